@@ -1,0 +1,74 @@
+"""From logits to probabilities one can believe: prior strength and temperature, fitted on validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from fer_mlops.datasets.table import Labels
+from fer_mlops.metrics import confusion_counts, macro_f1
+
+Logits = NDArray[np.float32]
+"""Shape [n, classes]."""
+
+_STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """probabilities = softmax((logits + bias) / temperature)."""
+
+    bias: tuple[float, ...]
+    """[classes]; natural bias of the loss, with the prior taken back to ``prior_strength``."""
+    temperature: float
+    """Above 1 makes the classifier less sure (arXiv 1706.04599)."""
+    prior_strength: float
+    """How much of the training frequencies the answers assume: 1 natural, 0 all emotions alike."""
+
+    def probabilities(self, logits: Logits) -> NDArray[np.float64]:
+        """Returns [n, classes]; rows sum to 1."""
+        moved = (np.asarray(logits, dtype=np.float64) + np.array(self.bias)) / self.temperature
+        return np.asarray(softmax(moved, axis=1))
+
+
+def fit_calibration(
+    logits: Logits,
+    labels: Labels,
+    natural_bias: NDArray[np.float32],
+    log_prior: NDArray[np.float32],
+) -> Calibration:
+    """Returns the prior strength with the best macro-F1 and the temperature with the least NLL.
+
+    Post-hoc logit adjustment (arXiv 2007.07314, section 4.1): lowering the strength favours rare
+    emotions; ties go to the strength nearer to natural.
+
+    Args:
+        logits: Of the validation faces [n, classes].
+        labels: Their labels [n].
+        natural_bias: What makes the logits natural [classes].
+        log_prior: Log of the training frequencies [classes].
+    """
+
+    def bias(strength: float) -> NDArray[np.float64]:
+        return np.asarray(natural_bias - (1 - strength) * log_prior, dtype=np.float64)
+
+    def score(strength: float) -> float:
+        return float(macro_f1(confusion_counts(labels, (logits + bias(strength)).argmax(1))))
+
+    strength = max(_STRENGTHS, key=score)
+    moved = logits + bias(strength)
+    rows = np.arange(len(labels))
+
+    def nll(log_temperature: float) -> float:
+        return float(-log_softmax(moved / np.exp(log_temperature), axis=1)[rows, labels].mean())
+
+    best = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    return Calibration(
+        bias=tuple(bias(strength).tolist()),
+        temperature=float(np.exp(best.x)),
+        prior_strength=strength,
+    )

@@ -1,0 +1,207 @@
+"""Drawing one face: an identity, an emotion's facial action units, and a photographer's accidents.
+
+Action units (AU) per emotion follow the EMFACS prototypes of Ekman and Friesen's Facial Action Coding
+System: happiness 6+12, sadness 1+4+15, surprise 1+2+5+26, fear 1+2+4+5+20, anger 4+5+7+23,
+disgust 9+10+15. Intensities vary and a unit may fail to show, so that the classes overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image, ImageDraw, ImageFilter
+
+ACTION_UNITS: dict[str, tuple[int, ...]] = {
+    "anger": (4, 5, 7, 23),
+    "disgust": (9, 10, 15),
+    "fear": (1, 2, 4, 5, 20),
+    "happiness": (6, 12),
+    "neutral": (),
+    "sadness": (1, 4, 15),
+    "surprise": (1, 2, 5, 26),
+}
+_OVERSAMPLING = 3
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """What stays the same from one drawing of a person to the next; lengths are image shares."""
+
+    width: float
+    height: float
+    skin: Colour
+    hair: Colour
+    hair_line: float
+    eye_gap: float
+    eye_size: float
+    brow_thickness: float
+    mouth_width: float
+    nose_length: float
+    has_glasses: bool
+    has_beard: bool
+    frown: float
+    """Resting brow and mouth, -1 to 1: some people look sad or glad at rest."""
+
+    @staticmethod
+    def random(generator: Generator) -> Person:
+        """Returns a person drawn from ``generator``."""
+        tone = generator.uniform(0.25, 1.0)
+        shade = generator.uniform(0.05, 0.8)
+        return Person(
+            width=generator.uniform(0.29, 0.38),
+            height=generator.uniform(0.38, 0.46),
+            skin=(int(60 + 190 * tone), int(40 + 165 * tone), int(30 + 140 * tone)),
+            hair=(int(190 * shade), int(150 * shade), int(110 * shade)),
+            hair_line=generator.uniform(0.16, 0.28),
+            eye_gap=generator.uniform(0.13, 0.17),
+            eye_size=generator.uniform(0.045, 0.065),
+            brow_thickness=generator.uniform(0.012, 0.03),
+            mouth_width=generator.uniform(0.11, 0.16),
+            nose_length=generator.uniform(0.10, 0.15),
+            has_glasses=bool(generator.random() < 0.25),
+            has_beard=bool(generator.random() < 0.2),
+            frown=generator.uniform(-1, 1),
+        )
+
+
+def draw_face(person: Person, emotion: str, generator: Generator, side: int) -> Image.Image:
+    """Returns an RGB picture, ``side`` pixels square, of ``person`` showing ``emotion``."""
+    strength = {unit: _intensity(generator) for unit in ACTION_UNITS[emotion]}
+    canvas = _Canvas(person, generator, side * _OVERSAMPLING)
+    canvas.head()
+    canvas.eyes(strength)
+    canvas.brows(strength)
+    canvas.nose(strength)
+    canvas.mouth(strength)
+    return _photograph(canvas.image, generator, side)
+
+
+def _intensity(generator: Generator) -> float:
+    """Returns how strongly one action unit shows, 0 to 1; one in eight does not."""
+    return 0.0 if generator.random() < 0.125 else float(generator.uniform(0.3, 1.0))
+
+
+class _Canvas:
+    """A face being drawn; x and y are image shares, and head pose shifts the inner features."""
+
+    def __init__(self, person: Person, generator: Generator, side: int) -> None:
+        self.person = person
+        self.side = side
+        ground = tuple(int(v) for v in generator.integers(20, 235, 3))
+        self.image = Image.new("RGB", (side, side), ground)
+        self.pen = ImageDraw.Draw(self.image)
+        self.yaw, self.pitch = generator.normal(0, 0.02, 2)
+        self.gaze = generator.normal(0, 0.008)
+        self.line: Colour = tuple(max(0, c - 75) for c in person.skin)  # type: ignore[assignment]
+
+    def at(self, x: float, y: float) -> Point:
+        return ((0.5 + x + self.yaw) * self.side, (0.5 + y + self.pitch) * self.side)
+
+    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
+        (left, top), (right, bottom) = self.at(x - rx, y - ry), self.at(x + rx, y + ry)
+        self.pen.ellipse((left, top, right, max(bottom, top + 1)), fill=fill)
+
+    def curve(self, points: list[Point], width: float, fill: Colour) -> None:
+        """Draws a quadratic Bezier curve through three control points."""
+        (ax, ay), (bx, by), (cx, cy) = points
+        path = []
+        for t in np.linspace(0, 1, 16):
+            u = 1 - t
+            x = u * u * ax + 2 * u * t * bx + t * t * cx
+            y = u * u * ay + 2 * u * t * by + t * t * cy
+            path.append(self.at(x, y))
+        self.pen.line(path, fill=fill, width=max(1, round(width * self.side)), joint="curve")
+
+    def head(self) -> None:
+        p = self.person
+        self.ellipse(0, -0.06, p.width + 0.04, p.height + 0.02, p.hair)
+        self.ellipse(0, 0.02, p.width, p.height, p.skin)
+        left, top = self.at(-p.width, -p.height)
+        right, bottom = self.at(p.width, -p.hair_line - 0.08)
+        self.pen.pieslice((left, top, right, bottom + (bottom - top)), 180, 360, fill=p.hair)
+        if p.has_beard:
+            self.pen.chord(
+                (*self.at(-p.width * 0.8, 0.0), *self.at(p.width * 0.8, p.height)), 20, 160, p.hair
+            )
+
+    def eyes(self, strength: dict[int, float]) -> None:
+        p = self.person
+        opening = 0.55 + 0.5 * strength.get(5, 0) - 0.35 * strength.get(7, 0)
+        opening -= 0.3 * strength.get(6, 0) + 0.25 * strength.get(9, 0)
+        for x in (-p.eye_gap, p.eye_gap):
+            height = p.eye_size * max(opening, 0.12)
+            self.ellipse(x, -0.07, p.eye_size, height, (240, 240, 240))
+            self.ellipse(x + self.gaze, -0.07, height * 0.75, height * 0.85, (30, 25, 25))
+            self.curve(
+                [(x - p.eye_size, -0.07), (x, -0.07 - 2 * height), (x + p.eye_size, -0.07)],
+                0.01,
+                self.line,
+            )
+            if strength.get(6, 0):
+                lift = 0.05 - 0.02 * strength[6]
+                self.curve([(x - 0.06, lift), (x, lift - 0.03), (x + 0.06, lift)], 0.008, self.line)
+            if p.has_glasses:
+                box = (*self.at(x - 0.09, -0.13), *self.at(x + 0.09, 0.0))
+                self.pen.ellipse(box, outline=(20, 20, 20), width=max(1, self.side // 80))
+
+    def brows(self, strength: dict[int, float]) -> None:
+        p = self.person
+        inner = -0.05 * strength.get(1, 0) + 0.045 * strength.get(4, 0) + 0.02 * strength.get(9, 0)
+        outer = -0.05 * strength.get(2, 0) + 0.01 * strength.get(4, 0)
+        inner += 0.008 * p.frown
+        squeeze = 0.02 * strength.get(4, 0)
+        for sign in (-1, 1):
+            near = (sign * (p.eye_gap - 0.06 - squeeze), -0.15 + inner)
+            far = (sign * (p.eye_gap + 0.07), -0.15 + outer)
+            middle = (sign * p.eye_gap, -0.17 + (inner + outer) / 2)
+            self.curve([near, middle, far], p.brow_thickness, p.hair)
+
+    def nose(self, strength: dict[int, float]) -> None:
+        p = self.person
+        tip = p.nose_length - 0.06 - 0.015 * strength.get(9, 0)
+        self.curve([(-0.01, -0.05), (-0.035, tip), (0.02, tip + 0.01)], 0.01, self.line)
+        if strength.get(9, 0):
+            for y in (-0.05, -0.03, -0.01):
+                self.curve([(-0.035, y), (0, y + 0.012 * strength[9]), (0.035, y)], 0.008, self.line)
+
+    def mouth(self, strength: dict[int, float]) -> None:
+        p = self.person
+        width = p.mouth_width * (1 + 0.3 * strength.get(12, 0) + 0.3 * strength.get(20, 0))
+        width *= 1 - 0.25 * strength.get(23, 0) - 0.2 * strength.get(26, 0)
+        corner = 0.07 * strength.get(15, 0) - 0.07 * strength.get(12, 0) + 0.012 * p.frown
+        top = -0.04 * strength.get(10, 0)
+        opening = 0.10 * strength.get(26, 0) + 0.04 * strength.get(20, 0)
+        opening += 0.035 * max(strength.get(12, 0) - 0.4, 0) + 0.03 * strength.get(10, 0)
+        y = 0.2
+        lip: Colour = (min(255, p.skin[0] + 5), int(p.skin[1] * 0.55), int(p.skin[2] * 0.55))
+        if opening > 0.015:
+            self.ellipse(0, y + opening / 3, width * 0.75, opening, (60, 20, 20))
+            if strength.get(12, 0) or strength.get(20, 0):
+                self.ellipse(0, y, width * 0.6, opening * 0.4, (235, 235, 225))
+        thickness = 0.022 * (1 - 0.5 * strength.get(23, 0))
+        self.curve([(-width, y + corner), (0, y - corner + top), (width, y + corner)], thickness, lip)
+        if opening > 0.015:
+            self.curve([(-width, y + corner), (0, y + 2.4 * opening), (width, y + corner)], 0.018, lip)
+
+
+def _photograph(image: Image.Image, generator: Generator, side: int) -> Image.Image:
+    """Returns the drawing turned, scaled down, lit from one side, blurred and grainy."""
+    turned = image.rotate(
+        float(generator.normal(0, 5)), Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0))
+    )
+    zoom = generator.uniform(0.0, 0.08) * image.width
+    small = turned.resize(
+        (side, side),
+        Image.Resampling.BOX,
+        box=(zoom, zoom, image.width - zoom, image.height - zoom),
+    )
+    small = small.filter(ImageFilter.GaussianBlur(float(generator.uniform(0, 1.3))))
+    pixels = np.asarray(small, dtype=np.float64)
+    slope = np.linspace(-1, 1, side)[None, :, None] * generator.normal(0, 0.2)
+    pixels = pixels * (generator.uniform(0.6, 1.15) + slope) + generator.uniform(-15, 15)
+    pixels = pixels + generator.normal(0, generator.uniform(2, 14), pixels.shape)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

@@ -1,0 +1,254 @@
+"""The story of one run, in order."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fer_mlops import figures
+from fer_mlops.checkpoints import save_checkpoint
+from fer_mlops.classifier import Classifier
+from fer_mlops.config import Experiment, image_size
+from fer_mlops.datasets import FaceTable, load_faces
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.evaluation import Report, evaluate
+from fer_mlops.explanation import explain
+from fer_mlops.images import load_pixels
+from fer_mlops.learning import Begin, Faces, OnStep, Step, begin_silently, learn
+from fer_mlops.metrics import confusion_counts
+from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, Registration, register
+from fer_mlops.splits import Split, share_of_known_people, split_faces
+from fer_mlops.tracking import Tracker, git_commit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set as one experiment sees it."""
+
+    table: FaceTable
+    split: Split
+    parts: Mapping[str, Faces]
+    """``train``, ``valid`` and ``test``."""
+
+    def digest(self) -> str:
+        """Returns 16 hexadecimal digits that change with any path, label, person or part."""
+        return self.split.digest(self.table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a run ends with."""
+
+    run_id: str
+    experiment_id: str
+    family: str
+    classifier: Classifier
+    valid: Report
+    test: Report | None
+    """None for a tuning trial, which never sees the test faces."""
+    registration: Registration | None
+    minutes: float
+
+
+def prepare_data(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Data:
+    """Returns the faces that ``experiment`` asks for, decoded and divided.
+
+    Raises:
+        DataError: They cannot be read or divided.
+    """
+    config = experiment.data
+    table = load_faces(config.source, cache)
+    advance = begin("reading faces", len(table))
+    table, pixels = load_pixels(
+        table,
+        image_size(experiment),
+        cache,
+        skip_bad=config.on_bad_image == "skip",
+        advance=advance,
+    )
+    split = split_faces(table, config, experiment.seed)
+    parts = {
+        name: Faces(pixels=pixels[rows], labels=table.labels[rows], identities=table.identities[rows])
+        for name, rows in split.parts().items()
+    }
+    return Data(table=table, split=split, parts=parts)
+
+
+def run_experiment(
+    experiment: Experiment,
+    data: Data,
+    tracker: Tracker,
+    *,
+    begin: Begin = begin_silently,
+    on_step: OnStep | None = None,
+    uses_test: bool = True,
+    checkpoint: Path | None = None,
+    resume_from: Mapping[str, Any] | None = None,
+) -> Trained:
+    """Trains, judges, explains and registers one model; everything lands in ``tracker``'s run.
+
+    Args:
+        experiment: Family and settings.
+        data: From ``prepare_data`` of the same experiment.
+        tracker: Of an open run.
+        begin: Told of each stage.
+        on_step: Called after each step was logged; may raise to end the run.
+        uses_test: False for a tuning trial: no test score, no registration.
+        checkpoint: Written after every step from which learning can go on; removed at the end.
+        resume_from: A checkpoint's content.
+    """
+    started = time.perf_counter()
+    train, valid = data.parts["train"], data.parts["valid"]
+    if resume_from is None:
+        tracker.log_settings(experiment)
+        tracker.log_data(data.table, data.split)
+        tracker.log_facts(_facts(experiment, data))
+    diary = _Diary(experiment, valid, tracker)
+
+    def log_step(step: Step) -> None:
+        diary.write(step)
+        if checkpoint and step.state:
+            save_checkpoint(checkpoint, step.state())
+        if on_step:
+            on_step(step)
+
+    learned = learn(experiment, train, valid, on_step=log_step, begin=begin, resume_from=resume_from)
+    classifier = learned.classifier
+    tracker.log_facts(learned.facts)
+    valid_report = _judge(classifier, valid, "final_valid", tracker)
+    test_report = _judge(classifier, data.parts["test"], "test", tracker) if uses_test else None
+    tracker.log_figure(
+        "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
+    )
+    registration = None
+    if test_report:
+        tracker.log_facts({"test_used": "once, after every choice was made on validation"})
+        explain_faces(classifier, data.parts["test"], tracker, "test")
+        registration = _register(experiment, data, classifier, valid_report, test_report, tracker)
+    minutes = (time.perf_counter() - started) / 60
+    tracker.log_metrics({"minutes": minutes})
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return Trained(
+        run_id=tracker.run_id,
+        experiment_id=tracker.experiment_id,
+        family=experiment.family,
+        classifier=classifier,
+        valid=valid_report,
+        test=test_report,
+        registration=registration,
+        minutes=minutes,
+    )
+
+
+def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
+    known = share_of_known_people(data.table, data.split)
+    facts: dict[str, str | float] = {
+        "family": experiment.family,
+        "git_commit": git_commit(),
+        "data": data.table.name,
+        DIGEST_TAG: data.digest(),
+        "split": data.split.kind,
+        "test_faces_of_known_people": f"{known:.3f}",
+    }
+    if data.split.kind == "random":
+        facts["warning"] = (
+            f"optimistic: {known:.0%} of the test faces show a person who is also in train"
+        )
+    return facts
+
+
+class _Diary:
+    """Logs each step: its numbers, and its pictures of validation faces."""
+
+    def __init__(self, experiment: Experiment, valid: Faces, tracker: Tracker) -> None:
+        self.every = experiment.tracking.images_every
+        self.valid, self.tracker = valid, tracker
+        self.rows = one_of_each(valid)
+
+    def write(self, step: Step) -> None:
+        self.tracker.log_metrics(step.metrics, step.number)
+        if not (self.every and step.has_images and step.number % self.every == 0):
+            return
+        counts = confusion_counts(self.valid.labels, step.probabilities.argmax(1))
+        title = f"validation, step {step.number}"
+        picture = figures.to_image(figures.confusion_matrix(counts.tolist(), title), 80)
+        self.tracker.log_picture("confusion_matrix/valid", picture, step.number)
+        pixels, labels = self.valid.pixels[self.rows], self.valid.labels[self.rows]
+        heats, method = explain(step.classifier, pixels, labels)
+        for face, label, heat in zip(pixels, labels, heats, strict=True):
+            key = f"{method}/{EMOTIONS[label]}"
+            self.tracker.log_picture(key, figures.overlay(face, heat), step.number)
+
+
+def one_of_each(faces: Faces) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns the row of the first face of each emotion there is."""
+    _, rows = np.unique(faces.labels, return_index=True)
+    return np.asarray(rows, dtype=np.int64)
+
+
+def _judge(classifier: Classifier, faces: Faces, part: str, tracker: Tracker) -> Report:
+    """Returns the report on one part and logs its numbers and figures."""
+    report = evaluate(faces.labels, classifier.predict_proba(faces.pixels), faces.identities)
+    log_report(report, part, tracker)
+    return report
+
+
+def log_report(report: Report, part: str, tracker: Tracker) -> None:
+    """Logs a report's metrics, JSON, confusion matrix and per-class bars."""
+    tracker.log_metrics(report.metrics(part))
+    tracker.log_json(f"{part}/report.json", report.as_dict())
+    title = f"{part}, n = {report.num_faces}"
+    matrix = figures.confusion_matrix(report.confusion, title)
+    tracker.log_figure(f"{part}/confusion_matrix.png", matrix)
+    tracker.log_figure(f"{part}/per_class.png", figures.class_bars(report, title))
+
+
+def explain_faces(classifier: Classifier, faces: Faces, tracker: Tracker, part: str) -> None:
+    """Logs heat maps of one face of each emotion, for the emotion predicted."""
+    rows = one_of_each(faces)
+    pixels, labels = faces.pixels[rows], faces.labels[rows]
+    probabilities = classifier.predict_proba(pixels)
+    heats, method = explain(classifier, pixels, probabilities.argmax(1))
+    captions = [
+        f"{EMOTIONS[label]}\n→ {EMOTIONS[row.argmax()]} {row.max():.0%}"
+        for label, row in zip(labels, probabilities, strict=True)
+    ]
+    sheet = figures.explanation_sheet(pixels, heats, captions, f"{method}: label → prediction")
+    tracker.log_figure(f"{part}/{method}.png", sheet)
+
+
+def _register(
+    experiment: Experiment,
+    data: Data,
+    classifier: Classifier,
+    valid: Report,
+    test: Report,
+    tracker: Tracker,
+) -> Registration | None:
+    """Logs the bundle, and registers it if the experiment says so."""
+    buffer = io.BytesIO()
+    Image.fromarray(data.parts["valid"].pixels[0]).save(buffer, format="PNG")
+    scores = {**valid.metrics("final_valid"), **test.metrics("test")}
+    model_id = tracker.log_classifier(classifier, buffer.getvalue(), scores)
+    if not experiment.tracking.register:
+        return None
+    tags = {
+        "family": experiment.family,
+        "data": data.table.name,
+        "split": data.split.kind,
+        DIGEST_TAG: data.digest(),
+        SCORE_TAG: f"{valid.macro_f1.value:.6f}",
+        "test_macro_f1": f"{test.macro_f1.value:.6f}",
+        "test_n": str(test.num_faces),
+    }
+    registration = register(model_id, tags)
+    tracker.log_facts({"registered_version": registration.version, "alias": registration.alias})
+    return registration

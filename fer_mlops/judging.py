@@ -1,0 +1,151 @@
+"""A trained model judged and explained again: on its own test faces, or on others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from fer_mlops import figures
+from fer_mlops.classifier import Classifier
+from fer_mlops.config import DataConfig, Experiment
+from fer_mlops.datasets import load_faces
+from fer_mlops.datasets.folder import SUFFIXES
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import ConfigError, DataError, ModelError
+from fer_mlops.evaluation import Report, evaluate
+from fer_mlops.experiment import explain_faces, log_report
+from fer_mlops.explanation import explain
+from fer_mlops.images import load_pixels
+from fer_mlops.learning import Begin, Faces, begin_silently
+from fer_mlops.recipes import build_experiment
+from fer_mlops.registry import DIGEST_TAG, load_classifier, run_of
+from fer_mlops.splits import split_faces
+from fer_mlops.tracking import CONFIG_FILE, Tracker
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model's report on some faces, and which faces those were."""
+
+    report: Report
+    faces: str
+    """``test part of sample`` or ``all of other-set``."""
+
+
+def experiment_of(run_id: str) -> Experiment:
+    """Returns the settings a run was made with.
+
+    Raises:
+        ModelError: The run does not exist or holds no settings.
+    """
+    try:
+        tree = json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/{CONFIG_FILE}"))
+    except (MlflowException, OSError) as error:
+        raise ModelError(f"run {run_id!r} holds no {CONFIG_FILE} of fer_mlops") from error
+    family = tree.pop("family")
+    settings = {
+        f"{section}.{key}" if isinstance(values, dict) else section: value
+        for section, values in tree.items()
+        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
+    }
+    return build_experiment(family, settings=settings)
+
+
+def judge(
+    name: str, source: str | None, tracker: Tracker, cache: Path, begin: Begin = begin_silently
+) -> Judged:
+    """Evaluates and explains the model ``name`` into the tracker's run.
+
+    Without ``source``, or with the data the model was trained on, only its test part is used; any
+    other data is used whole.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: ``name`` is a folder, so that ``source`` must be given, and is not.
+        DataError: The data cannot be read.
+    """
+    classifier = load_classifier(name, for_gradients=True)
+    faces, described = _faces(name, source, classifier.image_size, cache, begin)
+    report = evaluate(faces.labels, classifier.predict_proba(faces.pixels), faces.identities)
+    tracker.log_facts({"model": name, "family": classifier.family, "faces": described})
+    log_report(report, "evaluate", tracker)
+    explain_faces(classifier, faces, tracker, "evaluate")
+    return Judged(report, described)
+
+
+def _faces(name: str, source: str | None, side: int, cache: Path, begin: Begin) -> tuple[Faces, str]:
+    """Returns the faces to judge on, none of which the model was trained on if that is known."""
+    run_id = run_of(name)
+    trained_on = experiment_of(run_id) if run_id else None
+    if source is None and trained_on is None:
+        raise ConfigError(f"{name!r} is a folder, which does not tell its data: pass --data")
+    config = trained_on.data if trained_on else DataConfig()
+    if source is not None:
+        config = replace(config, source=source)
+    table = load_faces(config.source, cache)
+    advance = begin("reading faces", len(table))
+    table, pixels = load_pixels(
+        table, side, cache, skip_bad=config.on_bad_image == "skip", advance=advance
+    )
+    rows, described = np.arange(len(table)), f"all of {table.name}"
+    if trained_on and run_id:
+        try:
+            split = split_faces(table, config, trained_on.seed)
+            stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
+            if split.digest(table) == stated:
+                rows, described = split.test, f"test part of {table.name}"
+        except DataError:
+            pass  # other data, too small to be split like the model's own: used whole
+    faces = Faces(pixels=pixels[rows], labels=table.labels[rows], identities=table.identities[rows])
+    return faces, described
+
+
+def find_images(paths: list[Path]) -> list[Path]:
+    """Returns the image files among ``paths`` and below its folders.
+
+    Raises:
+        DataError: A path does not exist, or there is no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise DataError(f"no image or folder at {str(path)!r}")
+    if not found:
+        raise DataError(f"no image below {', '.join(map(str, paths))}")
+    return found
+
+
+def explain_images(
+    classifier: Classifier, images: list[Path], out: Path
+) -> list[tuple[Path, str, float]]:
+    """Writes an overlay of each image to ``out`` and returns (file, emotion, confidence) of each.
+
+    Raises:
+        DataError: An image cannot be read, or ``out`` cannot be written.
+    """
+    pixels = classifier.prepare(images)
+    probabilities = classifier.predict_proba(pixels)
+    labels = probabilities.argmax(1)
+    heats, method = explain(classifier, pixels, labels)
+    answers = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            file = out / f"{number:03}_{image.stem}_{EMOTIONS[label]}_{method}.png"
+            picture: Image.Image = figures.overlay(pixels[number], heats[number])
+            picture.save(file)
+            answers.append((file, EMOTIONS[label], float(probabilities[number, label])))
+    except OSError as error:
+        raise DataError(f"cannot write to {str(out)!r}: {error.strerror}") from error
+    return answers

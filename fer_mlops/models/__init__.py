@@ -1,0 +1,34 @@
+"""Networks and the baseline: one file each, one line in MODELS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from fer_mlops.config import CnnConfig, TransferConfig
+from fer_mlops.models.cnn import Cnn
+from fer_mlops.models.transfer import TransferNetwork
+
+__all__ = ["MODELS", "build_network"]
+
+
+def _cnn(config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
+    assert isinstance(config, CnnConfig)
+    return Cnn(config, num_classes)
+
+
+def _transfer(config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
+    assert isinstance(config, TransferConfig)
+    return TransferNetwork(config.backbone, config, num_classes)
+
+
+MODELS: dict[str, Callable[[CnnConfig | TransferConfig, int], nn.Module]] = {
+    "cnn": _cnn,
+    "transfer": _transfer,
+}
+
+
+def build_network(family: str, config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
+    """Returns the family's network with random weights, ready for a saved state dict."""
+    return MODELS[family](config, num_classes)

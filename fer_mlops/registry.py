@@ -1,0 +1,141 @@
+"""The registered model ``fer-classifier``: versions, aliases, loading by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.classifier import Classifier
+from fer_mlops.errors import ModelError
+from fer_mlops.tracking import MODEL_NAME
+
+REGISTERED_NAME = "fer-classifier"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What became of a trained model in the registry."""
+
+    version: int
+    alias: str
+    reason: str
+
+
+def register(model_id: str, tags: Mapping[str, str]) -> Registration:
+    """Registers a logged model as a new version and gives it an alias.
+
+    It becomes ``champion`` when there is none, or when its validation macro-F1 is higher on the same
+    faces (equal data digest); the old champion is then ``previous``. Else it is ``challenger``.
+
+    Args:
+        model_id: Of a LoggedModel.
+        tags: Of the version; must hold SCORE_TAG and DIGEST_TAG.
+    """
+    client = MlflowClient()
+    champion = find_version(CHAMPION)
+    made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
+    wins, reason = _compare(tags, champion)
+    alias = CHAMPION if wins else CHALLENGER
+    if wins and champion is not None:
+        client.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, champion.version)
+    client.set_registered_model_alias(REGISTERED_NAME, alias, made.version)
+    client.set_model_version_tag(REGISTERED_NAME, made.version, "decision", f"{alias}: {reason}")
+    return Registration(int(made.version), alias, reason)
+
+
+def _compare(tags: Mapping[str, str], champion: ModelVersion | None) -> tuple[bool, str]:
+    """Returns whether the new version becomes champion, and why."""
+    if champion is None:
+        return True, "there was no champion"
+    name = f"champion version {champion.version}"
+    if champion.tags.get(DIGEST_TAG) != tags[DIGEST_TAG]:
+        return (
+            False,
+            f"{name} was validated on other faces ({champion.tags.get('data', 'unknown')})",
+        )
+    own, other = float(tags[SCORE_TAG]), float(champion.tags.get(SCORE_TAG, "0"))
+    if own > other:
+        return True, f"validation macro-F1 {own:.4f} is above {other:.4f} of {name}, same faces"
+    return False, f"validation macro-F1 {own:.4f} is not above {other:.4f} of {name}, same faces"
+
+
+def find_version(alias: str) -> ModelVersion | None:
+    """Returns the version that has the alias, or None."""
+    try:
+        return MlflowClient().get_model_version_by_alias(REGISTERED_NAME, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def aliases_of(version: int) -> list[str]:
+    """Returns the aliases of a version, in alphabetical order."""
+    return [a for a in (CHALLENGER, CHAMPION, PREVIOUS) if _has(a, version)]
+
+
+def _has(alias: str, version: int) -> bool:
+    found = find_version(alias)
+    return found is not None and int(found.version) == version
+
+
+def load_classifier(name: str, *, for_gradients: bool = False) -> Classifier:
+    """Returns the classifier that ``name`` means.
+
+    Args:
+        name: ``models:/fer-classifier@champion``, ``runs:/<id>`` or a folder.
+        for_gradients: See ``Classifier.load``.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    folder = _fetch(name)
+    inner = folder / "artifacts" / "classifier"
+    if not (inner / "classifier.json").is_file():
+        bundles = sorted(folder.rglob("classifier.json"))
+        if not bundles:
+            raise ModelError(f"{name!r} is no classifier of fer_mlops: it has no classifier.json")
+        inner = bundles[0].parent
+    return Classifier.load(inner, for_gradients=for_gradients)
+
+
+def run_of(name: str) -> str | None:
+    """Returns the run that trained the model ``name``, or None for a folder."""
+    if name.startswith("runs:/"):
+        return name.removeprefix("runs:/").split("/")[0]
+    if not name.startswith("models:/"):
+        return None
+    try:
+        run_id = mlflow.models.get_model_info(name).run_id
+    except MlflowException as error:
+        raise _missing(name, error) from error
+    return str(run_id) if run_id else None
+
+
+def _fetch(name: str) -> Path:
+    if not name.startswith(("models:/", "runs:/")):
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return path
+        raise ModelError(
+            f"no model {name!r}; give models:/{REGISTERED_NAME}@champion, runs:/<run id> or a folder"
+        )
+    is_bare_run = name.startswith("runs:/") and "/" not in name.removeprefix("runs:/").strip("/")
+    uri = f"{name.rstrip('/')}/{MODEL_NAME}" if is_bare_run else name
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except (MlflowException, OSError) as error:
+        raise _missing(name, error) from error
+
+
+def _missing(name: str, error: Exception) -> ModelError:
+    reason = str(error).splitlines()[0]
+    return ModelError(f"no model {name!r} at {mlflow.get_tracking_uri()}: {reason}")
