@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +151,9 @@ def _save_network(network: nn.Module, side: int, folder: Path) -> None:
     graph = torch.export.export(
         network, (faces,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
     )
-    torch.export.save(graph, folder / "network.pt2")
+    with warnings.catch_warnings():  # weights in channels_last order are no "complete tensor" to it
+        warnings.simplefilter("ignore", UserWarning)
+        torch.export.save(graph, folder / "network.pt2")
     weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     torch.save(weights, folder / "weights.pt")
 

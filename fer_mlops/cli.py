@@ -9,120 +9,26 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from fer_mlops import __version__
 from fer_mlops.errors import ConfigError, FerError
-
-if TYPE_CHECKING:
-    from fer_mlops.config import Experiment
-
-Command = Callable[..., Any]
-
-_DATA_HELP = "'sample', a folder with one subfolder per emotion, a csv, or a copy of Muxspace."
-
-
-class _AutoNumber(click.ParamType[Any]):
-    """A number, or ``auto`` for what the recipe or preset says."""
-
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self.kind = kind
-        self.name = "integer|auto" if kind is int else "number|auto"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | float | None:
-        if value in (None, "auto"):
-            return None
-        try:
-            return self.kind(value)
-        except (TypeError, ValueError):
-            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
-
-
-_INT, _FLOAT = _AutoNumber(int), _AutoNumber(float)
-
-_COMMON = (
-    click.option("--data", default="sample", show_default=True, help=_DATA_HELP),
-    click.option(
-        "--split",
-        type=click.Choice(["auto", "identity", "random"]),
-        default="auto",
-        help="identity (default) keeps each person in one part; random flatters.",
-    ),
-    click.option("--seed", type=_INT, default="auto", help="Start of every random choice."),
-    click.option("--recipe", default="", help="YAML file of settings, read first."),
-    click.option("--preset", default="", help="One of the project's own recipes, by name."),
-    click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
-    ),
-    click.option(
-        "--on-bad-image",
-        type=click.Choice(["auto", "error", "skip"]),
-        default="auto",
-        help="Stop at an unreadable image, or leave it out.",
-    ),
-    click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
+from fer_mlops.options import (
+    COMMON,
+    DATA_HELP,
+    FIT,
+    INT,
+    RESUME,
+    SECTIONS,
+    SIZE,
+    TRANSFER,
+    build,
+    with_options,
 )
-_SIZE = (click.option("--image-size", type=_INT, default="auto", help="Side of a face in pixels."),)
-_FIT = (
-    click.option("--epochs", type=_INT, default="auto", help="Most passes over the faces."),
-    click.option("--batch-size", type=_INT, default="auto", help="Faces per step."),
-    click.option("--learning-rate", type=_FLOAT, default="auto", help="Peak step size."),
-)
-_TRANSFER = (
-    click.option("--backbone", default="auto", show_default=True, help="resnet18, efficientnet_lite0."),
-    click.option(
-        "--weights",
-        default="imagenet",
-        show_default=True,
-        help="imagenet, a state dict's path, none.",
-    ),
-)
-_RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
-
-
-def _with(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
-
-
-def _build(family: str, options: Mapping[str, Any]) -> Experiment:
-    """Returns the experiment that the options ask for; ``auto`` and empty ones set nothing."""
-    from fer_mlops.recipes import build_experiment, parse_assignment, preset_path
-
-    keys = {
-        "data": "data.source",
-        "split": "data.split",
-        "seed": "seed",
-        "on_bad_image": "data.on_bad_image",
-        "experiment": "tracking.experiment",
-        "image_size": f"{_SECTIONS[family]}.image_size",
-        "epochs": "training.epochs",
-        "batch_size": "training.batch_size",
-        "learning_rate": "training.learning_rate",
-        "backbone": "transfer.backbone",
-        "weights": "transfer.weights",
-    }
-    chosen = {key: options.get(name) for name, key in keys.items()}
-    settings = {key: value for key, value in chosen.items() if value not in (None, "", "auto")}
-    settings.update(parse_assignment(text) for text in options.get("assignments", ()) if text)
-    recipe, preset = options.get("recipe"), options.get("preset")
-    if recipe and preset:
-        raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")
-    path = preset_path(family, preset) if preset else Path(recipe) if recipe else None
-    return build_experiment(family, recipe=path, settings=settings)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -141,7 +47,7 @@ def _train(family: str, options: Mapping[str, Any]) -> None:
 
     resume = options.get("resume") or None
     check_server()
-    experiment = experiment_of(resume) if resume else _build(family, options)
+    experiment = experiment_of(resume) if resume else build(family, options)
     if experiment.family != family:
         raise ConfigError(f"run {resume} is a {experiment.family} run, not {family}")
     checkpoints = cache_folder() / "checkpoints"
@@ -167,33 +73,33 @@ def _train(family: str, options: Mapping[str, Any]) -> None:
 
 
 @cli.command()
-@_with(*_COMMON, *_SIZE)
+@with_options(*COMMON, *SIZE)
 def baseline(**options: Any) -> None:
     """Train HOG + SVM."""
     _train("baseline", options)
 
 
 @cli.command()
-@_with(*_COMMON, *_SIZE, *_FIT, *_RESUME)
+@with_options(*COMMON, *SIZE, *FIT, *RESUME)
 def cnn(**options: Any) -> None:
     """Train a network from scratch (presets: course, strong)."""
     _train("cnn", options)
 
 
 @cli.command()
-@_with(*_COMMON, *_SIZE, *_FIT, *_TRANSFER, *_RESUME)
+@with_options(*COMMON, *SIZE, *FIT, *TRANSFER, *RESUME)
 def transfer(**options: Any) -> None:
     """Train a pretrained backbone: head first, then the whole network."""
     _train("transfer", options)
 
 
 @cli.command(name="all")
-@_with(
-    *_COMMON[:3],
-    click.option("--epochs", type=_INT, default="auto", help="Of both networks."),
+@with_options(
+    *COMMON[:3],
+    click.option("--epochs", type=INT, default="auto", help="Of both networks."),
     click.option("--cnn-preset", default="strong", show_default=True),
-    *_TRANSFER,
-    *_COMMON[-2:],
+    *TRANSFER,
+    *COMMON[-2:],
 )
 def run_everything(cnn_preset: str, **options: Any) -> None:
     """Train all three families on the same faces and compare them."""
@@ -205,9 +111,9 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     check_server()
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
     experiments = [
-        _build("baseline", shared),
-        _build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
-        _build("transfer", options),
+        build("baseline", shared),
+        build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
+        build("transfer", options),
     ]
     with progress_bars() as begin:
         suite = run_suite(experiments, cache_folder(), begin)
@@ -218,14 +124,14 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
 
 
 @cli.command()
-@click.argument("family", type=click.Choice(list(_SECTIONS)), default="cnn")
-@_with(
+@click.argument("family", type=click.Choice(list(SECTIONS)), default="cnn")
+@with_options(
     click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True),
     click.option("--study", default="", help="Name; the same name goes on with the same study."),
     click.option("--storage", default="sqlite:///optuna.db", show_default=True),
-    *_COMMON,
-    *_SIZE,
-    *_FIT,
+    *COMMON,
+    *SIZE,
+    *FIT,
 )
 def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> None:
     """Search settings of FAMILY with Optuna, then train and test the winner."""
@@ -235,7 +141,7 @@ def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> 
     from fer_mlops.tuning import tune as search
 
     check_server()
-    experiment = _build(family, options)
+    experiment = build(family, options)
     with progress_bars() as begin:
         sweep = search(
             experiment,
@@ -254,7 +160,7 @@ def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> 
 
 @cli.command()
 @click.option("--model", default="models:/fer-classifier@champion", show_default=True)
-@click.option("--data", default="auto", help=f"What the model was trained on, or: {_DATA_HELP}")
+@click.option("--data", default="auto", help=f"What the model was trained on, or: {DATA_HELP}")
 @click.option("--experiment", default="fer_mlops", show_default=True)
 def evaluate(model: str, data: str, experiment: str) -> None:
     """Evaluate a trained model again: on its own test faces, or on other data."""

@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor, nn
 
 from fer_mlops.augment import Augment, unchanged
 from fer_mlops.config import TrainingConfig
 from fer_mlops.errors import ConfigError, TrainingError
-from fer_mlops.features import to_images
 from fer_mlops.losses import Loss
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EpochResult:
-    """What one epoch did, in numbers."""
-
-    epoch: int
-    """From 1."""
-    train_loss: float
-    """Mean over the epoch's faces, as augmented."""
-    valid_loss: float
-    """Mean of the same loss over all validation faces."""
-    valid_accuracy: float
-    valid_macro_f1: float
-    valid_balanced_accuracy: float
-    learning_rate: float
-    """At the end of the epoch."""
-    seconds: float
-    """Training and validation, without ``on_epoch``."""
-
-    def metrics(self) -> dict[str, float]:
-        """Returns the scalars under the names they are tracked by."""
-        return {
-            "train/loss": self.train_loss,
-            "valid/loss": self.valid_loss,
-            "valid/accuracy": self.valid_accuracy,
-            "valid/macro_f1": self.valid_macro_f1,
-            "valid/balanced_accuracy": self.valid_balanced_accuracy,
-            "train/learning_rate": self.learning_rate,
-            "train/seconds_per_epoch": self.seconds,
-        }
+from fer_mlops.session import EpochResult, Examples, Outcome, Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,25 +35,6 @@ class Epoch:
 
 
 OnEpoch = Callable[[Epoch], None]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a network is fitted to: gray faces uint8 [n, side, side], or features float [n, d]."""
-
-    inputs: NDArray[np.uint8] | Tensor
-    labels: Tensor
-    """int64 [n]"""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Returns the inputs, faces in [0, 1], and the labels of these rows on ``device``."""
-        labels = self.labels[torch.from_numpy(rows)].to(device)
-        if isinstance(self.inputs, Tensor):
-            return self.inputs[torch.from_numpy(rows)].to(device), labels
-        return to_images(self.inputs[rows], device), labels
 
 
 def choose_device(name: str) -> torch.device:
@@ -143,7 +89,7 @@ def fit(
     """
     with torch.random.fork_rng():  # dropout draws from torch's global generator
         torch.manual_seed(seed)
-        session = _Session(network, train, loss, config, seed)
+        session = Session(network, train, loss, config, seed)
         if resume_from is not None:
             session.load_state_dict(resume_from)
         while session.epoch < config.epochs and session.stalled < config.patience:
@@ -159,131 +105,7 @@ def fit(
     return session.history
 
 
-class _Session:
-    """Everything that changes while a network is fitted."""
-
-    def __init__(
-        self, network: nn.Module, train: Examples, loss: Loss, config: TrainingConfig, seed: int
-    ) -> None:
-        self.network, self.train, self.loss, self.config = network, train, loss, config
-        self.device = next(network.parameters()).device
-        self.generator = Generator().manual_seed(seed)
-        trained = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
-        self.schedule: OneCycleLR | ReduceLROnPlateau = (
-            OneCycleLR(
-                self.optimizer, config.learning_rate, total_steps=config.epochs * self.num_steps + 1
-            )
-            if config.schedule == "one_cycle"
-            else ReduceLROnPlateau(self.optimizer, mode="max", factor=0.5, patience=2)
-        )
-        self.average = (
-            AveragedModel(network, multi_avg_fn=_averaging(config.ema_decay), use_buffers=True)
-            if config.ema_decay
-            else None
-        )
-        self.epoch = 0
-        self.stalled = 0
-        self.best_score = -1.0
-        self.best: dict[str, Tensor] = {}
-        self.history: list[EpochResult] = []
-
-    @property
-    def validated(self) -> nn.Module:
-        """The averaged network where there is one, else the network."""
-        if self.average is None:
-            return self.network
-        inner = self.average.module
-        assert isinstance(inner, nn.Module)
-        return inner
-
-    def batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yields the rows of each batch of one shuffled pass; batches are of equal size, within one."""
-        order = torch.randperm(len(self.train), generator=self.generator).numpy()
-        yield from np.array_split(order, self.num_steps)
-
-    def step(self, batch_loss: Tensor) -> None:
-        """Moves the weights against the gradient of ``batch_loss``, and the average after them."""
-        self.optimizer.zero_grad()
-        batch_loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        if isinstance(self.schedule, OneCycleLR):
-            self.schedule.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-
-    def note(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
-        """Ends the epoch: keeps its result, its weights if the best yet, and slows a stalled rate."""
-        if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(outcome.macro_f1)
-        if outcome.macro_f1 > self.best_score:
-            self.best_score, self.stalled = outcome.macro_f1, 0
-            self.best = copy.deepcopy(self.validated.state_dict())
-        else:
-            self.stalled += 1
-        result = EpochResult(
-            epoch=self.epoch,
-            train_loss=train_loss,
-            valid_loss=outcome.loss,
-            valid_accuracy=outcome.accuracy,
-            valid_macro_f1=outcome.macro_f1,
-            valid_balanced_accuracy=outcome.balanced_accuracy,
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
-            seconds=seconds,
-        )
-        self.history.append(result)
-        return result
-
-    def state_dict(self) -> dict[str, object]:
-        """Returns a copy of everything that changes, as tensors and plain values."""
-        return copy.deepcopy(
-            {
-                "epoch": self.epoch,
-                "stalled": self.stalled,
-                "best_score": self.best_score,
-                "best": self.best,
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict() if self.average else {},
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "order": self.generator.get_state(),
-                "dropout": torch.get_rng_state(),
-                "history": [asdict(result) for result in self.history],
-            }
-        )
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes back to where ``state_dict`` was called."""
-        self.epoch, self.stalled = state["epoch"], state["stalled"]
-        self.best_score, self.best = state["best_score"], state["best"]
-        self.network.load_state_dict(state["network"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.generator.set_state(state["order"])
-        torch.set_rng_state(state["dropout"])
-        self.history = [EpochResult(**result) for result in state["history"]]
-
-
-def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Returns an exponential average of weights that starts short, as a long one would keep the
-    random first weights: decay at step t is min(decay, (1 + t) / (10 + t)), as TensorFlow has it."""
-
-    @torch.no_grad()
-    def average(kept: Sequence[Tensor], new: Sequence[Tensor], step: Tensor | int) -> None:
-        t = float(step)
-        weight = 1 - min(decay, (1 + t) / (10 + t))
-        if kept[0].is_floating_point():
-            torch._foreach_lerp_(list(kept), list(new), weight)
-        else:  # batch norm's counters
-            torch._foreach_copy_(list(kept), list(new))
-
-    return average
-
-
-def train_epoch(session: _Session, augment: Augment) -> float:
+def train_epoch(session: Session, augment: Augment) -> float:
     """Takes one pass over the training faces and returns the mean loss over them.
 
     Raises:
@@ -309,18 +131,6 @@ def train_epoch(session: _Session, augment: Augment) -> float:
             f"({session.config.learning_rate:g})"
         )
     return mean
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
-    """A network's answers about a set of faces."""
-
-    loss: float
-    accuracy: float
-    macro_f1: float
-    balanced_accuracy: float
-    probabilities: NDArray[np.float32]
-    """[n, classes], under the training frequencies."""
 
 
 @torch.inference_mode()

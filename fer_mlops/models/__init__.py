@@ -7,18 +7,20 @@ from collections.abc import Callable
 from torch import nn
 
 from fer_mlops.config import CnnConfig, TransferConfig
-from fer_mlops.models.cnn import Cnn
-from fer_mlops.models.transfer import TransferNetwork
 
 __all__ = ["MODELS", "build_network"]
 
 
 def _cnn(config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
+    from fer_mlops.models.cnn import Cnn
+
     assert isinstance(config, CnnConfig)
     return Cnn(config, num_classes)
 
 
 def _transfer(config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
+    from fer_mlops.models.transfer import TransferNetwork  # needs torchvision, which serving does not
+
     assert isinstance(config, TransferConfig)
     return TransferNetwork(config.backbone, config, num_classes)
 

@@ -149,7 +149,8 @@ def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: i
     """Returns the baseline whose decisions are not calibrated yet."""
     components = min(config.components, *vectors.shape)
     reducer = PCA(components, svd_solver="randomized", random_state=seed).fit(vectors)
-    points = reducer.transform(vectors).astype(np.float64)
+    mean, axes = reducer.mean_.astype(np.float64), reducer.components_.astype(np.float64)
+    points = (vectors - mean) @ axes.T
     gamma = config.gamma / (components * points.var())
     svm = SVC(C=config.c, gamma=gamma, cache_size=500).fit(points, labels)
     k = len(svm.classes_)
@@ -157,8 +158,8 @@ def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: i
     return HogSvm(
         cell=np.array(config.cell),
         orientations=np.array(config.orientations),
-        mean=reducer.mean_.astype(np.float64),
-        axes=reducer.components_.astype(np.float64),
+        mean=mean,
+        axes=axes,
         vectors=svm.support_vectors_,
         duals=sign * svm.dual_coef_,
         intercepts=sign * svm.intercept_,

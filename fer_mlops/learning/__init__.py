@@ -1,0 +1,42 @@
+"""An experiment and its faces to a Classifier: one file per family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, TransferExperiment
+from fer_mlops.learning.baseline import learn_baseline
+from fer_mlops.learning.cnn import learn_cnn
+from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep, Step, begin_silently
+from fer_mlops.learning.transfer import learn_transfer
+
+__all__ = ["Begin", "Faces", "Learned", "OnStep", "Step", "begin_silently", "learn"]
+
+
+def learn(
+    experiment: Experiment,
+    train: Faces,
+    valid: Faces,
+    *,
+    on_step: OnStep,
+    begin: Begin = begin_silently,
+    resume_from: Mapping[str, Any] | None = None,
+) -> Learned:
+    """Returns the classifier fitted to ``train``, chosen and calibrated on ``valid``.
+
+    Args:
+        experiment: The family and its settings.
+        train: Faces to fit.
+        valid: Faces that choose epochs, prior strength and temperature.
+        on_step: Called after each step; may raise to end the learning.
+        begin: Told of each stage.
+        resume_from: What a ``Step.state`` returned.
+    """
+    match experiment:
+        case BaselineExperiment():
+            return learn_baseline(experiment, train, valid, on_step, begin)
+        case CnnExperiment():
+            return learn_cnn(experiment, train, valid, on_step, begin, resume_from)
+        case TransferExperiment():
+            return learn_transfer(experiment, train, valid, on_step, begin, resume_from)

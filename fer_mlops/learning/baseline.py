@@ -1,0 +1,67 @@
+"""HOG + SVM on growing shares of the training faces."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.calibration import fit_calibration
+from fer_mlops.classifier import Classifier
+from fer_mlops.config import BaselineExperiment
+from fer_mlops.datasets.table import Labels
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.features import hog_vectors
+from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep, Step, uncalibrated
+from fer_mlops.losses import log_prior
+from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
+from fer_mlops.models.hog_svm import fit_hog_svm
+
+
+def learn_baseline(
+    experiment: BaselineExperiment, train: Faces, valid: Faces, on_step: OnStep, begin: Begin
+) -> Learned:
+    """Returns the baseline; one step per share of the training faces."""
+    config, seed = experiment.hog_svm, experiment.seed
+    advance = begin("HOG features", len(train) + len(valid))
+    shape = {"cell": config.cell, "orientations": config.orientations}
+    train_vectors = hog_vectors(train.pixels, **shape, advance=advance)
+    valid_vectors = hog_vectors(valid.pixels, **shape, advance=advance)
+    advance = begin("learning curve", len(config.fractions))
+    order = np.random.default_rng(seed).permutation(len(train))
+    prior = log_prior(train.class_counts()).numpy()
+    zeros = np.zeros(len(EMOTIONS), np.float32)
+    for number, fraction in enumerate(config.fractions, start=1):
+        rows = np.sort(order[: max(2, round(fraction * len(train)))])
+        if len(np.unique(train.labels[rows])) < 2:
+            continue  # a share so small that it shows one emotion teaches nothing
+        machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
+        logits = machine.logits_of_vectors(valid_vectors)
+        step = Step(
+            number=number,
+            metrics={"train/faces": len(rows), **_valid_metrics(logits, valid.labels)},
+            probabilities=np.exp(logits),
+            classifier=Classifier(
+                family="baseline",
+                image_size=config.image_size,
+                scorer=machine,
+                calibration=uncalibrated(zeros),
+            ),
+            has_images=True,
+            state=None,
+        )
+        on_step(step)
+        advance(1)
+    calibration = fit_calibration(logits, valid.labels, zeros, prior)
+    return Learned(classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={})
+
+
+def _valid_metrics(logits: NDArray[np.float32], labels: Labels) -> dict[str, float]:
+    counts = confusion_counts(labels, logits.argmax(1))
+    return {
+        "valid/loss": float(-logits[np.arange(len(labels)), labels].mean()),
+        "valid/accuracy": float(accuracy(counts)),
+        "valid/macro_f1": float(macro_f1(counts)),
+        "valid/balanced_accuracy": float(balanced_accuracy(counts)),
+    }

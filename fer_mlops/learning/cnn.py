@@ -1,0 +1,50 @@
+"""A network from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from fer_mlops.augment import make_augment
+from fer_mlops.config import CnnExperiment
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.learning.networks import Stage, calibrated, make_loss, to_step
+from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep
+from fer_mlops.models import build_network
+from fer_mlops.training import Epoch, choose_device, fit
+
+
+def learn_cnn(
+    experiment: CnnExperiment,
+    train: Faces,
+    valid: Faces,
+    on_step: OnStep,
+    begin: Begin,
+    resume_from: Mapping[str, Any] | None,
+) -> Learned:
+    """Returns the network from scratch; one step per epoch."""
+    device = choose_device(experiment.training.device)
+    with torch.random.fork_rng():
+        torch.manual_seed(experiment.seed)
+        network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
+    advance = begin("epochs", experiment.training.epochs)
+    loss = make_loss(experiment, train)
+
+    def on_epoch(epoch: Epoch) -> None:
+        on_step(to_step(epoch, Stage("cnn", experiment.cnn, loss)))
+        advance(1)
+
+    fit(
+        network,
+        train.examples(),
+        valid.examples(),
+        loss,
+        experiment.training,
+        seed=experiment.seed,
+        augment=make_augment(experiment.augment),
+        on_epoch=on_epoch,
+        resume_from=resume_from["fit"] if resume_from else None,
+    )
+    return Learned(classifier=calibrated("cnn", network, experiment.cnn, train, valid, loss), facts={})

@@ -1,0 +1,82 @@
+"""What the network families share: an epoch as a step, and the calibrated bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from fer_mlops.calibration import fit_calibration
+from fer_mlops.classifier import Classifier, NetworkScorer
+from fer_mlops.config import CnnConfig, CnnExperiment, TransferConfig, TransferExperiment
+from fer_mlops.learning.steps import Faces, Step, uncalibrated
+from fer_mlops.losses import LOSSES, Loss, log_prior
+from fer_mlops.training import Epoch
+
+
+def make_loss(experiment: CnnExperiment | TransferExperiment, train: Faces) -> Loss:
+    """Returns the loss that the experiment names, for these class counts."""
+    training = experiment.training
+    return LOSSES[training.loss](train.class_counts(), training.label_smoothing)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where in a family's learning an epoch stands."""
+
+    family: str
+    architecture: CnnConfig | TransferConfig
+    loss: Loss
+    phase: int = 2
+    """1 while a backbone is frozen, else 2."""
+    steps_before: int = 0
+    """Steps that earlier phases took."""
+    whole: nn.Module | None = None
+    """The network around the head, for phase 1, in which the fit sees the head alone."""
+
+
+_FROZEN_IMAGES_EVERY = 10
+
+
+def to_step(epoch: Epoch, stage: Stage) -> Step:
+    """Returns the epoch as a step of the run."""
+    is_frozen = stage.phase == 1
+    network = stage.whole if is_frozen and stage.whole is not None else epoch.network
+    bias = stage.loss.natural_bias.numpy()
+    return Step(
+        number=stage.steps_before + epoch.result.epoch,
+        metrics={**epoch.result.metrics(), "train/phase": stage.phase},
+        probabilities=epoch.probabilities,
+        classifier=Classifier(
+            family=stage.family,
+            image_size=stage.architecture.image_size,
+            scorer=NetworkScorer(network, stage.architecture),
+            calibration=uncalibrated(bias),
+        ),
+        has_images=not is_frozen or epoch.result.epoch % _FROZEN_IMAGES_EVERY == 0,
+        state=lambda: {
+            "phase": stage.phase,
+            "steps_before": stage.steps_before,
+            "fit": epoch.state(),
+        },
+    )
+
+
+def calibrated(
+    family: str,
+    network: nn.Module,
+    architecture: CnnConfig | TransferConfig,
+    train: Faces,
+    valid: Faces,
+    loss: Loss,
+) -> Classifier:
+    """Returns the bundle of a fitted network."""
+    scorer = NetworkScorer(network, architecture)
+    prior = log_prior(train.class_counts()).numpy()
+    logits = scorer.logits(valid.pixels)
+    return Classifier(
+        family=family,
+        image_size=architecture.image_size,
+        scorer=scorer,
+        calibration=fit_calibration(logits, valid.labels, loss.natural_bias.numpy(), prior),
+    )

@@ -1,0 +1,119 @@
+"""The command line's options, and what they make of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fer_mlops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fer_mlops.config import Experiment
+
+Command = Callable[..., Any]
+
+DATA_HELP = "'sample', a folder with one subfolder per emotion, a csv, or a copy of Muxspace."
+
+
+class _AutoNumber(click.ParamType[Any]):
+    """A number, or ``auto`` for what the recipe or preset says."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+        self.name = "integer|auto" if kind is int else "number|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float | None:
+        if value in (None, "auto"):
+            return None
+        try:
+            return self.kind(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+
+
+INT, FLOAT = _AutoNumber(int), _AutoNumber(float)
+
+COMMON = (
+    click.option("--data", default="sample", show_default=True, help=DATA_HELP),
+    click.option(
+        "--split",
+        type=click.Choice(["auto", "identity", "random"]),
+        default="auto",
+        help="identity (default) keeps each person in one part; random flatters.",
+    ),
+    click.option("--seed", type=INT, default="auto", help="Start of every random choice."),
+    click.option("--recipe", default="", help="YAML file of settings, read first."),
+    click.option("--preset", default="", help="One of the project's own recipes, by name."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
+    ),
+    click.option(
+        "--on-bad-image",
+        type=click.Choice(["auto", "error", "skip"]),
+        default="auto",
+        help="Stop at an unreadable image, or leave it out.",
+    ),
+    click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
+)
+SIZE = (click.option("--image-size", type=INT, default="auto", help="Side of a face in pixels."),)
+FIT = (
+    click.option("--epochs", type=INT, default="auto", help="Most passes over the faces."),
+    click.option("--batch-size", type=INT, default="auto", help="Faces per step."),
+    click.option("--learning-rate", type=FLOAT, default="auto", help="Peak step size."),
+)
+TRANSFER = (
+    click.option("--backbone", default="auto", show_default=True, help="resnet18, efficientnet_lite0."),
+    click.option(
+        "--weights",
+        default="imagenet",
+        show_default=True,
+        help="imagenet, a state dict's path, none.",
+    ),
+)
+RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
+
+
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Returns a decorator that adds the options, in this order in the help."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
+
+
+def build(family: str, options: Mapping[str, Any]) -> Experiment:
+    """Returns the experiment that the options ask for; ``auto`` and empty ones set nothing."""
+    from fer_mlops.recipes import build_experiment, parse_assignment, preset_path
+
+    keys = {
+        "data": "data.source",
+        "split": "data.split",
+        "seed": "seed",
+        "on_bad_image": "data.on_bad_image",
+        "experiment": "tracking.experiment",
+        "image_size": f"{SECTIONS[family]}.image_size",
+        "epochs": "training.epochs",
+        "batch_size": "training.batch_size",
+        "learning_rate": "training.learning_rate",
+        "backbone": "transfer.backbone",
+        "weights": "transfer.weights",
+    }
+    chosen = {key: options.get(name) for name, key in keys.items()}
+    settings = {key: value for key, value in chosen.items() if value not in (None, "", "auto")}
+    settings.update(parse_assignment(text) for text in options.get("assignments", ()) if text)
+    recipe, preset = options.get("recipe"), options.get("preset")
+    if recipe and preset:
+        raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")
+    path = preset_path(family, preset) if preset else Path(recipe) if recipe else None
+    return build_experiment(family, recipe=path, settings=settings)
