@@ -9,7 +9,8 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 
-# What registered models import: _REQUIREMENTS of fer_mlops/tracking.py. fer_mlops itself is left out: each model brings the source that it was trained with.
+# What registered models import: _REQUIREMENTS of fer_mlops/tracking.py. fer_mlops itself
+# is left out: each model brings the source that it was trained with.
 COPY docker/constraints.txt /tmp/constraints.txt
 RUN ${TORCH_INDEX:+env PIP_INDEX_URL="$TORCH_INDEX"} pip install -c /tmp/constraints.txt torch \
  && pip install -c /tmp/constraints.txt \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import torch
 
 from fer_mlops.errors import TrainingError
+
+_UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
+"""What torch.load raises for a file that is damaged or is no checkpoint."""
 
 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
@@ -26,7 +30,8 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
         torch.save(dict(state), aside)
         aside.replace(path)
     except (OSError, RuntimeError) as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise TrainingError(
             f"cannot write the checkpoint {str(path)!r}: {error}; free space or set FER_MLOPS_CACHE to "
             "another folder, then go on with --resume"
@@ -45,7 +50,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise TrainingError(
             f"no checkpoint at {str(path)!r}: this run ended or began elsewhere"
         ) from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise TrainingError(f"cannot read the checkpoint {str(path)!r}: {error}") from error
     assert isinstance(state, dict)
     return state

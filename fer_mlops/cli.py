@@ -27,6 +27,7 @@ from fer_mlops.options import (
     SIZE,
     TRANSFER,
     build,
+    is_chosen,
     with_options,
 )
 
@@ -146,7 +147,7 @@ def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> 
         sweep = search(
             experiment,
             num_trials=trials,
-            study_name=study or family,
+            study_name=study if is_chosen(study) else family,
             storage_url=storage,
             cache=cache_folder(),
             begin=begin,
@@ -170,7 +171,7 @@ def evaluate(model: str, data: str, experiment: str) -> None:
     from fer_mlops.tracking import track
 
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:
-        source = None if data in ("", "auto") else data
+        source = data if is_chosen(data) else None
         judged = judge(model, source, tracker, cache_folder(), begin)
     print_report(judged.report, f"{model} on {judged.faces}")
     print_view(tracker.experiment_id)
@@ -202,11 +203,13 @@ def compare(runs: str, parent: str, experiment: str) -> None:
     from fer_mlops.console import print_comparison, print_view
     from fer_mlops.tracking import check_server, track
 
-    if runs and parent:
+    if is_chosen(runs) and is_chosen(parent):
         raise ConfigError("--runs and --parent both say what to compare; give one")
     check_server()
-    named = [run.strip() for run in runs.split(",") if run.strip()]
-    ids = named or (children_of(parent) if parent else latest_runs(experiment))
+    if is_chosen(runs):
+        ids = [run.strip() for run in runs.split(",") if run.strip()]
+    else:
+        ids = children_of(parent) if is_chosen(parent) else latest_runs(experiment)
     comparison = compare_runs(ids)
     with track(experiment, "compare") as tracker:
         log_comparison(comparison, tracker)

@@ -17,6 +17,10 @@ def _require(is_valid: bool, key: str, rule: str, value: object) -> None:
         raise ConfigError(f"{key} must be {rule}, got {value!r}")
 
 
+def _require_seed(seed: int) -> None:
+    _require(0 <= seed < 2**32, "seed", "0 to 4294967295", seed)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
     """Which faces, and how they are divided."""
@@ -251,6 +255,9 @@ class BaselineExperiment:
     hog_svm: HogSvmConfig = field(default_factory=HogSvmConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
+    def __post_init__(self) -> None:
+        _require_seed(self.seed)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CnnExperiment:
@@ -264,6 +271,9 @@ class CnnExperiment:
     cnn: CnnConfig = field(default_factory=CnnConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        _require_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,6 +292,9 @@ class TransferExperiment:
         )
     )
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        _require_seed(self.seed)
 
 
 Experiment = BaselineExperiment | CnnExperiment | TransferExperiment

@@ -113,6 +113,8 @@ def print_trained(trained: Trained) -> None:
 def print_registration(trained: Trained) -> None:
     """Prints the version a run registered, its aliases and why."""
     console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes", highlight=False)
+    for name, value in trained.facts.items():
+        console.print(f"{name.replace('_', ' ')}: {value}", highlight=False)
     if not trained.registration:
         return
     made = trained.registration

@@ -54,6 +54,8 @@ class Trained:
     test: Report | None
     """None for a tuning trial, which never sees the test faces."""
     registration: Registration | None
+    facts: Mapping[str, str]
+    """What was decided on the way, such as the backbone and why."""
     minutes: float
 
 
@@ -144,6 +146,7 @@ def run_experiment(
         valid=valid_report,
         test=test_report,
         registration=registration,
+        facts=learned.facts,
         minutes=minutes,
     )
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,12 +54,17 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
             return _gray(opened, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         name = repr(str(image)) if isinstance(image, Path) else "image"
-        reason = str(error) if name not in str(error) else type(error).__name__
+        # Pillow names the file again, or a buffer's address: then its kind of error tells as much
+        is_plain = name not in str(error) and "object at 0x" not in str(error) and str(error)
+        reason = str(error) if is_plain else type(error).__name__
         raise DataError(f"{name} cannot be read as an image: {reason}") from error
 
 
 def _gray(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    upright = ImageOps.exif_transpose(image)
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except (TypeError, ValueError, SyntaxError, KeyError, struct.error):
+        upright = image  # a note on how it was held is broken, not the face
     if upright.mode.startswith("I"):  # 16-bit gray, which Pillow would clip, not scale
         wide = np.asarray(upright, dtype=np.float64)
         upright = Image.fromarray((wide / 257).clip(0, 255).astype(np.uint8))

@@ -16,7 +16,7 @@ from fer_mlops import figures
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.datasets import load_faces
-from fer_mlops.datasets.folder import SUFFIXES
+from fer_mlops.datasets.folder import find_images as images_below
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.evaluation import Report, evaluate
@@ -116,7 +116,7 @@ def find_images(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
+            found += images_below(path)
         elif path.is_file():
             found.append(path)
         else:

@@ -52,7 +52,8 @@ def class_weighted(counts: Tensor, smoothing: float) -> Loss:
         return F.cross_entropy(logits, labels, weight=device_weights, label_smoothing=smoothing)
 
     # The weighted optimum is p(y|x) w(y), so the natural logits take log w away again.
-    return Loss(compute, -weights.clamp(min=1e-6).log())
+    log_weights = torch.where(counts > 0, weights.clamp(min=1e-6).log(), -log_prior(counts))
+    return Loss(compute, -log_weights)
 
 
 def logit_adjusted(counts: Tensor, smoothing: float) -> Loss:

@@ -92,6 +92,11 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
 
 
+def is_chosen(value: object) -> bool:
+    """Returns whether an option says something: ``auto`` and nothing leave it to the defaults."""
+    return value not in (None, "", "auto")
+
+
 def build(family: str, options: Mapping[str, Any]) -> Experiment:
     """Returns the experiment that the options ask for; ``auto`` and empty ones set nothing."""
     from fer_mlops.recipes import build_experiment, parse_assignment, preset_path
@@ -109,10 +114,10 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         "backbone": "transfer.backbone",
         "weights": "transfer.weights",
     }
-    chosen = {key: options.get(name) for name, key in keys.items()}
-    settings = {key: value for key, value in chosen.items() if value not in (None, "", "auto")}
-    settings.update(parse_assignment(text) for text in options.get("assignments", ()) if text)
-    recipe, preset = options.get("recipe"), options.get("preset")
+    chosen = {name: value for name, value in options.items() if is_chosen(value)}
+    settings = {keys[name]: value for name, value in chosen.items() if name in keys}
+    settings.update(parse_assignment(text) for text in options.get("assignments", ()) if is_chosen(text))
+    recipe, preset = chosen.get("recipe"), chosen.get("preset")
     if recipe and preset:
         raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")
     path = preset_path(family, preset) if preset else Path(recipe) if recipe else None

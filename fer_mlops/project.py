@@ -30,7 +30,8 @@ def project_folder() -> Path:
 def choose_env_manager() -> str:
     """Returns ``conda`` where MLflow would find one, else ``local``: this environment."""
     home = os.environ.get("MLFLOW_CONDA_HOME")
-    found = shutil.which("conda", path=f"{home}/bin" if home else None)
+    name = os.environ.get("CONDA_EXE", "conda")
+    found = shutil.which(f"{home}/bin/conda" if home else name)
     return "conda" if found else "local"
 
 

@@ -169,7 +169,7 @@ def _convert(value: object, kind: object, key: str) -> object:
 def _number(value: str | int | float, kind: object, key: str) -> int | float:
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(f"{key} must be a number, got {value!r}") from None
     if not math.isfinite(number):
         raise ConfigError(f"{key} must be a finite number, got {value!r}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from fer_mlops.errors import DataError
 
 Rows = NDArray[np.int64]
 """Shape [n]; ascending row numbers of a FaceTable."""
-SPLIT_NAMES = ("train", "valid", "test")
+_MOST_FOLDS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,12 @@ def split_faces(table: FaceTable, config: DataConfig, seed: int) -> Split:
             )
     if sum(count > 0 for count in table.counts().values()) < 2:
         raise DataError("all faces show one emotion; a classifier needs at least two")
-    split = (_identity if config.split == "identity" else _random)(table, config, seed)
+    try:
+        split = (_identity if config.split == "identity" else _random)(table, config, seed)
+    except ValueError as error:  # scikit-learn's; raised when parts are smaller than the emotions
+        raise DataError(
+            f"{len(table)} faces are too few to divide by emotion into train, valid and test; add faces"
+        ) from error
     absent = [
         EMOTIONS[label]
         for label in np.setdiff1d(np.unique(table.labels), np.unique(table.labels[split.train]))
@@ -90,29 +97,31 @@ def _identity(table: FaceTable, config: DataConfig, seed: int) -> Split:
 def _hold_out(table: FaceTable, rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     """Returns the rows kept and the rows held out, no person in both.
 
-    Of the folds that scikit-learn's StratifiedGroupKFold deals, the one whose emotions come nearest to
-    ``share`` of each is held out: with few people in an emotion, folds differ much.
+    Of the folds that scikit-learn's StratifiedGroupKFold deals, the one (for a share such as 2/5, the
+    two) whose emotions come nearest to ``share`` of each is held out: with few people in an emotion,
+    folds differ much.
     """
-    num_folds = round(1 / share)
+    part = Fraction(share).limit_denominator(_MOST_FOLDS)
     labels, people = table.labels[rows], table.identities[rows]
-    if len(np.unique(people)) < num_folds:
+    num_people = len(np.unique(people))
+    if num_people < part.denominator:
         raise DataError(
-            f"{len(np.unique(people))} people cannot be divided into {num_folds} parts; add people or "
-            "use --split random, whose scores flatter"
+            f"{num_people} people cannot be divided into {part.denominator} parts; add people or use "
+            "--split random, whose scores flatter"
         )
-    dealer = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    dealer = StratifiedGroupKFold(part.denominator, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # it warns of emotions with fewer faces than folds
         warnings.simplefilter("ignore", UserWarning)
-        folds = list(dealer.split(rows, labels, people))
-    totals = np.bincount(labels, minlength=len(EMOTIONS))
+        folds = [held for _, held in dealer.split(rows, labels, people)]
+    wanted = np.bincount(labels, minlength=len(EMOTIONS)) * share
 
-    def error(fold: tuple[Rows, Rows]) -> float:
-        counts = np.bincount(labels[fold[1]], minlength=len(EMOTIONS))
-        wanted = totals * share
+    def error(held: Rows) -> float:
+        counts = np.bincount(labels[held], minlength=len(EMOTIONS))
         return float((np.abs(counts - wanted) / np.sqrt(np.maximum(wanted, 1))).sum())
 
-    kept, held = min(folds, key=error)
-    return np.sort(rows[kept]), np.sort(rows[held])
+    candidates = (np.concatenate(some) for some in combinations(folds, part.numerator))
+    held = np.sort(min(candidates, key=error))
+    return np.delete(rows, held), rows[held]
 
 
 def share_of_known_people(table: FaceTable, split: Split) -> float:

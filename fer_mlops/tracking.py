@@ -149,11 +149,12 @@ class Tracker:
         package = Path(__file__).parent
         pins = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
         with tempfile.TemporaryDirectory() as folder:
-            classifier.save(Path(folder))
+            bundle = Path(folder) / "classifier"
+            classifier.save(bundle)
             info = mlflow.pyfunc.log_model(
                 name=MODEL_NAME,
                 python_model=str(package / "serving" / "registered_model.py"),
-                artifacts={"classifier": folder},
+                artifacts={"classifier": str(bundle)},
                 signature=SIGNATURE,
                 input_example=pd.DataFrame({"image": [example]}),
                 pip_requirements=pins,

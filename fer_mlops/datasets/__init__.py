@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def load_faces(source: str, cache: Path) -> FaceTable:
     Raises:
         DataError: There is no such data set or path, or it cannot be read.
     """
-    path = Path(source).expanduser()
     if source == "sample":
         return sample.load(cache)
+    path = Path(os.path.expanduser(source)).absolute()  # noqa: PTH111 - Path.expanduser raises for ~nobody
     if path.is_file():
         return csv_file.load(path)
     if muxspace.is_muxspace(path):

@@ -6,6 +6,7 @@ Image paths are relative to the csv.
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 from fer_mlops.datasets.folder import identity_of
@@ -63,4 +64,5 @@ def _read_row(root: Path, fields: dict[str, str | None]) -> Row | None:
     if emotion is None:
         return None
     identity = (fields.get("identity") or "").strip() or identity_of(Path(Path(image).name)) or image
-    return Row(Path(image).as_posix(), emotion, identity, (fields.get("source") or root.name).strip())
+    path = Path(os.path.normpath(image)).as_posix()
+    return Row(path, emotion, identity, (fields.get("source") or root.name).strip())

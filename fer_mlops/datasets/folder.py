@@ -30,7 +30,7 @@ def load(root: Path) -> FaceTable:
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if folder.name.startswith("."):
             continue
-        images = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
+        images = find_images(folder)
         emotion = normalise_emotion(folder.name)
         if emotion is None:
             outside += [path.name for path in images]
@@ -55,6 +55,16 @@ def load(root: Path) -> FaceTable:
             f"cannot protect them: {shorten(strangers)}"
         )
     return make_table(root.name, root, rows, notes)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Returns the image files below ``folder``, sorted, nothing hidden among them."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
 
 
 def identity_of(path: Path) -> str | None:

@@ -60,6 +60,8 @@ def load(root: Path) -> FaceTable:
             source = "actors" if annotator == "jhamski" else "lfw"
             rows.append(Row(f"images/{image}", emotion, identity_of(image), source))
     kept, notes = resolve_repeats(rows)
+    if not kept:
+        raise DataError(f"{str(root / LEGEND)!r} has no labelled face of the seven emotions with a file")
     unlabelled = sorted(files - seen)
     if outside:
         notes.append(f"{len(outside)} contempt faces left out: not one of the seven emotions")

@@ -35,6 +35,9 @@ class Backbone:
     num_features: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+    explained: int
+    """Index of the layer Grad-CAM weighs: the last of stride 16. The very last has stride 32, which
+    on a face of 96 px is a map of 3 x 3."""
 
 
 def _resnet18() -> nn.Module:
@@ -94,6 +97,7 @@ BACKBONES: dict[str, Backbone] = {
         num_features=512,
         mean=(0.485, 0.456, 0.406),
         deviation=(0.229, 0.224, 0.225),
+        explained=6,
     ),
     "efficientnet_lite0": Backbone(
         EfficientNetLite0,
@@ -102,6 +106,7 @@ BACKBONES: dict[str, Backbone] = {
         num_features=1280,
         mean=(0.5, 0.5, 0.5),
         deviation=(0.5, 0.5, 0.5),
+        explained=11,
     ),
 }
 
@@ -114,7 +119,7 @@ def read_state_dict(path: Path) -> StateDict:
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise WeightsError(f"cannot read weights from {str(path)!r}: {reason}") from error
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
@@ -147,6 +152,7 @@ class TransferNetwork(nn.Module):
         self.head = nn.Sequential(
             nn.Dropout(config.dropout), nn.Linear(backbone.num_features, num_classes)
         )
+        self.explained = backbone.explained
         self.is_batch_norm_frozen = config.freeze_batch_norm
         self.to(memory_format=torch.channels_last)
 
@@ -171,9 +177,9 @@ class TransferNetwork(nn.Module):
 
     @property
     def explained_layer(self) -> nn.Module:
-        """The layer whose activations Grad-CAM weighs: the backbone's last."""
+        """The layer whose activations Grad-CAM weighs."""
         assert isinstance(self.features, nn.Sequential)
-        return self.features[-1]
+        return self.features[self.explained]
 
 
 def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[TransferNetwork, Origin]:

@@ -1,0 +1,209 @@
+"""Reports and their intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.evaluation import (
+    Estimate,
+    evaluate,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+
+Probabilities = NDArray[np.float64]
+
+
+def certain(predictions: NDArray[np.int64], confidence: float = 1.0) -> Probabilities:
+    """Returns [n, 7] with ``confidence`` on each prediction and the rest spread evenly."""
+    table = np.full((len(predictions), 7), (1 - confidence) / 6)
+    table[np.arange(len(predictions)), predictions] = confidence
+    return table
+
+
+def own_person(n: int) -> NDArray[np.str_]:
+    return np.array([f"p{i:04}" for i in range(n)])
+
+
+def one_wrong_in_five(n: int) -> tuple[NDArray[np.int64], Probabilities]:
+    """Returns ``n`` faces of two emotions, every fifth predicted as the other one."""
+    labels = np.arange(n) // 5 % 2 + 3
+    return labels, certain(np.where(np.arange(n) % 5 == 0, 7 - labels, labels))
+
+
+def width(estimate: Estimate) -> float:
+    return estimate.high - estimate.low
+
+
+# ── numbers worked by hand ──
+
+
+def test_nll_is_the_mean_of_minus_log_p_of_the_label() -> None:
+    labels = np.array([0, 1, 2])
+    probabilities = np.array([[0.5, 0.5, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]])
+    expected = (math.log(2) + math.log(4) + 0) / 3
+    assert negative_log_likelihood(labels, probabilities) == pytest.approx(expected, abs=1e-12)
+
+
+def test_nll_of_the_impossible_is_large_and_finite() -> None:
+    value = negative_log_likelihood(np.array([1]), np.array([[1.0, 0.0]]))
+    assert value == pytest.approx(12 * math.log(10))
+
+
+def test_ece_is_the_mean_gap_between_confidence_and_accuracy_by_bin() -> None:
+    # two faces at .90, one right: gap |1.80 - 1|; two at .62, both right: gap |1.24 - 2|
+    labels = np.array([0, 0, 0, 0])
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.62, 0.38], [0.62, 0.38]])
+    assert expected_calibration_error(labels, probabilities) == pytest.approx((0.8 + 0.76) / 4)
+
+
+def test_ece_cancels_within_a_bin_but_not_between_bins() -> None:
+    labels = np.array([0, 0])
+    together = np.array([[0.5, 0.4, 0.1], [0.4, 0.5, 0.1]])  # .5 and .5, one right
+    apart = np.array([[0.6, 0.3, 0.1], [0.3, 0.4, 0.3]])  # .6 right, .4 wrong
+    assert expected_calibration_error(labels, together) == pytest.approx(0)
+    assert expected_calibration_error(labels, apart) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("confidences", "ece"),
+    [
+        ((0.48, 0.52), 0.0),  # both in [7/15, 8/15)
+        ((0.95, 1.0), 0.475),  # both in the last bin, [14/15, 1]
+        ((0.9, 1.0), 0.55),  # in the last two
+    ],
+)
+def test_bins_are_fifteen_of_equal_width(confidences: tuple[float, float], ece: float) -> None:
+    """The first face is right, the second wrong."""
+    probabilities = certain(np.array([0, 1]), 0.0)
+    probabilities[[0, 1], [0, 1]] = confidences
+    assert expected_calibration_error(np.array([0, 0]), probabilities) == pytest.approx(ece)
+
+
+def test_full_confidence_has_a_bin_too() -> None:
+    assert expected_calibration_error(np.array([0, 0]), np.array([[1.0, 0.0], [0.0, 1.0]])) == 0.5
+
+
+# ── intervals ──
+
+
+def test_an_interval_is_as_wide_as_the_binomial_says_where_every_face_is_a_person() -> None:
+    labels, probabilities = one_wrong_in_five(400)
+    estimate = evaluate(labels, probabilities, own_person(400)).accuracy
+    margin = 1.96 * math.sqrt(0.8 * 0.2 / 400)
+    assert estimate.value == pytest.approx(0.8)
+    assert estimate.low == pytest.approx(0.8 - margin, abs=0.008)
+    assert estimate.high == pytest.approx(0.8 + margin, abs=0.008)
+
+
+def test_faces_of_one_person_alone_leave_nothing_to_resample() -> None:
+    labels, probabilities = one_wrong_in_five(40)
+    report = evaluate(labels, probabilities, np.array(["anna"] * 40))
+    assert report.num_people == 1
+    for estimate in (report.accuracy, report.balanced_accuracy, report.macro_f1):
+        assert estimate.low == estimate.value == estimate.high
+
+
+def test_taking_everyone_twice_does_not_narrow_an_interval() -> None:
+    labels, probabilities = one_wrong_in_five(60)
+    people = own_person(60)
+    once = evaluate(labels, probabilities, people)
+    doubled = np.tile(labels, 2), np.tile(probabilities, (2, 1))
+    twice = evaluate(*doubled, np.tile(people, 2))
+    strangers = evaluate(*doubled, own_person(120))
+    assert twice.macro_f1 == once.macro_f1
+    assert twice.accuracy == once.accuracy
+    assert width(strangers.accuracy) < 0.85 * width(once.accuracy)
+    assert (once.num_faces, twice.num_faces, twice.num_people) == (60, 120, 60)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_interval_contains_its_value_and_lies_in_zero_to_one(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = generator.choice(7, 120, p=np.array([4, 1, 1, 8, 8, 2, 2]) / 26)
+    probabilities = generator.dirichlet(np.ones(7), 120) / 2 + certain(labels) / 2
+    report = evaluate(labels, probabilities, generator.integers(0, 40, 120).astype(str))
+    scores = [report.accuracy, report.balanced_accuracy, report.macro_f1]
+    scores += [row.f1 for row in report.classes if row.support]
+    for score in scores:
+        assert 0 <= score.low <= score.value <= score.high <= 1
+
+
+def test_the_same_seed_gives_the_same_report_and_another_seed_only_other_intervals() -> None:
+    labels, probabilities = one_wrong_in_five(50)
+    reports = [evaluate(labels, probabilities, own_person(50), seed=seed) for seed in (0, 0, 1)]
+    assert reports[0].as_dict() == reports[1].as_dict()  # where nan is None, which equals itself
+    assert reports[0].macro_f1 != reports[2].macro_f1
+    assert reports[0].macro_f1.value == reports[2].macro_f1.value
+
+
+def test_the_order_of_faces_does_not_matter() -> None:
+    labels, probabilities = one_wrong_in_five(50)
+    people = own_person(50)
+    shuffled = np.random.default_rng(0).permutation(50)
+    mixed = evaluate(labels[shuffled], probabilities[shuffled], people[shuffled])
+    assert mixed.macro_f1 == evaluate(labels, probabilities, people).macro_f1
+
+
+def test_an_estimate_reads_as_value_and_interval() -> None:
+    assert str(Estimate(0.87654, 0.8, 0.95)) == "0.877 [0.800, 0.950]"
+
+
+# ── reports ──
+
+
+def test_a_report_states_counts_scores_and_confusion() -> None:
+    labels = np.array([3, 3, 3, 4])
+    report = evaluate(labels, certain(np.array([3, 3, 4, 4])), np.array(["a", "a", "b", "c"]))
+    assert (report.num_faces, report.num_people) == (4, 3)
+    assert report.accuracy.value == 0.75
+    assert report.balanced_accuracy.value == pytest.approx((2 / 3 + 1) / 2)
+    assert report.macro_f1.value == pytest.approx((0.8 + 2 / 3) / 2)
+    assert report.confusion[3] == (0, 0, 0, 2, 1, 0, 0)
+    assert report.confusion[4] == (0, 0, 0, 0, 1, 0, 0)
+    assert [row.emotion for row in report.classes] == list(EMOTIONS)
+    happiness = report.classes[3]
+    assert (happiness.support, happiness.precision, happiness.f1.value) == (3, 1.0, 0.8)
+    assert happiness.recall == pytest.approx(2 / 3)
+    assert report.nll == pytest.approx(12 * math.log(10) / 4)
+    assert report.ece == 0.25
+
+
+def test_an_absent_emotion_has_no_recall_and_no_f1() -> None:
+    report = evaluate(np.array([3, 4]), certain(np.array([3, 4])), own_person(2))
+    fear = report.classes[2]
+    assert fear.support == 0
+    assert all(math.isnan(x) for x in (fear.recall, fear.f1.value, fear.f1.low, fear.f1.high))
+
+
+def test_a_report_is_json_without_nan_even_where_emotions_are_absent() -> None:
+    report = evaluate(np.array([3, 4]), certain(np.array([3, 4])), own_person(2))
+    read = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert read["classes"][2]["emotion"] == "fear"
+    assert read["classes"][2]["recall"] is None
+    assert read["classes"][2]["f1"] == {"value": None, "low": None, "high": None}
+    assert read["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert read["confusion"][3] == [0, 0, 0, 1, 0, 0, 0]
+
+
+def test_tracked_numbers_are_finite_and_leave_absent_emotions_out() -> None:
+    report = evaluate(np.array([3, 4]), certain(np.array([3, 4])), own_person(2))
+    flat = report.metrics("test")
+    estimates = ("accuracy", "balanced_accuracy", "macro_f1")
+    assert set(flat) == {
+        *(f"test/{name}" for name in ("faces", "people", "nll", "ece")),
+        *(f"test/{name}{end}" for name in estimates for end in ("", "_low", "_high")),
+        *(
+            f"test/{score}/{emotion}"
+            for score in ("precision", "recall", "f1")
+            for emotion in ("happiness", "neutral")
+        ),
+    }
+    assert all(math.isfinite(value) for value in flat.values())
+    assert (flat["test/faces"], flat["test/macro_f1"], flat["test/f1/neutral"]) == (2, 1.0, 1.0)

@@ -1,0 +1,240 @@
+"""One run from faces to a registered model, for every family, as a person sees it in MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from tiny import run, tiny
+
+from fer_mlops.checkpoints import load_checkpoint
+from fer_mlops.config import FAMILIES
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.experiment import Trained, prepare_data, run_experiment
+from fer_mlops.images import cache_folder
+from fer_mlops.judging import experiment_of
+from fer_mlops.learning import Step
+from fer_mlops.registry import REGISTERED_NAME, find_version, load_classifier
+from fer_mlops.tracking import track
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path, drawn_cache: Path, faces_folder: Path
+) -> Iterator[dict[str, Trained]]:
+    """All three families trained once; the folder of the store is in MLFLOW_TRACKING_URI."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("FER_MLOPS_CACHE", str(drawn_cache))
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+        yield {family: run(tiny(family, faces_folder)) for family in FAMILIES}
+        mlflow.set_tracking_uri(None)
+
+
+def artifacts(run_id: str, path: str = "") -> list[str]:
+    client = MlflowClient()
+    found = []
+    for item in client.list_artifacts(run_id, path):
+        found += artifacts(run_id, item.path) if item.is_dir else [item.path]
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_shows_settings_facts_and_data(family: str, trained: dict[str, Trained]) -> None:
+    found = MlflowClient().get_run(trained[family].run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.params["family"] == family
+    assert found.data.params["data.split"] == "identity"
+    tags = found.data.tags
+    assert tags["split"] == "identity"
+    assert tags["test_used"].startswith("once")
+    assert tags["test_faces_of_known_people"] == "0.000"
+    assert {"git_commit", "data", "data_digest", "registered_version"} <= tags.keys()
+    inputs = {i.tags[0].value: i.dataset for i in found.inputs.dataset_inputs}
+    assert set(inputs) == {"train", "valid", "test"}
+    assert all(len(dataset.digest) == 16 for dataset in inputs.values())
+    assert experiment_of(trained[family].run_id).family == family
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_has_metrics_at_every_step(family: str, trained: dict[str, Trained]) -> None:
+    steps = {"baseline": 2, "cnn": 2, "transfer": 3}[family]
+    names = ["valid/loss", "valid/accuracy", "valid/macro_f1", "valid/balanced_accuracy"]
+    if family != "baseline":
+        names += ["train/loss", "train/learning_rate", "train/seconds_per_epoch"]
+    for name in names:
+        history = MlflowClient().get_metric_history(trained[family].run_id, name)
+        assert [point.step for point in history] == list(range(1, steps + 1)), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_ends_with_test_scores_of_every_emotion(family: str, trained: dict[str, Trained]) -> None:
+    metrics = MlflowClient().get_run(trained[family].run_id).data.metrics
+    for score in ("precision", "recall", "f1"):
+        assert {f"test/{score}/{emotion}" for emotion in EMOTIONS} <= metrics.keys()
+    assert metrics["test/faces"] == 28
+    assert metrics["test/macro_f1_low"] <= metrics["test/macro_f1"] <= metrics["test/macro_f1_high"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_has_images_with_steps_and_figures(family: str, trained: dict[str, Trained]) -> None:
+    files = artifacts(trained[family].run_id)
+    method = "occlusion" if family == "baseline" else "gradcam"
+    for key in ("confusion_matrix~valid", f"{method}~happiness", f"{method}~anger"):
+        assert any(key in file and "step" in file and file.endswith(".png") for file in files), key
+    expected = {"training_curves.png", "test/confusion_matrix.png", "test/per_class.png"}
+    assert expected | {f"test/{method}.png", "test/report.json", "data/split.csv"} <= set(files)
+
+
+def test_the_first_version_is_champion_and_only_a_better_one_replaces_it(
+    trained: dict[str, Trained],
+) -> None:
+    assert trained["baseline"].registration is not None
+    assert trained["baseline"].registration.version == 1
+    best = 0.0
+    for family, version in (("baseline", 1), ("cnn", 2), ("transfer", 3)):
+        made = trained[family].registration
+        assert made is not None
+        assert made.version == version
+        score = trained[family].valid.macro_f1.value
+        # the tiny families see faces of one size and one split, so one digest
+        assert made.alias == ("champion" if score > best else "challenger")
+        best = max(best, score)
+        stored = MlflowClient().get_model_version(REGISTERED_NAME, str(version))
+        assert stored.tags["family"] == family
+        assert float(stored.tags["valid_macro_f1"]) == pytest.approx(score, abs=1e-6)
+    assert find_version("champion") is not None
+
+
+LOAD = """
+import json, sys
+import mlflow, pandas as pd
+images = [open(path, "rb").read() for path in sys.argv[1:]]
+for version in (1, 2, 3):
+    model = mlflow.pyfunc.load_model(f"models:/fer-classifier/{version}")
+    print(json.dumps(model.predict(pd.DataFrame({"image": images})).to_dict("records")))
+print(json.dumps(model.predict(pd.DataFrame({"image": images[:1]})).to_dict("records")))
+"""
+
+
+def test_another_process_loads_all_three_by_name_without_pickles(
+    trained: dict[str, Trained], faces_folder: Path, tmp_path: Path
+) -> None:
+    images = sorted(faces_folder.glob("*/p00[0-4]_0.png"))
+    # -I keeps this checkout out of the path: the model must bring its own source
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *map(str, images)],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    for family, rows in zip(FAMILIES, answers[:3], strict=True):
+        classifier = trained[family].classifier
+        expected = classifier.predict_proba(classifier.prepare(images))
+        table = pd.DataFrame(rows)
+        np.testing.assert_allclose(table[list(EMOTIONS)].to_numpy(), expected, atol=1e-5)
+        assert table["emotion"].tolist() == [EMOTIONS[i] for i in expected.argmax(1)]
+        np.testing.assert_allclose(table["confidence"], expected.max(1), atol=1e-5)
+    assert answers[3][0]["emotion"] == answers[2][0]["emotion"]
+
+
+def test_a_registered_model_refuses_what_is_no_image(trained: dict[str, Trained]) -> None:
+    model = mlflow.pyfunc.load_model(f"models:/{REGISTERED_NAME}/1")
+    with pytest.raises(MlflowException, match="image 0 of 1") as caught:
+        model.predict(pd.DataFrame({"image": [b"no image"]}))
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_loads_by_run_version_alias_and_folder(family: str, trained: dict[str, Trained]) -> None:
+    names = [f"runs:/{trained[family].run_id}", f"models:/{REGISTERED_NAME}@champion"]
+    assert load_classifier(names[0]).family == family
+    assert load_classifier(names[1]).family in FAMILIES
+
+
+def test_the_same_config_gives_the_same_numbers(trained: dict[str, Trained], faces_folder: Path) -> None:
+    for family in FAMILIES:
+        again = run(tiny(family, faces_folder, tracking__register=False))
+        assert again.test is not None
+        assert again.test == trained[family].test
+        assert again.registration is None
+
+
+def test_a_trial_never_sees_the_test_faces(world: Path, faces_folder: Path) -> None:
+    experiment = tiny("baseline", faces_folder)
+    data = prepare_data(experiment, cache_folder())
+    parts = {**data.parts, "test": None}
+    object.__setattr__(data, "parts", parts)
+    with track("fer_mlops", "trial") as tracker:
+        result = run_experiment(experiment, data, tracker, uses_test=False)
+    metrics = MlflowClient().get_run(result.run_id).data.metrics
+    assert not [name for name in metrics if name.startswith("test/")]
+    assert find_version("champion") is None
+
+
+@pytest.mark.parametrize(("failure", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
+def test_a_run_that_is_stopped_ends_so_and_registers_nothing(
+    failure: type[BaseException], status: str, world: Path, faces_folder: Path
+) -> None:
+    def stop(step: Step) -> None:
+        raise failure
+
+    with pytest.raises(failure):
+        run(tiny("cnn", faces_folder), on_step=stop)
+    (found,) = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
+    assert found.info.status == status
+    assert find_version("champion") is None
+
+
+@pytest.mark.parametrize(("family", "stop_after"), [("cnn", 1), ("transfer", 1), ("transfer", 3)])
+def test_a_killed_run_goes_on_to_the_same_numbers(
+    family: str, stop_after: int, world: Path, faces_folder: Path
+) -> None:
+    experiment = tiny(family, faces_folder, training__epochs=2, tracking__images_every=0)
+    whole = run(experiment)
+    checkpoint = world / "checkpoint.pt"
+
+    def stop(step: Step) -> None:
+        if step.number == stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, on_step=stop, checkpoint=checkpoint)
+    killed = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")[0]
+    data = prepare_data(experiment, cache_folder())
+    with track("fer_mlops", family, resume=killed.info.run_id) as tracker:
+        resumed = run_experiment(
+            experiment, data, tracker, checkpoint=checkpoint, resume_from=load_checkpoint(checkpoint)
+        )
+    assert resumed.run_id == killed.info.run_id
+    assert resumed.test == whole.test
+    for name in ("valid/loss", "train/loss"):
+        histories = [
+            [(point.step, point.value) for point in MlflowClient().get_metric_history(run_id, name)]
+            for run_id in (whole.run_id, resumed.run_id)
+        ]
+        assert histories[0] == histories[1]
+    assert not checkpoint.exists()
+
+
+def test_a_random_split_is_labelled_optimistic(world: Path, faces_folder: Path) -> None:
+    result = run(tiny("baseline", faces_folder, data__split="random"))
+    tags = MlflowClient().get_run(result.run_id).data.tags
+    assert "optimistic" in tags["warning"]
+    assert float(tags["test_faces_of_known_people"]) > 0.5

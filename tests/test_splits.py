@@ -1,0 +1,221 @@
+"""Dividing faces into train, valid and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_mlops.config import DataConfig
+from fer_mlops.datasets.table import FaceTable, Row, make_table
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import DataError
+from fer_mlops.splits import Split, share_of_known_people, split_faces
+
+KINDS = ("identity", "random")
+
+
+def faces(labels: list[int], people: list[int]) -> FaceTable:
+    """Returns a table of faces without files; row i has label i and person i."""
+    rows = [
+        Row(f"{i:04}.png", EMOTIONS[label], f"p{person}", "none")
+        for i, (label, person) in enumerate(zip(labels, people, strict=True))
+    ]
+    return make_table("tiny", Path(), rows, [])
+
+
+def crowd(num_people: int = 60, emotions: int = 7, each: int = 1) -> FaceTable:
+    """Returns every person with every emotion ``each`` times."""
+    triples = [(label, p) for p in range(num_people) for label in range(emotions) for _ in range(each)]
+    return faces([label for label, _ in triples], [person for _, person in triples])
+
+
+def uneven() -> FaceTable:
+    """Returns 400 faces of 120 people, 8 to 1 between the most and the least frequent emotion."""
+    generator = np.random.default_rng(0)
+    labels = generator.choice(7, 400, p=np.array([8, 4, 2, 1, 8, 4, 2]) / 29)
+    return faces(labels.tolist(), generator.integers(0, 120, 400).tolist())
+
+
+def people_in(table: FaceTable, rows: np.ndarray) -> set[str]:
+    return set(table.identities[rows].tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_three_parts_are_disjoint_and_together_the_table(kind: str, seed: int) -> None:
+    table = uneven()
+    split = split_faces(table, DataConfig(split=kind), seed)  # type: ignore[arg-type]
+    assert split.kind == kind
+    assert sorted(np.concatenate([split.train, split.valid, split.test]).tolist()) == list(range(400))
+    for rows in split.parts().values():
+        assert rows.tolist() == sorted(rows.tolist())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_person_is_in_two_parts_of_an_identity_split(seed: int) -> None:
+    table = uneven()
+    split = split_faces(table, DataConfig(), seed)
+    train, valid, test = (people_in(table, rows) for rows in split.parts().values())
+    assert not train & valid
+    assert not train & test
+    assert not valid & test
+    assert share_of_known_people(table, split) == 0
+
+
+def test_the_default_split_is_the_identity_split() -> None:
+    assert split_faces(crowd(), DataConfig(), 0).kind == "identity"
+
+
+def test_a_random_split_gives_every_part_its_share_of_every_emotion_to_one_face() -> None:
+    table = uneven()
+    split = split_faces(table, DataConfig(split="random", valid_share=0.1, test_share=0.2), 0)
+    totals = np.bincount(table.labels, minlength=7)
+    for rows, share in ((split.train, 0.7), (split.valid, 0.1), (split.test, 0.2)):
+        counts = np.bincount(table.labels[rows], minlength=7)
+        assert np.abs(counts - totals * share).max() <= 1
+
+
+def test_an_identity_split_of_equal_people_is_exactly_stratified() -> None:
+    table = crowd(num_people=60)
+    split = split_faces(table, DataConfig(valid_share=0.1, test_share=0.2), 0)
+    assert np.bincount(table.labels[split.test]).tolist() == [12] * 7
+    for rows, share in ((split.train, 0.7), (split.valid, 0.1)):
+        counts = np.bincount(table.labels[rows])
+        assert np.ptp(counts) == 0  # whole people have one face of each emotion
+        assert abs(counts[0] - 60 * share) <= 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_identity_split_of_unequal_people_is_stratified_within_tolerance(seed: int) -> None:
+    table = uneven()
+    split = split_faces(table, DataConfig(valid_share=0.1, test_share=0.2), seed)
+    totals = np.bincount(table.labels, minlength=7)
+    for rows, share in ((split.train, 0.7), (split.valid, 0.1), (split.test, 0.2)):
+        counts = np.bincount(table.labels[rows], minlength=7)
+        assert np.abs(counts - totals * share).max() <= 6
+        assert counts.min() >= 1
+        assert abs(len(rows) / 400 - share) < 0.03
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_split_and_another_seed_another(kind: str) -> None:
+    table, config = uneven(), DataConfig(split=kind)  # type: ignore[arg-type]
+    digests = [split_faces(table, config, seed).digest(table) for seed in (0, 0, 1)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_digest_changes_when_one_row_changes_its_part() -> None:
+    table = crowd(2)
+    rows = np.arange(len(table))
+    before = Split(kind="identity", train=rows[:8], valid=rows[8:10], test=rows[10:])
+    after = Split(kind="identity", train=rows[:9], valid=rows[9:10], test=rows[10:])
+    assert before.digest(table) != after.digest(table)
+    assert len(before.digest(table)) == 16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("count", "said"), [(1, "1 face;"), (2, "2 faces;")])
+def test_an_emotion_that_cannot_fill_three_parts_is_refused(kind: str, count: int, said: str) -> None:
+    labels = [0] * 30 + [1] * 30 + [2] * count
+    table = faces(labels, list(range(len(labels))))
+    with pytest.raises(DataError) as caught:
+        split_faces(table, DataConfig(split=kind), 0)  # type: ignore[arg-type]
+    assert str(caught.value).startswith(f"fear has {said} each emotion needs at least 3, ")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [3, 4])
+def test_an_emotion_with_fewer_faces_than_folds_is_divided_without_a_warning(
+    kind: str, count: int
+) -> None:
+    labels = [0] * 50 + [1] * 50 + [2] * count
+    table = faces(labels, list(range(len(labels))))
+    split = split_faces(table, DataConfig(split=kind), 0)  # type: ignore[arg-type]
+    assert 2 in table.labels[split.train]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_emotion_of_very_unequal_people_still_comes_near_its_share(seed: int) -> None:
+    sizes = [12, 6, 4, 3, 2, 1, 1, 1]  # faces of fear, person by person
+    fear = [person for person, size in enumerate(sizes) for _ in range(size)]
+    labels = [2] * 30 + [0, 1] * 100
+    table = faces(labels, fear + list(range(10, 210)))
+    split = split_faces(table, DataConfig(test_share=0.2), seed)
+    assert 5 <= (table.labels[split.test] == 2).sum() <= 7  # 20 % of 30 is 6
+
+
+def test_one_emotion_alone_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"^all faces show one emotion; a classifier needs at least two$"
+    ):
+        split_faces(faces([3] * 50, list(range(50))), DataConfig(), 0)
+
+
+def test_an_emotion_without_any_face_is_fine() -> None:
+    split = split_faces(crowd(emotions=2), DataConfig(), 0)
+    assert all(len(rows) for rows in split.parts().values())
+
+
+def test_too_few_people_are_refused_with_the_way_out() -> None:
+    table = crowd(num_people=4, each=5)
+    with pytest.raises(DataError) as caught:
+        split_faces(table, DataConfig(test_share=0.2), 0)
+    assert str(caught.value) == (
+        "4 people cannot be divided into 5 parts; add people or use --split random, whose scores flatter"
+    )
+    assert split_faces(table, DataConfig(split="random"), 0).kind == "random"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_emotion_that_one_person_shows_goes_to_training(seed: int) -> None:
+    labels, people = [0, 1] * 50 + [2] * 30, [i // 2 for i in range(100)] + [99] * 30
+    table = faces(labels, people)
+    split = split_faces(table, DataConfig(), seed)
+    assert (table.labels[split.train] == 2).sum() == 30
+
+
+def test_an_emotion_that_training_would_not_see_is_refused() -> None:
+    """Of 14 people with one emotion each, under a third are in train, so some emotion is not."""
+    table = faces([i // 10 for i in range(70)], [i // 5 for i in range(70)])
+    with pytest.raises(DataError, match=r"^too few people show \w+, .*so training would have none; "):
+        split_faces(table, DataConfig(valid_share=0.3, test_share=0.4), 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("each", [3, 4, 5, 6, 8])
+@pytest.mark.parametrize("emotions", [2, 7])
+def test_a_handful_of_faces_is_divided_or_refused_but_never_a_crash(
+    emotions: int, each: int, kind: str
+) -> None:
+    count = emotions * each
+    table = faces([i % emotions for i in range(count)], list(range(count)))
+    try:
+        split = split_faces(table, DataConfig(split=kind), 0)  # type: ignore[arg-type]
+    except DataError:
+        return
+    assert all(len(rows) for rows in split.parts().values())
+    assert set(table.labels[split.train].tolist()) == set(range(emotions))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("valid_share", "test_share"), [(0.1, 0.2), (0.1, 0.4), (0.3, 0.3), (0.4, 0.4), (0.45, 0.45)]
+)
+def test_every_pair_of_shares_that_the_config_takes_is_kept_to_a_twentieth(
+    valid_share: float, test_share: float, kind: str
+) -> None:
+    table = crowd()
+    config = DataConfig(split=kind, valid_share=valid_share, test_share=test_share)  # type: ignore[arg-type]
+    split = split_faces(table, config, 0)
+    assert len(split.valid) / len(table) == pytest.approx(valid_share, abs=0.05)
+    assert len(split.test) / len(table) == pytest.approx(test_share, abs=0.05)
+
+
+def test_known_people_are_counted_by_faces_of_test() -> None:
+    table = faces([0, 1, 0, 1, 0, 1], [7, 7, 7, 8, 9, 8])
+    split = Split(
+        kind="random", train=np.array([0, 3]), valid=np.array([4]), test=np.array([1, 2, 4, 5])
+    )
+    assert share_of_known_people(table, split) == 0.75

@@ -1,0 +1,62 @@
+"""Experiments small enough for a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from fer_mlops.config import Experiment
+from fer_mlops.experiment import Trained, prepare_data, run_experiment
+from fer_mlops.images import cache_folder
+from fer_mlops.models.transfer import BACKBONES, Backbone
+from fer_mlops.recipes import build_experiment
+from fer_mlops.tracking import track
+
+BACKBONES["tiny"] = Backbone(
+    build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU()),
+    fill=lambda network, weights: None,
+    fetch=dict,
+    num_features=8,
+    mean=(0.5, 0.5, 0.5),
+    deviation=(0.5, 0.5, 0.5),
+    explained=2,
+)
+"""A backbone that trains in a blink; the real ones are tested in test_models.py."""
+
+SETTINGS: dict[str, dict[str, object]] = {
+    "baseline": {
+        "hog_svm.image_size": 32,
+        "hog_svm.cell": 8,
+        "hog_svm.components": 20,
+        "hog_svm.fractions": [0.5, 1.0],
+    },
+    "cnn": {
+        "cnn.image_size": 32,
+        "cnn.widths": [8, 16],
+        "cnn.depths": [1, 1],
+        "cnn.hidden": 16,
+        "training.epochs": 2,
+        "training.learning_rate": 0.01,
+    },
+    "transfer": {
+        "transfer.image_size": 32,
+        "transfer.backbone": "tiny",
+        "transfer.frozen_epochs": 2,
+        "training.epochs": 1,
+    },
+}
+
+
+def tiny(family: str, faces: Path, **settings: object) -> Experiment:
+    """Returns a quick experiment on ``faces``; in keywords ``__`` stands for the dot."""
+    changes = {key.replace("__", "."): value for key, value in settings.items()}
+    base = {"data.source": str(faces), "tracking.system_metrics": False}
+    return build_experiment(family, settings={**base, **SETTINGS[family], **changes})
+
+
+def run(experiment: Experiment, **options: object) -> Trained:
+    """Returns what the experiment ends with, in a run of its own."""
+    data = prepare_data(experiment, cache_folder())
+    with track(experiment.tracking.experiment, experiment.family) as tracker:
+        return run_experiment(experiment, data, tracker, **options)  # type: ignore[arg-type]
