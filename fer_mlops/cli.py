@@ -57,7 +57,7 @@ def _train(family: str, options: Mapping[str, Any]) -> None:
         data = prepare_data(experiment, cache_folder(), begin)
         with track(
             experiment.tracking.experiment,
-            family,
+            f"{family}-{data.table.name}-{data.split.kind}",
             resume=resume,
             system_metrics=experiment.tracking.system_metrics,
         ) as tracker:

@@ -54,9 +54,9 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
             return _gray(opened, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         name = repr(str(image)) if isinstance(image, Path) else "image"
-        # Pillow names the file again, or a buffer's address: then its kind of error tells as much
-        is_plain = name not in str(error) and "object at 0x" not in str(error) and str(error)
-        reason = str(error) if is_plain else type(error).__name__
+        # Pillow may name the file again, or a buffer's address: then its kind of error tells as much
+        repeats = (isinstance(image, Path) and name in str(error)) or "object at 0x" in str(error)
+        reason = type(error).__name__ if repeats or not str(error) else str(error)
         raise DataError(f"{name} cannot be read as an image: {reason}") from error
 
 
@@ -108,7 +108,7 @@ def load_pixels(
     if not bad:
         return table, pixels
     if not skip_bad:
-        listed = "; ".join(list(bad.values())[:_MOST_BAD])
+        listed = "; ".join([bad[path] for path in table.paths if path in bad][:_MOST_BAD])
         more = f"; and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
         raise DataError(f"{listed}{more}. Mend them, or leave them out with --on-bad-image skip")
     rows = np.array([i for i, path in enumerate(table.paths) if path not in bad], dtype=np.int64)

@@ -33,7 +33,7 @@ def run_suite(experiments: Sequence[Experiment], cache: Path, begin: Begin = beg
         parent.log_facts({"family": "all", "data": data[0].table.name, "split": data[0].split.kind})
         trained = []
         for experiment, faces in zip(experiments, data, strict=True):
-            name = experiment.family
+            name = f"{experiment.family}-{faces.table.name}-{faces.split.kind}"
             with track(
                 tracking.experiment, name, nested=True, system_metrics=tracking.system_metrics
             ) as tracker:

@@ -174,7 +174,7 @@ def test_train_evaluate_explain_and_compare_by_hand(
     with Image.open(picture) as opened:
         assert opened.size == (192, 192)
     found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
-    ids = [each.info.run_id for each in found if each.info.run_name == "baseline"]
+    ids = [each.info.run_id for each in found if (each.info.run_name or "").startswith("baseline-")]
     code, out, err = fer(capfd, "compare", "--runs", ",".join(ids))
     assert code == 0, err
     assert "test scores with 95 % intervals" in out
