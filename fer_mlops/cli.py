@@ -260,6 +260,7 @@ def ui(port: int, experiment: str) -> None:
         click.echo(f"{uri.rstrip('/')}{view}")
         return
     click.echo(f"http://127.0.0.1:{port}{view}")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # a dozen processes for LLMs
     command = [
         sys.executable,
         "-m",

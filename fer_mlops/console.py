@@ -28,7 +28,7 @@ from fer_mlops.learning import Begin, Step
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
 from fer_mlops.tracking import training_view
 
-console = Console()
+console = Console(highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def progress_bars() -> Iterator[Begin]:
     def begin(name: str, total: int) -> Advance:
         task = bars.add_task(name, total=total)
         if not console.is_terminal:
-            console.print(f"{name} ({total})", highlight=False)
+            console.print(f"{name} ({total})")
         return lambda count: bars.update(task, advance=count)
 
     with bars:
@@ -66,7 +66,7 @@ def print_step(step: Step) -> None:
         "valid macro-F1": step.metrics["valid/macro_f1"],
     }
     numbers = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
-    console.print(f"step {step.number:3}  {numbers}", highlight=False)
+    console.print(f"step {step.number:3}  {numbers}")
 
 
 def print_report(report: Report, title: str) -> None:
@@ -85,10 +85,10 @@ def print_report(report: Report, title: str) -> None:
         table.add_row(row.emotion, str(row.support), *scores, interval)
     console.print(table)
     if any(row.support < FEW for row in report.classes):
-        console.print(f"* fewer than {FEW} faces: too few for a claim", highlight=False)
+        console.print(f"* fewer than {FEW} faces: too few for a claim")
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}", highlight=False)
-    console.print(f"{'calibration error':18} {report.ece:.3f}", highlight=False)
+        console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}")
+    console.print(f"{'calibration error':18} {report.ece:.3f}")
 
 
 def print_trained(trained: Trained) -> None:
@@ -105,24 +105,19 @@ def print_trained(trained: Trained) -> None:
             else f"{REGISTERED_NAME}/{trained.registration.version}"
         )
         load = f'mlflow.pyfunc.load_model("models:/{name}")'
-        console.print(
-            f"Load it:  python -c 'import mlflow; model = {load}'", highlight=False, soft_wrap=True
-        )
+        console.print(f"Load it:  python -c 'import mlflow; model = {load}'")
 
 
 def print_registration(trained: Trained) -> None:
     """Prints the version a run registered, its aliases and why."""
-    console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes", highlight=False)
+    console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
     for name, value in trained.facts.items():
-        console.print(f"{name.replace('_', ' ')}: {value}", highlight=False)
+        console.print(f"{name.replace('_', ' ')}: {value}")
     if not trained.registration:
         return
     made = trained.registration
     aliases = ", ".join(aliases_of(made.version)) or "no alias"
-    console.print(
-        f"registered {REGISTERED_NAME} version {made.version} ({aliases}): {made.reason}",
-        highlight=False,
-    )
+    console.print(f"registered {REGISTERED_NAME} version {made.version} ({aliases}): {made.reason}")
 
 
 def print_view(experiment_id: str) -> None:
@@ -130,13 +125,9 @@ def print_view(experiment_id: str) -> None:
     uri = mlflow.get_tracking_uri()
     view = training_view(experiment_id)
     if uri.startswith("http"):
-        console.print(f"See it:   {uri.rstrip('/')}{view}", highlight=False, soft_wrap=True)
+        console.print(f"See it:   {uri.rstrip('/')}{view}")
     else:
-        console.print(
-            f"See it:   fer-mlops ui   then http://127.0.0.1:5000{view}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(f"See it:   fer-mlops ui   then http://127.0.0.1:5000{view}")
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -159,14 +150,14 @@ def print_findings(findings: Sequence[Finding]) -> None:
     styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
     for finding in findings:
         console.print(f"{finding.severity}: ", style=styles[finding.severity], end="")
-        console.print(finding.what, highlight=False)
+        console.print(finding.what)
         if finding.severity != "note":
-            console.print(f"  so: {finding.consequence}", highlight=False)
+            console.print(f"  so: {finding.consequence}")
         if finding.remedy:
-            console.print(f"  do: {finding.remedy}", highlight=False)
+            console.print(f"  do: {finding.remedy}")
 
 
 def print_answers(answers: Sequence[tuple[Path, str, float]]) -> None:
     """Prints one line per explained image."""
     for file, emotion, confidence in answers:
-        console.print(f"{emotion:10} {confidence:.2f}  {file}", highlight=False, soft_wrap=True)
+        console.print(f"{emotion:10} {confidence:.2f}  {file}")

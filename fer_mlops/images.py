@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import struct
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.errors import DataError
@@ -60,11 +59,22 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
         raise DataError(f"{name} cannot be read as an image: {reason}") from error
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what undoes it. Pillow's own exif_transpose also rewrites the EXIF block, and
+fails where any other tag in it is malformed."""
+
+
 def _gray(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    try:
-        upright = ImageOps.exif_transpose(image)
-    except (TypeError, ValueError, SyntaxError, KeyError, struct.error):
-        upright = image  # a note on how it was held is broken, not the face
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I"):  # 16-bit gray, which Pillow would clip, not scale
         wide = np.asarray(upright, dtype=np.float64)
         upright = Image.fromarray((wide / 257).clip(0, 255).astype(np.uint8))
@@ -144,14 +154,13 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
         array.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=array.parent, prefix="decoding-") as aside:
             whole = Path(aside) / "pixels.npy"
-            pixels = np.lib.format.open_memmap(
-                whole, mode="w+", dtype=np.uint8, shape=(len(table), side, side)
-            )
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the GIL
-                for row, face in enumerate(pool.map(decode, table.paths)):
-                    pixels[row] = face
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(table), side, side)}
+            # Written, not memory-mapped: on a full disk that is an OSError, and no SIGBUS.
+            with whole.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+                np.lib.format.write_array_header_1_0(file, header)
+                for face in pool.map(decode, table.paths):  # Pillow decodes outside the GIL
+                    file.write(face.tobytes())
                     advance(1)
-            pixels.flush()
             listing = Path(aside) / "bad.json"
             listing.write_text(json.dumps(bad), encoding="utf-8")
             listing.replace(bad_list)  # first, so that an array never stands without its list

@@ -90,7 +90,7 @@ def _random(table: FaceTable, config: DataConfig, seed: int) -> Split:
 def _identity(table: FaceTable, config: DataConfig, seed: int) -> Split:
     rest, test = _hold_out(table, np.arange(len(table)), config.test_share, seed)
     share = config.valid_share / (1 - config.test_share)
-    train, valid = _hold_out(table, rest, share, seed + 1)
+    train, valid = _hold_out(table, rest, share, (seed + 1) % 2**32)
     return Split(kind="identity", train=train, valid=valid, test=test)
 
 
@@ -101,7 +101,8 @@ def _hold_out(table: FaceTable, rows: Rows, share: float, seed: int) -> tuple[Ro
     two) whose emotions come nearest to ``share`` of each is held out: with few people in an emotion,
     folds differ much.
     """
-    part = Fraction(share).limit_denominator(_MOST_FOLDS)
+    small = Fraction(1, round(1 / share))
+    part = min(small, Fraction(share).limit_denominator(_MOST_FOLDS), key=lambda f: abs(f - share))
     labels, people = table.labels[rows], table.identities[rows]
     num_people = len(np.unique(people))
     if num_people < part.denominator:

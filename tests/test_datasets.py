@@ -130,12 +130,13 @@ def test_a_source_that_is_nothing_is_refused_with_what_it_could_be(source: str, 
         load_faces(source, tmp_path)
 
 
+@pytest.mark.parametrize("source", [".", "../mine", "happy/.."])
 def test_the_folder_one_stands_in_has_a_name_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_out_folder(tmp_path / "mine")
     monkeypatch.chdir(tmp_path / "mine")
-    assert load_faces(".", tmp_path / "cache").name == "mine"
+    assert load_faces(source, tmp_path / "cache").name == "mine"
 
 
 # ── Muxspace ──
@@ -381,9 +382,10 @@ def test_a_csv_without_its_columns_is_refused(header: str, tmp_path: Path) -> No
         csv_file.load(csv_of(tmp_path, header))
 
 
-def test_a_csv_without_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"faces\.csv' has no labelled face$"):
-        csv_file.load(csv_of(tmp_path, "image,emotion\n"))
+@pytest.mark.parametrize("rows", ["", "anna_1.png,contempt\n", "anna_1.png,joy\nanna_1.png,sad\n"])
+def test_a_csv_without_one_usable_face_is_refused(rows: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"faces\.csv' has no labelled face"):
+        csv_file.load(csv_of(tmp_path, f"image,emotion\n{rows}"))
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

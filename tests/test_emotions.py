@@ -41,7 +41,7 @@ def test_an_emotion_outside_the_seven_is_none_and_no_error(text: str) -> None:
     assert normalise_emotion(text) is None
 
 
-@pytest.mark.parametrize(("typo", "near"), [("hapiness", "happiness"), ("suprise", "surprise")])
+@pytest.mark.parametrize(("typo", "near"), [("hapiness", "happiness"), ("surpryse", "surprise")])
 def test_a_typo_is_answered_with_the_nearest_known_word(typo: str, near: str) -> None:
     with pytest.raises(DataError, match=rf"^unknown emotion '{typo}'; did you mean '{near}'\?$"):
         normalise_emotion(typo)

@@ -83,15 +83,23 @@ def test_a_face_that_exif_says_lies_on_its_side_is_turned_upright(kind: str) -> 
     assert face[5:].min() > 170
 
 
-def test_a_broken_exif_note_does_not_cost_the_face() -> None:
+@pytest.mark.parametrize(
+    ("tag", "kind", "other"),
+    [(0x0100, 4, 2), (0x011A, 5, 2), (0x011A, 5, 7)],
+    ids=["width as text", "resolution as text", "resolution as bytes"],
+)
+def test_a_malformed_exif_tag_costs_neither_the_face_nor_its_turn(
+    tag: int, kind: int, other: int
+) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    exif[0x011A] = 72.0  # a resolution, which is a rational number
+    exif[0x0100], exif[0x011A] = 8, 72.0
     block = bytearray(exif.tobytes())
-    entry = block.index(b"\x01\x1a\x00\x05")
-    block[entry + 3] = 7  # now it says it is raw bytes
-    face = gray_face(encoded(left_dark_right_light(), "JPEG", exif=bytes(block)), 8)
-    assert face.shape == (8, 8)
+    block[block.index(tag.to_bytes(2, "big") + kind.to_bytes(2, "big")) + 3] = other
+    content = encoded(left_dark_right_light(), "JPEG", exif=bytes(block), quality=100)
+    face = gray_face(content, 8).astype(int)
+    assert face[:3].max() < 30
+    assert face[5:].min() > 170
 
 
 def test_the_whole_frame_is_squeezed_into_the_square_by_area() -> None:

@@ -134,7 +134,7 @@ def test_yaml_1e_3_which_yaml_reads_as_text_is_a_number_all_the_same(tmp_path: P
     ("family", "key", "message"),
     [
         ("cnn", "training.epoch", "unknown setting training.epoch; did you mean training.epochs?"),
-        ("cnn", "trainin.epochs", "unknown setting trainin; did you mean training?"),
+        ("cnn", "training_.epochs", "unknown setting training_; did you mean training?"),
         ("baseline", "training.epochs", "unknown setting training; did you mean tracking?"),
         (
             "cnn",

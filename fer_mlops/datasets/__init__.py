@@ -35,7 +35,7 @@ def load_faces(source: str, cache: Path) -> FaceTable:
     """
     if source == "sample":
         return sample.load(cache)
-    path = Path(os.path.expanduser(source)).absolute()  # noqa: PTH111 - Path.expanduser raises for ~nobody
+    path = Path(os.path.abspath(os.path.expanduser(source)))  # noqa: PTH100, PTH111 - Path's keep "..", raise for ~nobody
     if path.is_file():
         return csv_file.load(path)
     if muxspace.is_muxspace(path):

@@ -43,9 +43,9 @@ def load(path: Path) -> FaceTable:
             num_outside += 1
         else:
             rows.append(row)
-    if not rows:
-        raise DataError(f"{str(path)!r} has no labelled face")
     kept, notes = resolve_repeats(rows)
+    if not kept:
+        raise DataError(f"{str(path)!r} has no labelled face")
     if num_outside:
         notes.append(f"{num_outside} contempt faces left out: not one of the seven emotions")
     return make_table(path.stem, path.parent, kept, notes)
