@@ -58,8 +58,11 @@ def run_project(
         values[name] = value
     check_server()
     manager = choose_env_manager() if env_manager == "auto" else env_manager
-    # `python` in the project's commands must be this one even where the environment is not activated
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if manager == "local":
+        # `python` in the project's commands must be this one even where it is not activated; for conda
+        # it must not be, or `source activate` would find this environment's script
+        here = str(Path(sys.executable).parent)
+        os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
     try:
         mlflow.projects.run(  # type: ignore[no-untyped-call]
             str(project_folder()),

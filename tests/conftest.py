@@ -17,7 +17,7 @@ from fer_mlops.datasets.sample import draw_sample
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # two workers share two cores
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from fer_mlops.recipes import build_experiment
 from fer_mlops.tracking import track
 
 BACKBONES["tiny"] = Backbone(
-    build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU()),
+    build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3, stride=16, padding=1), nn.BatchNorm2d(8), nn.ReLU()),
     fill=lambda network, weights: None,
     fetch=dict,
     num_features=8,
