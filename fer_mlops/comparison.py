@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from fer_mlops import figures
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.registry import DIGEST_TAG
-from fer_mlops.tracking import Tracker
+from fer_mlops.tracking import Tracker, shown_uri
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -146,4 +146,4 @@ def _get(run_id: str) -> Run:
     try:
         return MlflowClient().get_run(run_id)
     except MlflowException as error:
-        raise ModelError(f"no run {run_id!r} at {mlflow.get_tracking_uri()}") from error
+        raise ModelError(f"no run {run_id!r} at {shown_uri()}") from error

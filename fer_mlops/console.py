@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import mlflow
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,7 +25,7 @@ from fer_mlops.experiment import Trained
 from fer_mlops.images import Advance
 from fer_mlops.learning import Begin, Step
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
-from fer_mlops.tracking import training_view
+from fer_mlops.tracking import shown_uri, training_view
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -122,7 +121,7 @@ def print_registration(trained: Trained) -> None:
 
 def print_view(experiment_id: str) -> None:
     """Prints how to open the UI at the runs table of its training view."""
-    uri = mlflow.get_tracking_uri()
+    uri = shown_uri()
     view = training_view(experiment_id)
     if uri.startswith("http"):
         console.print(f"See it:   {uri.rstrip('/')}{view}")

@@ -41,7 +41,7 @@ def hog_vectors(
         advance(1)
         return np.asarray(vector, dtype=np.float32)
 
-    with ThreadPoolExecutor() as pool:  # its inner loop runs outside the GIL
+    with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(one, pixels)))
 
 

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking import MODEL_NAME
+from fer_mlops.tracking import MODEL_NAME, shown_uri
 
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -57,10 +57,10 @@ def _compare(tags: Mapping[str, str], champion: ModelVersion | None) -> tuple[bo
         return True, "there was no champion"
     name = f"champion version {champion.version}"
     if champion.tags.get(DIGEST_TAG) != tags[DIGEST_TAG]:
-        return (
-            False,
-            f"{name} was validated on other faces ({champion.tags.get('data', 'unknown')})",
+        where = (
+            f"{champion.tags.get('data', 'unknown data')}, {champion.tags.get('split', 'unknown')} split"
         )
+        return False, f"{name} was validated on other faces ({where})"
     own, other = float(tags[SCORE_TAG]), float(champion.tags.get(SCORE_TAG, "0"))
     if own > other:
         return True, f"validation macro-F1 {own:.4f} is above {other:.4f} of {name}, same faces"
@@ -138,4 +138,4 @@ def _fetch(name: str) -> Path:
 
 def _missing(name: str, error: Exception) -> ModelError:
     reason = str(error).splitlines()[0]
-    return ModelError(f"no model {name!r} at {mlflow.get_tracking_uri()}: {reason}")
+    return ModelError(f"no model {name!r} at {shown_uri()}: {reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tempfile
 import urllib.error
 import urllib.request
@@ -199,7 +200,7 @@ def track(
         mlflow.end_run("FINISHED")
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise TrackingError(f"MLflow at {mlflow.get_tracking_uri()} refused: {reason}") from error
+        raise TrackingError(f"MLflow at {shown_uri()} refused: {reason}") from error
 
 
 def _open(
@@ -267,9 +268,14 @@ def check_server() -> None:
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise TrackingError(
-            f"no tracking server answers at {uri} ({reason}); start it with 'mlflow server', or unset "
-            "MLFLOW_TRACKING_URI to track into this folder"
+            f"no tracking server answers at {shown_uri()} ({reason}); start it with 'mlflow server', or "
+            "unset MLFLOW_TRACKING_URI to track into this folder"
         ) from error
+
+
+def shown_uri() -> str:
+    """Returns the tracking URI as it may be shown: without user and password."""
+    return re.sub(r"//[^/@]*@", "//", mlflow.get_tracking_uri())
 
 
 def training_view(experiment_id: str) -> str:

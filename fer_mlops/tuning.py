@@ -115,7 +115,9 @@ def tune(
         TrainingError: No trial was finished.
     """
     if storage_url == mlflow.get_tracking_uri():
-        raise ConfigError(f"the study needs a database of its own, not MLflow's {storage_url!r}")
+        raise ConfigError(
+            "the study needs a database of its own, not MLflow's; choose another --storage"
+        )
     data = prepare_data(experiment, cache, begin)
     study = _open_study(storage_url, study_name, experiment)
     _bind(study, {"family": experiment.family, "data_digest": data.digest()})

@@ -63,7 +63,6 @@ EDGES = {
         "tuning",
         "serving",
         "project",
-        "console",
         "cli",
     },
     "optuna": {"tuning"},

@@ -15,6 +15,7 @@ from fer_mlops.tracking import (
     check_server,
     ensure_experiment,
     git_commit,
+    shown_uri,
     track,
     training_view,
 )
@@ -99,6 +100,14 @@ def test_an_unreachable_server_is_one_sentence(world: Path) -> None:
         check_server()
     with pytest.raises(TrackingError), track("fer_mlops", "some"):
         pass
+
+
+def test_a_password_in_the_tracking_uri_is_never_shown(world: Path) -> None:
+    mlflow.set_tracking_uri("http://anna:secret@127.0.0.1:9")
+    assert shown_uri() == "http://127.0.0.1:9"
+    with pytest.raises(TrackingError) as caught:
+        check_server()
+    assert "secret" not in str(caught.value)
 
 
 def test_curves_are_read_back_in_order(world: Path) -> None:
