@@ -106,7 +106,7 @@ def log_comparison(comparison: Comparison, tracker: Tracker) -> None:
     """Logs the chart, as a file and as an image the UI shows, and the table."""
     figure = comparison.figure()
     tracker.log_figure("comparison.png", figure)
-    tracker.log_picture("comparison", figures.to_image(figure), 1)
+    tracker.log_picture("comparison", figures.to_image(figure), 0)
     columns: dict[str, list[str | float]] = {
         "run": [row.name for row in comparison.rows],
         "family": [row.family for row in comparison.rows],

@@ -112,7 +112,7 @@ def run_experiment(
         tracker.log_settings(experiment)
         tracker.log_data(data.table, data.split)
         tracker.log_facts(_facts(experiment, data))
-    diary = _Diary(experiment, valid, tracker)
+    diary = _Diary(experiment, valid, tracker, is_blank=resume_from is None)
 
     def log_step(step: Step) -> None:
         diary.write(step)
@@ -171,10 +171,13 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
 class _Diary:
     """Logs each step: its numbers, and its pictures of validation faces."""
 
-    def __init__(self, experiment: Experiment, valid: Faces, tracker: Tracker) -> None:
+    def __init__(
+        self, experiment: Experiment, valid: Faces, tracker: Tracker, *, is_blank: bool
+    ) -> None:
         self.every = experiment.tracking.images_every
         self.valid, self.tracker = valid, tracker
         self.rows = one_of_each(valid)
+        self.is_blank = is_blank
 
     def write(self, step: Step) -> None:
         self.tracker.log_metrics(step.metrics, step.number)
@@ -183,12 +186,19 @@ class _Diary:
         counts = confusion_counts(self.valid.labels, step.probabilities.argmax(1))
         title = f"validation, step {step.number}"
         picture = figures.to_image(figures.confusion_matrix(counts.tolist(), title), 80)
-        self.tracker.log_picture("confusion_matrix/valid", picture, step.number)
+        # MLflow's slider opens at step 0 and would show nothing: the first pictures stand there too
+        steps = (0, step.number) if self.is_blank else (step.number,)
+        self.is_blank = False
+        self._log_picture("confusion_matrix/valid", picture, steps)
         pixels, labels = self.valid.pixels[self.rows], self.valid.labels[self.rows]
         heats, method = explain(step.classifier, pixels, labels)
         for face, label, heat in zip(pixels, labels, heats, strict=True):
             key = f"{method}/{EMOTIONS[label]}"
-            self.tracker.log_picture(key, figures.overlay(face, heat), step.number)
+            self._log_picture(key, figures.overlay(face, heat), steps)
+
+    def _log_picture(self, key: str, picture: Image.Image, steps: tuple[int, ...]) -> None:
+        for number in steps:
+            self.tracker.log_picture(key, picture, number)
 
 
 def one_of_each(faces: Faces) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -95,6 +95,9 @@ def test_a_run_has_images_with_steps_and_figures(family: str, trained: dict[str,
     method = "occlusion" if family == "baseline" else "gradcam"
     for key in ("confusion_matrix~valid", f"{method}~happiness", f"{method}~anger"):
         assert any(key in file and "step" in file and file.endswith(".png") for file in files), key
+    last = {"baseline": 2, "cnn": 2, "transfer": 3}[family]
+    for step in ("+step+0+", f"+step+{last}+"):  # the slider opens at 0
+        assert any(f"{method}~anger{step}" in file for file in files), step
     expected = {"training_curves.png", "test/confusion_matrix.png", "test/per_class.png"}
     assert expected | {f"test/{method}.png", "test/report.json", "data/split.csv"} <= set(files)
 
