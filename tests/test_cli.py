@@ -177,7 +177,7 @@ def test_train_evaluate_explain_and_compare_by_hand(
     ids = [each.info.run_id for each in found if (each.info.run_name or "").startswith("baseline-")]
     code, out, err = fer(capfd, "compare", "--runs", ",".join(ids))
     assert code == 0, err
-    assert "test scores with 95 % intervals" in out
+    assert "test scores, best first" in out
     assert "Warning" not in out
 
 
