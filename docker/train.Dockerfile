@@ -24,17 +24,17 @@ RUN ${TORCH_INDEX:+env PIP_INDEX_URL="$TORCH_INDEX"} pip install -c constraints.
 COPY . .
 RUN pip install --no-deps -e .
 
-# /work belongs to the user before it is a volume: a new named volume takes over the owner.
+# /runs belongs to the user before it is a volume: a new named volume takes over the owner.
 RUN useradd --no-log-init --create-home --uid 10001 fer \
- && mkdir -p /work/cache /data \
- && chown -R fer:fer /work
+ && mkdir -p /runs/cache /data \
+ && chown -R fer:fer /runs
 USER 10001
-WORKDIR /work
-VOLUME /work
+WORKDIR /runs
+VOLUME /runs
 
 # Decoded faces, checkpoints and downloaded weights outlive the container; --resume needs them.
-ENV FER_MLOPS_CACHE=/work/cache \
-    TORCH_HOME=/work/cache/torch \
+ENV FER_MLOPS_CACHE=/runs/cache \
+    TORCH_HOME=/runs/cache/torch \
     MLFLOW_DISABLE_TELEMETRY=true \
     GIT_PYTHON_REFRESH=quiet \
     PYTHONUNBUFFERED=1

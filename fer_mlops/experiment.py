@@ -15,16 +15,16 @@ from PIL import Image
 from fer_mlops import figures
 from fer_mlops.checkpoints import save_checkpoint
 from fer_mlops.classifier import Classifier
-from fer_mlops.config import Experiment, image_size
+from fer_mlops.config import DataConfig, Experiment, image_size
 from fer_mlops.datasets import FaceTable, load_faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import Report, evaluate
 from fer_mlops.explanation import explain
-from fer_mlops.images import load_pixels
+from fer_mlops.images import Pixels, load_pixels
 from fer_mlops.learning import Begin, Faces, OnStep, Step, begin_silently, learn
 from fer_mlops.metrics import confusion_counts
 from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, Registration, register
-from fer_mlops.splits import Split, share_of_known_people, split_faces
+from fer_mlops.splits import Rows, Split, share_of_known_people, split_faces
 from fer_mlops.tracking import Tracker, git_commit
 
 
@@ -59,27 +59,34 @@ class Trained:
     minutes: float
 
 
+def read_faces(
+    config: DataConfig, side: int, cache: Path, begin: Begin = begin_silently
+) -> tuple[FaceTable, Pixels]:
+    """Returns the faces that ``config`` names, decoded to ``side`` pixels, row for row.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    table = load_faces(config.source, cache)
+    advance = begin("reading faces", len(table))
+    skip_bad = config.on_bad_image == "skip"
+    return load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)
+
+
+def take_faces(table: FaceTable, pixels: Pixels, rows: Rows) -> Faces:
+    """Returns the faces of these rows."""
+    return Faces(pixels=pixels[rows], labels=table.labels[rows], identities=table.identities[rows])
+
+
 def prepare_data(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Data:
     """Returns the faces that ``experiment`` asks for, decoded and divided.
 
     Raises:
         DataError: They cannot be read or divided.
     """
-    config = experiment.data
-    table = load_faces(config.source, cache)
-    advance = begin("reading faces", len(table))
-    table, pixels = load_pixels(
-        table,
-        image_size(experiment),
-        cache,
-        skip_bad=config.on_bad_image == "skip",
-        advance=advance,
-    )
-    split = split_faces(table, config, experiment.seed)
-    parts = {
-        name: Faces(pixels=pixels[rows], labels=table.labels[rows], identities=table.identities[rows])
-        for name, rows in split.parts().items()
-    }
+    table, pixels = read_faces(experiment.data, image_size(experiment), cache, begin)
+    split = split_faces(table, experiment.data, experiment.seed)
+    parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
     return Data(table=table, split=split, parts=parts)
 
 
@@ -124,8 +131,8 @@ def run_experiment(
     learned = learn(experiment, train, valid, on_step=log_step, begin=begin, resume_from=resume_from)
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
-    valid_report = _judge(classifier, valid, "final_valid", tracker)
-    test_report = _judge(classifier, data.parts["test"], "test", tracker) if uses_test else None
+    valid_report = judge_faces(classifier, valid, "final_valid", tracker)
+    test_report = judge_faces(classifier, data.parts["test"], "test", tracker) if uses_test else None
     tracker.log_figure(
         "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
     )
@@ -207,7 +214,7 @@ def one_of_each(faces: Faces) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.asarray(rows, dtype=np.int64)
 
 
-def _judge(classifier: Classifier, faces: Faces, part: str, tracker: Tracker) -> Report:
+def judge_faces(classifier: Classifier, faces: Faces, part: str, tracker: Tracker) -> Report:
     """Returns the report on one part and logs its numbers and figures."""
     report = evaluate(faces.labels, classifier.predict_proba(faces.pixels), faces.identities)
     log_report(report, part, tracker)

@@ -15,14 +15,12 @@ from PIL import Image
 from fer_mlops import figures
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
-from fer_mlops.datasets import load_faces
 from fer_mlops.datasets.folder import find_images as images_below
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
-from fer_mlops.evaluation import Report, evaluate
-from fer_mlops.experiment import explain_faces, log_report
+from fer_mlops.evaluation import Report
+from fer_mlops.experiment import explain_faces, judge_faces, read_faces, take_faces
 from fer_mlops.explanation import explain
-from fer_mlops.images import load_pixels
 from fer_mlops.learning import Begin, Faces, begin_silently
 from fer_mlops.recipes import build_experiment
 from fer_mlops.registry import DIGEST_TAG, load_classifier, run_of
@@ -73,9 +71,8 @@ def judge(
     """
     classifier = load_classifier(name, for_gradients=True)
     faces, described = _faces(name, source, classifier.image_size, cache, begin)
-    report = evaluate(faces.labels, classifier.predict_proba(faces.pixels), faces.identities)
     tracker.log_facts({"model": name, "family": classifier.family, "faces": described})
-    log_report(report, "evaluate", tracker)
+    report = judge_faces(classifier, faces, "evaluate", tracker)
     explain_faces(classifier, faces, tracker, "evaluate")
     return Judged(report, described)
 
@@ -89,11 +86,7 @@ def _faces(name: str, source: str | None, side: int, cache: Path, begin: Begin) 
     config = trained_on.data if trained_on else DataConfig()
     if source is not None:
         config = replace(config, source=source)
-    table = load_faces(config.source, cache)
-    advance = begin("reading faces", len(table))
-    table, pixels = load_pixels(
-        table, side, cache, skip_bad=config.on_bad_image == "skip", advance=advance
-    )
+    table, pixels = read_faces(config, side, cache, begin)
     rows, described = np.arange(len(table)), f"all of {table.name}"
     if trained_on and run_id:
         try:
@@ -103,8 +96,7 @@ def _faces(name: str, source: str | None, side: int, cache: Path, begin: Begin) 
                 rows, described = split.test, f"test part of {table.name}"
         except DataError:
             pass  # other data, too small to be split like the model's own: used whole
-    faces = Faces(pixels=pixels[rows], labels=table.labels[rows], identities=table.identities[rows])
-    return faces, described
+    return take_faces(table, pixels, rows), described
 
 
 def find_images(paths: list[Path]) -> list[Path]:
