@@ -29,8 +29,9 @@ from fer_mlops.config import CnnConfig, TransferConfig
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError, ModelError
 from fer_mlops.features import to_images
-from fer_mlops.images import Pixels, gray_face
+from fer_mlops.images import gray_face
 from fer_mlops.models.hog_svm import HogSvm
+from fer_mlops.pixels import Pixels
 
 _FORMAT = 1
 _ARCHITECTURES: dict[str, type[CnnConfig | TransferConfig]] = {

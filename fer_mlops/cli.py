@@ -9,19 +9,24 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from fer_mlops import __version__
+from fer_mlops.cache import cache_folder
+from fer_mlops.data_commands import data
 from fer_mlops.errors import ConfigError, FerError
 from fer_mlops.options import (
     COMMON,
     DATA_HELP,
     FIT,
+    FOLDS,
     INT,
+    READING,
     RESUME,
     SECTIONS,
     SIZE,
@@ -31,6 +36,9 @@ from fer_mlops.options import (
     with_options,
 )
 
+if TYPE_CHECKING:
+    from fer_mlops.config import Experiment
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fer-mlops")
@@ -38,17 +46,23 @@ def cli() -> None:
     """Train, explain, track and serve facial-expression classifiers."""
 
 
+cli.add_command(data)
+
+
 def _train(family: str, options: Mapping[str, Any]) -> None:
     from fer_mlops.checkpoints import load_checkpoint
     from fer_mlops.console import print_step, print_trained, progress_bars
-    from fer_mlops.experiment import prepare_data, run_experiment
-    from fer_mlops.images import cache_folder
+    from fer_mlops.experiment import run_experiment
     from fer_mlops.judging import experiment_of
+    from fer_mlops.preparation import prepare_data
     from fer_mlops.tracking import check_server, track
 
     resume = options.get("resume") or None
     check_server()
     experiment = experiment_of(resume) if resume else build(family, options)
+    if experiment.data.folds and not resume:
+        _train_folds(experiment)
+        return
     if experiment.family != family:
         raise ConfigError(f"run {resume} is a {experiment.family} run, not {family}")
     checkpoints = cache_folder() / "checkpoints"
@@ -73,22 +87,30 @@ def _train(family: str, options: Mapping[str, Any]) -> None:
     print_trained(trained)
 
 
+def _train_folds(experiment: Experiment) -> None:
+    from fer_mlops.console import print_folds, progress_bars
+    from fer_mlops.crossvalidation import cross_validate
+
+    with progress_bars() as begin:
+        print_folds(cross_validate(experiment, cache_folder(), begin))
+
+
 @cli.command()
-@with_options(*COMMON, *SIZE)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE)
 def baseline(**options: Any) -> None:
     """Train HOG + SVM."""
     _train("baseline", options)
 
 
 @cli.command()
-@with_options(*COMMON, *SIZE, *FIT, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *RESUME)
 def cnn(**options: Any) -> None:
     """Train a network from scratch (presets: course, strong)."""
     _train("cnn", options)
 
 
 @cli.command()
-@with_options(*COMMON, *SIZE, *FIT, *TRANSFER, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *RESUME)
 def transfer(**options: Any) -> None:
     """Train a pretrained backbone: head first, then the whole network."""
     _train("transfer", options)
@@ -97,6 +119,7 @@ def transfer(**options: Any) -> None:
 @cli.command(name="all")
 @with_options(
     *COMMON[:3],
+    *READING,
     click.option("--epochs", type=INT, default="auto", help="Of both networks."),
     click.option("--cnn-preset", default="strong", show_default=True),
     *TRANSFER,
@@ -105,7 +128,6 @@ def transfer(**options: Any) -> None:
 def run_everything(cnn_preset: str, **options: Any) -> None:
     """Train all three families on the same faces and compare them."""
     from fer_mlops.console import print_comparison, print_registration, print_view, progress_bars
-    from fer_mlops.images import cache_folder
     from fer_mlops.suite import run_suite
     from fer_mlops.tracking import check_server
 
@@ -131,13 +153,13 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     click.option("--study", default="", help="Name; the same name goes on with the same study."),
     click.option("--storage", default="sqlite:///optuna.db", show_default=True),
     *COMMON,
+    *READING,
     *SIZE,
     *FIT,
 )
 def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> None:
     """Search settings of FAMILY with Optuna, then train and test the winner."""
     from fer_mlops.console import print_trained, progress_bars
-    from fer_mlops.images import cache_folder
     from fer_mlops.tracking import check_server
     from fer_mlops.tuning import tune as search
 
@@ -166,7 +188,6 @@ def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> 
 def evaluate(model: str, data: str, experiment: str) -> None:
     """Evaluate a trained model again: on its own test faces, or on other data."""
     from fer_mlops.console import print_report, print_view, progress_bars
-    from fer_mlops.images import cache_folder
     from fer_mlops.judging import judge
     from fer_mlops.tracking import track
 
@@ -215,33 +236,6 @@ def compare(runs: str, parent: str, experiment: str) -> None:
         log_comparison(comparison, tracker)
     print_comparison(comparison)
     print_view(tracker.experiment_id)
-
-
-@cli.group()
-def data() -> None:
-    """Look at data before training on it."""
-
-
-@data.command(name="check")
-@click.argument("source", metavar="DATA")
-@click.option("--seed", default=0, show_default=True)
-def check_data(source: str, seed: int) -> None:
-    """Say what is wrong with DATA and what it will do to the numbers; status 1 on errors."""
-    from fer_mlops.config import DataConfig
-    from fer_mlops.console import print_findings, progress_bars
-    from fer_mlops.datasets import load_faces
-    from fer_mlops.doctor import examine
-    from fer_mlops.images import cache_folder
-
-    table = load_faces(source, cache_folder())
-    with progress_bars() as begin:
-        findings = examine(table, DataConfig(source=source), seed, begin("files", len(table)))
-    click.echo(
-        f"{table.name}: {len(table)} faces; " + ", ".join(f"{e} {n}" for e, n in table.counts().items())
-    )
-    print_findings(findings)
-    if any(finding.severity == "error" for finding in findings):
-        sys.exit(1)
 
 
 @cli.command()
@@ -298,6 +292,7 @@ def main() -> NoReturn:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("alembic", "optuna"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = cli.main(standalone_mode=False)

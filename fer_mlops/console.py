@@ -18,14 +18,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from fer_mlops.comparison import Comparison
-from fer_mlops.doctor import Finding
+from fer_mlops.crossvalidation import CrossValidation
+from fer_mlops.datasets import DataSet, FaceTable
+from fer_mlops.doctor import Examination, listed, summarise
+from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Report
 from fer_mlops.experiment import Trained
-from fer_mlops.images import Advance
-from fer_mlops.learning import Begin, Step
+from fer_mlops.learning import Step
+from fer_mlops.progress import Advance, Begin
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
+from fer_mlops.splits import Split, share_of_known_people
 from fer_mlops.tracking import shown_uri, training_view
 
 console = Console(highlight=False, soft_wrap=True)
@@ -46,9 +51,9 @@ def progress_bars() -> Iterator[Begin]:
     )
 
     def begin(name: str, total: int) -> Advance:
-        task = bars.add_task(name, total=total)
+        task = bars.add_task(name, total=total or None)  # 0: nobody knows
         if not console.is_terminal:
-            console.print(f"{name} ({total})")
+            console.print(f"{name} ({total})" if total else name)
         return lambda count: bars.update(task, advance=count)
 
     with bars:
@@ -108,6 +113,39 @@ def print_trained(trained: Trained) -> None:
         console.print(f"Load it:  python -c 'import mlflow; model = {load}'")
 
 
+def print_folds(done: CrossValidation) -> None:
+    """Prints the scores over folds: mean and spread, then all faces together."""
+    for number, trained in enumerate(done.folds):
+        assert trained.test
+        scores = "  ".join(
+            f"{n.replace('_', ' ')} {getattr(trained.test, n).value:.3f}" for n in done.spread
+        )
+        console.print(f"fold {number}  n {trained.test.num_faces}  {scores}")
+    for name, (mean, deviation) in done.spread.items():
+        console.print(f"{name.replace('_', ' '):18} {mean:.3f} ± {deviation:.3f} over folds")
+    print_report(done.pooled, "all folds together")
+    print_view(done.experiment_id)
+
+
+def print_split(table: FaceTable, split: Split) -> None:
+    """Prints how many faces and people of each emotion are in each part."""
+    grid = Table(
+        title=f"{split.kind} split of {len(table)} faces (people)", box=SIMPLE_HEAD, pad_edge=False
+    )
+    grid.add_column("part")
+    for emotion in (*EMOTIONS, "all"):
+        grid.add_column(emotion, justify="right")
+    for part, rows in split.parts().items():
+        cells = []
+        for label in (*range(len(EMOTIONS)), None):
+            chosen = rows if label is None else rows[table.labels[rows] == label]
+            cells.append(f"{len(chosen)}\n({len(set(table.identities[chosen].tolist()))})")
+        grid.add_row(part, *cells)
+    console.print(grid)
+    known = share_of_known_people(table, split)
+    console.print(f"{known:.0%} of the test faces show a person who is also in train")
+
+
 def print_registration(trained: Trained) -> None:
     """Prints the version a run registered, its aliases and why."""
     console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
@@ -148,16 +186,47 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(f"Warning: {comparison.warning}", style="bold red")
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """Prints findings, worst first."""
-    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
-    for finding in findings:
-        console.print(f"{finding.severity}: ", style=styles[finding.severity], end="")
-        console.print(finding.what)
+def print_datasets(datasets: Sequence[DataSet]) -> None:
+    """Prints what data sets can be read, where to get each and what its publisher allows."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    table.add_column("data set", no_wrap=True)
+    table.add_column("what --data names; where to get it; terms", overflow="fold")
+    for dataset in datasets:
+        table.add_row(dataset.name, f"{dataset.layout}\n{dataset.where}\n{dataset.terms}")
+    console.print(table, soft_wrap=False)
+
+
+_PAGE_ONLY = ("share", "one person's", "recall 80")
+"""Columns for which 80 characters have no room."""
+
+
+def print_findings(examination: Examination) -> None:
+    """Prints what the doctor found: sizes, findings worst first, verdict."""
+    title = f"{examination.name}: {examination.num_faces} faces of {examination.num_people} people"
+    sizes = examination.listings[0]
+    shown = [i for i, column in enumerate(sizes.columns) if column not in _PAGE_ONLY]
+    table = Table(title=Text(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for i in shown:
+        table.add_column(sizes.columns[i], justify="right" if i else "left", no_wrap=not i)
+    for row in sizes.rows:
+        table.add_row(*(str(row[i]) for i in shown))
+    console.print(table, soft_wrap=False)
+    styles = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for finding in examination.findings:  # as Text, since a file's name may look like markup
+        grid.add_row(Text(finding.severity, styles[finding.severity]), Text(finding.what))
+        images = [example.image for example in finding.examples]
+        if images and images[0] not in finding.what:
+            grid.add_row("", Text(f"at: {listed(images)}", "dim"))
         if finding.severity != "note":
-            console.print(f"  so: {finding.consequence}")
+            grid.add_row("", Text(f"so: {finding.consequence}", "dim"))
         if finding.remedy:
-            console.print(f"  do: {finding.remedy}")
+            grid.add_row("", Text(f"do: {finding.remedy}", "dim"))
+    console.print(grid, soft_wrap=False)
+    numbers = summarise(examination) if examination.findings else "nothing found"
+    console.print(Text(f"\n{numbers}. {examination.verdict}"), soft_wrap=False)
 
 
 def print_answers(answers: Sequence[tuple[Path, str, float]]) -> None:

@@ -37,6 +37,12 @@ _SPELLINGS = {
 }
 
 
+def is_emotion(text: str) -> bool:
+    """Returns whether ``text`` is a known spelling of an emotion, one OUTSIDE the seven included."""
+    word = text.strip().lower()
+    return word in EMOTIONS or word in _SPELLINGS or word in OUTSIDE
+
+
 def normalise_emotion(text: str) -> str | None:
     """Returns which of EMOTIONS ``text`` names, or None where it names one OUTSIDE the seven.
 

@@ -15,31 +15,18 @@ from PIL import Image
 from fer_mlops import figures
 from fer_mlops.checkpoints import save_checkpoint
 from fer_mlops.classifier import Classifier
-from fer_mlops.config import DataConfig, Experiment, image_size
-from fer_mlops.datasets import FaceTable, load_faces
+from fer_mlops.config import Experiment
+from fer_mlops.doctor import fast_examine
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import Report, evaluate
 from fer_mlops.explanation import explain
-from fer_mlops.images import Pixels, load_pixels
-from fer_mlops.learning import Begin, Faces, OnStep, Step, begin_silently, learn
+from fer_mlops.learning import Faces, OnStep, Step, learn
 from fer_mlops.metrics import confusion_counts
+from fer_mlops.preparation import Data
+from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, Registration, register
-from fer_mlops.splits import Rows, Split, share_of_known_people, split_faces
+from fer_mlops.splits import share_of_known_people
 from fer_mlops.tracking import Tracker, git_commit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """A data set as one experiment sees it."""
-
-    table: FaceTable
-    split: Split
-    parts: Mapping[str, Faces]
-    """``train``, ``valid`` and ``test``."""
-
-    def digest(self) -> str:
-        """Returns 16 hexadecimal digits that change with any path, label, person or part."""
-        return self.split.digest(self.table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,37 +44,6 @@ class Trained:
     facts: Mapping[str, str]
     """What was decided on the way, such as the backbone and why."""
     minutes: float
-
-
-def read_faces(
-    config: DataConfig, side: int, cache: Path, begin: Begin = begin_silently
-) -> tuple[FaceTable, Pixels]:
-    """Returns the faces that ``config`` names, decoded to ``side`` pixels, row for row.
-
-    Raises:
-        DataError: They cannot be read.
-    """
-    table = load_faces(config.source, cache)
-    advance = begin("reading faces", len(table))
-    skip_bad = config.on_bad_image == "skip"
-    return load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)
-
-
-def take_faces(table: FaceTable, pixels: Pixels, rows: Rows) -> Faces:
-    """Returns the faces of these rows."""
-    return Faces(pixels=pixels[rows], labels=table.labels[rows], identities=table.identities[rows])
-
-
-def prepare_data(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Data:
-    """Returns the faces that ``experiment`` asks for, decoded and divided.
-
-    Raises:
-        DataError: They cannot be read or divided.
-    """
-    table, pixels = read_faces(experiment.data, image_size(experiment), cache, begin)
-    split = split_faces(table, experiment.data, experiment.seed)
-    parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
-    return Data(table=table, split=split, parts=parts)
 
 
 def run_experiment(
@@ -119,6 +75,7 @@ def run_experiment(
         tracker.log_settings(experiment)
         tracker.log_data(data.table, data.split)
         tracker.log_facts(_facts(experiment, data))
+        tracker.log_findings(fast_examine(data.table, data.split, experiment.data))
     diary = _Diary(experiment, valid, tracker, is_blank=resume_from is None)
 
     def log_step(step: Step) -> None:
@@ -168,7 +125,7 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "split": data.split.kind,
         "test_faces_of_known_people": f"{known:.3f}",
     }
-    if data.split.kind == "random":
+    if known:
         facts["warning"] = (
             f"optimistic: {known:.0%} of the test faces show a person who is also in train"
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.datasets.table import Labels
 from fer_mlops.features import to_images
-from fer_mlops.images import Pixels
+from fer_mlops.pixels import Pixels
 
 HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 nothing, 1 the strongest of that face."""

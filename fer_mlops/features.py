@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.feature import hog
 from torch import Tensor, nn
 
-from fer_mlops.images import Advance, Pixels, ignore_progress
+from fer_mlops.pixels import Pixels
+from fer_mlops.progress import Advance, ignore_progress
 
 Vectors = NDArray[np.float32]
 """Shape [n, features]."""
+_HOG_BATCH = 128
 
 
 def hog_vectors(
@@ -21,28 +20,47 @@ def hog_vectors(
 ) -> Vectors:
     """Returns the histogram of oriented gradients of each face (Dalal and Triggs, CVPR 2005).
 
-    Blocks of 2 x 2 cells, L2-Hys normalised, square-root compressed.
+    Blocks of 2 x 2 cells, L2-Hys normalised, square-root compressed: the numbers of scikit-image's
+    ``hog`` to 1e-6, for a batch at a time and so in a fraction of its time.
 
     Args:
         pixels: Gray faces, uint8 [n, side, side].
         cell: Side of a cell, in pixels.
-        orientations: Bins of direction.
+        orientations: Bins of direction over 180 degrees.
         advance: Told the number of faces just done.
     """
+    parts = []
+    for start in range(0, len(pixels), _HOG_BATCH):
+        faces = torch.from_numpy(np.array(pixels[start : start + _HOG_BATCH])).double()
+        cells = _gradient_histograms(faces.sqrt_(), cell, orientations)
+        blocks = cells.unfold(1, 2, 1).unfold(2, 2, 1).permute(0, 1, 2, 4, 5, 3).flatten(3)
+        parts.append(_unit(_unit(blocks).clamp_(max=0.2)).flatten(1).float().numpy())
+        advance(len(faces))
+    return np.concatenate(parts)
 
-    def one(face: NDArray[np.uint8]) -> Vectors:
-        vector = hog(
-            face,
-            orientations=orientations,
-            pixels_per_cell=(cell, cell),
-            cells_per_block=(2, 2),
-            transform_sqrt=True,
-        )
-        advance(1)
-        return np.asarray(vector, dtype=np.float32)
 
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(one, pixels)))
+def _gradient_histograms(faces: Tensor, cell: int, orientations: int) -> Tensor:
+    """Returns the mean gradient of each direction in each cell, [n, rows, columns, orientations]."""
+    n, height, width = faces.shape
+    down, right = torch.zeros_like(faces), torch.zeros_like(faces)
+    torch.sub(faces[:, 2:], faces[:, :-2], out=down[:, 1:-1])
+    torch.sub(faces[:, :, 2:], faces[:, :, :-2], out=right[:, :, 1:-1])
+    strength = torch.hypot(right, down)
+    degrees = torch.rad2deg(torch.atan2(down, right)) % 180
+    direction = (degrees / (180 / orientations)).long().clamp_(max=orientations - 1)
+    rows, columns = height // cell, width // cell
+    top, left = torch.arange(rows * cell) // cell, torch.arange(columns * cell) // cell
+    which = (top[:, None] * columns + left) * orientations
+    inside = (slice(None), slice(rows * cell), slice(columns * cell))
+    index = (which + direction[inside]).flatten(1)
+    empty = torch.zeros(n, rows * columns * orientations, dtype=faces.dtype)
+    sums = empty.scatter_add_(1, index, strength[inside].flatten(1))
+    return sums.view(n, rows, columns, orientations) / cell**2
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Returns the vectors at length 1; a vector of zeros stays."""
+    return vectors / (vectors.square().sum(-1, keepdim=True) + 1e-10).sqrt()
 
 
 @torch.inference_mode()

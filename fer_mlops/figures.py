@@ -15,7 +15,7 @@ from PIL import Image
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Report
 from fer_mlops.explanation import HeatMaps
-from fer_mlops.images import Pixels
+from fer_mlops.pixels import Pixels
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 """Okabe and Ito's colours, told apart by colour-blind readers."""

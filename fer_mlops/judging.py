@@ -19,12 +19,13 @@ from fer_mlops.datasets.folder import find_images as images_below
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.evaluation import Report
-from fer_mlops.experiment import explain_faces, judge_faces, read_faces, take_faces
+from fer_mlops.experiment import explain_faces, judge_faces
 from fer_mlops.explanation import explain
-from fer_mlops.learning import Begin, Faces, begin_silently
+from fer_mlops.learning import Faces
+from fer_mlops.preparation import divide_faces, read_faces, take_faces
+from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.recipes import build_experiment
 from fer_mlops.registry import DIGEST_TAG, load_classifier, run_of
-from fer_mlops.splits import split_faces
 from fer_mlops.tracking import CONFIG_FILE, Tracker
 
 
@@ -90,7 +91,7 @@ def _faces(name: str, source: str | None, side: int, cache: Path, begin: Begin) 
     rows, described = np.arange(len(table)), f"all of {table.name}"
     if trained_on and run_id:
         try:
-            split = split_faces(table, config, trained_on.seed)
+            split = divide_faces(table, config, trained_on.seed, cache, begin)
             stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
             if split.digest(table) == stated:
                 rows, described = split.test, f"test part of {table.name}"
@@ -108,7 +109,7 @@ def find_images(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += images_below(path)
+            found += [path / image for image in images_below(path)]
         elif path.is_file():
             found.append(path)
         else:

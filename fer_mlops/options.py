@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ COMMON = (
     click.option("--data", default="sample", show_default=True, help=DATA_HELP),
     click.option(
         "--split",
-        type=click.Choice(["auto", "identity", "random"]),
         default="auto",
-        help="identity (default) keeps each person in one part; random flatters.",
+        help="identity (default) keeps each person in one part; random flatters; given: the "
+        "publisher's own; or a csv with image,part.",
     ),
     click.option("--seed", type=INT, default="auto", help="Start of every random choice."),
     click.option("--recipe", default="", help="YAML file of settings, read first."),
@@ -75,6 +76,17 @@ TRANSFER = (
         help="imagenet, a state dict's path, none.",
     ),
 )
+READING = (
+    click.option("--identity-pattern", default="", help="Regex whose group in a path is the person."),
+    click.option("--relabel", default="", help="Reviewed csv with image,emotion to apply."),
+    click.option(
+        "--contempt",
+        type=click.Choice(["auto", "drop", *EMOTIONS]),
+        default="auto",
+        help="Drop contempt faces (default), or count them as another emotion.",
+    ),
+)
+FOLDS = (click.option("--folds", type=INT, default="auto", help="Cross-validate in so many parts."),)
 RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
 
 
@@ -106,6 +118,10 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         "split": "data.split",
         "seed": "seed",
         "on_bad_image": "data.on_bad_image",
+        "identity_pattern": "data.identity_pattern",
+        "relabel": "data.relabel",
+        "contempt": "data.contempt",
+        "folds": "data.folds",
         "experiment": "tracking.experiment",
         "image_size": f"{SECTIONS[family]}.image_size",
         "epochs": "training.epochs",

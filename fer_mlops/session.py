@@ -19,13 +19,14 @@ from torch.optim.swa_utils import AveragedModel
 from fer_mlops.config import TrainingConfig
 from fer_mlops.features import to_images
 from fer_mlops.losses import Loss
+from fer_mlops.pixels import Pixels
 
 
 @dataclass(frozen=True)
 class Examples:
     """What a network is fitted to: gray faces uint8 [n, side, side], or features float [n, d]."""
 
-    inputs: NDArray[np.uint8] | Tensor
+    inputs: Pixels | Tensor
     labels: Tensor
     """int64 [n]"""
 

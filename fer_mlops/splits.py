@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-import warnings
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import FaceTable
+from fer_mlops.config import SPLITS, DataConfig
+from fer_mlops.datasets.lines import read_csv
+from fer_mlops.datasets.table import FaceTable, shorten
+from fer_mlops.duplicates import join
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 
 Rows = NDArray[np.int64]
 """Shape [n]; ascending row numbers of a FaceTable."""
-_MOST_FOLDS = 12
+PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Split:
     """Three disjoint sets of rows that together are the table."""
 
     kind: str
-    """``identity`` (no person in two parts) or ``random`` (scores flatter)."""
+    """``identity`` (no person in two parts), ``random`` (scores flatter), ``given`` or ``file``."""
     train: Rows
     valid: Rows
     test: Rows
@@ -42,89 +45,211 @@ class Split:
             state.update(name.encode() + np.ascontiguousarray(rows, dtype="<i8").tobytes())
         return state.hexdigest()[:16]
 
+    def as_csv(self, table: FaceTable) -> str:
+        """Returns a csv that ``--split`` reads: columns image, emotion, identity, part."""
+        parts = np.empty(len(table), dtype="<U5")
+        for name, rows in self.parts().items():
+            parts[rows] = name
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["image", "emotion", "identity", "part"])
+        for path, label, identity, part in zip(
+            table.paths, table.labels, table.identities, parts, strict=True
+        ):
+            writer.writerow([path, EMOTIONS[label], identity, part])
+        return text.getvalue()
 
-def split_faces(table: FaceTable, config: DataConfig, seed: int) -> Split:
+
+def split_faces(
+    table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None = None
+) -> Split:
     """Returns the split that ``config`` asks for, stratified by emotion.
 
+    Args:
+        table: The faces.
+        config: Kind, shares and folds.
+        seed: Of the dealing.
+        clusters: Equal numbers [n] for near duplicates, which ``identity`` keeps in one part.
+
     Raises:
-        DataError: An emotion has too few faces, or there are too few people, to fill three parts.
+        DataError: An emotion has too few faces, or there are too few people, to fill three parts; or
+            the given parts or the split file do not fit the faces.
     """
+    if sum(count > 0 for count in table.counts().values()) < 2:
+        raise DataError("all faces show one emotion; a classifier needs at least two")
+    if config.split == "given":
+        split = _given(table, config, seed, clusters)
+    elif config.split in SPLITS:
+        split = _dealt(table, config, seed, clusters)
+    else:
+        split = _from_file(table, Path(config.split))
+    absent = np.setdiff1d(np.unique(table.labels), np.unique(table.labels[split.train]))
+    if len(absent):
+        named = ", ".join(EMOTIONS[label] for label in absent)
+        raise DataError(
+            f"no train face shows {named}, so that no model can learn it; add people, or choose "
+            "another --split"
+        )
+    for part, rows in split.parts().items():
+        if not len(rows):
+            raise DataError(f"no face is left for {part}; add faces or change data.{part}_share")
+    return split
+
+
+def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Returns a number for each face [n]: equal for one person, for near duplicates, and for who is
+    joined by those."""
+    ties = [table.identities] if clusters is None else [table.identities, clusters]
+    edges = []
+    for tie in ties:
+        _, first, inverse = np.unique(tie, return_index=True, return_inverse=True)
+        edges.append(np.stack([np.arange(len(table)), first[inverse]], axis=1))
+    return join(len(table), *edges)
+
+
+def share_of_known_people(table: FaceTable, split: Split) -> float:
+    """Returns the share of test faces whose person is also in train, 0 to 1."""
+    return float(np.isin(table.identities[split.test], table.identities[split.train]).mean())
+
+
+def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None) -> Split:
     for emotion, count in table.counts().items():
         if 0 < count < 3:
             raise DataError(
                 f"{emotion} has {count} face{'s' if count > 1 else ''}; each emotion needs at least 3, "
                 "one for each of train, valid and test: add faces or take the emotion out"
             )
-    if sum(count > 0 for count in table.counts().values()) < 2:
-        raise DataError("all faces show one emotion; a classifier needs at least two")
-    try:
-        split = (_identity if config.split == "identity" else _random)(table, config, seed)
-    except ValueError as error:  # scikit-learn's; raised when parts are smaller than the emotions
+    groups = np.arange(len(table)) if config.split == "random" else groups_of(table, clusters)
+    num_groups = len(np.unique(groups))
+    if num_groups < max(3, config.folds):
+        num_people = len(np.unique(table.identities))
+        joined = " (those who share a photo count as one)" if num_groups < num_people else ""
         raise DataError(
-            f"{len(table)} faces are too few to divide by emotion into train, valid and test; add faces"
-        ) from error
-    absent = [
-        EMOTIONS[label]
-        for label in np.setdiff1d(np.unique(table.labels), np.unique(table.labels[split.train]))
-    ]
-    if absent:
-        raise DataError(
-            f"too few people show {', '.join(absent)}, so training would have none; add people or "
-            "use --split random, whose scores flatter"
+            f"{num_groups} people{joined} cannot be divided into {max(3, config.folds)} parts; add "
+            "people or use --split random, whose scores flatter"
         )
-    return split
+    generator = np.random.default_rng(seed)
+    valid, test = config.valid_share, config.test_share
+    if not config.folds:
+        part = _deal(table, np.arange(len(table)), groups, (1 - valid - test, valid, test), generator)
+        return _split(config.split, part)
+    fold = _deal(table, np.arange(len(table)), groups, [1 / config.folds] * config.folds, generator)
+    rest = np.flatnonzero(fold != config.fold)
+    share = valid / (1 - 1 / config.folds)
+    part = np.full(len(table), 2)
+    part[rest] = _deal(table, rest, groups, (1 - share, share), generator)
+    return _split(config.split, part)
 
 
-def _random(table: FaceTable, config: DataConfig, seed: int) -> Split:
-    everything = np.arange(len(table))
-    rest, test = train_test_split(
-        everything, test_size=config.test_share, stratify=table.labels, random_state=seed
-    )
-    share = config.valid_share / (1 - config.test_share)
-    train, valid = train_test_split(
-        rest, test_size=share, stratify=table.labels[rest], random_state=seed
-    )
-    return Split(kind="random", train=np.sort(train), valid=np.sort(valid), test=np.sort(test))
+def _given(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None) -> Split:
+    missing = [part for part in ("train", "test") if not (table.parts == part).any()]
+    if missing:
+        named = " and a ".join(missing)
+        raise DataError(f"{table.name} has no {named} part of its own; use --split identity")
+    nowhere = [table.paths[row] for row in np.flatnonzero(~np.isin(table.parts, PARTS))]
+    if nowhere:
+        raise DataError(f"{len(nowhere)} faces of {table.name} are in no given part: {shorten(nowhere)}")
+    part = np.searchsorted(["test", "train", "valid"], table.parts)
+    part = np.array([2, 0, 1])[part]
+    if not (part == 1).any():
+        rows = np.flatnonzero(part == 0)
+        share = config.valid_share / (1 - config.test_share)
+        generator = np.random.default_rng(seed)
+        part[rows] = _deal(table, rows, groups_of(table, clusters), (1 - share, share), generator)
+    return _split("given", part)
 
 
-def _identity(table: FaceTable, config: DataConfig, seed: int) -> Split:
-    rest, test = _hold_out(table, np.arange(len(table)), config.test_share, seed)
-    share = config.valid_share / (1 - config.test_share)
-    train, valid = _hold_out(table, rest, share, (seed + 1) % 2**32)
-    return Split(kind="identity", train=train, valid=valid, test=test)
+def _from_file(table: FaceTable, path: Path) -> Split:
+    part_of: dict[str, str] = {}
+    for line in read_csv(path, ("image", "part")):
+        if line["part"] not in PARTS:
+            where = f"{path.name} line {line.number}"
+            raise DataError(f"{where}: part must be train, valid or test, got {line['part']!r}")
+        part_of[line["image"]] = line["part"]
+    missing = [image for image in table.paths if image not in part_of]
+    if missing:
+        raise DataError(
+            f"split {str(path)!r} does not say where {len(missing)} of {len(table)} faces belong: "
+            f"{shorten(missing)}"
+        )
+    return _split("file", np.array([PARTS.index(part_of[image]) for image in table.paths]))
 
 
-def _hold_out(table: FaceTable, rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
-    """Returns the rows kept and the rows held out, no person in both.
+def _split(kind: str, part: NDArray[np.int64]) -> Split:
+    train, valid, test = (np.flatnonzero(part == number) for number in range(3))
+    return Split(kind=kind, train=train, valid=valid, test=test)
 
-    Of the folds that scikit-learn's StratifiedGroupKFold deals, the one (for a share such as 2/5, the
-    two) whose emotions come nearest to ``share`` of each is held out: with few people in an emotion,
-    folds differ much.
+
+def _deal(
+    table: FaceTable,
+    rows: Rows,
+    groups: NDArray[np.int64],
+    shares: Sequence[float],
+    generator: Generator,
+) -> NDArray[np.int64]:
+    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two.
+
+    Groups of several faces go first, the largest ahead, each to a random part in which there is
+    still room for all its emotions, else where it does least harm. Faces that are alone then fill
+    every emotion of every part up. It does not depend on the order of the table's rows.
     """
-    small = Fraction(1, round(1 / share))
-    part = min(small, Fraction(share).limit_denominator(_MOST_FOLDS), key=lambda f: abs(f - share))
-    labels, people = table.labels[rows], table.identities[rows]
-    num_people = len(np.unique(people))
-    if num_people < part.denominator:
-        raise DataError(
-            f"{num_people} people cannot be divided into {part.denominator} parts; add people or use "
-            "--split random, whose scores flatter"
-        )
-    dealer = StratifiedGroupKFold(part.denominator, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # it warns of emotions with fewer faces than folds
-        warnings.simplefilter("ignore", UserWarning)
-        folds = [held for _, held in dealer.split(rows, labels, people)]
-    wanted = np.bincount(labels, minlength=len(EMOTIONS)) * share
-
-    def error(held: Rows) -> float:
-        counts = np.bincount(labels[held], minlength=len(EMOTIONS))
-        return float((np.abs(counts - wanted) / np.sqrt(np.maximum(wanted, 1))).sum())
-
-    candidates = (np.concatenate(some) for some in combinations(folds, part.numerator))
-    held = np.sort(min(candidates, key=error))
-    return np.delete(rows, held), rows[held]
+    order = np.argsort(np.array(table.paths)[rows])
+    labels = table.labels[rows][order]
+    _, first, group = np.unique(groups[rows][order], return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[group]  # numbered by first appearance, not by row number
+    counts = np.zeros((len(first), len(EMOTIONS)), dtype=np.int64)
+    np.add.at(counts, (group, labels), 1)
+    part_of_group = _deal_groups(counts, np.asarray(shares), generator)
+    _fill_empty(counts, part_of_group, len(shares))
+    parts = np.empty(len(rows), dtype=np.int64)
+    parts[order] = part_of_group[group]
+    return parts
 
 
-def share_of_known_people(table: FaceTable, split: Split) -> float:
-    """Returns the share of test faces whose person is also in train, 0 to 1."""
-    return float(np.isin(table.identities[split.test], table.identities[split.train]).mean())
+def _deal_groups(
+    counts: NDArray[np.int64], shares: NDArray[np.float64], generator: Generator
+) -> NDArray[np.int64]:
+    """Returns the part of each group, given how often it shows each emotion [groups, 7]."""
+    target = shares[:, None] * counts.sum(0)
+    dealt = np.zeros_like(target)
+    part = np.full(len(counts), -1)
+    shuffled = generator.permutation(len(counts))
+    sizes = counts.sum(1)
+    several = shuffled[sizes[shuffled] > 1]
+    for number in several[np.argsort(-sizes[several], kind="stable")]:
+        shown = counts[number] > 0
+        filled = (dealt + counts[number])[:, shown] / np.maximum(target[:, shown], 1e-9)
+        has_room = (filled <= 1).all(1)
+        if has_room.any():
+            chosen = generator.choice(len(shares), p=has_room * shares / (has_room * shares).sum())
+        else:
+            chosen = filled.max(1).argmin()
+        part[number] = chosen
+        dealt[chosen] += counts[number]
+    for label in range(len(EMOTIONS)):
+        alone = shuffled[(sizes[shuffled] == 1) & (counts[shuffled, label] == 1)]
+        room = np.maximum(target[:, label] - dealt[:, label], 0) + 1e-9
+        part[alone] = np.repeat(np.arange(len(shares)), _apportion(len(alone), room))
+    return part
+
+
+def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Returns whole numbers that sum to ``total``, as near to the weights as can be (Hamilton)."""
+    exact = total * weights / weights.sum()
+    whole = np.floor(exact).astype(np.int64)
+    whole[np.argsort(whole - exact, kind="stable")[: total - whole.sum()]] += 1
+    return np.asarray(whole)
+
+
+def _fill_empty(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> None:
+    """Moves groups in place so that no part lacks an emotion that some other part can spare."""
+    for label in np.argsort((counts > 0).sum(0), kind="stable"):
+        for empty in range(num_parts):
+            showing = counts[:, label] > 0
+            if (showing & (part == empty)).any():
+                continue
+            for number in np.flatnonzero(showing)[np.argsort(counts[showing].sum(1), kind="stable")]:
+                others = (part == part[number]) & (np.arange(len(part)) != number)
+                if (counts[others][:, counts[number] > 0].sum(0) > 0).all():
+                    part[number] = empty
+                    break

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fer_mlops.comparison import Comparison, compare_runs, log_comparison
 from fer_mlops.config import Experiment
-from fer_mlops.experiment import Trained, prepare_data, run_experiment
-from fer_mlops.learning import Begin, begin_silently
+from fer_mlops.experiment import Trained, run_experiment
+from fer_mlops.preparation import prepare_data
+from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.tracking import track
 
 

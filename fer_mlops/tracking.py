@@ -10,13 +10,12 @@ import tempfile
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
@@ -31,6 +30,7 @@ from PIL import Image
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment
 from fer_mlops.datasets.table import FaceTable
+from fer_mlops.doctor import Finding, findings_as_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.recipes import Scalar, flatten
@@ -49,6 +49,8 @@ SIGNATURE = ModelSignature(
         ]
     ),
 )
+_TAG = 5000
+"""Most letters of a tag, as MLflow's servers take it."""
 _SERVER_TIMEOUT = 10
 """Seconds that a tracking server has for its first answer."""
 _REQUIREMENTS = (
@@ -99,17 +101,8 @@ class Tracker:
                 source, name=f"{table.name}-{part}", digest=faces.digest()
             )
             mlflow.log_input(dataset, context=part)
-        parts = np.empty(len(table), dtype="<U5")
-        for part, rows in split.parts().items():
-            parts[rows] = part
-        columns = {
-            "image": table.paths,
-            "emotion": [EMOTIONS[label] for label in table.labels],
-            "identity": table.identities,
-            "part": parts,
-        }
-        mlflow.log_text(pd.DataFrame(columns).to_csv(index=False), "data/split.csv")
-        mlflow.log_text("".join(f"{note}\n" for note in table.notes), "data/notes.txt")
+        self.log_text("data/split.csv", split.as_csv(table))
+        self.log_text("data/notes.txt", "".join(f"{note}\n" for note in table.notes))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Logs scalars, at a step where there is one."""
@@ -125,7 +118,17 @@ class Tracker:
 
     def log_json(self, path: str, value: object) -> None:
         """Logs plain values as a JSON file."""
-        mlflow.log_text(json.dumps(value, indent=2), path)
+        self.log_text(path, json.dumps(value, indent=2))
+
+    def log_text(self, path: str, text: str) -> None:
+        """Logs a text as a file."""
+        mlflow.log_text(text, path)
+
+    def log_findings(self, findings: Sequence[Finding]) -> None:
+        """Logs what the doctor found: a file of all, a tag for each that spoils numbers."""
+        self.log_text("data/findings.json", findings_as_json(findings))
+        spoiling = [finding for finding in findings if finding.severity != "note"]
+        self.log_facts({f"data.{finding.kind}": finding.what[:_TAG] for finding in spoiling})
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Returns every metric logged at steps, as (step, value) in order."""

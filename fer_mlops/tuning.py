@@ -18,8 +18,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from fer_mlops import figures
 from fer_mlops.config import Experiment
 from fer_mlops.errors import ConfigError, TrackingError, TrainingError
-from fer_mlops.experiment import Data, Trained, prepare_data, run_experiment
-from fer_mlops.learning import Begin, Step, begin_silently
+from fer_mlops.experiment import Trained, run_experiment
+from fer_mlops.learning import Step
+from fer_mlops.preparation import Data, prepare_data
+from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.recipes import Scalar, build_experiment, flatten
 from fer_mlops.tracking import RunStopped, Tracker, track
 

@@ -60,7 +60,7 @@ BAD = [
     (["banana"], 2, "No such command"),
     (["cnn", "--epochs", "many"], 2, "neither a number nor 'auto'"),
     (["cnn", "--epochs", "0"], 2, "training.epochs must be 1 or more, got 0"),
-    (["cnn", "--split", "person"], 2, "'person' is not one of"),
+    (["cnn", "--split", "person"], 2, "data.split must be one of"),
     (["cnn", "--set", "training.epochz=3"], 2, "did you mean training.epochs?"),
     (["cnn", "--set", "training.loss=huge"], 2, "training.loss must be one of"),
     (["cnn", "--set", "epochs"], 2, "--set needs key=value"),
@@ -79,11 +79,11 @@ BAD = [
     (["baseline", "--data", "no-image"], 1, "holds no image"),
     (["baseline", "--data", "wrong-name"], 1, "unknown emotion 'hapiness'; did you mean 'happiness'?"),
     (["baseline", "--data", "one-anger"], 1, "anger has 1 face; each emotion needs at least 3"),
-    (["baseline", "--data", "just-one"], 1, "happiness has 1 face"),
+    (["baseline", "--data", "just-one"], 1, "all faces show one emotion"),
     (["baseline", "--data", "one-person"], 1, "use --split random"),
     (["baseline", "--data", "unreadable"], 1, "p3x.png' cannot be read as an image"),
-    (["baseline", "--data", "columns.csv"], 1, "needs columns image,emotion[,identity]"),
-    (["baseline", "--data", "emotion.csv"], 1, "line 2: unknown emotion 'rage'"),
+    (["baseline", "--data", "columns.csv"], 1, "needs columns image, emotion"),
+    (["baseline", "--data", "emotion.csv"], 1, "line 2: no image at"),
     (["cnn", "--resume", "0123456789abcdef0123456789abcdef"], 1, "holds no config.json"),
     (["tune", "svm"], 2, "'svm' is not one of"),
     (["tune", "cnn", "--trials", "0"], 2, "is not in the range"),
@@ -149,7 +149,7 @@ def test_data_check_says_what_is_wrong_with_status_1_on_errors(
     make_broken_worlds(world)
     code, out, _ = fer(capfd, "data", "check", "unreadable")
     assert code == 1
-    assert "1 images cannot be read" in out
+    assert "1 image cannot be read" in " ".join(out.split())
 
 
 def test_train_evaluate_explain_and_compare_by_hand(
@@ -239,7 +239,7 @@ def test_a_signal_in_an_epoch_ends_the_run_as_killed(
 def test_all_trains_three_families_and_compares_them_under_one_parent(
     world: Path, faces_folder: Path
 ) -> None:
-    from fer_mlops.images import cache_folder
+    from fer_mlops.cache import cache_folder
     from fer_mlops.suite import run_suite
 
     suite = run_suite([tiny(f, faces_folder) for f in ("baseline", "cnn", "transfer")], cache_folder())

@@ -17,13 +17,14 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tiny import run, tiny
 
+from fer_mlops.cache import cache_folder
 from fer_mlops.checkpoints import load_checkpoint
 from fer_mlops.config import FAMILIES
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.experiment import Trained, prepare_data, run_experiment
-from fer_mlops.images import cache_folder
+from fer_mlops.experiment import Trained, run_experiment
 from fer_mlops.judging import experiment_of
 from fer_mlops.learning import Step
+from fer_mlops.preparation import prepare_data
 from fer_mlops.registry import REGISTERED_NAME, find_version, load_classifier
 from fer_mlops.tracking import track
 

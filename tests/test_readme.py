@@ -79,16 +79,6 @@ def test_the_map_of_the_house_names_every_room() -> None:
         assert name in chart.group(1) or path.stem in chart.group(1), name
 
 
-def test_the_worked_data_set_in_the_docs_works(tmp_path: Path) -> None:
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extend.md").read_text(), re.DOTALL)[0]
-    (tmp_path / "anna_happy_3.png").write_bytes(b"")
-    (tmp_path / "ben_contempt_1.png").write_bytes(b"")
-    names: dict[str, object] = {}
-    exec(code, names)
-    table = names["load"](tmp_path)  # type: ignore[operator]
-    assert (table.paths, table.identities.tolist()) == (("anna_happy_3.png",), ["anna"])
-
-
 def test_the_python_shown_loads_the_model_by_its_name() -> None:
     assert 'mlflow.pyfunc.load_model("models:/fer-classifier@champion")' in TEXT
 

@@ -165,8 +165,12 @@ def test_an_unknown_setting_is_refused_with_a_hint(family: str, key: str, messag
         ("cnn.widths", "8,wide", "cnn.widths must be a number, got 'wide'"),
         ("training", 5, "training is a section and needs keys of its own, got 5"),
         ("seed.x", 5, "seed must be of type int, got {'x': 5}"),
-        ("data.split", "by name", "data.split must be one of identity, random, got 'by name'"),
-        ("data.split", ["random"], "data.split must be one of identity, random, got ['random']"),
+        (
+            "data.split",
+            "by name",
+            "data.split must be one of identity, random, given or the path of a csv, got 'by name'",
+        ),
+        ("data.split", ["random"], "data.split must be of type str, got ['random']"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_by_name(key: str, value: object, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from fer_mlops.config import CnnExperiment, DataConfig
 from fer_mlops.datasets.table import FaceTable, Row, make_table
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
-from fer_mlops.splits import Split, share_of_known_people, split_faces
+from fer_mlops.splits import Split, groups_of, share_of_known_people, split_faces
 
 KINDS = ("identity", "random")
 
@@ -46,7 +47,7 @@ def people_in(table: FaceTable, rows: np.ndarray) -> set[str]:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_three_parts_are_disjoint_and_together_the_table(kind: str, seed: int) -> None:
     table = uneven()
-    split = split_faces(table, DataConfig(split=kind), seed)  # type: ignore[arg-type]
+    split = split_faces(table, DataConfig(split=kind), seed)
     assert split.kind == kind
     assert sorted(np.concatenate([split.train, split.valid, split.test]).tolist()) == list(range(400))
     for rows in split.parts().values():
@@ -101,7 +102,7 @@ def test_an_identity_split_of_unequal_people_is_stratified_within_tolerance(seed
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(kind: str) -> None:
-    table, config = uneven(), DataConfig(split=kind)  # type: ignore[arg-type]
+    table, config = uneven(), DataConfig(split=kind)
     digests = [split_faces(table, config, seed).digest(table) for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
 
@@ -109,7 +110,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another(kind: str) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_largest_seed_that_the_config_takes_makes_a_split_too(kind: str) -> None:
     seed = CnnExperiment(seed=2**32 - 1).seed
-    assert split_faces(crowd(), DataConfig(split=kind), seed).kind == kind  # type: ignore[arg-type]
+    assert split_faces(crowd(), DataConfig(split=kind), seed).kind == kind
 
 
 def test_a_digest_changes_when_one_row_changes_its_part() -> None:
@@ -127,7 +128,7 @@ def test_an_emotion_that_cannot_fill_three_parts_is_refused(kind: str, count: in
     labels = [0] * 30 + [1] * 30 + [2] * count
     table = faces(labels, list(range(len(labels))))
     with pytest.raises(DataError) as caught:
-        split_faces(table, DataConfig(split=kind), 0)  # type: ignore[arg-type]
+        split_faces(table, DataConfig(split=kind), 0)
     assert str(caught.value).startswith(f"fear has {said} each emotion needs at least 3, ")
 
 
@@ -138,7 +139,7 @@ def test_an_emotion_with_fewer_faces_than_folds_is_divided_without_a_warning(
 ) -> None:
     labels = [0] * 50 + [1] * 50 + [2] * count
     table = faces(labels, list(range(len(labels))))
-    split = split_faces(table, DataConfig(split=kind), 0)  # type: ignore[arg-type]
+    split = split_faces(table, DataConfig(split=kind), 0)
     assert 2 in table.labels[split.train]
 
 
@@ -164,14 +165,16 @@ def test_an_emotion_without_any_face_is_fine() -> None:
     assert all(len(rows) for rows in split.parts().values())
 
 
-def test_too_few_people_are_refused_with_the_way_out() -> None:
-    table = crowd(num_people=4, each=5)
+@pytest.mark.parametrize(("folds", "parts"), [(0, 3), (4, 4)])
+def test_too_few_people_are_refused_with_the_way_out(folds: int, parts: int) -> None:
+    table = crowd(num_people=parts - 1, each=5)
     with pytest.raises(DataError) as caught:
-        split_faces(table, DataConfig(test_share=0.2), 0)
+        split_faces(table, DataConfig(folds=folds), 0)
     assert str(caught.value) == (
-        "4 people cannot be divided into 5 parts; add people or use --split random, whose scores flatter"
+        f"{parts - 1} people cannot be divided into {parts} parts; add people or use --split random, "
+        "whose scores flatter"
     )
-    assert split_faces(table, DataConfig(split="random"), 0).kind == "random"
+    assert split_faces(table, DataConfig(split="random", folds=folds), 0).kind == "random"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -183,10 +186,147 @@ def test_an_emotion_that_one_person_shows_goes_to_training(seed: int) -> None:
 
 
 def test_an_emotion_that_training_would_not_see_is_refused() -> None:
-    """Of 14 people with one emotion each, under a third are in train, so some emotion is not."""
-    table = faces([i // 10 for i in range(70)], [i // 5 for i in range(70)])
-    with pytest.raises(DataError, match=r"^too few people show \w+, .*so training would have none; "):
-        split_faces(table, DataConfig(valid_share=0.3, test_share=0.4), 0)
+    table = replace(faces([0, 1] * 20, list(range(40))), parts=np.array(["train", "test"] * 20))
+    with pytest.raises(
+        DataError, match=r"^no train face shows disgust, so that no model can learn it; "
+    ):
+        split_faces(table, DataConfig(split="given"), 0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_emotion_of_three_people_is_in_every_part(seed: int) -> None:
+    sizes = [9, 1, 4]
+    fear = [person for person, size in enumerate(sizes) for _ in range(size)]
+    table = faces([2] * 14 + [0, 1] * 100, fear + [person // 3 for person in range(30, 230)])
+    split = split_faces(table, DataConfig(), seed)
+    assert all(2 in table.labels[rows] for rows in split.parts().values())
+    assert all({0, 1} <= set(table.labels[rows].tolist()) for rows in split.parts().values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_split_does_not_depend_on_the_order_of_the_rows(kind: str) -> None:
+    table = uneven()
+    order = np.random.default_rng(1).permutation(len(table))
+    shuffled = table.select(order)
+    parts = [
+        {part: {t.paths[row] for row in rows} for part, rows in split.parts().items()}
+        for t, split in ((t, split_faces(t, DataConfig(split=kind), 0)) for t in (table, shuffled))
+    ]
+    assert parts[0] == parts[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_duplicates_of_two_people_are_in_one_part_of_an_identity_split(seed: int) -> None:
+    table = uneven()
+    clusters = np.random.default_rng(2).integers(0, 300, len(table))
+    split = split_faces(table, DataConfig(), seed, clusters)
+    groups = groups_of(table, clusters)
+    train, valid, test = (set(groups[rows].tolist()) for rows in split.parts().values())
+    assert not train & valid
+    assert not train & test
+    assert not valid & test
+
+
+def test_people_and_near_duplicates_are_joined_into_one_group() -> None:
+    table = faces([0] * 6, [1, 1, 2, 3, 3, 4])
+    groups = groups_of(table, np.array([0, 1, 1, 2, 3, 4]))
+    assert len({groups[0], groups[1], groups[2]}) == 1
+    assert len(set(groups.tolist())) == 3
+    assert groups[3] == groups[4]
+
+
+# ── folds ──
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_face_is_a_test_face_of_one_fold(kind: str) -> None:
+    table = uneven()
+    splits = [split_faces(table, DataConfig(split=kind, folds=4, fold=k), 0) for k in range(4)]
+    assert sorted(np.concatenate([split.test for split in splits]).tolist()) == list(range(400))
+    for split in splits:
+        assert sorted(np.concatenate(list(split.parts().values())).tolist()) == list(range(400))
+        assert abs(len(split.valid) - 40) <= 4
+        if kind == "identity":
+            assert share_of_known_people(table, split) == 0
+
+
+# ── given parts ──
+
+
+def given(parts: str) -> FaceTable:
+    """Returns a face for each letter: r train, v valid, t test, - none."""
+    words = {"r": "train", "v": "valid", "t": "test", "-": ""}
+    table = faces([i % 2 for i in range(len(parts))], [i // 2 for i in range(len(parts))])
+    return replace(table, parts=np.array([words[letter] for letter in parts]))
+
+
+def test_given_parts_are_kept() -> None:
+    split = split_faces(given("rrvttrrvvt"), DataConfig(split="given"), 0)
+    assert split.kind == "given"
+    assert split.train.tolist() == [0, 1, 5, 6]
+    assert split.valid.tolist() == [2, 7, 8]
+    assert split.test.tolist() == [3, 4, 9]
+
+
+def test_given_parts_without_valid_have_it_taken_from_train_by_identity() -> None:
+    table = given("r" * 80 + "t" * 20)
+    split = split_faces(table, DataConfig(split="given", valid_share=0.1, test_share=0.2), 0)
+    assert split.test.tolist() == list(range(80, 100))
+    assert len(split.valid) == 10  # an eighth of what is not test
+    assert not people_in(table, split.valid) & people_in(table, split.train)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ("rrrr", "tiny has no test part of its own; use --split identity"),
+        ("----", "tiny has no train and a test part of its own; use --split identity"),
+        ("rtr-", "1 faces of tiny are in no given part: 0003.png"),
+    ],
+)
+def test_given_parts_that_are_not_there_are_refused(parts: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        split_faces(given(parts), DataConfig(split="given"), 0)
+    assert str(caught.value) == message
+
+
+# ── a split file ──
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_split_that_was_saved_is_the_same_split_again(kind: str, tmp_path: Path) -> None:
+    table = uneven()
+    made = split_faces(table, DataConfig(split=kind), 3)
+    file = tmp_path / "split.csv"
+    file.write_text(made.as_csv(table))
+    assert file.read_text().splitlines()[:2] == [
+        "image,emotion,identity,part",
+        f"0000.png,{EMOTIONS[table.labels[0]]},{table.identities[0]},"
+        + next(part for part, rows in made.parts().items() if 0 in rows),
+    ]
+    again = split_faces(table, DataConfig(split=str(file)), 99)
+    assert again.kind == "file"
+    assert again.digest(table) == made.digest(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,part\n0000.png,train\n", "does not say where 3 of 4 faces belong: 0001.png, 0002.png, "),
+        ("image,part\n0000.png,dev\n", "s.csv line 2: part must be train, valid or test, got 'dev'"),
+        ("image,emotion\n", "needs columns image, part; it has image, emotion"),
+        (
+            "image,part\n" + "".join(f"000{i}.png,train\n" for i in range(4)),
+            "no face is left for valid; add faces",
+        ),
+    ],
+)
+def test_a_split_file_that_does_not_fit_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text(text)
+    with pytest.raises(DataError) as caught:
+        split_faces(given("rrrr"), DataConfig(split=str(file)), 0)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,7 +338,7 @@ def test_a_handful_of_faces_is_divided_or_refused_but_never_a_crash(
     count = emotions * each
     table = faces([i % emotions for i in range(count)], list(range(count)))
     try:
-        split = split_faces(table, DataConfig(split=kind), 0)  # type: ignore[arg-type]
+        split = split_faces(table, DataConfig(split=kind), 0)
     except DataError:
         return
     assert all(len(rows) for rows in split.parts().values())
@@ -214,7 +354,7 @@ def test_every_pair_of_shares_that_the_config_takes_is_kept_to(
     valid_share: float, test_share: float, kind: str
 ) -> None:
     table = crowd()
-    config = DataConfig(split=kind, valid_share=valid_share, test_share=test_share)  # type: ignore[arg-type]
+    config = DataConfig(split=kind, valid_share=valid_share, test_share=test_share)
     split = split_faces(table, config, 0)
     for rows, share in ((split.valid, valid_share), (split.test, test_share)):
         assert len(rows) / len(table) == pytest.approx(share, rel=0.15, abs=1 / 60)

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from tiny import tiny
 
 from fer_mlops import tuning
+from fer_mlops.cache import cache_folder
 from fer_mlops.config import FAMILIES
 from fer_mlops.errors import ConfigError, TrackingError
-from fer_mlops.images import cache_folder
 from fer_mlops.recipes import flatten
 from fer_mlops.tuning import SPACES, Sweep, tune, with_settings
 

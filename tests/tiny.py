@@ -6,10 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
+from fer_mlops.cache import cache_folder
 from fer_mlops.config import Experiment
-from fer_mlops.experiment import Trained, prepare_data, run_experiment
-from fer_mlops.images import cache_folder
+from fer_mlops.experiment import Trained, run_experiment
 from fer_mlops.models.transfer import BACKBONES, Backbone
+from fer_mlops.preparation import prepare_data
 from fer_mlops.recipes import build_experiment
 from fer_mlops.tracking import track
 

@@ -1,68 +1,60 @@
-"""One's own faces as a csv: columns ``image,emotion`` and, if known, ``identity`` and ``source``.
+"""One's own faces as a csv: columns ``image,emotion`` and, if known, ``identity``, ``source``, ``part``.
 
-Image paths are relative to the csv.
+Image paths are relative to the csv. ``part`` is the publisher's train, valid or test. Any other
+column (``age``, ``annotator``…) is kept with the faces.
 """
 
 from __future__ import annotations
 
-import csv
-import os
 from pathlib import Path
 
-from fer_mlops.datasets.folder import identity_of
-from fer_mlops.datasets.table import FaceTable, Row, make_table, resolve_repeats
-from fer_mlops.emotions import normalise_emotion
-from fer_mlops.errors import DataError
+from fer_mlops.datasets.gathering import Gathering, part_of
+from fer_mlops.datasets.identities import person_of
+from fer_mlops.datasets.lines import read_csv
+from fer_mlops.datasets.source import DataSet, Request
+from fer_mlops.datasets.table import FaceTable
+
+_OWN = frozenset({"image", "emotion", "identity", "source", "part"})
 
 
-def load(path: Path) -> FaceTable:
+def load(path: Path, request: Request) -> FaceTable:
     """Returns the labelled faces of the csv at ``path``.
 
     Raises:
         DataError: The file is unreadable, lacks a column, names a missing image or one outside the
-            csv's folder, or has an unknown emotion; the message says which line.
+            csv's folder, or has an unknown emotion or part; the message says which line.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if not {"image", "emotion"} <= set(reader.fieldnames or ()):
-                raise DataError(
-                    f"{str(path)!r} needs columns image,emotion[,identity], has {reader.fieldnames}"
-                )
-            lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
-    rows: list[Row] = []
-    num_outside = 0
-    for line, fields in lines:
-        try:
-            row = _read_row(path.parent, fields)
-        except DataError as error:
-            raise DataError(f"{path.name} line {line}: {error}") from error
-        if row is None:
-            num_outside += 1
-        else:
-            rows.append(row)
-    kept, notes = resolve_repeats(rows)
-    if not kept:
-        raise DataError(f"{str(path)!r} has no labelled face")
-    if num_outside:
-        notes.append(f"{num_outside} contempt faces left out: not one of the seven emotions")
-    return make_table(path.stem, path.parent, kept, notes)
+    gathering = Gathering(path.stem, path.parent, request)
+    for line in read_csv(path, ("image", "emotion")):
+        where = f"{path.name} line {line.number}"
+        part = part_of(line.get("part", ""))
+        if part is None:
+            gathering.leave_out(
+                "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
+            )
+            continue
+        person, origin = line.get("identity", ""), "column identity"
+        if not person:
+            named, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
+            person = named or ""
+        gathering.add(
+            line["image"],
+            line["emotion"],
+            where=where,
+            identity=person or None,
+            identity_from=origin,
+            source=line.get("source", ""),
+            part=part,
+            columns={name: value for name, value in line.items() if name and name not in _OWN},
+        )
+    return gathering.table()
 
 
-def _read_row(root: Path, fields: dict[str, str | None]) -> Row | None:
-    """Returns the row, or None where its emotion is outside the seven."""
-    image = (fields["image"] or "").strip()
-    emotion = normalise_emotion(fields["emotion"] or "")
-    if not image:
-        raise DataError("no image is named")
-    if not (root / image).is_file():
-        raise DataError(f"no image at {str(root / image)!r}")
-    if not (root / image).resolve().is_relative_to(root.resolve()):
-        raise DataError(f"image {image!r} lies outside the csv's folder")
-    if emotion is None:
-        return None
-    identity = (fields.get("identity") or "").strip() or identity_of(Path(Path(image).name)) or image
-    path = Path(os.path.normpath(image)).as_posix()
-    return Row(path, emotion, identity, (fields.get("source") or root.name).strip())
+DATASET = DataSet(
+    name="csv",
+    load=load,
+    recognises=Path.is_file,
+    layout="a csv with columns image,emotion[,identity,source,part,…]",
+    where="your own",
+    terms="Yours to know: people must have agreed to be used like this.",
+)

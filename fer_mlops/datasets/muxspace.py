@@ -7,16 +7,16 @@ rows have UPPERCASE labels and annotator ``jhamski``. File names are ``Person_Na
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
-from fer_mlops.datasets.table import FaceTable, Row, make_table, resolve_repeats, shorten
-from fer_mlops.emotions import normalise_emotion
+from fer_mlops.datasets.gathering import Gathering
+from fer_mlops.datasets.lines import read_csv
+from fer_mlops.datasets.source import DataSet, Request
+from fer_mlops.datasets.table import FaceTable
 from fer_mlops.errors import DataError
 
 LEGEND = Path("data") / "legend.csv"
-_COLUMNS = ("user.id", "image", "emotion")
 _NUMBER = re.compile(r"_?\d+[a-z]?\.\w+$")
 
 
@@ -30,7 +30,7 @@ def identity_of(image: str) -> str:
     return _NUMBER.sub("", image)
 
 
-def load(root: Path) -> FaceTable:
+def load(root: Path, request: Request) -> FaceTable:
     """Returns the labelled faces, contempt and unlabelled files left out and counted.
 
     Raises:
@@ -38,51 +38,34 @@ def load(root: Path) -> FaceTable:
     """
     if not is_muxspace(root):
         raise DataError(
-            f"{str(root)!r} has no images/ and data/legend.csv; get Muxspace with 'git clone "
-            "https://github.com/muxspace/facial_expressions' and pass its folder with --data"
+            f"{str(root)!r} has no images/ and data/legend.csv; get Muxspace with 'fer-mlops data "
+            "download muxspace' and pass its folder with --data"
         )
-    rows: list[Row] = []
-    outside: list[str] = []
-    missing: list[str] = []
-    seen: set[str] = set()
+    gathering = Gathering("muxspace", root, request)
     files = {path.name for path in (root / "images").iterdir()}
-    for line, (annotator, image, text) in _read_legend(root / LEGEND):
-        try:
-            emotion = normalise_emotion(text)
-        except DataError as error:
-            raise DataError(f"{LEGEND} line {line}: {error}") from error
+    seen = set()
+    for line in read_csv(root / LEGEND, ("user.id", "image", "emotion")):
+        image, annotator = line["image"], line["user.id"]
         seen.add(image)
-        if image not in files:
-            missing.append(image)
-        elif emotion is None:
-            outside.append(image)
-        else:
-            source = "actors" if annotator == "jhamski" else "lfw"
-            rows.append(Row(f"images/{image}", emotion, identity_of(image), source))
-    kept, notes = resolve_repeats(rows)
-    if not kept:
-        raise DataError(f"{str(root / LEGEND)!r} has no labelled face of the seven emotions with a file")
-    unlabelled = sorted(files - seen)
-    if outside:
-        notes.append(f"{len(outside)} contempt faces left out: not one of the seven emotions")
-    if missing:
-        notes.append(f"{len(missing)} rows without a file left out: {shorten(missing)}")
-    if unlabelled:
-        notes.append(f"{len(unlabelled)} files without a label left out: {shorten(unlabelled)}")
-    return make_table("muxspace", root, kept, notes)
+        gathering.add(
+            f"images/{image}" if image else "",
+            line["emotion"],
+            where=f"{LEGEND} line {line.number}",
+            identity=identity_of(image),
+            source="actors" if annotator == "jhamski" else "lfw",
+            columns={"annotator": annotator},
+            is_there=image in files,
+        )
+    for image in sorted(files - seen):
+        gathering.leave_out("no-label", f"images/{image}")
+    return gathering.table()
 
 
-def _read_legend(path: Path) -> list[tuple[int, tuple[str, str, str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if not set(_COLUMNS) <= set(reader.fieldnames or ()):
-                raise DataError(
-                    f"{str(path)!r} needs columns {', '.join(_COLUMNS)}, has {reader.fieldnames}"
-                )
-            return [
-                (reader.line_num, (row["user.id"] or "", row["image"] or "", row["emotion"] or ""))
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
+DATASET = DataSet(
+    name="muxspace",
+    load=load,
+    recognises=is_muxspace,
+    layout="a folder with images/ and data/legend.csv",
+    where="fer-mlops data download muxspace, or https://github.com/muxspace/facial_expressions",
+    terms="The repository says Apache-2.0, but cannot say so for its press photos: research only.",
+)

@@ -5,14 +5,14 @@ It is no photo of anyone and no measure of anything: it shows that the whole roa
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from fer_mlops.datasets.drawing import Person, draw_face
-from fer_mlops.datasets.table import FaceTable, Row, make_table
+from fer_mlops.datasets.source import DataSet, Request
+from fer_mlops.datasets.table import FaceTable, Note, Row, make_table
+from fer_mlops.datasets.unpacking import make_once
 from fer_mlops.emotions import EMOTIONS
 
 NUM_IDENTITIES = 70
@@ -22,29 +22,23 @@ SIDE = 96
 _VERSION = 1
 
 
-def load(cache: Path) -> FaceTable:
-    """Returns the sample, drawn into ``cache`` on first use.
+def load(_: Path, request: Request) -> FaceTable:
+    """Returns the sample, drawn into the cache on first use.
 
-    The folder appears whole or not at all: it is drawn aside and renamed.
+    Raises:
+        DataError: The cache cannot be written.
     """
-    folder = cache / f"sample-{_VERSION}"
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=cache, prefix="sample-"))
-        try:
-            draw_sample(aside, num_identities=NUM_IDENTITIES, variants=VARIANTS, seed=_VERSION)
-            try:
-                aside.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another process was first, with the same faces
-                    raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    folder = make_once(request.cache / f"sample-{_VERSION}", _draw)
     rows = []
     for path in sorted(folder.glob("*/*.png")):
         identity = path.stem.split("_")[0]
         rows.append(Row(path.relative_to(folder).as_posix(), path.parent.name, identity, "drawn"))
-    return make_table("sample", folder, rows, ["drawn faces: scores on them say nothing of people"])
+    about = Note("about", "drawn faces: scores on them say nothing of people")
+    return make_table("sample", folder, rows, [about])
+
+
+def _draw(folder: Path) -> None:
+    draw_sample(folder, num_identities=NUM_IDENTITIES, variants=VARIANTS, seed=_VERSION)
 
 
 def draw_sample(folder: Path, *, num_identities: int, variants: int, seed: int) -> None:
@@ -58,3 +52,13 @@ def draw_sample(folder: Path, *, num_identities: int, variants: int, seed: int) 
             for variant in range(variants):
                 name = f"p{number:03}_{variant}.png"
                 draw_face(person, emotion, generator, SIDE).save(folder / emotion / name)
+
+
+DATASET = DataSet(
+    name="sample",
+    load=load,
+    recognises=lambda _: False,  # named, never found at a path
+    layout="nothing: it is drawn",
+    where="comes with fer_mlops",
+    terms="Apache-2.0, as fer_mlops; no real person is shown.",
+)

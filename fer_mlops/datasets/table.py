@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,46 @@ from fer_mlops.emotions import EMOTIONS
 Labels = NDArray[np.int64]
 """Shape [n]; indices into EMOTIONS."""
 
+Kind = Literal[
+    "about",
+    "identities",
+    "no-identity",
+    "spelling",
+    "repeated-rows",
+    "conflicting-rows",
+    "unknown-emotion",
+    "outside-emotion",
+    "no-label",
+    "not-a-face",
+    "no-majority",
+    "missing-file",
+    "escaping-path",
+    "malformed-row",
+    "unreadable",
+    "relabelled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that reading a data set met or did."""
+
+    kind: Kind
+    text: str
+    """A sentence with counts."""
+    examples: tuple[str, ...] = ()
+    """All the paths, lines or spellings it is about."""
+
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclass(frozen=True, kw_only=True)
 class FaceTable:
     """Labelled faces on disk, sorted by path, each image once.
 
     ``identities`` tells whose face it is (any text; equal text, same person) and ``sources`` which
-    collection it came from. ``notes`` are sentences on what cleaning did, with counts.
+    collection it came from.
     """
 
     name: str
@@ -31,7 +65,13 @@ class FaceTable:
     labels: Labels
     identities: NDArray[np.str_]
     sources: NDArray[np.str_]
-    notes: tuple[str, ...] = ()
+    parts: NDArray[np.str_]
+    """``train``, ``valid`` or ``test`` where the data set's publisher says so, else empty."""
+    votes: NDArray[np.float32] | None = None
+    """Share of annotators who chose each emotion [n, 7], rows sum to 1; None where not published."""
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """What else is known of each face, such as ``annotator`` or ``age``; [n] each."""
+    notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -48,7 +88,7 @@ class FaceTable:
             state.update(f"{path}\0{label}\0{identity}\n".encode())
         return state.hexdigest()[:16]
 
-    def select(self, rows: Sequence[int] | NDArray[np.int64], *notes: str) -> FaceTable:
+    def select(self, rows: Sequence[int] | NDArray[np.int64], *notes: Note) -> FaceTable:
         """Returns the table of these rows only, with ``notes`` added."""
         index = np.asarray(rows, dtype=np.int64)
         return FaceTable(
@@ -58,6 +98,9 @@ class FaceTable:
             labels=self.labels[index],
             identities=self.identities[index],
             sources=self.sources[index],
+            parts=self.parts[index],
+            votes=None if self.votes is None else self.votes[index],
+            columns={name: values[index] for name, values in self.columns.items()},
             notes=(*self.notes, *notes),
         )
 
@@ -70,40 +113,33 @@ class Row:
     emotion: str
     identity: str
     source: str
+    part: str = ""
+    votes: tuple[float, ...] | None = None
+    """Share of annotators for each of EMOTIONS."""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[str]) -> FaceTable:
+def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]) -> FaceTable:
     """Returns the table of ``rows``, sorted by path so that the order on disk never matters."""
     ordered = sorted(rows, key=lambda row: row.path)
+    has_votes = bool(ordered) and all(row.votes is not None for row in ordered)
+    names = sorted({name for row in ordered for name in row.columns})
+
+    def texts(values: list[str]) -> NDArray[np.str_]:
+        return np.array(values, dtype=np.str_)
+
     return FaceTable(
         name=name,
         root=root,
         paths=tuple(row.path for row in ordered),
         labels=np.array([EMOTIONS.index(row.emotion) for row in ordered], dtype=np.int64),
-        identities=np.array([row.identity for row in ordered], dtype=np.str_),
-        sources=np.array([row.source for row in ordered], dtype=np.str_),
+        identities=texts([row.identity for row in ordered]),
+        sources=texts([row.source for row in ordered]),
+        parts=texts([row.part for row in ordered]),
+        votes=np.array([row.votes for row in ordered], dtype=np.float32) if has_votes else None,
+        columns={name: texts([row.columns.get(name, "") for row in ordered]) for name in names},
         notes=tuple(notes),
     )
-
-
-def resolve_repeats(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Returns each image once, and notes on the rest.
-
-    The rule: rows that repeat an image with one emotion count once; an image whose rows disagree is
-    left out, since nothing says which label is right.
-    """
-    by_path: dict[str, list[Row]] = {}
-    for row in rows:
-        by_path.setdefault(row.path, []).append(row)
-    kept = [same[0] for same in by_path.values() if len({row.emotion for row in same}) == 1]
-    repeated = sum(len(same) - 1 for same in by_path.values() if len({row.emotion for row in same}) == 1)
-    conflicts = [path for path, same in by_path.items() if len({row.emotion for row in same}) > 1]
-    notes = []
-    if repeated:
-        notes.append(f"{repeated} repeated rows counted once")
-    if conflicts:
-        notes.append(f"{len(conflicts)} images with two labels left out: {shorten(conflicts)}")
-    return kept, notes
 
 
 def shorten(names: Sequence[str], most: int = 3) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, TransferExperiment
 from fer_mlops.learning.baseline import learn_baseline
 from fer_mlops.learning.cnn import learn_cnn
-from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep, Step, begin_silently
+from fer_mlops.learning.steps import Faces, Learned, OnStep, Step
 from fer_mlops.learning.transfer import learn_transfer
+from fer_mlops.progress import Begin, begin_silently
 
-__all__ = ["Begin", "Faces", "Learned", "OnStep", "Step", "begin_silently", "learn"]
+__all__ = ["Faces", "Learned", "OnStep", "Step", "learn"]
 
 
 def learn(

@@ -13,10 +13,11 @@ from fer_mlops.config import BaselineExperiment
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.features import hog_vectors
-from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep, Step, uncalibrated
+from fer_mlops.learning.steps import Faces, Learned, OnStep, Step, uncalibrated
 from fer_mlops.losses import log_prior
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
 from fer_mlops.models.hog_svm import fit_hog_svm
+from fer_mlops.progress import Begin
 
 
 def learn_baseline(

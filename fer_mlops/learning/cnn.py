@@ -11,8 +11,9 @@ from fer_mlops.augment import make_augment
 from fer_mlops.config import CnnExperiment
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.learning.networks import Stage, calibrated, make_loss, to_step
-from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep
+from fer_mlops.learning.steps import Faces, Learned, OnStep
 from fer_mlops.models import build_network
+from fer_mlops.progress import Begin
 from fer_mlops.training import Epoch, choose_device, fit
 
 

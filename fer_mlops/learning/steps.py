@@ -15,16 +15,8 @@ from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.images import Advance, Pixels, ignore_progress
+from fer_mlops.pixels import Pixels
 from fer_mlops.session import Examples
-
-Begin = Callable[[str, int], Advance]
-"""Starts a named stage of so many things; returns what to tell of each thing done."""
-
-
-def begin_silently(_: str, __: int) -> Advance:
-    """Starts a stage and shows nothing."""
-    return ignore_progress
 
 
 @dataclass(frozen=True, kw_only=True)

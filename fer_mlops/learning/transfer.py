@@ -17,8 +17,9 @@ from fer_mlops.config import TrainingConfig, TransferExperiment
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.features import frozen_features
 from fer_mlops.learning.networks import Stage, calibrated, make_loss, to_step
-from fer_mlops.learning.steps import Begin, Faces, Learned, OnStep
+from fer_mlops.learning.steps import Faces, Learned, OnStep
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
+from fer_mlops.progress import Begin
 from fer_mlops.session import Examples
 from fer_mlops.training import Epoch, choose_device, fit
 

@@ -22,7 +22,8 @@ from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError
 from fer_mlops.features import Vectors, hog_vectors
-from fer_mlops.images import Advance, Pixels, ignore_progress
+from fer_mlops.pixels import Pixels
+from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
 _FOLDS = 3

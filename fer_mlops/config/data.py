@@ -1,0 +1,86 @@
+"""Which faces, how they are divided, and how training varies them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fer_mlops.config.checks import require, require_pattern
+
+SPLITS = ("identity", "random", "given")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Which faces, and how they are divided."""
+
+    source: str = "sample"
+    """``sample``, a path that holds a data set, or ``name:path``."""
+    split: str = "identity"
+    """``identity`` keeps each person in one part; ``random`` does not, so its scores flatter;
+    ``given`` is the publisher's own; or the path of a csv with columns image,part."""
+    folds: int = 0
+    """Parts of a cross-validation, each of which is the test part of one run; 0 for a single split."""
+    fold: int = 0
+    """Which of ``folds`` is the test part, from 0."""
+    valid_share: float = 0.1
+    """Share of the faces that selects epochs and settings, in (0, 0.5)."""
+    test_share: float = 0.2
+    """Share of the faces that is looked at once, at the end, in (0, 0.5)."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What an unreadable image does: stop with its name, or be left out and listed in the run."""
+    identity_pattern: str = ""
+    """Regular expression whose first group, found in an image's path, names the person."""
+    relabel: str = ""
+    """Reviewed csv with columns image,emotion whose labels replace the data set's own."""
+    contempt: Literal[
+        "drop", "anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"
+    ] = "drop"
+    """What becomes of contempt faces, which data sets of eight classes have."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.valid_share < 0.5, "data.valid_share", "in (0, 0.5)", self.valid_share)
+        require(0 < self.test_share < 0.5, "data.test_share", "in (0, 0.5)", self.test_share)
+        require(
+            self.split in SPLITS or self.split.endswith(".csv"),
+            "data.split",
+            f"one of {', '.join(SPLITS)} or the path of a csv",
+            self.split,
+        )
+        require(self.folds == 0 or self.folds >= 3, "data.folds", "0, or 3 or more", self.folds)
+        require(
+            self.folds == 0 or self.split in ("identity", "random"),
+            "data.split",
+            "identity or random with folds",
+            self.split,
+        )
+        require(0 <= self.fold < max(self.folds, 1), "data.fold", "0 to data.folds - 1", self.fold)
+        require_pattern(self.identity_pattern)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentConfig:
+    """How training faces are varied; never applied to validation, test or served faces."""
+
+    flip: bool = True
+    """Mirror half of the faces."""
+    rotation: float = 10.0
+    """Largest rotation either way, in degrees, 0 to 45."""
+    zoom: float = 0.1
+    """Largest change of scale either way, as a share, 0 to 0.5."""
+    shift: float = 0.05
+    """Largest shift either way, as a share of the image side, 0 to 0.5."""
+    brightness: float = 0.2
+    """Largest change of brightness, as a share of the full range, 0 to 1."""
+    contrast: float = 0.2
+    """Largest change of contrast, as a share, 0 to 1."""
+    erase: float = 0.0
+    """Probability of blanking one rectangle (arXiv 1708.04896), 0 to 1."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.rotation <= 45, "augment.rotation", "0 to 45 degrees", self.rotation)
+        require(0 <= self.zoom <= 0.5, "augment.zoom", "0 to 0.5", self.zoom)
+        require(0 <= self.shift <= 0.5, "augment.shift", "0 to 0.5", self.shift)
+        for name in ("brightness", "contrast", "erase"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"augment.{name}", "0 to 1", value)

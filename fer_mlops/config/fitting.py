@@ -1,0 +1,68 @@
+"""How weights are fitted, and what a run shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fer_mlops.config.checks import require
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """How the weights are fitted."""
+
+    epochs: int = 20
+    """Most passes over the training faces; early stopping may end sooner."""
+    batch_size: int = 64
+    """Faces per step."""
+    learning_rate: float = 0.001
+    """Peak step size of AdamW."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled decay (arXiv 1711.05101)."""
+    schedule: Literal["plateau", "one_cycle"] = "plateau"
+    """``plateau`` halves the rate when validation stalls for 2 epochs; ``one_cycle`` warms up and
+    anneals over all epochs (arXiv 1708.07120)."""
+    loss: Literal["cross_entropy", "class_weighted", "logit_adjusted", "focal"] = "logit_adjusted"
+    """What is minimised; all but the first counter class imbalance."""
+    label_smoothing: float = 0.05
+    """Probability mass spread over all emotions, 0 to 0.5."""
+    ema_decay: float = 0.0
+    """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
+    patience: int = 6
+    """Epochs without a better validation macro-F1 after which training stops."""
+    device: str = "auto"
+    """``auto`` (CUDA, else MPS, else CPU) or a torch device."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; ``auto`` is bfloat16 on CUDA, else float32."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "training.epochs", "1 or more", self.epochs)
+        require(self.batch_size >= 2, "training.batch_size", "2 or more", self.batch_size)
+        require(self.learning_rate > 0, "training.learning_rate", "positive", self.learning_rate)
+        require(self.weight_decay >= 0, "training.weight_decay", "0 or more", self.weight_decay)
+        require(
+            0 <= self.label_smoothing <= 0.5,
+            "training.label_smoothing",
+            "0 to 0.5",
+            self.label_smoothing,
+        )
+        require(0 <= self.ema_decay < 1, "training.ema_decay", "in [0, 1)", self.ema_decay)
+        require(self.patience >= 1, "training.patience", "1 or more", self.patience)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackingConfig:
+    """What a run shows beside its numbers."""
+
+    experiment: str = "fer_mlops"
+    """MLflow experiment the run belongs to."""
+    images_every: int = 1
+    """Epochs between confusion-matrix and Grad-CAM images; 0 leaves them out."""
+    system_metrics: bool = True
+    """Sample processor and memory use during the run."""
+    register: bool = True
+    """Register the trained model as a version of ``fer-classifier``."""
+
+    def __post_init__(self) -> None:
+        require(self.images_every >= 0, "tracking.images_every", "0 or more", self.images_every)

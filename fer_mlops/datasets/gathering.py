@@ -1,0 +1,240 @@
+"""Gathering: rows of any data set to a clean FaceTable, and every piece of dirt to a note.
+
+An adapter only says what it finds; what to do about it is decided here, once: which spelling is
+which emotion, what a repeated row means, whether a file is there.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from fer_mlops.datasets.source import Request
+from fer_mlops.datasets.table import FaceTable, Kind, Note, Row, make_table, shorten
+from fer_mlops.emotions import OUTSIDE, normalise_emotion
+from fer_mlops.errors import DataError
+
+_OUTSIDE = "(outside)"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_DRIVE = re.compile(r"[A-Za-z]:")
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+    "": "",
+}
+
+
+def part_of(text: str) -> str | None:
+    """Returns ``train``, ``valid``, ``test`` or empty for a publisher's word; None if it is none."""
+    return _PARTS.get(text.strip().lower())
+
+
+class Gathering:
+    """Takes the rows of one data set."""
+
+    def __init__(self, name: str, root: Path, request: Request) -> None:
+        self.name, self.root, self.request = name, root, request
+        self._top = f"{root}/"
+        pattern = request.config.identity_pattern
+        self._pattern = re.compile(pattern) if pattern else None
+        self._rows: list[Row] = []
+        self._remarks: list[Note] = []
+        self._turned: list[str] = []
+        self._texts: Counter[str] = Counter()
+        self._named: dict[str, str | DataError] = {}
+        self._found: dict[Kind, list[str]] = {}
+        self._origins: Counter[str] = Counter()
+
+    def add(
+        self,
+        image: str,
+        emotion: str,
+        *,
+        where: str = "",
+        identity: str | None = None,
+        identity_from: str = "file name",
+        source: str = "",
+        part: str = "",
+        votes: tuple[float, ...] | None = None,
+        columns: Mapping[str, str] | None = None,
+        is_there: bool = False,
+    ) -> None:
+        """Takes one labelled image.
+
+        Args:
+            image: Path relative to the root.
+            emotion: In any known spelling; empty where the image has no label.
+            where: Names the row in messages, such as ``legend.csv line 4``; the image if empty.
+            identity: Whose face it is, or None where nothing tells.
+            identity_from: How that was told, for a note.
+            source: Which collection it came from; the root's name if empty.
+            part: ``train``, ``valid``, ``test`` or empty.
+            votes: Share of annotators for each of EMOTIONS.
+            columns: What else is known.
+            is_there: The file was just seen under this very path, and need not be looked for.
+        """
+        where = where or image
+        if not image:
+            self._meet("malformed-row", f"{where}: no image is named")
+            return
+        path = image if is_there else posixpath.normpath(image.replace("\\", "/"))
+        if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
+            self._meet("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
+        elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
+            self._meet("missing-file", f"{where}: no image at {str(self.root / path)!r}")
+        elif not emotion.strip():
+            self._meet("no-label", path)
+        else:
+            named = self._name(emotion, where)
+            if named and named != emotion:
+                self._count_spelling(emotion, path)
+            if named:
+                is_kept = named != _OUTSIDE
+                person = self._person(path, identity, identity_from) if is_kept else path
+                origin = source or self.root.name
+                self._rows.append(Row(path, named, person, origin, part, votes, columns or _NOTHING))
+
+    def leave_out(self, kind: Kind, what: str) -> None:
+        """Counts an image or line that has no place in the table, such as a file without a label."""
+        self._meet(kind, what)
+
+    def remark(self, text: str) -> None:
+        """Notes something about the data set as a whole."""
+        self._remarks.append(Note("about", text))
+
+    def table(self) -> FaceTable:
+        """Returns the table; each image stands in it once.
+
+        Rows that repeat an image with one emotion count once. An image whose rows disagree is left
+        out, since nothing says which label is right.
+
+        Raises:
+            DataError: A row cannot be understood (when reading strictly), or no face is left.
+        """
+        kept = self._resolve()
+        if self.request.is_strict:
+            self._refuse()
+        if not kept:
+            why = self._first_problem() or "none was found"
+            raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
+        return make_table(self.name, self.root, kept, self._notes(kept))
+
+    def _meet(self, kind: Kind, what: str) -> None:
+        self._found.setdefault(kind, []).append(what)
+
+    def _name(self, text: str, where: str) -> str:
+        """Returns the emotion, a mark for one outside the seven, or nothing for an unknown one."""
+        if text not in self._named:
+            try:
+                self._named[text] = normalise_emotion(text) or self._outside()
+            except DataError as error:  # kept, since looking for the nearest word takes long
+                self._named[text] = error
+        named = self._named[text]
+        if isinstance(named, DataError):
+            self._meet("unknown-emotion", f"{where}: {named}")
+            return ""
+        return named
+
+    def _outside(self) -> str:
+        contempt = self.request.config.contempt
+        return _OUTSIDE if contempt == "drop" else contempt
+
+    def _count_spelling(self, text: str, path: str) -> None:
+        if text.strip().lower() not in OUTSIDE:
+            self._texts[text] += 1
+        elif self.request.config.contempt != "drop":
+            self._turned.append(path)
+
+    def _person(self, path: str, identity: str | None, origin: str) -> str:
+        if self._pattern is not None:
+            found = self._pattern.search(path)
+            identity, origin = found and next(filter(None, found.groups()), None), "identity pattern"
+        if identity:
+            self._origins[origin] += 1
+            return identity
+        return path
+
+    def _resolve(self) -> list[Row]:
+        first: dict[str, Row] = {}
+        again: dict[str, list[Row]] = {}
+        for row in self._rows:
+            if first.setdefault(row.path, row) is not row:
+                again.setdefault(row.path, []).append(row)
+        kept = []
+        for path, row in first.items():
+            others = again.get(path, ())
+            if any(other.emotion != row.emotion for other in others):
+                self._meet("conflicting-rows", path)
+                continue
+            for _ in others:
+                self._meet("repeated-rows", path)
+            if row.emotion == _OUTSIDE:
+                self._meet("outside-emotion", path)
+            else:
+                kept.append(row)
+        return kept
+
+    def _refuse(self) -> None:
+        fatal: list[Kind] = ["malformed-row", "escaping-path", "unknown-emotion"]
+        if self.request.config.on_bad_image == "error":
+            fatal += _SKIPPABLE
+        for kind in fatal:
+            met = self._found.get(kind, [])
+            if met:
+                more = f" (and {len(met) - 1} more; 'fer-mlops data check' lists them)"
+                skip = "; or leave such rows out with --on-bad-image skip"
+                way_out = skip if kind in _SKIPPABLE else ""
+                raise DataError(met[0] + (more if len(met) > 1 else "") + way_out)
+
+    def _first_problem(self) -> str:
+        return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
+
+    def _notes(self, kept: list[Row]) -> list[Note]:
+        people = len({row.identity for row in kept if row.identity != row.path})
+        self._found["no-identity"] = [row.path for row in kept if row.identity == row.path]
+        told = ", ".join(f"{origin} ({n})" for origin, n in self._origins.most_common())
+        notes = [*self._remarks]
+        if told:
+            notes.append(Note("identities", f"{people} people, told by {told}"))
+        if self._texts:
+            listed = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
+            notes.append(Note("spelling", f"labels also spelled {shorten(listed, 8)}", listed))
+        if self._turned:
+            text = f"{len(self._turned)} contempt faces counted as {self.request.config.contempt}"
+            notes.append(Note("outside-emotion", text, tuple(self._turned)))
+        for kind, words in _WORDS.items():
+            met = self._found.get(kind, [])
+            if met:
+                notes.append(Note(kind, words.format(n=len(met), some=shorten(met)), tuple(met)))
+        return notes
+
+
+_SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
+_WORDS: dict[Kind, str] = {
+    "repeated-rows": "{n} repeated rows counted once: {some}",
+    "conflicting-rows": "{n} images with two labels left out: {some}",
+    "unknown-emotion": "{n} rows with an unknown emotion: {some}",
+    "outside-emotion": "{n} contempt faces left out, not one of the seven emotions: {some}",
+    "no-label": "{n} files without a label left out: {some}",
+    "not-a-face": "{n} images that annotators call no face or unknown left out: {some}",
+    "no-majority": "{n} images without a majority of votes left out: {some}",
+    "missing-file": "{n} rows without a file left out: {some}",
+    "unreadable": "{n} unreadable images left out: {some}",
+    "escaping-path": "{n} rows point outside the data set's folder: {some}",
+    "malformed-row": "{n} rows cannot be understood: {some}",
+    "no-identity": (
+        "{n} images tell no person and count as one each, so the identity split cannot protect them: "
+        "{some}"
+    ),
+}

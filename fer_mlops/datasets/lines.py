@@ -1,0 +1,68 @@
+"""Lines of a csv or label list, with their numbers, in whatever encoding a spreadsheet left them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fer_mlops.errors import DataError
+
+
+class Line(dict[str, str]):
+    """One row by column name, every value text without outer blanks."""
+
+    def __init__(self, number: int, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.number = number
+        """As an editor shows it, from 1."""
+
+
+def read_csv(path: Path, needed: Sequence[str]) -> Iterator[Line]:
+    """Yields the rows of the csv at ``path``; column names are matched without regard to case.
+
+    Missing cells are empty text. Commas, semicolons and tabs are told apart by the header.
+
+    Raises:
+        DataError: The file cannot be read, is no UTF-8 text, or lacks one of the ``needed`` columns.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            delimiter = max(",;\t", key=header.count)
+            names = [
+                name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])
+            ]
+            if not set(needed) <= set(names):
+                found = ", ".join(names) or "none"
+                raise DataError(f"{str(path)!r} needs columns {', '.join(needed)}; it has {found}")
+            reader = csv.reader(file, delimiter=delimiter)
+            for values in reader:
+                if values:
+                    padded = [*values, *[""] * (len(names) - len(values))]
+                    cells = {n: v.strip() for n, v in zip(names, padded, strict=False)}
+                    yield Line(reader.line_num + 1, cells)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yields number and words of each line at ``path`` that has any; blanks stand between words.
+
+    Raises:
+        DataError: The file cannot be read, or is no UTF-8 text.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                words = line.split()
+                if words:
+                    yield number, words
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, UnicodeDecodeError):
+        return DataError(f"cannot read {str(path)!r}: it is not UTF-8 text; save it as UTF-8")
+    return DataError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}")

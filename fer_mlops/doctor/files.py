@@ -1,0 +1,200 @@
+"""Findings on files: what cannot be read, and what is read but is not what it seems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from PIL import Image
+
+from fer_mlops.config import DataConfig
+from fer_mlops.datasets.table import FaceTable
+from fer_mlops.doctor.findings import Example, Finding, Severity, count
+from fer_mlops.doctor.records import FileRecord
+
+TINY = 48
+"""Pixels of the shorter side below which a face must be enlarged for most models."""
+_STRETCHED = 1.5
+_BLANK = 2.0
+"""Standard deviation of gray below which a picture shows nothing."""
+_FORMATS: dict[str, frozenset[str]] = {
+    ".jpg": frozenset({"JPEG", "MPO"}),
+    ".jpeg": frozenset({"JPEG", "MPO"}),
+    ".png": frozenset({"PNG"}),
+    ".webp": frozenset({"WEBP"}),
+    ".bmp": frozenset({"BMP", "DIB"}),
+    ".tif": frozenset({"TIFF"}),
+    ".tiff": frozenset({"TIFF"}),
+    ".gif": frozenset({"GIF"}),
+}
+_PLAIN = frozenset({"1", "L", "RGB", "P", "YCbCr"})
+
+Test = Callable[[str, FileRecord], bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fault:
+    """One thing that a file can have; a new one is one line in _FAULTS."""
+
+    kind: str
+    severity: Severity
+    holds: Test
+    words: str
+    """After the number of images."""
+    caption: Callable[[FileRecord], str]
+    consequence: str
+    remedy: str
+
+
+def _is_refused(record: FileRecord) -> bool:
+    """Returns whether Pillow, and so training, refuses the picture's size."""
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    return record.problem == "huge" and (not record.width or record.width * record.height > limit)
+
+
+def _size(record: FileRecord) -> str:
+    return f"{record.width} x {record.height}"
+
+
+def _has_wrong_name(path: str, record: FileRecord) -> bool:
+    suffix = PurePath(path).suffix.lower()
+    return bool(record.format) and record.format not in _FORMATS.get(suffix, {record.format})
+
+
+def _is_stretched(_: str, record: FileRecord) -> bool:
+    sides = sorted((record.width, record.height))
+    return sides[0] > 0 and sides[1] > _STRETCHED * sides[0]
+
+
+_STOPS = "training stops at them"
+_SKIP = "mend or delete them, or train with --on-bad-image skip"
+_FAULTS = (
+    _Fault(
+        kind="unreadable",
+        severity="error",
+        holds=lambda _, record: record.problem == "unreadable",
+        words="cannot be read",
+        caption=lambda record: record.reason,
+        consequence=_STOPS,
+        remedy=_SKIP,
+    ),
+    _Fault(
+        kind="truncated",
+        severity="error",
+        holds=lambda _, record: record.problem == "truncated",
+        words="cut off in the middle",
+        caption=lambda record: record.reason,
+        consequence=_STOPS,
+        remedy="copy or download them again; or train with --on-bad-image skip",
+    ),
+    _Fault(
+        kind="refused-size",
+        severity="error",
+        holds=lambda _, record: _is_refused(record),
+        words="too large to be opened safely",
+        caption=lambda record: record.reason,
+        consequence=_STOPS,
+        remedy="make them smaller; a face needs a few hundred pixels a side",
+    ),
+    _Fault(
+        kind="huge",
+        severity="warning",
+        holds=lambda _, record: record.problem == "huge" and not _is_refused(record),
+        words="absurdly large",
+        caption=lambda record: record.reason,
+        consequence="each takes seconds and hundreds of megabytes to decode",
+        remedy="crop them to the face",
+    ),
+    _Fault(
+        kind="tiny",
+        severity="warning",
+        holds=lambda _, record: 0 < min(record.width, record.height) < TINY,
+        words=f"under {TINY} pixels on the shorter side",
+        caption=_size,
+        consequence="they are enlarged, so blurred; where an emotion has more of them, blur tells it",
+        remedy="find larger originals, or leave them out",
+    ),
+    _Fault(
+        kind="blank",
+        severity="warning",
+        holds=lambda _, record: not record.problem and record.contrast < _BLANK,
+        words="of one even gray",
+        caption=lambda record: f"brightness {record.brightness:.0f}",
+        consequence="there is no face in them to learn from or to be judged on",
+        remedy="delete them",
+    ),
+    _Fault(
+        kind="stretched",
+        severity="warning",
+        holds=_is_stretched,
+        words=f"over {_STRETCHED} times as long one way as the other",
+        caption=_size,
+        consequence="faces are made square, so these are squeezed; or they are no crops of a face",
+        remedy="crop them to the face",
+    ),
+    _Fault(
+        kind="animated",
+        severity="warning",
+        holds=lambda _, record: record.is_moving,
+        words="with more than one frame",
+        caption=lambda record: record.format,
+        consequence="the first frame alone is used, which may not show the emotion",
+        remedy="save the frame that does",
+    ),
+    _Fault(
+        kind="wrong-extension",
+        severity="note",
+        holds=_has_wrong_name,
+        words="of another format than the name says",
+        caption=lambda record: f"is {record.format}",
+        consequence="fer_mlops goes by the content; other programs may refuse them",
+        remedy="rename them",
+    ),
+    _Fault(
+        kind="unusual-pixels",
+        severity="note",
+        holds=lambda _, record: bool(record.mode) and record.mode not in _PLAIN,
+        words="with CMYK, 16-bit or transparent pixels",
+        caption=lambda record: record.mode,
+        consequence="they are converted to gray, transparency to white; tones may differ from the rest",
+        remedy="save all images the same way",
+    ),
+    _Fault(
+        kind="rotated",
+        severity="note",
+        holds=lambda _, record: record.orientation > 1,
+        words="that only EXIF says how to turn upright",
+        caption=lambda record: f"orientation {record.orientation}",
+        consequence="fer_mlops turns them; programs that do not will see them lie on their side",
+        remedy="",
+    ),
+)
+
+
+def file_findings(table: FaceTable, records: Sequence[FileRecord], config: DataConfig) -> list[Finding]:
+    """Returns what the files are afflicted with, one finding per kind.
+
+    Args:
+        table: The faces.
+        records: Of its files, row for row.
+        config: Whether unreadable images are left out, and then only a warning.
+    """
+    findings = []
+    for fault in _FAULTS:
+        rows = [i for i, record in enumerate(records) if fault.holds(table.paths[i], record)]
+        if not rows:
+            continue
+        is_skipped = fault.severity == "error" and config.on_bad_image == "skip"
+        findings.append(
+            Finding(
+                kind=fault.kind,
+                severity="warning" if is_skipped else fault.severity,
+                what=f"{count(len(rows), 'image')} {fault.words}",
+                consequence="they are left out" if is_skipped else fault.consequence,
+                remedy=fault.remedy,
+                num=len(rows),
+                examples=tuple(Example(table.paths[i], fault.caption(records[i])) for i in rows),
+            )
+        )
+    return findings

@@ -1,0 +1,190 @@
+"""Findings on who is in train and test at once, and the shares behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.config import SPLITS, DataConfig
+from fer_mlops.datasets.table import FaceTable
+from fer_mlops.doctor.findings import Cell, Example, Finding, Listing, count
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import DataError
+from fer_mlops.splits import Split, split_faces
+
+_FEW_FACES = 10
+_MUCH = 1 / 3
+"""Share of an emotion's faces from which one person makes what is learned of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Leak:
+    """Which test faces [n test] a split has that train knows already."""
+
+    person: NDArray[np.bool_]
+    person_and_emotion: NDArray[np.bool_]
+    photo: NDArray[np.bool_]
+
+
+def split_kind(config: DataConfig) -> str:
+    """Returns what a split is called: its setting, or ``file`` for a csv's path."""
+    return config.split if config.split in SPLITS else "file"
+
+
+def make_splits(
+    table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None
+) -> tuple[dict[str, Split], list[Finding]]:
+    """Returns every kind of split that can be made, the chosen one among them, and why others cannot.
+
+    Args:
+        table: The faces.
+        config: Its ``split`` is the chosen one, whose failure is an error; another's is none.
+        seed: Of the dealing.
+        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    """
+    own = split_kind(config)
+    kinds = ["random", "identity"]
+    if (table.parts == "test").any() and (table.parts == "train").any():
+        kinds.append("given")
+    splits, findings = {}, []
+    for kind in dict.fromkeys([*kinds, own]):
+        other = replace(config, split=kind, folds=0, fold=0) if kind != own else config
+        try:
+            splits[kind] = split_faces(table, other, seed, clusters)
+        except DataError as error:
+            if kind == own:
+                findings.append(
+                    Finding(
+                        kind="no-split",
+                        severity="error",
+                        what=str(error),
+                        consequence=f"the {kind} split cannot be made, so training stops",
+                        remedy="",
+                        num=len(table),
+                    )
+                )
+    return splits, findings
+
+
+def leak_findings(
+    table: FaceTable, splits: Mapping[str, Split], chosen: str, clusters: NDArray[np.int64] | None
+) -> list[Finding]:
+    """Returns findings on test faces whose person or photo is in train.
+
+    Args:
+        table: The faces.
+        splits: By kind.
+        chosen: The kind that scores will be taken on; of others, only random is worth a note.
+        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    """
+    findings = []
+    for kind, split in splits.items():
+        leak = _find_leak(table, split, clusters)
+        is_chosen = kind == chosen
+        if leak.person.any() and (is_chosen or kind == "random"):
+            findings.append(_known_people(table, kind, split, leak, is_chosen=is_chosen))
+        if leak.photo.any() and is_chosen:
+            rows = split.test[leak.photo]
+            findings.append(
+                Finding(
+                    kind="copies-across-parts",
+                    severity="warning",
+                    what=f"the {kind} split has {count(len(rows), 'test face')} whose photo is in train",
+                    consequence="the answer is remembered, not recognised: scores are too good",
+                    remedy="delete the copies, or use --split identity, which keeps them in one part",
+                    num=len(rows),
+                    examples=tuple(Example(table.paths[row], "test") for row in rows),
+                )
+            )
+    return findings + _one_person(table)
+
+
+def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_chosen: bool) -> Finding:
+    known, both = leak.person.mean(), leak.person_and_emotion.mean()
+    rows = split.test[leak.person_and_emotion]
+    return Finding(
+        kind="known-people",
+        severity="warning" if is_chosen else "note",
+        what=(
+            f"a {kind} split has {known:.0%} of its test faces from people who are also in train, "
+            f"{both:.0%} with the same emotion"
+        ),
+        consequence="scores on it say how well people are recognised, not expressions",
+        remedy="use --split identity" if is_chosen else "keep --split identity",
+        num=int(leak.person.sum()),
+        examples=tuple(Example(table.paths[row], str(table.identities[row])) for row in rows),
+    )
+
+
+def _one_person(table: FaceTable) -> list[Finding]:
+    """Returns a finding on emotions that are mostly one person's."""
+    told, examples = [], []
+    for label, emotion in enumerate(EMOTIONS):
+        rows = np.flatnonzero(table.labels == label)
+        if len(rows) < _FEW_FACES:
+            continue
+        people, sizes = np.unique(table.identities[rows], return_counts=True)
+        share, person = sizes.max() / len(rows), str(people[sizes.argmax()])
+        if share >= _MUCH:
+            told.append(
+                f"{share:.0%} of {emotion} is {person!r}, of {count(len(people), 'person', 'people')}"
+            )
+            own = rows[table.identities[rows] == person][:4]
+            examples += [Example(table.paths[row], emotion) for row in own]
+    if not told:
+        return []
+    return [
+        Finding(
+            kind="one-person",
+            severity="warning",
+            what="one person makes an emotion: " + "; ".join(told),
+            consequence="what is learned is that person's face, and test has it or has it not",
+            remedy="collect the emotion from many more people",
+            num=len(told),
+            examples=tuple(examples),
+        )
+    ]
+
+
+def leak_listing(
+    table: FaceTable, splits: Mapping[str, Split], clusters: NDArray[np.int64] | None
+) -> Listing:
+    """Returns what share of each emotion's test faces train knows already, by kind of split."""
+    columns = ["emotion"]
+    for kind in splits:
+        columns += [f"{kind}: person", f"{kind}: person + emotion"]
+        columns += [f"{kind}: photo"] if clusters is not None else []
+    leaks = {kind: _find_leak(table, split, clusters) for kind, split in splits.items()}
+    rows: list[tuple[Cell, ...]] = []
+    for label, emotion in ((-1, "all"), *enumerate(EMOTIONS)):
+        cells: list[Cell] = [emotion]
+        for kind, leak in leaks.items():
+            labels = table.labels[splits[kind].test]
+            own = np.full(len(labels), True) if label < 0 else labels == label
+            shares = [leak.person, leak.person_and_emotion]
+            shares += [leak.photo] if clusters is not None else []
+            cells += [float(share[own].mean()) if own.any() else -1 for share in shares]
+        rows.append(tuple(cells))
+    return Listing(
+        title="Who is in train already",
+        about=(
+            "Share of test faces whose person, person with the same emotion, or photo (a near "
+            "duplicate) is also in train. An honest split has none."
+        ),
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _find_leak(table: FaceTable, split: Split, clusters: NDArray[np.int64] | None) -> _Leak:
+    _, people = np.unique(table.identities, return_inverse=True)
+    both = people * len(EMOTIONS) + table.labels
+
+    def known(values: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.isin(values[split.test], values[split.train])
+
+    nowhere = np.zeros(len(split.test), dtype=bool)
+    return _Leak(known(people), known(both), nowhere if clusters is None else known(clusters))

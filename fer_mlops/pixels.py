@@ -1,0 +1,205 @@
+"""FaceTable to one uint8 file on disk: decoded, grayed and resized once, read by rows ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from fer_mlops.datasets.table import FaceTable, Note
+from fer_mlops.errors import DataError
+from fer_mlops.images import gray_face
+from fer_mlops.progress import Advance, ignore_progress
+
+_VERSION = 2
+_MOST_BAD = 5
+_CHUNK = 64
+"""Faces that one worker decodes before it hands them over."""
+
+
+class StoredFaces:
+    """Decoded faces in a file, read when indexed; as an array uint8 [n, side, side], read-only.
+
+    Each read maps the file anew and lets go of it, so that resident memory does not grow with what
+    was read: a million faces are trained on in the memory of one batch.
+    """
+
+    def __init__(self, file: _OpenFile, side: int, rows: NDArray[np.int64]) -> None:
+        self._file, self._side, self._rows = file, side, rows
+
+    @classmethod
+    def open(cls, path: Path) -> StoredFaces:
+        """Returns all faces of a file that ``load_pixels`` wrote."""
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            (num, side, _), _, _ = np.lib.format.read_array_header_1_0(file)
+            return cls(_OpenFile(os.open(path, os.O_RDONLY), file.tell()), side, np.arange(num))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self._rows), self._side, self._side
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        mapped = mmap.mmap(self._file.descriptor, 0, access=mmap.ACCESS_READ)
+        stored = np.frombuffer(mapped, np.uint8, offset=self._file.offset)
+        faces: NDArray[np.uint8] = stored.reshape(-1, self._side, self._side)[self._rows[rows]]
+        return np.array(faces) if faces.ndim == 2 else faces  # one row by number is no copy yet
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        return self[:]
+
+    def take(self, rows: NDArray[np.int64]) -> StoredFaces:
+        """Returns the faces of these rows, none of them read yet."""
+        return StoredFaces(self._file, self._side, self._rows[rows])
+
+
+class _OpenFile:
+    """A file that is closed when the last StoredFaces on it is gone."""
+
+    def __init__(self, descriptor: int, offset: int) -> None:
+        self.descriptor, self.offset = descriptor, offset
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+Pixels = NDArray[np.uint8] | StoredFaces
+"""Shape [n, side, side]; gray, 0 black to 255 white. Index it by rows to have an array."""
+
+
+def take_pixels(pixels: Pixels, rows: NDArray[np.int64]) -> Pixels:
+    """Returns the faces of these rows; stored ones stay on disk."""
+    return pixels.take(rows) if isinstance(pixels, StoredFaces) else pixels[rows]
+
+
+def load_pixels(
+    table: FaceTable,
+    side: int,
+    cache: Path,
+    *,
+    skip_bad: bool = False,
+    advance: Advance = ignore_progress,
+) -> tuple[FaceTable, StoredFaces]:
+    """Returns the table and its faces, row for row.
+
+    They are decoded on first use and kept in ``cache`` under a digest of the files' names, sizes and
+    times and of ``side``. The file appears whole or not at all; of two processes that decode at once
+    the later one's, equal file stays.
+
+    Args:
+        table: Faces to read.
+        side: Pixels.
+        cache: Folder for the files.
+        skip_bad: Leave unreadable images out of the returned table, with a note that names them.
+        advance: Told the number of faces just decoded.
+
+    Raises:
+        DataError: An image is unreadable (unless ``skip_bad``), or the cache cannot be written.
+    """
+    stem = cache / f"pixels-{_key(table, side)}"
+    array, bad_list = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    if not array.is_file():
+        _decode(table, side, array, bad_list, advance)
+    bad: dict[str, str] = json.loads(bad_list.read_text(encoding="utf-8"))
+    pixels = StoredFaces.open(array)
+    if not bad:
+        return table, pixels
+    if not skip_bad:
+        listed = "; ".join([bad[path] for path in table.paths if path in bad][:_MOST_BAD])
+        more = f"; and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
+        raise DataError(f"{listed}{more}. Mend them, or leave them out with --on-bad-image skip")
+    rows = np.array([i for i, path in enumerate(table.paths) if path not in bad], dtype=np.int64)
+    if not len(rows):
+        raise DataError(f"none of the {len(table)} images in {str(table.root)!r} can be read")
+    names = tuple(sorted(bad))
+    note = Note("unreadable", f"{len(bad)} unreadable images left out: {', '.join(names)}", names)
+    return table.select(rows, note), pixels.take(rows)
+
+
+def _key(table: FaceTable, side: int) -> str:
+    state = hashlib.sha256(f"{_VERSION} {side} {table.root.resolve()}\n".encode())
+    for path in table.paths:
+        try:
+            stat = (table.root / path).stat()
+            state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        except OSError as error:
+            raise DataError(f"cannot read {str(table.root / path)!r}: {error.strerror}") from error
+    return state.hexdigest()[:24]
+
+
+def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: Advance) -> None:
+    """Writes the decoded faces to ``array`` and the unreadable ones, blank there, to ``bad_list``."""
+    bad: dict[str, str] = {}
+    try:
+        array.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(array.parent)
+        prefix = f"decoding-{platform.node()}-{os.getpid()}-"
+        with tempfile.TemporaryDirectory(dir=array.parent, prefix=prefix) as aside:
+            whole = Path(aside) / "pixels.npy"
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(table), side, side)}
+            # Written, not memory-mapped: on a full disk that is an OSError, and no SIGBUS.
+            with whole.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for faces, failures in _decoded(table, side):
+                    file.write(faces.tobytes())
+                    bad |= failures
+                    advance(len(faces))
+            listing = Path(aside) / "bad.json"
+            listing.write_text(json.dumps(bad), encoding="utf-8")
+            listing.replace(bad_list)  # first, so that an array never stands without its list
+            whole.replace(array)
+    except OSError as error:
+        raise DataError(
+            f"cannot write decoded faces to {str(array.parent)!r}: {error.strerror}; free space or set "
+            "FER_MLOPS_CACHE to another folder"
+        ) from error
+
+
+def _decoded(table: FaceTable, side: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, str]]]:
+    """Yields chunks of faces in order, decoded on all cores, a few ahead of what is taken."""
+    num_workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(num_workers) as pool:  # Pillow decodes outside the GIL
+        waiting: list[Future[tuple[NDArray[np.uint8], dict[str, str]]]] = []
+        for start in range(0, len(table), _CHUNK):
+            chunk = table.paths[start : start + _CHUNK]
+            waiting.append(pool.submit(_decode_chunk, table.root, chunk, side))
+            if len(waiting) > 4 * num_workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _decode_chunk(
+    root: Path, paths: Sequence[str], side: int
+) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """Returns the faces [k, side, side], unreadable ones blank, and why those are."""
+    faces = np.zeros((len(paths), side, side), dtype=np.uint8)
+    bad: dict[str, str] = {}
+    for number, path in enumerate(paths):
+        try:
+            faces[number] = gray_face(root / path, side)
+        except DataError as error:
+            bad[path] = str(error)
+    return faces, bad
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Removes what processes of this machine that were killed while decoding left behind."""
+    for folder in cache.glob(f"decoding-{platform.node()}-*"):
+        owner = folder.name.split("-")[-2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,311 @@
+"""One's own faces: a folder per emotion, or a csv."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from layouts import draw, labelled, parts, read, said, write
+
+from fer_mlops.datasets.identities import person_of
+from fer_mlops.datasets.table import FaceTable, Note
+from fer_mlops.errors import DataError
+
+# ── whose face it is ──
+
+
+@pytest.mark.parametrize(
+    ("path", "person"),
+    [
+        ("anna_01.png", "anna"),
+        ("anna (2).png", "anna"),
+        ("anna-b-3.png", "anna-b"),
+        ("anna.png", "anna"),
+        ("Anna Lee 07.jpg", "Anna Lee"),
+        ("imogen_3.png", "imogen"),
+        ("faye.1.png", "faye"),
+        ("ben/01.png", "ben"),
+        ("ben/deeper/01.png", "ben"),
+    ],
+)
+def test_a_path_tells_a_person_by_folder_or_by_file_name(path: str, person: str) -> None:
+    assert person_of(path) == (person, "folder" if "/" in path else "file name")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "0001.png",
+        "IMG_0001.jpg",
+        "IMG_20240131_120501.jpg",
+        "im123.png",
+        "DSC_0042.JPG",
+        "PXL_20230102_123.jpg",
+        "Screenshot 2024-01-31 12.05.01.png",
+        "WhatsApp Image 2024-01-31 at 12.05.01.jpeg",
+        "IMG-20240131-WA0001.jpg",
+        "frame_0012_face_1.png",
+        "Training_3908.jpg",
+        "PrivateTest_88305.jpg",
+        "train_00001_aligned.jpg",
+        "image0000006.jpg",
+        "ffhq_10.png",
+        "happy_12.png",
+        "Anger (3).png",
+        "face.png",
+        "_-_.png",
+    ],
+)
+def test_what_cameras_scripts_and_collections_call_files_names_nobody(name: str) -> None:
+    assert person_of(name) == (None, "file name")
+
+
+def test_a_name_full_of_blanks_is_read_at_once() -> None:
+    assert person_of("img" + "_" * 200 + "anna.png")[0] == "img" + "_" * 200 + "anna"
+
+
+# ── a folder per emotion ──
+
+
+@pytest.mark.parametrize("name", ["anna_01.png", "anna/01.png", "anna/deep/01.png"])
+def test_a_folder_tells_people_by_file_name_or_by_subfolder(name: str, tmp_path: Path) -> None:
+    draw(tmp_path / "happy" / name)
+    table = read("folder", tmp_path)
+    assert labelled(table) == {f"happy/{name}": ("happiness", "anna")}
+    origin = "folder" if "/" in name else "file name"
+    assert table.notes == (
+        Note("identities", f"1 people, told by {origin} (1)"),
+        Note("spelling", "labels also spelled happy (1)", ("happy (1)",)),
+    )
+
+
+def test_images_that_tell_no_person_count_as_one_each_and_a_note_says_so(tmp_path: Path) -> None:
+    for name in ("anger/0001.png", "anger/IMG_0002.png", "fear/0001.png", "fear/anna_1.png"):
+        draw(tmp_path / name)
+    table = read("folder", tmp_path)
+    nobody = ["anger/0001.png", "anger/IMG_0002.png", "fear/0001.png"]
+    assert table.identities.tolist() == [*nobody, "anna"]
+    assert table.notes == (
+        Note("identities", "1 people, told by file name (1)"),
+        Note(
+            "no-identity",
+            "3 images tell no person and count as one each, so the identity split cannot protect them: "
+            + ", ".join(nobody),
+            tuple(nobody),
+        ),
+    )
+
+
+def test_folders_of_parts_above_the_emotions_are_the_publishers_split(tmp_path: Path) -> None:
+    for name in ("Training/happy/anna_1.png", "val/sad/ben_1.png", "test/happy/eve_1.png"):
+        draw(tmp_path / name)
+    assert parts(read("folder", tmp_path)) == {
+        "Training/happy/anna_1.png": "train",
+        "test/happy/eve_1.png": "test",
+        "val/sad/ben_1.png": "valid",
+    }
+
+
+def test_a_folder_beside_the_parts_that_is_none_is_refused(tmp_path: Path) -> None:
+    draw(tmp_path / "train" / "happy" / "anna_1.png")
+    draw(tmp_path / "extra" / "happy" / "ben_1.png")
+    with pytest.raises(DataError, match=r"^unknown emotion 'extra'"):
+        read("folder", tmp_path)
+
+
+def test_a_folder_of_contempt_is_left_out_and_counted(tmp_path: Path) -> None:
+    draw(tmp_path / "contempt" / "anna_1.png")
+    draw(tmp_path / "fear" / "anna_1.png")
+    table = read("folder", tmp_path)
+    assert table.paths == ("fear/anna_1.png",)
+    assert said(table)["outside-emotion"] == (
+        "1 contempt faces left out, not one of the seven emotions: contempt/anna_1.png"
+    )
+
+
+def test_a_folder_reads_images_only_and_nothing_hidden_or_left_by_an_unpacker(tmp_path: Path) -> None:
+    draw(tmp_path / "happy" / "anna_1.PNG")
+    draw(tmp_path / "happy" / ".ipynb_checkpoints" / "anna_1-checkpoint.png")
+    draw(tmp_path / "happy" / "__MACOSX" / "anna_1.png")
+    draw(tmp_path / "happy" / "._anna_1.png")
+    draw(tmp_path / ".thumbnails" / "anna_1.png")
+    draw(tmp_path / "__MACOSX" / "happy" / "anna_1.png")
+    (tmp_path / "happy" / "notes.txt").write_text("shot in May")
+    (tmp_path / "faces.json").write_text("{}")
+    table = read("folder", tmp_path)
+    assert table.paths == ("happy/anna_1.PNG",)
+    assert set(said(table)) == {"identities", "spelling"}
+
+
+def test_an_image_beside_the_emotions_has_no_label(tmp_path: Path) -> None:
+    draw(tmp_path / "fear" / "anna_1.png")
+    draw(tmp_path / "cover.png")
+    draw(tmp_path / ".hidden.png")
+    assert said(read("folder", tmp_path))["no-label"] == "1 files without a label left out: cover.png"
+
+
+def test_two_spellings_of_one_emotion_are_one_emotion(tmp_path: Path) -> None:
+    draw(tmp_path / "happy" / "anna_1.png")
+    draw(tmp_path / "Joy" / "ben_1.png")
+    table = read("folder", tmp_path)
+    assert table.counts()["happiness"] == 2
+    assert said(table)["spelling"] == "labels also spelled Joy (1), happy (1)"
+
+
+def test_a_folder_that_is_no_emotion_is_refused_or_noted_when_reading_on(tmp_path: Path) -> None:
+    draw(tmp_path / "hapy" / "anna_1.png")
+    draw(tmp_path / "fear" / "anna_2.png")
+    with pytest.raises(DataError, match=r"^unknown emotion 'hapy'; did you mean 'happy'\?$"):
+        read("folder", tmp_path)
+    table = read("folder", tmp_path, is_strict=False)
+    assert table.paths == ("fear/anna_2.png",)
+    assert said(table)["unknown-emotion"] == (
+        "1 rows with an unknown emotion: hapy/anna_1.png: unknown emotion 'hapy'; did you mean 'happy'?"
+    )
+
+
+def test_an_empty_folder_that_is_no_emotion_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    draw(tmp_path / "fear" / "anna_2.png")
+    assert read("folder", tmp_path).paths == ("fear/anna_2.png",)
+
+
+def test_a_folder_without_images_says_what_it_should_look_like(tmp_path: Path) -> None:
+    (tmp_path / "happy").mkdir()
+    with pytest.raises(DataError, match=rf"expected {tmp_path.name}/happiness/face\.jpg and so on$"):
+        read("folder", tmp_path)
+
+
+def test_links_may_leave_the_folder_and_a_link_back_up_ends(tmp_path: Path) -> None:
+    draw(tmp_path / "elsewhere" / "1.png")
+    draw(tmp_path / "elsewhere" / "anna_2.png")
+    happy = tmp_path / "set" / "happy"
+    happy.mkdir(parents=True)
+    (happy / "eve_1.png").symlink_to(tmp_path / "elsewhere" / "anna_2.png")
+    (happy / "ben").symlink_to(tmp_path / "elsewhere")
+    (happy / "round").symlink_to(happy)
+    assert labelled(read("folder", tmp_path / "set")) == {
+        "happy/ben/1.png": ("happiness", "ben"),
+        "happy/ben/anna_2.png": ("happiness", "ben"),
+        "happy/eve_1.png": ("happiness", "eve"),
+    }
+
+
+def test_a_link_to_nothing_is_a_missing_file(tmp_path: Path) -> None:
+    draw(tmp_path / "fear" / "anna_1.png")
+    (tmp_path / "fear" / "ben_1.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(DataError, match=r"^fear/ben_1\.png: no image at "):
+        read("folder", tmp_path)
+    assert read("folder", tmp_path, on_bad_image="skip").paths == ("fear/anna_1.png",)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such file names")
+def test_odd_file_names_are_names_all_the_same(tmp_path: Path) -> None:
+    for name in ("a:b_1.png", "c\\d_1.png", "é_1.png", "x;y_1.png"):
+        draw(tmp_path / "fear" / name)
+    assert len(read("folder", tmp_path)) == 4
+
+
+# ── csv ──
+
+
+def csv_of(root: Path, *lines: str) -> Path:
+    for name in ("anna_1.png", "anna_2.png", "deep/0001.png"):
+        draw(root / name)
+    return write(root / "faces.csv", *lines)
+
+
+def test_a_csv_takes_identity_from_its_column_else_from_the_file_name(tmp_path: Path) -> None:
+    table = read(
+        "csv",
+        csv_of(
+            tmp_path,
+            "image,emotion,identity,source",
+            "anna_1.png,anger,,web",
+            "anna_2.png,sadness,Anna B,film",
+            "deep/0001.png,fear,,",
+        ),
+    )
+    assert labelled(table) == {
+        "anna_1.png": ("anger", "anna"),
+        "anna_2.png": ("sadness", "Anna B"),
+        "deep/0001.png": ("fear", "deep/0001.png"),
+    }
+    assert table.sources.tolist() == ["web", "film", tmp_path.name]
+    assert said(table) == {
+        "identities": "2 people, told by file name (1), column identity (1)",
+        "no-identity": "1 images tell no person and count as one each, so the identity split cannot "
+        "protect them: deep/0001.png",
+    }
+    assert (table.name, table.root) == ("faces", tmp_path)
+
+
+def test_other_columns_are_kept_with_the_faces(tmp_path: Path) -> None:
+    table = read("csv", csv_of(tmp_path, "Image,Emotion,Age", "anna_2.png,fear,9", "anna_1.png,fear,"))
+    assert {name: values.tolist() for name, values in table.columns.items()} == {"age": ["", "9"]}
+
+
+def test_a_column_of_parts_is_the_publishers_split(tmp_path: Path) -> None:
+    lines = ("anna_1.png,fear,TRAIN", "anna_2.png,fear,val", "deep/0001.png,fear,")
+    assert parts(read("csv", csv_of(tmp_path, "image,emotion,part", *lines))) == {
+        "anna_1.png": "train",
+        "anna_2.png": "valid",
+        "deep/0001.png": "",
+    }
+
+
+def read_leniently(file: Path) -> FaceTable:
+    return read("csv", file, is_strict=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("anna_2.png,hapy,", "unknown emotion 'hapy'; did you mean 'happy'?"),
+        (",happy,", "no image is named"),
+        ("none.png,happy,", "no image at "),
+        ("../outside.png,happy,", "image '../outside.png' lies outside "),
+        ("anna_2.png,happy,holdout", "part 'holdout' is none of train, valid, test"),
+    ],
+)
+def test_an_error_in_a_csv_names_its_line_and_is_noted_when_reading_on(
+    line: str, message: str, tmp_path: Path
+) -> None:
+    draw(tmp_path / "outside.png")
+    file = csv_of(tmp_path / "inside", "image,emotion,part", "anna_1.png,happy,", line)
+    with pytest.raises(DataError) as caught:
+        read("csv", file)
+    assert str(caught.value).startswith(f"faces.csv line 3: {message}")
+    table = read_leniently(file)
+    assert table.paths == ("anna_1.png",)
+    assert f"faces.csv line 3: {message}" in str(table.notes)
+
+
+def test_a_row_without_emotion_is_noted_and_left_out(tmp_path: Path) -> None:
+    table = read(
+        "csv", csv_of(tmp_path, "image,emotion", "anna_1.png,fear", "anna_2.png,", "deep/0001.png")
+    )
+    assert table.paths == ("anna_1.png",)
+    assert said(table)["no-label"] == "2 files without a label left out: anna_2.png, deep/0001.png"
+
+
+def test_backslashes_of_another_system_are_slashes(tmp_path: Path) -> None:
+    assert read("csv", csv_of(tmp_path, "image,emotion", "deep\\0001.png,fear")).paths == (
+        "deep/0001.png",
+    )
+
+
+@pytest.mark.parametrize("header", ["", "file,label", "image"])
+def test_a_csv_without_its_columns_is_refused(header: str, tmp_path: Path) -> None:
+    found = header.replace(",", ", ") or "none"
+    with pytest.raises(DataError, match=rf"faces\.csv' needs columns image, emotion; it has {found}$"):
+        read("csv", csv_of(tmp_path, header))
+
+
+@pytest.mark.parametrize(
+    "rows", [(), ("anna_1.png,contempt",), ("anna_1.png,joy", "anna_1.png,sad"), ("anna_1.png,",)]
+)
+def test_a_csv_without_one_usable_face_is_refused(rows: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no labelled face of the seven emotions: "):
+        read("csv", csv_of(tmp_path, "image,emotion", *rows))
