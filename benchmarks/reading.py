@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from fer_mlops.config import AugmentConfig, CnnConfig, DataConfig, TrainingConfi
 from fer_mlops.datasets import FaceTable, Request, load_faces
 from fer_mlops.losses import LOSSES
 from fer_mlops.models import build_network
-from fer_mlops.pixels import load_pixels
+from fer_mlops.pixels import StoredFaces, load_pixels
 from fer_mlops.session import Examples, Session
 from fer_mlops.training import train_epoch
 
@@ -69,8 +70,7 @@ def loader_epoch(table: FaceTable) -> None:
         pass
 
 
-def later_epoch(table: FaceTable) -> None:
-    _, pixels = load_pixels(table, SIDE, cache_folder())
+def later_epoch(table: FaceTable, pixels: StoredFaces) -> None:
     examples = Examples(pixels, torch.from_numpy(table.labels))
     for rows in np.array_split(np.random.default_rng(0).permutation(len(table)), len(table) // BATCH):
         examples.take(rows, torch.device("cpu"))
@@ -115,12 +115,12 @@ def main() -> None:
     table = load_faces(Request(cache=cache_folder(), config=DataConfig(source=options.data)))
     rows = np.random.default_rng(0).permutation(len(table))[: options.faces]
     table = table.select(np.sort(rows))
-    load_pixels(table, SIDE, cache_folder())
+    _, pixels = load_pixels(table, SIDE, cache_folder())
     works = {
         "bare decode loop, all cores": bare_decode,
         "first read (load_pixels)": first_read,
         "DataLoader epoch, 2 workers": loader_epoch,
-        "later epoch": later_epoch,
+        "later epoch": partial(later_epoch, pixels=pixels),
     }
     rates: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(options.repeats):

@@ -7,6 +7,7 @@ call it.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from fer_mlops.errors import DataError
+
+Chunk = tuple[NDArray[np.uint8], dict[str, str]]
+"""Decoded faces [k, side, side], and by path why some, blank there, cannot be read."""
 
 
 def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]:
@@ -40,6 +44,18 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
         raise DataError(f"{name} cannot be read as an image: {reason}") from error
 
 
+def gray_faces(root: Path, paths: Sequence[str], side: int) -> Chunk:
+    """Returns the faces of files below ``root``, and why some could not be read."""
+    faces = np.zeros((len(paths), side, side), dtype=np.uint8)
+    bad: dict[str, str] = {}
+    for number, path in enumerate(paths):
+        try:
+            faces[number] = gray_face(root / path, side)
+        except DataError as error:
+            bad[path] = str(error)
+    return faces, bad
+
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,7 +70,9 @@ fails where any other tag in it is malformed."""
 
 
 def _gray(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    turn = None
+    if "exif" in image.info or image.format not in ("JPEG", "PNG", "WEBP"):  # looking takes time
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I;16"):  # which Pillow would clip, not scale
         wide = np.asarray(upright, dtype=np.float64)
@@ -67,5 +85,6 @@ def _gray(image: Image.Image, side: int) -> NDArray[np.uint8]:
         layer = upright.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         upright = Image.alpha_composite(ground, layer)
-    small = upright.convert("L").resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    gray = upright if upright.mode == "L" else upright.convert("L")
+    small = gray.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(small, dtype=np.uint8)

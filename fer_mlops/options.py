@@ -39,6 +39,12 @@ class _AutoNumber(click.ParamType[Any]):
 
 INT, FLOAT = _AutoNumber(int), _AutoNumber(float)
 
+ON_BAD_IMAGE = click.option(
+    "--on-bad-image",
+    type=click.Choice(["auto", "error", "skip"]),
+    default="auto",
+    help="Stop at an unreadable image, or leave it out.",
+)
 COMMON = (
     click.option("--data", default="sample", show_default=True, help=DATA_HELP),
     click.option(
@@ -53,12 +59,7 @@ COMMON = (
     click.option(
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
     ),
-    click.option(
-        "--on-bad-image",
-        type=click.Choice(["auto", "error", "skip"]),
-        default="auto",
-        help="Stop at an unreadable image, or leave it out.",
-    ),
+    ON_BAD_IMAGE,
     click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
 )
 SIZE = (click.option("--image-size", type=INT, default="auto", help="Side of a face in pixels."),)

@@ -9,23 +9,24 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from fer_mlops.datasets.table import FaceTable, Note
 from fer_mlops.errors import DataError
-from fer_mlops.images import gray_face
+from fer_mlops.images import Chunk, gray_faces
 from fer_mlops.progress import Advance, ignore_progress
 
 _VERSION = 2
 _MOST_BAD = 5
-_CHUNK = 64
+_CHUNK = 256
 """Faces that one worker decodes before it hands them over."""
+_FEW_CHUNKS = 4
 
 
 class StoredFaces:
@@ -131,10 +132,11 @@ def load_pixels(
 
 
 def _key(table: FaceTable, side: int) -> str:
-    state = hashlib.sha256(f"{_VERSION} {side} {table.root.resolve()}\n".encode())
+    root = table.root.resolve()
+    state = hashlib.sha256(f"{_VERSION} {side} {root}\n".encode())
     for path in table.paths:
         try:
-            stat = (table.root / path).stat()
+            stat = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path's takes three times as long
             state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         except OSError as error:
             raise DataError(f"cannot read {str(table.root / path)!r}: {error.strerror}") from error
@@ -169,32 +171,15 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
         ) from error
 
 
-def _decoded(table: FaceTable, side: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, str]]]:
+def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
     """Yields chunks of faces in order, decoded on all cores, a few ahead of what is taken."""
-    num_workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(num_workers) as pool:  # Pillow decodes outside the GIL
-        waiting: list[Future[tuple[NDArray[np.uint8], dict[str, str]]]] = []
-        for start in range(0, len(table), _CHUNK):
-            chunk = table.paths[start : start + _CHUNK]
-            waiting.append(pool.submit(_decode_chunk, table.root, chunk, side))
-            if len(waiting) > 4 * num_workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
-
-
-def _decode_chunk(
-    root: Path, paths: Sequence[str], side: int
-) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Returns the faces [k, side, side], unreadable ones blank, and why those are."""
-    faces = np.zeros((len(paths), side, side), dtype=np.uint8)
-    bad: dict[str, str] = {}
-    for number, path in enumerate(paths):
-        try:
-            faces[number] = gray_face(root / path, side)
-        except DataError as error:
-            bad[path] = str(error)
-    return faces, bad
+    starts = range(0, len(table), _CHUNK)
+    tasks = (delayed(gray_faces)(table.root, table.paths[s : s + _CHUNK], side) for s in starts)
+    # starting processes takes longer than a few chunks do
+    workers = Parallel(
+        n_jobs=-1 if len(starts) > _FEW_CHUNKS else 1, return_as="generator", batch_size=1
+    )
+    yield from workers(tasks)
 
 
 def _remove_abandoned(cache: Path) -> None:

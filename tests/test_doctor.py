@@ -98,6 +98,14 @@ def test_files_that_cannot_be_read_are_kept_out_of_the_rest(tmp_path: Path) -> N
     assert examination.verdict.startswith("Training stops at this data")
 
 
+def test_a_file_that_vanished_is_reported_and_the_rest_examined(tmp_path: Path) -> None:
+    table = crowd(tmp_path, 12)
+    (tmp_path / table.paths[3]).unlink()
+    examination = examine(table, CONFIG, 0, tmp_path / "cache")
+    assert examination.num_faces == 83
+    assert images(the(examination, "unreadable")) == [table.paths[3]]
+
+
 def test_data_of_which_nothing_can_be_read_is_no_crash(tmp_path: Path) -> None:
     table = crowd(tmp_path, 3)
     for path in table.paths:

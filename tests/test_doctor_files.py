@@ -116,6 +116,14 @@ def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     assert images(the(examine_files(folder_of(tmp_path, "gone.png")), "unreadable")) == ["gone.png"]
 
 
+def test_a_file_of_too_many_bytes_is_not_even_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_mlops.doctor.records.MOST_BYTES", 100)
+    record = read_record(tmp_path / plant(tmp_path, "tiny"))
+    assert (record.problem, record.digest) == ("huge", "")
+
+
 def test_faults_are_counted_over_all_files(tmp_path: Path) -> None:
     table = crowd(tmp_path, 6)
     for path in table.paths[:3]:

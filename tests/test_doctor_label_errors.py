@@ -140,6 +140,27 @@ def test_the_most_doubtful_come_first() -> None:
     assert [error.row for error in find_label_errors(labels, probabilities).ranked] == [9, 5]
 
 
+def test_a_label_likelier_than_the_rest_is_not_doubted() -> None:
+    # 0.4 is much for emotion 1, by its own faces; but these look more like their label
+    labels = np.repeat([0, 1], 40)
+    probabilities = certain(labels, 0.97)
+    probabilities[:3] = probabilities[40:] = np.array([0.55, 0.4, 0.01, 0.01, 0.01, 0.01, 0.01])
+    errors = find_label_errors(labels, probabilities)
+    assert errors.joint[0, 1] > 0
+    assert errors.ranked == ()
+
+
+def test_faces_of_which_nothing_is_certain_count_by_their_label() -> None:
+    labels = np.repeat([0, 1, 2], 20)
+    probabilities = certain(labels, 0.9)
+    probabilities[:5] = 1 / 7
+    probabilities[5:8] = certain(np.array([1]), 0.95)
+    errors = find_label_errors(labels, probabilities)
+    assert errors.joint.sum(1).tolist() == [20, 20, 20, 0, 0, 0, 0]
+    assert errors.joint[0, 1] == pytest.approx(20 * 3 / 15)  # 3 of the 15 that are certain
+    assert errors.estimate == pytest.approx(4)
+
+
 def test_an_emotion_of_few_faces_is_never_suggested() -> None:
     labels = np.array([0] * 40 + [1] * 40 + [2] * 5)
     probabilities = certain(labels, 0.6)

@@ -150,9 +150,9 @@ def test_near_duplicates_are_found_and_identical_ones_not_told_twice(tmp_path: P
     assert the(found, "identical-files").num == 1
 
 
-def test_unreadable_files_are_no_copies_of_each_other() -> None:
-    values = np.array(["", "", "x", "x", "y"])
-    assert [list(rows) for rows in groups_of_equal(values, values != "")] == [[2, 3]]
+def test_equal_values_are_grouped_by_their_rows() -> None:
+    groups = groups_of_equal(np.array(["b", "a", "c", "b", "a", "b"]))
+    assert [list(rows) for rows in groups] == [[0, 3, 5], [1, 4]]
     assert groups_of_equal(np.array([])) == []
 
 

@@ -16,6 +16,7 @@ from fer_mlops.datasets.table import FaceTable, Row, make_table
 from fer_mlops.doctor.findings import Finding
 from fer_mlops.doctor.records import FileRecord, read_records
 from fer_mlops.doctor.shortcuts import (
+    Score,
     Shortcuts,
     clues_of,
     find_shortcuts,
@@ -143,6 +144,28 @@ def test_what_is_one_persons_is_not_learned_from_that_person() -> None:
     table = make_table("tiny", Path(), rows, [])
     records = [record(generator, height=float(heights[int(path[:2])])) for path in table.paths]
     assert find(table, records)[1] == []
+
+
+def test_a_clue_to_a_rare_emotion_is_found_though_most_that_have_it_are_others() -> None:
+    generator = np.random.default_rng(0)
+    table = people(300)
+    table = table.select([i for i, p in enumerate(table.paths) if "disgust" not in p or int(p[:4]) < 60])
+    records = [
+        record(
+            generator, **({"format": "WEBP"} if number % 10 < (9 if "disgust" in path else 2) else {})
+        )
+        for number, path in enumerate(table.paths)
+    ]
+    shortcuts, found = find(table, records)
+    assert shortcuts.scores["file format"][0].value == pytest.approx(0.85, abs=0.04)
+    assert found[0].what.startswith("file format alone tells disgust")
+
+
+def test_a_score_that_may_be_chance_is_no_shortcut() -> None:
+    assert Score(value=0.8, low=0.6, chance=0.5).is_shortcut
+    assert not Score(value=0.8, low=0.49, chance=0.5).is_shortcut
+    assert not Score(value=0.6, low=0.55, chance=0.5).is_shortcut
+    assert Score(value=0.4, low=0.3, chance=1 / 7).is_shortcut
 
 
 @pytest.mark.parametrize("num_people", [1, 5])

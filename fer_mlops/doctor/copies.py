@@ -38,11 +38,11 @@ def copy_findings(
 
     Args:
         table: The faces.
-        records: Of their files, row for row; empty if the files were not read.
+        records: Of their files, row for row, all readable; empty if the files were not read.
         clusters: Equal numbers [n] for near duplicates; None if unknown.
     """
     digests = np.array([record.digest for record in records])
-    identical = groups_of_equal(digests, digests != "") if len(records) else []
+    identical = groups_of_equal(digests)
     findings = _say(table, identical, _IDENTICAL)
     if clusters is not None:
         near = groups_of_equal(clusters)
@@ -52,14 +52,13 @@ def copy_findings(
     return findings
 
 
-def groups_of_equal(values: NDArray[np.generic], counted: NDArray[np.bool_] | None = None) -> Groups:
-    """Returns the rows of each value that occurs twice or more among the ``counted`` rows."""
-    rows = np.arange(len(values)) if counted is None else np.flatnonzero(counted)
-    if not len(rows):
+def groups_of_equal(values: NDArray[np.generic]) -> Groups:
+    """Returns the rows of each value that occurs twice or more, in the order of their first rows."""
+    if not len(values):
         return []
-    _, inverse, sizes = np.unique(values[rows], return_inverse=True, return_counts=True)
+    _, inverse, sizes = np.unique(values, return_inverse=True, return_counts=True)
     order = np.argsort(inverse, kind="stable")
-    parts = np.split(rows[order], np.cumsum(sizes)[:-1])
+    parts = np.split(order, np.cumsum(sizes)[:-1])
     return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
 
 

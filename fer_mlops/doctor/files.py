@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from PIL import Image
-
 from fer_mlops.config import DataConfig
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.doctor.findings import Example, Finding, Severity, count
@@ -45,12 +43,6 @@ class _Fault:
     caption: Callable[[FileRecord], str]
     consequence: str
     remedy: str
-
-
-def _is_refused(record: FileRecord) -> bool:
-    """Returns whether Pillow, and so training, refuses the picture's size."""
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-    return record.problem == "huge" and (not record.width or record.width * record.height > limit)
 
 
 def _size(record: FileRecord) -> str:
@@ -91,7 +83,7 @@ _FAULTS = (
     _Fault(
         kind="refused-size",
         severity="error",
-        holds=lambda _, record: _is_refused(record),
+        holds=lambda _, record: record.problem == "refused",
         words="too large to be opened safely",
         caption=lambda record: record.reason,
         consequence=_STOPS,
@@ -100,7 +92,7 @@ _FAULTS = (
     _Fault(
         kind="huge",
         severity="warning",
-        holds=lambda _, record: record.problem == "huge" and not _is_refused(record),
+        holds=lambda _, record: record.problem == "huge",
         words="absurdly large",
         caption=lambda record: record.reason,
         consequence="each takes seconds and hundreds of megabytes to decode",

@@ -35,7 +35,7 @@ _MOVING = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
 class FileRecord:
     """What reading one file told; numbers are 0 where it could not be decoded."""
 
-    problem: Literal["", "unreadable", "truncated", "huge"] = ""
+    problem: Literal["", "unreadable", "truncated", "huge", "refused"] = ""
     reason: str = ""
     """Why, in the decoder's words."""
     num_bytes: int = 0
@@ -93,7 +93,7 @@ def read_record(file: Path) -> FileRecord:
         with Image.open(io.BytesIO(content)) as image:
             return _describe(image, num_bytes, digest)
     except Image.DecompressionBombError as error:
-        return FileRecord(problem="huge", reason=str(error), num_bytes=num_bytes, digest=digest)
+        return FileRecord(problem="refused", reason=str(error), num_bytes=num_bytes, digest=digest)
     except Exception as error:  # a broken file makes a decoder raise anything; all of it is a finding
         text = str(error)
         is_cut = any(word in text.lower() for word in ("truncated", "end of file", "unexpected end"))
