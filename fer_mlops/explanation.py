@@ -44,9 +44,10 @@ def grad_cam(scorer: NetworkScorer, pixels: Pixels, targets: Labels) -> HeatMaps
     network.eval()
     with torch.enable_grad():
         images = to_images(pixels, scorer.device)
-        attribution = LayerGradCam(network, network.explained_layer).attribute(
-            images, target=torch.from_numpy(targets).to(scorer.device), relu_attributions=True
-        )
+        # a network that also looks at the mirror image would mix two maps; score() does not
+        attribution = LayerGradCam(
+            getattr(network, "score", network), network.explained_layer
+        ).attribute(images, target=torch.from_numpy(targets).to(scorer.device), relu_attributions=True)
     network.zero_grad(set_to_none=True)
     side = pixels.shape[-1]
     wide = F.interpolate(attribution.detach(), (side, side), mode="bilinear", align_corners=False)

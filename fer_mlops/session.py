@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from fer_mlops.config import TrainingConfig
 from fer_mlops.features import to_images
 from fer_mlops.losses import Loss
+from fer_mlops.optimizers import OPTIMIZERS
 from fer_mlops.pixels import Pixels
 
 
@@ -93,16 +94,20 @@ class Session:
         self.network, self.train, self.loss, self.config = network, train, loss, config
         self.device = next(network.parameters()).device
         self.generator = Generator().manual_seed(seed)
-        trained = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizers = OPTIMIZERS[config.optimizer](network, config)
         self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
-        self.schedule: OneCycleLR | ReduceLROnPlateau = (
+        num_steps = config.epochs * self.num_steps + 1
+        self.schedules = [
             OneCycleLR(
-                self.optimizer, config.learning_rate, total_steps=config.epochs * self.num_steps + 1
+                optimizer,
+                [group["lr"] for group in optimizer.param_groups],
+                total_steps=num_steps,
+                cycle_momentum=isinstance(optimizer, AdamW),
             )
             if config.schedule == "one_cycle"
-            else ReduceLROnPlateau(self.optimizer, mode="max", factor=0.5, patience=2)
-        )
+            else ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=2)
+            for optimizer in self.optimizers
+        ]
         self.average = (
             AveragedModel(network, multi_avg_fn=_averaging(config.ema_decay), use_buffers=True)
             if config.ema_decay
@@ -130,19 +135,23 @@ class Session:
 
     def step(self, batch_loss: Tensor) -> None:
         """Moves the weights against the gradient of ``batch_loss``, and the average after them."""
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         batch_loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        if isinstance(self.schedule, OneCycleLR):
-            self.schedule.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        for schedule in self.schedules:
+            if isinstance(schedule, OneCycleLR):
+                schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
 
     def note(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
         """Ends the epoch: keeps its result, its weights if the best yet, and slows a stalled rate."""
-        if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(outcome.macro_f1)
-        if outcome.macro_f1 > self.best_score:
+        for schedule in self.schedules:
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(outcome.macro_f1)
+        if outcome.macro_f1 > self.best_score or self.config.keep == "last":
             self.best_score, self.stalled = outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())
         else:
@@ -154,7 +163,7 @@ class Session:
             valid_accuracy=outcome.accuracy,
             valid_macro_f1=outcome.macro_f1,
             valid_balanced_accuracy=outcome.balanced_accuracy,
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            learning_rate=float(self.optimizers[0].param_groups[0]["lr"]),
             seconds=seconds,
         )
         self.history.append(result)
@@ -170,8 +179,8 @@ class Session:
                 "best": self.best,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict() if self.average else {},
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedules": [schedule.state_dict() for schedule in self.schedules],
                 "order": self.generator.get_state(),
                 "dropout": torch.get_rng_state(),
                 "history": [asdict(result) for result in self.history],
@@ -185,8 +194,10 @@ class Session:
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
         self.generator.set_state(state["order"])
         torch.set_rng_state(state["dropout"])
         self.history = [EpochResult(**result) for result in state["history"]]

@@ -32,6 +32,7 @@ ROOMS = (
     "features",
     "calibration",
     "models",
+    "optimizers",
     "session",
     "training",
     "checkpoints",

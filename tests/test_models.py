@@ -219,3 +219,24 @@ def test_read_state_dict_runs_no_code(tmp_path: Path) -> None:
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(print, protocol=2))
     with pytest.raises(WeightsError):
         read_state_dict(tmp_path / "evil.pth")
+
+
+def test_a_network_that_looks_at_the_mirror_image_answers_with_the_mean_of_both() -> None:
+    torch.manual_seed(0)
+    plain = build_network("cnn", CnnConfig(image_size=16, widths=(4, 8), depths=(1, 1)), 7).eval()
+    both = build_network("cnn", CnnConfig(image_size=16, widths=(4, 8), depths=(1, 1), mirror=True), 7)
+    both.load_state_dict(plain.state_dict())
+    faces = torch.rand(3, 1, 16, 16)
+    mean = (plain(faces) + plain(faces.flip(3))) / 2
+    torch.testing.assert_close(both.eval()(faces), mean)
+    torch.testing.assert_close(both(faces), both(faces.flip(3)))
+    both.train()
+    assert both(faces).shape == (3, 7)
+
+
+def test_the_last_block_may_keep_its_size_and_the_head_be_one_layer() -> None:
+    config = CnnConfig(image_size=16, widths=(4, 8), depths=(1, 1), last_pool=False, hidden=0)
+    network = build_network("cnn", config, 7)
+    assert network.features(torch.rand(2, 1, 16, 16)).shape == (2, 8, 8, 8)
+    assert [tuple(w.shape) for w in network.head.parameters()] == [(7, 8), (7,)]
+    assert isinstance(network.explained_layer, torch.nn.ReLU)

@@ -57,10 +57,14 @@ class CnnConfig:
     """Channels of each block; every block halves the image."""
     depths: tuple[int, ...] = (1, 1, 1, 1)
     """Convolutions in each block."""
+    last_pool: bool = True
+    """Halve the image after the last block too."""
     hidden: int = 128
-    """Units of the first fully connected layer."""
+    """Units of the first of two fully connected layers; 0 for one layer only."""
     dropout: float = 0.3
     """Share of units silenced before each fully connected layer, in [0, 1)."""
+    mirror: bool = False
+    """Answer with the mean over a face and its mirror image, at twice the time."""
     standardise: bool = False
     """Give every face mean 0 and deviation 1 before the first convolution."""
 
@@ -84,7 +88,7 @@ class CnnConfig:
             f"at least {2 ** len(self.widths)} for {len(self.widths)} blocks",
             self.image_size,
         )
-        require(self.hidden >= 1, "cnn.hidden", "1 or more", self.hidden)
+        require(self.hidden >= 0, "cnn.hidden", "0 or more", self.hidden)
         require(0 <= self.dropout < 1, "cnn.dropout", "in [0, 1)", self.dropout)
 
 

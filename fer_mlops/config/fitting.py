@@ -16,8 +16,12 @@ class TrainingConfig:
     """Most passes over the training faces; early stopping may end sooner."""
     batch_size: int = 64
     """Faces per step."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``muon`` turns convolutions by orthogonal steps and leaves the rest to AdamW."""
     learning_rate: float = 0.001
     """Peak step size of AdamW."""
+    muon_learning_rate: float = 0.03
+    """Peak step size of Muon, for convolutions of a fixed scale; without effect for adamw."""
     weight_decay: float = 0.01
     """AdamW's decoupled decay (arXiv 1711.05101)."""
     schedule: Literal["plateau", "one_cycle"] = "plateau"
@@ -29,17 +33,23 @@ class TrainingConfig:
     """Probability mass spread over all emotions, 0 to 0.5."""
     ema_decay: float = 0.0
     """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept: the best on validation macro-F1, or, where a schedule ends
+    at rest and validation has few rare faces to tell epochs apart, the last; then nothing stops it."""
     patience: int = 6
     """Epochs without a better validation macro-F1 after which training stops."""
     device: str = "auto"
     """``auto`` (CUDA, else MPS, else CPU) or a torch device."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass; ``auto`` is bfloat16 on CUDA, else float32."""
+    """Arithmetic of the forward pass; ``auto`` is bfloat16 on CUDA and on processors that
+    multiply it in hardware, else float32."""
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "training.epochs", "1 or more", self.epochs)
         require(self.batch_size >= 2, "training.batch_size", "2 or more", self.batch_size)
         require(self.learning_rate > 0, "training.learning_rate", "positive", self.learning_rate)
+        rate = self.muon_learning_rate
+        require(rate > 0, "training.muon_learning_rate", "positive", rate)
         require(self.weight_decay >= 0, "training.weight_decay", "0 or more", self.weight_decay)
         require(
             0 <= self.label_smoothing <= 0.5,

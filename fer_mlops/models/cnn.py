@@ -18,7 +18,7 @@ class Standardise(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Blocks of Conv + BatchNorm + ReLU ended by MaxPool, global average, two linear layers.
+    """Blocks of Conv + BatchNorm + ReLU ended by MaxPool, global average, one or two linear layers.
 
     Takes faces [n, 1, side, side] in [0, 1]; returns logits [n, num_classes].
     """
@@ -26,24 +26,29 @@ class Cnn(nn.Module):
     def __init__(self, config: CnnConfig, num_classes: int) -> None:
         super().__init__()
         self.scale: nn.Module = Standardise() if config.standardise else nn.Identity()
-        blocks = []
+        blocks: list[nn.Module] = []
         inputs = 1
         for width, depth in zip(config.widths, config.depths, strict=True):
-            blocks.append(_block(inputs, width, depth))
+            has_pool = config.last_pool or len(blocks) < len(config.widths) - 1
+            blocks.append(_block(inputs, width, depth, has_pool))
             inputs = width
         self.features = nn.Sequential(*blocks)
-        self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Dropout(config.dropout),
-            nn.Linear(inputs, config.hidden),
-            nn.ReLU(inplace=True),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, num_classes),
-        )
+        layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout)]
+        if config.hidden:
+            layers += [nn.Linear(inputs, config.hidden), nn.ReLU(inplace=True)]
+            layers += [nn.Dropout(config.dropout)]
+        self.head = nn.Sequential(*layers, nn.Linear(config.hidden or inputs, num_classes))
+        self.averages_mirror = config.mirror
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.training or not self.averages_mirror:
+            return self.score(images)
+        both = self.score(torch.cat([images, images.flip(3)]))
+        return (both[: len(images)] + both[len(images) :]) / 2
+
+    def score(self, images: Tensor) -> Tensor:
+        """Returns the logits of the faces as they are."""
         logits: Tensor = self.head(self.features(self.scale(images)))
         return logits
 
@@ -52,10 +57,10 @@ class Cnn(nn.Module):
         """The layer whose activations Grad-CAM weighs: the last block before its pooling."""
         block = self.features[-1]
         assert isinstance(block, nn.Sequential)
-        return block[-2]
+        return next(layer for layer in reversed(block) if isinstance(layer, nn.ReLU))
 
 
-def _block(inputs: int, width: int, depth: int) -> nn.Sequential:
+def _block(inputs: int, width: int, depth: int, has_pool: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [
@@ -64,4 +69,4 @@ def _block(inputs: int, width: int, depth: int) -> nn.Sequential:
             nn.ReLU(),
         ]
         inputs = width
-    return nn.Sequential(*layers, nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.MaxPool2d(2)) if has_pool else nn.Sequential(*layers)
