@@ -240,3 +240,17 @@ def test_the_last_block_may_keep_its_size_and_the_head_be_one_layer() -> None:
     assert network.features(torch.rand(2, 1, 16, 16)).shape == (2, 8, 8, 8)
     assert [tuple(w.shape) for w in network.head.parameters()] == [(7, 8), (7,)]
     assert isinstance(network.explained_layer, torch.nn.ReLU)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_an_exported_network_takes_batches_of_any_size(mirror: bool, tmp_path: Path) -> None:
+    config = CnnConfig(image_size=16, widths=(4, 8), depths=(1, 1), mirror=mirror)
+    torch.manual_seed(0)
+    scorer = NetworkScorer(build_network("cnn", config, 7), config)
+    calibration = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
+    made = Classifier(family="cnn", image_size=16, scorer=scorer, calibration=calibration)
+    made.save(tmp_path)
+    faces = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
+    for num in (1, 2, 5):
+        served = Classifier.load(tmp_path).predict_proba(faces[:num])
+        np.testing.assert_allclose(served, made.predict_proba(faces[:num]), atol=1e-5)

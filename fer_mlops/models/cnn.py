@@ -44,8 +44,9 @@ class Cnn(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if self.training or not self.averages_mirror:
             return self.score(images)
+        num = images.shape[0]  # len() would fix the batch size of an exported graph
         both = self.score(torch.cat([images, images.flip(3)]))
-        return (both[: len(images)] + both[len(images) :]) / 2
+        return (both[:num] + both[num:]) / 2
 
     def score(self, images: Tensor) -> Tensor:
         """Returns the logits of the faces as they are."""
