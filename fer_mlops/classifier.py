@@ -136,7 +136,8 @@ class Classifier:
             scorer = _rebuild(card, folder)
         else:
             scorer = NetworkScorer(torch.export.load(folder / "network.pt2").module())
-        calibration = {**card["calibration"], "bias": tuple(card["calibration"]["bias"])}
+        lists = {k: tuple(v) for k, v in card["calibration"].items() if isinstance(v, list)}
+        calibration = {**card["calibration"], **lists}
         return cls(
             family=card["family"],
             image_size=card["image_size"],

@@ -100,6 +100,10 @@ def print_trained(trained: Trained) -> None:
     """Prints what a run ended with and where to go from here."""
     if trained.test:
         print_report(trained.test, f"{trained.family}, test part")
+        for name, report in trained.points.items():
+            scores = f"accuracy {report.accuracy.value:.3f}  balanced accuracy "
+            scores += f"{report.balanced_accuracy.value:.3f}  macro-F1 {report.macro_f1.value:.3f}"
+            console.print(f"at the {name} point: {scores}")
     print_registration(trained)
     print_view(trained.experiment_id)
     if trained.registration:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from fer_mlops import figures
+from fer_mlops.calibration import Point
 from fer_mlops.checkpoints import save_checkpoint
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment
@@ -40,6 +41,8 @@ class Trained:
     valid: Report
     test: Report | None
     """None for a tuning trial, which never sees the test faces."""
+    points: Mapping[str, Report]
+    """On the test faces, at the natural and the balanced operating point."""
     registration: Registration | None
     facts: Mapping[str, str]
     """What was decided on the way, such as the backbone and why."""
@@ -90,6 +93,7 @@ def run_experiment(
     tracker.log_facts(learned.facts)
     valid_report = judge_faces(classifier, valid, "final_valid", tracker)
     test_report = judge_faces(classifier, data.parts["test"], "test", tracker) if uses_test else None
+    points = judge_points(classifier, data.parts["test"], tracker) if uses_test else {}
     tracker.log_figure(
         "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
     )
@@ -109,6 +113,7 @@ def run_experiment(
         classifier=classifier,
         valid=valid_report,
         test=test_report,
+        points=points,
         registration=registration,
         facts=learned.facts,
         minutes=minutes,
@@ -176,6 +181,18 @@ def judge_faces(classifier: Classifier, faces: Faces, part: str, tracker: Tracke
     report = evaluate(faces.labels, classifier.predict_proba(faces.pixels), faces.identities)
     log_report(report, part, tracker)
     return report
+
+
+def judge_points(classifier: Classifier, faces: Faces, tracker: Tracker) -> dict[str, Report]:
+    """Returns reports at the natural and balanced operating points and logs their numbers."""
+    logits = classifier.scorer.logits(faces.pixels)
+    points: tuple[Point, ...] = ("natural", "balanced")
+    reports: dict[str, Report] = {}
+    for point in points:
+        probabilities = classifier.calibration.at(point).probabilities(logits)
+        reports[point] = evaluate(faces.labels, probabilities, faces.identities)
+        tracker.log_metrics(reports[point].metrics(f"test_{point}"))
+    return reports
 
 
 def log_report(report: Report, part: str, tracker: Tracker) -> None:

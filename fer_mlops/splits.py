@@ -23,6 +23,12 @@ from fer_mlops.errors import DataError
 Rows = NDArray[np.int64]
 """Shape [n]; ascending row numbers of a FaceTable."""
 PARTS = ("train", "valid", "test")
+_MOST_SOURCES = 8
+"""Most sources that are spread evenly: else the few people of one may all be in test by chance."""
+_LARGEST = 0.05
+"""Share of a part from which one person says too much about its score."""
+_LARGEST_USUAL = 3
+"""... unless all people have that many faces: times their mean number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,16 +196,21 @@ def _deal(
     """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two.
 
     Groups of several faces go first, the largest ahead, each to a random part in which there is
-    still room for all its emotions, else where it does least harm. Faces that are alone then fill
-    every emotion of every part up. It does not depend on the order of the table's rows.
+    still room for all its emotions and its source, and of which it would not be a large share; else
+    where it does least harm. Faces that are alone then fill every emotion of every part up. It does
+    not depend on the order of the table's rows.
     """
     order = np.argsort(np.array(table.paths)[rows])
-    labels = table.labels[rows][order]
-    _, first, group = np.unique(groups[rows][order], return_index=True, return_inverse=True)
+    ordered = rows[order]
+    _, first, group = np.unique(groups[ordered], return_index=True, return_inverse=True)
     group = np.argsort(np.argsort(first))[group]  # numbered by first appearance, not by row number
     counts = np.zeros((len(first), len(EMOTIONS)), dtype=np.int64)
-    np.add.at(counts, (group, labels), 1)
-    part_of_group = _deal_groups(counts, np.asarray(shares), generator)
+    np.add.at(counts, (group, table.labels[ordered]), 1)
+    of_source = np.zeros((len(first), _MOST_SOURCES), dtype=np.int64)
+    names, source = np.unique(table.sources[ordered], return_inverse=True)
+    if len(names) <= _MOST_SOURCES:
+        np.add.at(of_source, (group, source), 1)
+    part_of_group = _deal_groups(counts, of_source, np.asarray(shares), generator)
     _fill_empty(counts, part_of_group, len(shares))
     parts = np.empty(len(rows), dtype=np.int64)
     parts[order] = part_of_group[group]
@@ -207,25 +218,33 @@ def _deal(
 
 
 def _deal_groups(
-    counts: NDArray[np.int64], shares: NDArray[np.float64], generator: Generator
+    counts: NDArray[np.int64],
+    of_source: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    generator: Generator,
 ) -> NDArray[np.int64]:
-    """Returns the part of each group, given how often it shows each emotion [groups, 7]."""
-    target = shares[:, None] * counts.sum(0)
+    """Returns the part of each group, given its faces by emotion [groups, 7] and by source."""
+    kinds = np.concatenate([counts, of_source], axis=1)
+    target = shares[:, None] * kinds.sum(0)
     dealt = np.zeros_like(target)
     part = np.full(len(counts), -1)
     shuffled = generator.permutation(len(counts))
     sizes = counts.sum(1)
     several = shuffled[sizes[shuffled] > 1]
+    largest = np.maximum(_LARGEST * shares * sizes.sum(), _LARGEST_USUAL * sizes.mean())
+    largest[shares == shares.max()] = np.inf
     for number in several[np.argsort(-sizes[several], kind="stable")]:
-        shown = counts[number] > 0
-        filled = (dealt + counts[number])[:, shown] / np.maximum(target[:, shown], 1e-9)
-        has_room = (filled <= 1).all(1)
+        shown = kinds[number] > 0
+        filled = (dealt + kinds[number])[:, shown] / np.maximum(target[:, shown], 1e-9)
+        is_small = sizes[number] <= largest
+        has_room = (filled <= 1).all(1) & is_small
         if has_room.any():
-            chosen = generator.choice(len(shares), p=has_room * shares / (has_room * shares).sum())
+            weights = has_room * shares
+            chosen = int(generator.choice(len(shares), p=weights / weights.sum()))
         else:
-            chosen = filled.max(1).argmin()
+            chosen = int(np.where(is_small, filled.max(1), np.inf).argmin())
         part[number] = chosen
-        dealt[chosen] += counts[number]
+        dealt[chosen] += kinds[number]
     for label in range(len(EMOTIONS)):
         alone = shuffled[(sizes[shuffled] == 1) & (counts[shuffled, label] == 1)]
         room = np.maximum(target[:, label] - dealt[:, label], 0) + 1e-9

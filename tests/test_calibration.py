@@ -143,3 +143,30 @@ def test_probabilities_sum_to_one_and_are_double_precision_even_for_wild_logits(
     assert probabilities.dtype == np.float64
     assert probabilities.sum() == pytest.approx(1.0, abs=1e-12)
     assert probabilities[0, 0] == 1.0
+
+
+# ── operating points ──
+
+
+def test_every_point_takes_its_own_share_of_the_prior_and_leaves_the_temperature() -> None:
+    faces = margins([(180, COMMON, 9.0), (20, RARE, 1.0)])
+    shift = np.float32(0.0) + SKEWED
+    fitted = fit_calibration(faces[0] - shift, faces[1], shift, SKEWED)
+    assert fitted.at("default") is fitted
+    natural, balanced = fitted.at("natural"), fitted.at("balanced")
+    assert natural.prior_strength == 1
+    assert balanced.prior_strength == fitted.balanced_strength
+    np.testing.assert_allclose(natural.bias, SKEWED, rtol=1e-5)
+    np.testing.assert_allclose(balanced.bias, fitted.balanced_strength * SKEWED, rtol=1e-5, atol=1e-6)
+    assert natural.temperature == balanced.temperature == fitted.temperature
+
+
+@pytest.mark.parametrize(("num_lost", "is_taken"), [(10, True), (14, False)])
+def test_the_balanced_point_may_cost_five_points_of_accuracy(num_lost: int, is_taken: bool) -> None:
+    """Rare faces trail by 1, and so do ``num_lost`` of 200 faces that are common after all."""
+    logits, labels = margins(
+        [(200 - num_lost - 2, COMMON, 9.0), (num_lost, COMMON, 1.0), (2, RARE, 1.0)]
+    )
+    fitted = fit_calibration(logits, labels, NO_BIAS, SKEWED)
+    assert (fitted.balanced_strength < 1) == is_taken
+    assert fitted.prior_strength == 1  # half a point was too little for either

@@ -170,7 +170,7 @@ def test_a_repeated_row_counts_once_and_two_labels_count_not_at_all(faces: Path)
     assert labelled(table) == {"a_1.png": ("fear", "x")}
     assert table.notes[1:] == (
         Note("repeated-rows", "2 repeated rows counted once: a_1.png, a_1.png", ("a_1.png", "a_1.png")),
-        Note("conflicting-rows", "1 images with two labels left out: b_1.png", ("b_1.png",)),
+        Note("conflicting-rows", "1 image with two labels left out: b_1.png", ("b_1.png",)),
     )
 
 
@@ -185,10 +185,10 @@ def test_contempt_is_left_out_or_counted_as_the_emotion_that_was_chosen(faces: P
     assert labelled(dropped) == {"b_1.png": ("fear", "b")}
     assert said(dropped)["identities"] == "1 people, told by file name (1)"
     assert said(dropped)["outside-emotion"] == (
-        "1 contempt faces left out, not one of the seven emotions: a_1.png"
+        "1 contempt face left out, not one of the seven emotions: a_1.png"
     )
     assert labelled(counted) == {"a_1.png": ("disgust", "a"), "b_1.png": ("fear", "b")}
-    assert said(counted)["outside-emotion"] == "1 contempt faces counted as disgust"
+    assert said(counted)["outside-emotion"] == "1 contempt face counted as disgust"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_missing_file_is_left_out_where_bad_images_are_to_be_skipped(faces: Pa
     gathering.add("a_1.png", "fear", where="line 2", identity="a")
     table = gathering.table()
     assert table.paths == ("a_1.png",)
-    assert said(table)["missing-file"].startswith("1 rows without a file left out: line 1: no image at ")
+    assert said(table)["missing-file"].startswith("1 row without a file left out: line 1: no image at ")
 
 
 def test_many_bad_rows_are_counted_in_the_message_about_the_first(faces: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_row_without_an_emotion_is_an_image_without_a_label(faces: Path) -> No
     gathering = gather(faces)
     gathering.add("a_1.png", " ")
     gathering.add("b_1.png", "fear", identity="b")
-    assert said(gathering.table())["no-label"] == "1 files without a label left out: a_1.png"
+    assert said(gathering.table())["no-label"] == "1 file without a label left out: a_1.png"
 
 
 def test_a_table_of_nothing_says_the_first_reason(faces: Path) -> None:
@@ -269,7 +269,7 @@ def test_spellings_are_counted_and_identities_told_apart_from_images_that_tell_n
         Note("spelling", "labels also spelled HAPPY (2)", ("HAPPY (2)",)),
         Note(
             "no-identity",
-            "1 images tell no person and count as one each, so the identity split cannot protect them: "
+            "1 image without a person's name count as one each: no identity split protects them: "
             "c_1.png",
             ("c_1.png",),
         ),
@@ -501,6 +501,6 @@ def test_the_worked_data_set_in_the_docs_works(tmp_path: Path) -> None:
         "anna_happy_3.png": ("happiness", "anna"),
         "ben_sad_2.png": ("sadness", "ben"),
     }
-    assert said(table)["no-label"] == "1 files without a label left out: cover.png"
+    assert said(table)["no-label"] == "1 file without a label left out: cover.png"
     assert table.name == "studio"
     assert not any(other.recognises(root) for name, other in DATASETS.items() if name != "folder")

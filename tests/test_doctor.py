@@ -121,7 +121,7 @@ def test_a_handful_of_faces_is_no_crash(rows: list[int], tmp_path: Path) -> None
 
 def test_the_fast_form_reads_no_file(tmp_path: Path) -> None:
     table = crowd(tmp_path, 12, each=2)
-    table = table.select(list(range(168)), Note("no-label", "1 files without a label", ("x",)))
+    table = table.select(list(range(168)), Note("no-label", "1 file without a label", ("x",)))
     split = split_faces(table, DataConfig(split="random"), 0)
     clusters = np.arange(168)
     clusters[1] = 0

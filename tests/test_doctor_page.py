@@ -54,7 +54,7 @@ class Page(HTMLParser):
 def ill(tmp_path: Path) -> Examination:
     """An examination with findings of every severity, pictures among them."""
     table = crowd(tmp_path, 12, each=2)
-    table = table.select(list(range(168)), Note("no-label", "1 files without a label", ("x.png",)))
+    table = table.select(list(range(168)), Note("no-label", "1 file without a label", ("x.png",)))
     (tmp_path / table.paths[0]).write_bytes(b"torn")
     return examine(table, DataConfig(split="random"), 0, tmp_path / "cache")
 

@@ -237,6 +237,26 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     assert not checkpoint.exists()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_has_test_scores_at_the_natural_and_the_balanced_point(
+    family: str, trained: dict[str, Trained]
+) -> None:
+    metrics = MlflowClient().get_run(trained[family].run_id).data.metrics
+    for point, report in trained[family].points.items():
+        assert metrics[f"test_{point}/macro_f1"] == pytest.approx(report.macro_f1.value)
+        assert report.num_faces == metrics["test/faces"]
+    assert set(trained[family].points) == {"natural", "balanced"}
+
+
+def test_a_run_carries_what_the_doctor_says_of_its_data(trained: dict[str, Trained]) -> None:
+    run_id = trained["baseline"].run_id
+    findings = json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/data/findings.json"))
+    kinds = {finding["kind"] for finding in findings if finding["severity"] != "note"}
+    tags = MlflowClient().get_run(run_id).data.tags
+    assert "few-faces" in kinds
+    assert {key.removeprefix("data.") for key in tags if key.startswith("data.")} == kinds
+
+
 def test_a_random_split_is_labelled_optimistic(world: Path, faces_folder: Path) -> None:
     result = run(tiny("baseline", faces_folder, data__split="random"))
     tags = MlflowClient().get_run(result.run_id).data.tags

@@ -90,7 +90,7 @@ def test_images_that_tell_no_person_count_as_one_each_and_a_note_says_so(tmp_pat
         Note("identities", "1 people, told by file name (1)"),
         Note(
             "no-identity",
-            "3 images tell no person and count as one each, so the identity split cannot protect them: "
+            "3 images without a person's name count as one each: no identity split protects them: "
             + ", ".join(nobody),
             tuple(nobody),
         ),
@@ -120,7 +120,7 @@ def test_a_folder_of_contempt_is_left_out_and_counted(tmp_path: Path) -> None:
     table = read("folder", tmp_path)
     assert table.paths == ("fear/anna_1.png",)
     assert said(table)["outside-emotion"] == (
-        "1 contempt faces left out, not one of the seven emotions: contempt/anna_1.png"
+        "1 contempt face left out, not one of the seven emotions: contempt/anna_1.png"
     )
 
 
@@ -142,7 +142,7 @@ def test_an_image_beside_the_emotions_has_no_label(tmp_path: Path) -> None:
     draw(tmp_path / "fear" / "anna_1.png")
     draw(tmp_path / "cover.png")
     draw(tmp_path / ".hidden.png")
-    assert said(read("folder", tmp_path))["no-label"] == "1 files without a label left out: cover.png"
+    assert said(read("folder", tmp_path))["no-label"] == "1 file without a label left out: cover.png"
 
 
 def test_two_spellings_of_one_emotion_are_one_emotion(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_folder_that_is_no_emotion_is_refused_or_noted_when_reading_on(tmp_pat
     table = read("folder", tmp_path, is_strict=False)
     assert table.paths == ("fear/anna_2.png",)
     assert said(table)["unknown-emotion"] == (
-        "1 rows with an unknown emotion: hapy/anna_1.png: unknown emotion 'hapy'; did you mean 'happy'?"
+        "1 row with an unknown emotion: hapy/anna_1.png: unknown emotion 'hapy'; did you mean 'happy'?"
     )
 
 
@@ -235,8 +235,8 @@ def test_a_csv_takes_identity_from_its_column_else_from_the_file_name(tmp_path: 
     assert table.sources.tolist() == ["web", "film", tmp_path.name]
     assert said(table) == {
         "identities": "2 people, told by file name (1), column identity (1)",
-        "no-identity": "1 images tell no person and count as one each, so the identity split cannot "
-        "protect them: deep/0001.png",
+        "no-identity": "1 image without a person's name count as one each: no identity "
+        "split protects them: deep/0001.png",
     }
     assert (table.name, table.root) == ("faces", tmp_path)
 

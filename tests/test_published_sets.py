@@ -83,10 +83,10 @@ def test_muxspace_dirt_is_left_out_and_counted(tmp_path: Path) -> None:
     }
     assert [note.text for note in table.notes][2:] == [
         "2 repeated rows counted once: images/Twice_1.jpg, images/Twice_1.jpg",
-        "1 images with two labels left out: images/Torn_1.jpg",
-        "1 contempt faces left out, not one of the seven emotions: images/Proud_1.jpg",
-        "1 files without a label left out: images/Mute_1.jpg",
-        f"1 rows without a file left out: {Path('data/legend.csv')} line 9: no image at "
+        "1 image with two labels left out: images/Torn_1.jpg",
+        "1 contempt face left out, not one of the seven emotions: images/Proud_1.jpg",
+        "1 file without a label left out: images/Mute_1.jpg",
+        f"1 row without a file left out: {Path('data/legend.csv')} line 9: no image at "
         f"{str(root / 'images/Gone_1.jpg')!r}",
     ]
 
@@ -220,7 +220,7 @@ def test_fer2013_pixels_that_are_none_name_their_line(pixels: str, problem: str,
     )
     table = read("fer2013", root, on_bad_image="skip")
     assert len(table) == 4
-    assert said(table)["unreadable"] == f"1 unreadable images left out: fer2013.csv line 6: {problem}"
+    assert said(table)["unreadable"] == f"1 unreadable image left out: fer2013.csv line 6: {problem}"
 
 
 @pytest.mark.parametrize(
@@ -290,9 +290,9 @@ def test_ferplus_joins_votes_by_row_and_keeps_the_parts_and_the_older_label(tmp_
     np.testing.assert_allclose(table.votes[0], [0.75, 0.25, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(table.votes[1], np.eye(7)[EMOTIONS.index("happiness")])
     assert said(table)["not-a-face"] == (
-        "1 images that annotators call no face or unknown left out: test/00002.png"
+        "1 image that annotators call no face or unknown left out: test/00002.png"
     )
-    assert said(table)["no-majority"] == "1 images without a majority of votes left out: train/00003.png"
+    assert said(table)["no-majority"] == "1 image without a majority of votes left out: train/00003.png"
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_affectnet_of_2017_has_its_validation_set_as_test_and_contempt_by_option
         "part test is AffectNet's validation set, since its test labels are not published"
     )
     assert emotions(counted)["Manually_Annotated_Images/25/b.jpg"] == "anger"
-    assert said(counted)["outside-emotion"] == "1 contempt faces counted as anger"
+    assert said(counted)["outside-emotion"] == "1 contempt face counted as anger"
 
 
 def test_affectnet_labels_are_the_publishers_and_three_are_no_emotion(tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def test_affectnet_labels_are_the_publishers_and_three_are_no_emotion(tmp_path: 
     assert said(table)["not-a-face"].startswith(
         "3 images that annotators call no face or unknown left out"
     )
-    assert said(table)["outside-emotion"].startswith("1 contempt faces left out")
+    assert said(table)["outside-emotion"].startswith("1 contempt face left out")
 
 
 def lay_out_later_affectnet(root: Path) -> Path:
@@ -540,7 +540,7 @@ def test_affectnet_of_later_reads_one_annotation_file_an_image(tmp_path: Path) -
     assert table.parts.tolist() == ["train", "train", "test"]
     assert table.columns["valence"].tolist() == ["-0.25", "-0.25", ""]
     assert table.columns["arousal"].tolist() == ["0.5", "0.5", ""]
-    assert said(table)["no-label"] == "1 files without a label left out: train_set/images/99.jpg"
+    assert said(table)["no-label"] == "1 file without a label left out: train_set/images/99.jpg"
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x02\x00", b"3", b"\x93NUMPY\x01\x00\x02\x00xx"])
@@ -582,7 +582,7 @@ def test_jaffe_has_person_and_emotion_in_the_file_name(tmp_path: Path) -> None:
     }
     assert said(table) == {
         "identities": "3 people, told by file name (4)",
-        "no-label": "1 files without a label left out: cover.png",
+        "no-label": "1 file without a label left out: cover.png",
     }
 
 

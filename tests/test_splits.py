@@ -235,6 +235,26 @@ def test_people_and_near_duplicates_are_joined_into_one_group() -> None:
     assert groups[3] == groups[4]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_person_with_very_many_faces_goes_to_train(seed: int) -> None:
+    """150 faces would be most of valid and half of test, whose score would be that person's."""
+    people = [0] * 150 + list(range(1, 1351))
+    table = faces([i % 2 for i in range(1500)], people)
+    split = split_faces(table, DataConfig(), seed)
+    assert "p0" in people_in(table, split.train)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_part_gets_more_of_a_source_than_its_share(seed: int) -> None:
+    people = [person for person in range(100) for _ in range(10)] + list(range(100, 1100))
+    table = faces([i % 2 for i in range(2000)], people)
+    is_film = np.isin(table.identities, [f"p{person}" for person in range(10)])
+    table = replace(table, sources=np.where(is_film, "film", "street"))
+    split = split_faces(table, DataConfig(), seed)
+    assert (table.sources[split.test] == "film").sum() <= 20
+    assert (table.sources[split.valid] == "film").sum() <= 10
+
+
 # ── folds ──
 
 

@@ -211,30 +211,39 @@ class Gathering:
             listed = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
             notes.append(Note("spelling", f"labels also spelled {shorten(listed, 8)}", listed))
         if self._turned:
-            text = f"{len(self._turned)} contempt faces counted as {self.request.config.contempt}"
-            notes.append(Note("outside-emotion", text, tuple(self._turned)))
+            text = f"{{n}} contempt {{faces}} counted as {self.request.config.contempt}"
+            notes.append(Note("outside-emotion", _say(text, self._turned), tuple(self._turned)))
         for kind, words in _WORDS.items():
             met = self._found.get(kind, [])
             if met:
-                notes.append(Note(kind, words.format(n=len(met), some=shorten(met)), tuple(met)))
+                notes.append(Note(kind, _say(words, met), tuple(met)))
         return notes
 
 
 _SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
+
+
+def _say(words: str, met: list[str]) -> str:
+    """Returns the sentence about what was met, in the singular where it was met once."""
+    nouns = {
+        f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
+    }
+    return words.format(n=len(met), some=shorten(met), **nouns)
+
+
 _WORDS: dict[Kind, str] = {
-    "repeated-rows": "{n} repeated rows counted once: {some}",
-    "conflicting-rows": "{n} images with two labels left out: {some}",
-    "unknown-emotion": "{n} rows with an unknown emotion: {some}",
-    "outside-emotion": "{n} contempt faces left out, not one of the seven emotions: {some}",
-    "no-label": "{n} files without a label left out: {some}",
-    "not-a-face": "{n} images that annotators call no face or unknown left out: {some}",
-    "no-majority": "{n} images without a majority of votes left out: {some}",
-    "missing-file": "{n} rows without a file left out: {some}",
-    "unreadable": "{n} unreadable images left out: {some}",
-    "escaping-path": "{n} rows point outside the data set's folder: {some}",
-    "malformed-row": "{n} rows cannot be understood: {some}",
+    "repeated-rows": "{n} repeated {rows} counted once: {some}",
+    "conflicting-rows": "{n} {images} with two labels left out: {some}",
+    "unknown-emotion": "{n} {rows} with an unknown emotion: {some}",
+    "outside-emotion": "{n} contempt {faces} left out, not one of the seven emotions: {some}",
+    "no-label": "{n} {files} without a label left out: {some}",
+    "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
+    "no-majority": "{n} {images} without a majority of votes left out: {some}",
+    "missing-file": "{n} {rows} without a file left out: {some}",
+    "unreadable": "{n} unreadable {images} left out: {some}",
+    "escaping-path": "{n} {rows} outside the data set's folder: {some}",
+    "malformed-row": "{n} {rows} cannot be understood: {some}",
     "no-identity": (
-        "{n} images tell no person and count as one each, so the identity split cannot protect them: "
-        "{some}"
+        "{n} {images} without a person's name count as one each: no identity split protects them: {some}"
     ),
 }
