@@ -105,7 +105,7 @@ def baseline(**options: Any) -> None:
 @cli.command()
 @with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *RESUME)
 def cnn(**options: Any) -> None:
-    """Train a network from scratch (presets: course, strong)."""
+    """Train a network from scratch (presets: course, fast, best)."""
     _train("cnn", options)
 
 
@@ -121,7 +121,7 @@ def transfer(**options: Any) -> None:
     *COMMON[:3],
     *READING,
     click.option("--epochs", type=INT, default="auto", help="Of both networks."),
-    click.option("--cnn-preset", default="strong", show_default=True),
+    click.option("--cnn-preset", default="fast", show_default=True),
     *TRANSFER,
     *COMMON[-2:],
 )

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from fer_mlops.datasets.table import FaceTable, Note
 from fer_mlops.errors import DataError
-from fer_mlops.images import Chunk, gray_faces
+from fer_mlops.images import Chunk
 from fer_mlops.progress import Advance, ignore_progress
+from fer_mlops.workers import decode_for
 
 _VERSION = 2
 _MOST_BAD = 5
@@ -174,12 +175,12 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
 def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
     """Yields chunks of faces in order, decoded on all cores, a few ahead of what is taken."""
     starts = range(0, len(table), _CHUNK)
-    tasks = (delayed(gray_faces)(table.root, table.paths[s : s + _CHUNK], side) for s in starts)
+    asker = os.getpid()
+    decode = delayed(decode_for)
+    tasks = (decode(asker, table.root, table.paths[s : s + _CHUNK], side) for s in starts)
     # starting processes takes longer than a few chunks do
-    workers = Parallel(
-        n_jobs=-1 if len(starts) > _FEW_CHUNKS else 1, return_as="generator", batch_size=1
-    )
-    yield from workers(tasks)
+    num_jobs = -1 if len(starts) > _FEW_CHUNKS else 1
+    yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1)(tasks)
 
 
 def _remove_abandoned(cache: Path) -> None:

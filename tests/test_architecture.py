@@ -22,6 +22,7 @@ ROOMS = (
     # data
     "datasets",
     "images",
+    "workers",
     "pixels",
     "duplicates",
     "splits",

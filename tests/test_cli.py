@@ -65,7 +65,7 @@ BAD = [
     (["cnn", "--set", "training.loss=huge"], 2, "training.loss must be one of"),
     (["cnn", "--set", "epochs"], 2, "--set needs key=value"),
     (["cnn", "--set", "transfer.backbone=resnet18"], 2, "unknown setting transfer"),
-    (["cnn", "--preset", "huge"], 2, "cnn has no preset 'huge'; it has: course, strong"),
+    (["cnn", "--preset", "huge"], 2, "cnn has no preset 'huge'; it has: best, course, fast"),
     (["cnn", "--recipe", "nowhere.yaml"], 2, "cannot read recipe 'nowhere.yaml'"),
     (["cnn", "--recipe", "list.yaml"], 2, "must be a mapping"),
     (["cnn", "--recipe", "other.yaml"], 2, "is for 'transfer', not 'cnn'"),

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -271,3 +272,19 @@ def test_a_cache_that_cannot_be_written_is_refused_with_the_way_out(tmp_path: Pa
     message = str(caught.value)
     assert message.startswith(f"cannot write decoded faces to {str(in_the_way)!r}: ")
     assert message.endswith("; free space or set FER_MLOPS_CACHE to another folder")
+
+
+def test_workers_do_not_outlive_a_process_that_was_killed(tmp_path: Path, cache: Path) -> None:
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for emotion in ("happy", "sad"):
+        faces_in(faces / emotion, *range(250), *range(250), *range(200))
+    command = [sys.executable, "-c", _DECODING, str(faces), str(cache)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "some\n"
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert workers
+        process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []

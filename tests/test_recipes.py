@@ -48,7 +48,7 @@ def write_recipe(folder: Path, text: str) -> Path:
 
 
 def test_the_project_comes_with_recipes() -> None:
-    assert {"cnn-course", "cnn-strong"} <= {path.stem for path in RECIPES}
+    assert {"cnn-course", "cnn-fast", "cnn-best"} <= {path.stem for path in RECIPES}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -63,8 +63,8 @@ def test_the_course_recipe_states_exactly_the_defaults() -> None:
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"^cnn has no preset 'best'; it has: .*course, .*strong"):
-        preset_path("cnn", "best")
+    with pytest.raises(ConfigError, match=r"^cnn has no preset 'huge'; it has: best, course, fast"):
+        preset_path("cnn", "huge")
 
 
 # ── filling ──
