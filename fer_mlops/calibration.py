@@ -41,19 +41,26 @@ class Calibration:
     """[classes]; log of the training frequencies, empty where they are not known."""
     balanced_strength: float = 1.0
     """Prior strength of the balanced operating point."""
+    natural_temperature: float = 1.0
+    balanced_temperature: float = 1.0
 
     def at(self, point: Point) -> Calibration:
-        """Returns the calibration of an operating point of the same model, at the same temperature.
+        """Returns the calibration of an operating point of the same model.
 
         ``natural`` assumes the training frequencies and is right most often; ``balanced`` favours
         rare emotions; ``default`` lies between, where macro-F1 is best at next to no cost.
         """
-        strengths = {"natural": 1.0, "balanced": self.balanced_strength}
-        strength = strengths.get(point, self.prior_strength)
-        if strength == self.prior_strength:
+        if point == "default" or not self.log_prior:
             return self
+        is_natural = point == "natural"
+        strength = 1.0 if is_natural else self.balanced_strength
         moved = np.array(self.bias) + (strength - self.prior_strength) * np.array(self.log_prior)
-        return replace(self, bias=tuple(moved.tolist()), prior_strength=strength)
+        return replace(
+            self,
+            bias=tuple(moved.tolist()),
+            temperature=self.natural_temperature if is_natural else self.balanced_temperature,
+            prior_strength=strength,
+        )
 
     def probabilities(self, logits: Logits) -> NDArray[np.float64]:
         """Returns [n, classes]; rows sum to 1."""
@@ -91,17 +98,23 @@ def fit_calibration(
     lowest = float(accuracy(counts[1.0])) - _MOST_LOST_BALANCED
     cheap = [s for s in _STRENGTHS if float(accuracy(counts[s])) >= lowest]
     balanced_strength = max(cheap, key=lambda s: float(balanced_accuracy(counts[s])))
-    moved = logits + bias(strength)
     rows = np.arange(len(labels))
 
-    def nll(log_temperature: float) -> float:
-        return float(-log_softmax(moved / np.exp(log_temperature), axis=1)[rows, labels].mean())
+    def temperature(at: float) -> float:
+        moved = logits + bias(at)
 
-    best = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+        def nll(log_temperature: float) -> float:
+            return float(-log_softmax(moved / np.exp(log_temperature), axis=1)[rows, labels].mean())
+
+        best = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+        return float(np.exp(best.x))
+
     return Calibration(
         bias=tuple(bias(strength).tolist()),
-        temperature=float(np.exp(best.x)),
+        temperature=temperature(strength),
         prior_strength=strength,
         log_prior=tuple(map(float, log_prior)),
         balanced_strength=balanced_strength,
+        natural_temperature=temperature(1.0),
+        balanced_temperature=temperature(balanced_strength),
     )

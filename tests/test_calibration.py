@@ -148,7 +148,7 @@ def test_probabilities_sum_to_one_and_are_double_precision_even_for_wild_logits(
 # ── operating points ──
 
 
-def test_every_point_takes_its_own_share_of_the_prior_and_leaves_the_temperature() -> None:
+def test_every_point_takes_its_own_share_of_the_prior_and_its_own_temperature() -> None:
     faces = margins([(180, COMMON, 9.0), (20, RARE, 1.0)])
     shift = np.float32(0.0) + SKEWED
     fitted = fit_calibration(faces[0] - shift, faces[1], shift, SKEWED)
@@ -158,7 +158,10 @@ def test_every_point_takes_its_own_share_of_the_prior_and_leaves_the_temperature
     assert balanced.prior_strength == fitted.balanced_strength
     np.testing.assert_allclose(natural.bias, SKEWED, rtol=1e-5)
     np.testing.assert_allclose(balanced.bias, fitted.balanced_strength * SKEWED, rtol=1e-5, atol=1e-6)
-    assert natural.temperature == balanced.temperature == fitted.temperature
+    for point, strength in ((natural, 1.0), (fitted, 0.5)):
+        alone = fit_calibration(faces[0] - shift + strength * SKEWED, faces[1], NO_BIAS, EVEN)
+        assert point.temperature == pytest.approx(alone.temperature, rel=1e-3)
+    assert natural.temperature != fitted.temperature
 
 
 @pytest.mark.parametrize(("num_lost", "is_taken"), [(10, True), (14, False)])

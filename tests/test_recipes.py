@@ -205,7 +205,7 @@ OUT_OF_RANGE = [
     ("cnn", "cnn.widths", [32, 64, 0, 256]),
     ("cnn", "cnn.depths", [1, 1, 1]),
     ("cnn", "cnn.depths", [1, 1, 1, 0]),
-    ("cnn", "cnn.hidden", 0),
+    ("cnn", "cnn.hidden", -1),
     ("cnn", "cnn.dropout", 1),
     ("baseline", "hog_svm.image_size", 8),
     ("baseline", "hog_svm.cell", 3),
