@@ -11,7 +11,7 @@ import numpy as np
 from fer_mlops.config import Experiment
 from fer_mlops.evaluation import Report, evaluate
 from fer_mlops.experiment import Trained, log_report, run_experiment
-from fer_mlops.preparation import prepare_data
+from fer_mlops.preparation import prepare_each
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.tracking import track
 
@@ -43,21 +43,22 @@ def cross_validate(
     """
     tracking = replace(experiment.tracking, register=False)
     folds, labels, probabilities, identities = [], [], [], []
-    parts = []
-    for number in range(experiment.data.folds):  # all of them first, so that bad data stops at once
-        fold = replace(experiment, data=replace(experiment.data, fold=number), tracking=tracking)
-        parts.append((fold, prepare_data(fold, cache, begin)))
+    experiments = [
+        replace(experiment, data=replace(experiment.data, fold=number), tracking=tracking)
+        for number in range(experiment.data.folds)
+    ]
+    prepared = prepare_each(experiments, cache, begin)  # first, so that bad data stops at once
     with track(tracking.experiment, f"{experiment.family}-folds", system_metrics=False) as parent:
         parent.log_settings(experiment)
         parent.log_facts({"family": experiment.family, "split": f"{experiment.data.folds} folds"})
-        for number, (fold, data) in enumerate(parts):
+        for number, (fold, data) in enumerate(zip(experiments, prepared, strict=True)):
             name = f"{fold.family}-{data.table.name}-fold-{number}"
             with track(tracking.experiment, name, nested=True) as tracker:
                 trained = run_experiment(fold, data, tracker, begin=begin)
             test = data.parts["test"]
             folds.append(trained)
             labels.append(test.labels)
-            probabilities.append(trained.classifier.predict_proba(test.pixels))
+            probabilities.append(trained.answers)
             identities.append(test.identities)
         pooled = evaluate(
             np.concatenate(labels), np.concatenate(probabilities), np.concatenate(identities)

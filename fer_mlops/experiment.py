@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops import figures
@@ -43,6 +44,8 @@ class Trained:
     """None for a tuning trial, which never sees the test faces."""
     points: Mapping[str, Report]
     """On the test faces, at the natural and the balanced operating point."""
+    answers: NDArray[np.float64]
+    """Probabilities of the test faces [n, 7]; none for a tuning trial."""
     registration: Registration | None
     facts: Mapping[str, str]
     """What was decided on the way, such as the backbone and why."""
@@ -92,8 +95,11 @@ def run_experiment(
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
     valid_report = judge_faces(classifier, valid, "final_valid", tracker)
-    test_report = judge_faces(classifier, data.parts["test"], "test", tracker) if uses_test else None
-    points = judge_points(classifier, data.parts["test"], tracker) if uses_test else {}
+    test_report, points, answers = (
+        _judge_test(classifier, data.parts["test"], tracker)
+        if uses_test
+        else (None, {}, np.zeros((0, len(EMOTIONS))))
+    )
     tracker.log_figure(
         "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
     )
@@ -114,6 +120,7 @@ def run_experiment(
         valid=valid_report,
         test=test_report,
         points=points,
+        answers=answers,
         registration=registration,
         facts=learned.facts,
         minutes=minutes,
@@ -178,21 +185,30 @@ def one_of_each(faces: Faces) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def judge_faces(classifier: Classifier, faces: Faces, part: str, tracker: Tracker) -> Report:
     """Returns the report on one part and logs its numbers and figures."""
-    report = evaluate(faces.labels, classifier.predict_proba(faces.pixels), faces.identities)
+    return report_on(classifier.predict_proba(faces.pixels), faces, part, tracker)
+
+
+def report_on(probabilities: NDArray[np.float64], faces: Faces, part: str, tracker: Tracker) -> Report:
+    """Returns the report on answers [n, 7] about one part and logs its numbers and figures."""
+    report = evaluate(faces.labels, probabilities, faces.identities)
     log_report(report, part, tracker)
     return report
 
 
-def judge_points(classifier: Classifier, faces: Faces, tracker: Tracker) -> dict[str, Report]:
-    """Returns reports at the natural and balanced operating points and logs their numbers."""
+def _judge_test(
+    classifier: Classifier, faces: Faces, tracker: Tracker
+) -> tuple[Report, dict[str, Report], NDArray[np.float64]]:
+    """Returns the report on the test faces, those at the other operating points, and the answers."""
     logits = classifier.scorer.logits(faces.pixels)
-    points: tuple[Point, ...] = ("natural", "balanced")
-    reports: dict[str, Report] = {}
-    for point in points:
+    answers = classifier.calibration.probabilities(logits)
+    report = report_on(answers, faces, "test", tracker)
+    others: tuple[Point, ...] = ("natural", "balanced")
+    points: dict[str, Report] = {}
+    for point in others:
         probabilities = classifier.calibration.at(point).probabilities(logits)
-        reports[point] = evaluate(faces.labels, probabilities, faces.identities)
-        tracker.log_metrics(reports[point].metrics(f"test_{point}"))
-    return reports
+        points[point] = evaluate(faces.labels, probabilities, faces.identities)
+        tracker.log_metrics(points[point].metrics(f"test_{point}"))
+    return report, points, answers
 
 
 def log_report(report: Report, part: str, tracker: Tracker) -> None:

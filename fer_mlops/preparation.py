@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_mlops.config import DataConfig, Experiment, image_size
 from fer_mlops.datasets import FaceTable, Request, load_faces
@@ -48,18 +51,24 @@ def divide_faces(
 ) -> Split:
     """Returns the split that ``config`` asks for; near duplicates stay in one part of ``identity``.
 
-    Near duplicates are looked for in thumbnails of one size, so that models of any image size have
-    the same split.
-
     Raises:
         DataError: The faces cannot be divided.
     """
+    return split_faces(table, config, seed, _clusters(table, config, cache, begin))
+
+
+def _clusters(
+    table: FaceTable, config: DataConfig, cache: Path, begin: Begin
+) -> NDArray[np.int64] | None:
+    """Returns equal numbers [n] for near duplicates, or None where the split does not ask for them.
+
+    They are looked for in thumbnails of one size, so that models of any image size have the same split.
+    """
     if config.split == "random" or config.split.endswith(".csv"):
-        return split_faces(table, config, seed)
-    _, thumbnails = load_pixels(
-        table, THUMBNAIL, cache, advance=begin("looking for near duplicates", len(table))
-    )
-    return split_faces(table, config, seed, near_duplicate_clusters(thumbnails))
+        return None
+    advance = begin("looking for near duplicates", len(table))
+    _, thumbnails = load_pixels(table, THUMBNAIL, cache, advance=advance)
+    return near_duplicate_clusters(thumbnails)
 
 
 def take_faces(table: FaceTable, pixels: Pixels, rows: Rows) -> Faces:
@@ -75,7 +84,23 @@ def prepare_data(experiment: Experiment, cache: Path, begin: Begin = begin_silen
     Raises:
         DataError: They cannot be read or divided.
     """
-    table, pixels = read_faces(experiment.data, image_size(experiment), cache, begin)
-    split = divide_faces(table, experiment.data, experiment.seed, cache, begin)
-    parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
-    return Data(table=table, split=split, parts=parts)
+    return prepare_each([experiment], cache, begin)[0]
+
+
+def prepare_each(
+    experiments: Sequence[Experiment], cache: Path, begin: Begin = begin_silently
+) -> list[Data]:
+    """Returns the data of experiments that differ in their fold only; it is read once.
+
+    Raises:
+        DataError: The faces cannot be read or divided.
+    """
+    first = experiments[0]
+    table, pixels = read_faces(first.data, image_size(first), cache, begin)
+    clusters = _clusters(table, first.data, cache, begin)
+    prepared = []
+    for experiment in experiments:
+        split = split_faces(table, experiment.data, experiment.seed, clusters)
+        parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
+        prepared.append(Data(table=table, split=split, parts=parts))
+    return prepared
