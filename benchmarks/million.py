@@ -14,7 +14,7 @@ import torch
 from machine import describe
 from PIL import Image
 
-from fer_mlops.augment import make_augment
+from fer_mlops.augment import make_augment, unmixed
 from fer_mlops.cache import cache_folder
 from fer_mlops.config import AugmentConfig, CnnConfig, DataConfig, TrainingConfig
 from fer_mlops.datasets import Request, load_faces
@@ -58,7 +58,7 @@ def train(pixels: object, labels: np.ndarray, rows: np.ndarray, steps: int) -> f
     examples = Examples(faces, torch.from_numpy(labels[chosen]))
     loss = LOSSES["cross_entropy"](torch.bincount(examples.labels, minlength=7), 0.0)
     session = Session(build_network("cnn", CnnConfig(), 7), examples, loss, TrainingConfig(), 0)
-    return train_epoch(session, make_augment(AugmentConfig()))
+    return train_epoch(session, make_augment(AugmentConfig()), unmixed)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from machine import describe
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from fer_mlops.augment import make_augment
+from fer_mlops.augment import make_augment, unmixed
 from fer_mlops.cache import cache_folder
 from fer_mlops.config import AugmentConfig, CnnConfig, DataConfig, TrainingConfig
 from fer_mlops.datasets import FaceTable, Request, load_faces
@@ -101,7 +101,7 @@ def waiting_share(table: FaceTable) -> float:
     network = build_network("cnn", CnnConfig(), 7)
     session = Session(network, examples, LOSSES["cross_entropy"](counts, 0.0), TrainingConfig(), 0)
     started = time.perf_counter()
-    train_epoch(session, make_augment(AugmentConfig()))
+    train_epoch(session, make_augment(AugmentConfig()), unmixed)
     return waited / (time.perf_counter() - started)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import betaincinv, log_softmax, softmax
 
 from fer_mlops.datasets.table import Labels
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
@@ -25,6 +25,11 @@ _MOST_LOST_BALANCED = 0.05
 _MOST_LOST = 0.005
 """Accuracy that a better macro-F1 may cost: with a dozen rare faces in validation, macro-F1 alone
 would buy noise with it."""
+
+_DOUBT = 0.05
+"""Chance that the error of sure answers is above the one asked for, after all."""
+_NEVER = 2.0
+"""A threshold that no confidence reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,10 @@ class Calibration:
     """Prior strength of the balanced operating point."""
     natural_temperature: float = 1.0
     balanced_temperature: float = 1.0
+    threshold: float = 0.0
+    """Confidence from which an answer is sure; 0 where none was fitted, above 1 where none is."""
+    natural_threshold: float = 0.0
+    balanced_threshold: float = 0.0
 
     def at(self, point: Point) -> Calibration:
         """Returns the calibration of an operating point of the same model.
@@ -60,12 +69,17 @@ class Calibration:
             bias=tuple(moved.tolist()),
             temperature=self.natural_temperature if is_natural else self.balanced_temperature,
             prior_strength=strength,
+            threshold=self.natural_threshold if is_natural else self.balanced_threshold,
         )
 
     def probabilities(self, logits: Logits) -> NDArray[np.float64]:
         """Returns [n, classes]; rows sum to 1."""
         moved = (np.asarray(logits, dtype=np.float64) + np.array(self.bias)) / self.temperature
         return np.asarray(softmax(moved, axis=1))
+
+    def is_sure(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Returns which answers [n, classes] of this calibration reach the threshold [n]."""
+        return np.asarray(probabilities.max(1) >= self.threshold)
 
 
 def fit_calibration(
@@ -118,3 +132,55 @@ def fit_calibration(
         natural_temperature=temperature(1.0),
         balanced_temperature=temperature(balanced_strength),
     )
+
+
+def with_thresholds(
+    calibration: Calibration, logits: Logits, labels: Labels, max_error: float
+) -> Calibration:
+    """Returns the calibration with the threshold of each operating point.
+
+    Args:
+        calibration: Fitted to the same faces.
+        logits: Of the validation faces [n, classes].
+        labels: Their labels [n].
+        max_error: Share of the sure answers that may be wrong.
+    """
+
+    def threshold(point: Point) -> float:
+        return fit_threshold(labels, calibration.at(point).probabilities(logits), max_error)
+
+    return replace(
+        calibration,
+        threshold=threshold("default"),
+        natural_threshold=threshold("natural"),
+        balanced_threshold=threshold("balanced"),
+    )
+
+
+def fit_threshold(labels: Labels, probabilities: NDArray[np.float64], max_error: float) -> float:
+    """Returns a low confidence from which at most ``max_error`` of the answers are wrong, 95 % sure.
+
+    Selection with guaranteed risk (arXiv 1705.08500, algorithm 1): a binary search over the faces'
+    confidences, each step by the upper Clopper-Pearson bound at its part of the doubt. It is above 1
+    where no confidence will do, as with few faces: no error in 59 bounds it by 5 % in a single test.
+    """
+    confidence, is_wrong = probabilities.max(1), probabilities.argmax(1) != labels
+    candidates = np.sort(confidence)[::-1]
+    doubt = _DOUBT / max(1, len(labels).bit_length())
+    threshold, low, high = _NEVER, 0, len(labels) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        is_answered = confidence >= candidates[middle]
+        bound = largest_error(int(is_wrong[is_answered].sum()), int(is_answered.sum()), doubt)
+        if bound <= max_error:
+            threshold, low = float(candidates[middle]), middle + 1
+        else:
+            high = middle - 1
+    return threshold
+
+
+def largest_error(num_wrong: int, num: int, doubt: float) -> float:
+    """Returns the upper Clopper-Pearson bound of an error rate (Biometrika 26, 1934)."""
+    if num_wrong == num:
+        return 1.0
+    return float(betaincinv(num_wrong + 1, num - num_wrong, 1 - doubt))

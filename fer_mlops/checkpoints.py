@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,37 @@ _UNREADABLE = (
 """What torch.load raises for a file that is damaged or is no checkpoint."""
 
 
+def checkpoint_path(cache: Path, run_id: str) -> Path:
+    """Returns where the run keeps what it needs to go on."""
+    return cache / "checkpoints" / f"{run_id}.pt"
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[None]:
+    """Keeps other processes off the checkpoint at ``path`` until the block, or this process, ends.
+
+    Raises:
+        TrainingError: Another process of this machine has it, or the folder cannot be written.
+    """
+    lock = path.with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"run {path.stem} is being trained by another process; stop that one first"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
     """Writes ``state`` (tensors, numbers, text, lists, dicts) to ``path``, replacing what was there.
 
@@ -37,14 +70,20 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(dict(state), aside)
+        with aside.open("rb+") as written:
+            os.fsync(written.fileno())  # or a power cut leaves the new name with nothing behind it
         aside.replace(path)
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise TrainingError(
-            f"cannot write the checkpoint {str(path)!r}: {error}; free space or set FER_MLOPS_CACHE to "
-            "another folder, then go on with --resume"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"cannot write the checkpoint {str(path)!r}: {str(error).splitlines()[0]}; free space or set "
+        "FER_MLOPS_CACHE to another folder, then go on with --resume"
+    )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -57,7 +96,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(
-            f"no checkpoint at {str(path)!r}: this run ended or began elsewhere"
+            f"no checkpoint at {str(path)!r}: this run ended, or began elsewhere, or not at all"
         ) from None
     except _UNREADABLE as error:
         raise TrainingError(f"cannot read the checkpoint {str(path)!r}: {error}") from error

@@ -10,6 +10,7 @@ On disk it is a folder without pickles:
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import warnings
@@ -147,17 +148,15 @@ class Classifier:
 
 
 def _save_network(network: nn.Module, side: int, folder: Path) -> None:
-    network.eval()
-    device = next(network.parameters()).device
-    faces = torch.rand(2, 1, side, side, device=device)  # of two, so that the batch axis stays free
+    network = copy.deepcopy(network).cpu().eval()  # a graph made on a GPU could be served on one only
+    faces = torch.rand(2, 1, side, side)  # of two, so that the batch axis stays free
     graph = torch.export.export(
         network, (faces,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
     )
     with warnings.catch_warnings():  # weights in channels_last order are no "complete tensor" to it
         warnings.simplefilter("ignore", UserWarning)
         torch.export.save(graph, folder / "network.pt2")
-    weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    torch.save(weights, folder / "weights.pt")
+    torch.save(network.state_dict(), folder / "weights.pt")
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -10,9 +10,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -20,100 +19,60 @@ from fer_mlops import __version__
 from fer_mlops.cache import cache_folder
 from fer_mlops.data_commands import data
 from fer_mlops.errors import ConfigError, FerError
+from fer_mlops.launching import check_processes, first_speaks, is_first, leave, num_started
 from fer_mlops.options import (
     COMMON,
     DATA_HELP,
     FIT,
     FOLDS,
     INT,
+    PROCESSES,
     READING,
     RESUME,
     SECTIONS,
     SIZE,
+    TEACHER,
     TRANSFER,
     build,
     is_chosen,
     with_options,
 )
-
-if TYPE_CHECKING:
-    from fer_mlops.config import Experiment
+from fer_mlops.train_command import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fer-mlops")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Train, explain, track and serve facial-expression classifiers."""
+    command = context.invoked_subcommand or ""
+    if command not in SECTIONS:
+        with first_speaks(FerError):
+            check_processes(num_started(), command, has_folds=False)
 
 
 cli.add_command(data)
 
 
-def _train(family: str, options: Mapping[str, Any]) -> None:
-    from fer_mlops.checkpoints import load_checkpoint
-    from fer_mlops.console import print_step, print_trained, progress_bars
-    from fer_mlops.experiment import run_experiment
-    from fer_mlops.judging import experiment_of
-    from fer_mlops.preparation import prepare_data
-    from fer_mlops.tracking import check_server, track
-
-    resume = options.get("resume") or None
-    check_server()
-    experiment = experiment_of(resume) if resume else build(family, options)
-    if experiment.data.folds and not resume:
-        _train_folds(experiment)
-        return
-    if experiment.family != family:
-        raise ConfigError(f"run {resume} is a {experiment.family} run, not {family}")
-    checkpoints = cache_folder() / "checkpoints"
-    state = load_checkpoint(checkpoints / f"{resume}.pt") if resume else None
-    with progress_bars() as begin:
-        data = prepare_data(experiment, cache_folder(), begin)
-        with track(
-            experiment.tracking.experiment,
-            f"{family}-{data.table.name}-{data.split.kind}",
-            resume=resume,
-            system_metrics=experiment.tracking.system_metrics,
-        ) as tracker:
-            trained = run_experiment(
-                experiment,
-                data,
-                tracker,
-                begin=begin,
-                on_step=print_step,
-                checkpoint=checkpoints / f"{tracker.run_id}.pt",
-                resume_from=state,
-            )
-    print_trained(trained)
-
-
-def _train_folds(experiment: Experiment) -> None:
-    from fer_mlops.console import print_folds, progress_bars
-    from fer_mlops.crossvalidation import cross_validate
-
-    with progress_bars() as begin:
-        print_folds(cross_validate(experiment, cache_folder(), begin))
-
-
 @cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *PROCESSES, *RESUME)
 def baseline(**options: Any) -> None:
     """Train HOG + SVM."""
-    _train("baseline", options)
+    train("baseline", options)
 
 
 @cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TEACHER, *PROCESSES, *RESUME)
 def cnn(**options: Any) -> None:
     """Train a network from scratch (presets: course, fast, best)."""
-    _train("cnn", options)
+    train("cnn", options)
 
 
 @cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *PROCESSES, *RESUME)
 def transfer(**options: Any) -> None:
     """Train a pretrained backbone: head first, then the whole network."""
-    _train("transfer", options)
+    train("transfer", options)
 
 
 @cli.command(name="all")
@@ -292,12 +251,19 @@ def main() -> NoReturn:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("alembic", "optuna"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say
-    signal.signal(signal.SIGTERM, _interrupt)
+    is_alone = num_started() == 1
+    for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost
+        signal.signal(kind, _interrupt if is_alone else leave)
     try:
         result = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        _end("stopped: nothing half-written is left; runs that were open are marked KILLED", 130)
+    except click.exceptions.Abort as abort:
+        if not is_first():
+            sys.exit(130)
+        how = f"; {abort.__cause__}" if str(abort.__cause__ or "") else ""
+        _end(f"stopped: nothing half-written is left; runs that were open are marked KILLED{how}", 130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

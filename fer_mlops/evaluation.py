@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_mlops.calibration import Calibration, Logits
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics import (
@@ -179,3 +180,24 @@ def expected_calibration_error(labels: Labels, probabilities: NDArray[np.float64
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     gaps = np.bincount(bins, confidence - right, minlength=_BINS)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def confidence_metrics(
+    calibration: Calibration, logits: Logits, labels: Labels, part: str
+) -> dict[str, float]:
+    """Returns what calibration is worth on faces, under the names it is tracked by.
+
+    ``ece_before_temperature`` is to be held against ``ece``; ``answered_share`` is that of the sure
+    answers, ``answered_error`` how many of them are wrong, left out where there is none.
+    """
+    probabilities = calibration.probabilities(logits)
+    raw = dataclasses.replace(calibration, temperature=1.0).probabilities(logits)
+    is_sure = calibration.is_sure(probabilities)
+    metrics = {
+        f"{part}/ece_before_temperature": expected_calibration_error(labels, raw),
+        f"{part}/answered_share": float(is_sure.mean()),
+    }
+    if is_sure.any():
+        is_wrong = probabilities.argmax(1) != labels
+        metrics[f"{part}/answered_error"] = float(is_wrong[is_sure].mean())
+    return metrics

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_mlops import figures
+from fer_mlops import crew, figures
+from fer_mlops.cache import cache_folder
 from fer_mlops.calibration import Point
-from fer_mlops.checkpoints import save_checkpoint
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment
+from fer_mlops.distillation import with_answers, with_fixed_teacher
 from fer_mlops.doctor import fast_examine
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.evaluation import Report, evaluate
+from fer_mlops.errors import DataError
+from fer_mlops.evaluation import Report, confidence_metrics, evaluate
 from fer_mlops.explanation import explain
-from fer_mlops.learning import Faces, OnStep, Step, learn
+from fer_mlops.keeper import Keeper
+from fer_mlops.learning import Faces, Learned, OnStep, Step, learn
 from fer_mlops.metrics import confusion_counts
 from fer_mlops.preparation import Data
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, Registration, register
 from fer_mlops.splits import share_of_known_people
-from fer_mlops.tracking import Tracker, git_commit
+from fer_mlops.tracker import Tracker
+from fer_mlops.tracking import git_commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,29 +75,72 @@ def run_experiment(
         begin: Told of each stage.
         on_step: Called after each step was logged; may raise to end the run.
         uses_test: False for a tuning trial: no test score, no registration.
-        checkpoint: Written after every step from which learning can go on; removed at the end.
-        resume_from: A checkpoint's content.
+        checkpoint: Written before training and after every step; removed at the end.
+        resume_from: A checkpoint's content, to go on in the same run.
+
+    Raises:
+        DataError: The faces are not those that ``resume_from`` was learned from.
     """
-    started = time.perf_counter()
-    train, valid = data.parts["train"], data.parts["valid"]
+    experiment = with_fixed_teacher(experiment)
+    if resume_from and resume_from["digest"] != data.digest():
+        raise DataError(
+            f"run {tracker.run_id} cannot go on: the faces or their split are no longer those it began "
+            "with; bring those back, or start a new run"
+        )
+    tracker.patience = 60 * experiment.tracking.wait_minutes
+    keeper = Keeper(checkpoint, experiment, data, tracker, resume_from)
     if resume_from is None:
-        tracker.log_settings(experiment)
-        tracker.log_data(data.table, data.split)
-        tracker.log_facts(_facts(experiment, data))
-        tracker.log_findings(fast_examine(data.table, data.split, experiment.data))
-    diary = _Diary(experiment, valid, tracker, is_blank=resume_from is None)
+        with tracker.outbox.together():
+            _log_beginning(experiment, data, tracker)
+            keeper.keep(0, None)
+    else:
+        tracker.go_on(resume_from["tracker"])
+    train, taught = with_answers(experiment, data, cache_folder(), begin)
+    tracker.log_facts(taught)
+    diary = _Diary(experiment, data.parts["valid"], tracker, is_blank=not tracker.has_pictures)
 
     def log_step(step: Step) -> None:
-        diary.write(step)
-        if checkpoint and step.state:
-            save_checkpoint(checkpoint, step.state())
+        if step.number > keeper.last_step:  # a baseline that goes on learns, but does not tell, again
+            with tracker.outbox.together():
+                diary.write(step)
+                keeper.keep(step.number, step.state)
         if on_step:
             on_step(step)
 
-    learned = learn(experiment, train, valid, on_step=log_step, begin=begin, resume_from=resume_from)
+    with keeper.alone():
+        learned = learn(
+            experiment,
+            train,
+            data.parts["valid"],
+            on_step=log_step,
+            begin=begin,
+            resume_from=resume_from["learning"] if resume_from else None,
+        )
+        return _conclude(experiment, data, tracker, learned, keeper, uses_test=uses_test)
+
+
+def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None:
+    """Logs what is known before anything is learned."""
+    tracker.log_settings(experiment)
+    tracker.log_data(data.table, data.split)
+    tracker.log_facts(_facts(experiment, data))
+    tracker.log_findings(fast_examine(data.table, data.split, experiment.data))
+
+
+def _conclude(
+    experiment: Experiment,
+    data: Data,
+    tracker: Tracker,
+    learned: Learned,
+    keeper: Keeper,
+    *,
+    uses_test: bool,
+) -> Trained:
+    """Judges, explains and registers what was learned; bears to be done again after a kill."""
+    tracker.stop_clock()
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
-    valid_report = judge_faces(classifier, valid, "final_valid", tracker)
+    valid_report = judge_faces(classifier, data.parts["valid"], "final_valid", tracker)
     test_report, points, answers = (
         _judge_test(classifier, data.parts["test"], tracker)
         if uses_test
@@ -108,10 +154,11 @@ def run_experiment(
         tracker.log_facts({"test_used": "once, after every choice was made on validation"})
         explain_faces(classifier, data.parts["test"], tracker, "test")
         registration = _register(experiment, data, classifier, valid_report, test_report, tracker)
-    minutes = (time.perf_counter() - started) / 60
-    tracker.log_metrics({"minutes": minutes})
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
+    minutes = keeper.minutes()
+    if not (keeper.is_resumed and tracker.has_metric("minutes")):
+        tracker.log_metrics({"minutes": minutes})
+    tracker.finish()
+    keeper.discard()
     return Trained(
         run_id=tracker.run_id,
         experiment_id=tracker.experiment_id,
@@ -127,10 +174,21 @@ def run_experiment(
     )
 
 
+def assist_experiment(
+    experiment: Experiment, data: Data, *, resume_from: Mapping[str, Any] | None = None
+) -> None:
+    """Takes part in the training of the first process, whose run it is."""
+    experiment = with_fixed_teacher(experiment)
+    train, _ = with_answers(experiment, data, cache_folder(), begin_silently)
+    learned = resume_from["learning"] if resume_from else None
+    learn(experiment, train, data.parts["valid"], on_step=lambda _: None, resume_from=learned)
+
+
 def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
     known = share_of_known_people(data.table, data.split)
     facts: dict[str, str | float] = {
         "family": experiment.family,
+        "processes": crew.size(),
         "git_commit": git_commit(),
         "data": data.table.name,
         DIGEST_TAG: data.digest(),
@@ -153,15 +211,15 @@ class _Diary:
         self.every = experiment.tracking.images_every
         self.valid, self.tracker = valid, tracker
         self.rows = one_of_each(valid)
+        self.matrices = figures.ConfusionPictures(dots_per_inch=80) if self.every else None
         self.is_blank = is_blank
 
     def write(self, step: Step) -> None:
         self.tracker.log_metrics(step.metrics, step.number)
-        if not (self.every and step.has_images and step.number % self.every == 0):
+        if self.matrices is None or not step.has_images or step.number % self.every:
             return
         counts = confusion_counts(self.valid.labels, step.probabilities.argmax(1))
-        title = f"validation, step {step.number}"
-        picture = figures.to_image(figures.confusion_matrix(counts.tolist(), title), 80)
+        picture = self.matrices.draw(counts.tolist(), f"validation, step {step.number}")
         # MLflow's slider opens at step 0 and would show nothing: the first pictures stand there too
         steps = (0, step.number) if self.is_blank else (step.number,)
         self.is_blank = False
@@ -185,7 +243,9 @@ def one_of_each(faces: Faces) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def judge_faces(classifier: Classifier, faces: Faces, part: str, tracker: Tracker) -> Report:
     """Returns the report on one part and logs its numbers and figures."""
-    return report_on(classifier.predict_proba(faces.pixels), faces, part, tracker)
+    calibration, logits = classifier.calibration, classifier.scorer.logits(faces.pixels)
+    tracker.log_metrics(confidence_metrics(calibration, logits, faces.labels, part))
+    return report_on(calibration.probabilities(logits), faces, part, tracker)
 
 
 def report_on(probabilities: NDArray[np.float64], faces: Faces, part: str, tracker: Tracker) -> Report:
@@ -202,6 +262,7 @@ def _judge_test(
     logits = classifier.scorer.logits(faces.pixels)
     answers = classifier.calibration.probabilities(logits)
     report = report_on(answers, faces, "test", tracker)
+    tracker.log_metrics(confidence_metrics(classifier.calibration, logits, faces.labels, "test"))
     others: tuple[Point, ...] = ("natural", "balanced")
     points: dict[str, Report] = {}
     for point in others:
@@ -259,6 +320,6 @@ def _register(
         "test_macro_f1": f"{test.macro_f1.value:.6f}",
         "test_n": str(test.num_faces),
     }
-    registration = register(model_id, tags)
+    registration = tracker.ask(lambda: register(model_id, tags))
     tracker.log_facts({"registered_version": registration.version, "alias": registration.alias})
     return registration

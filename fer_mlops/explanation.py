@@ -43,7 +43,7 @@ def grad_cam(scorer: NetworkScorer, pixels: Pixels, targets: Labels) -> HeatMaps
     network: Any = scorer.network
     network.eval()
     with torch.enable_grad():
-        images = to_images(pixels, scorer.device)
+        images = to_images(pixels, scorer.device).requires_grad_()  # or frozen layers would have none
         # a network that also looks at the mirror image would mix two maps; score() does not
         attribution = LayerGradCam(
             getattr(network, "score", network), network.explained_layer

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fer_mlops import crew
 from fer_mlops.pixels import Pixels
 from fer_mlops.progress import Advance, ignore_progress
 
@@ -71,9 +72,12 @@ def frozen_features(
     device: torch.device,
     batch_size: int = 64,
     mirrored: bool = False,
+    arithmetic: torch.dtype = torch.float32,
     advance: Advance = ignore_progress,
 ) -> Tensor:
     """Returns the backbone's features of each face, float32 [n, features] on the CPU.
+
+    Several processes share the work.
 
     Args:
         backbone: Takes faces [n, 1, side, side] in [0, 1]; put in evaluation mode.
@@ -81,13 +85,16 @@ def frozen_features(
         device: Where to compute.
         batch_size: Faces at a time.
         mirrored: Flip every face left to right first.
+        arithmetic: What the backbone multiplies in.
         advance: Told the number of faces just done.
     """
     backbone.eval()
     parts = []
     for start in range(0, len(pixels), batch_size):
         batch = to_images(pixels[start : start + batch_size], device)
-        parts.append(backbone(batch.flip(3) if mirrored else batch).float().cpu())
+        with torch.autocast(device.type, arithmetic, enabled=arithmetic != torch.float32):
+            features = crew.forward(backbone, batch.flip(3) if mirrored else batch)
+        parts.append(features.float().cpu())
         advance(len(batch))
     return torch.cat(parts)
 
@@ -95,4 +102,9 @@ def frozen_features(
 def to_images(pixels: Pixels, device: torch.device) -> Tensor:
     """Returns faces as every network takes them: float32 [n, 1, side, side] in [0, 1]."""
     copied = np.array(pixels, dtype=np.uint8)  # off the memory map, and writable as torch wants it
-    return torch.from_numpy(copied).to(device).unsqueeze(1).float().div_(255)
+    return as_images(torch.from_numpy(copied).to(device))
+
+
+def as_images(faces: Tensor) -> Tensor:
+    """Returns faces uint8 [n, side, side] as ``to_images`` does, where they are."""
+    return faces.unsqueeze(1).float().div_(255)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from fer_mlops.explanation import explain
 from fer_mlops.learning import Faces
 from fer_mlops.preparation import divide_faces, read_faces, take_faces
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.recipes import build_experiment
+from fer_mlops.recipes import experiment_from_json
 from fer_mlops.registry import DIGEST_TAG, load_classifier, run_of
 from fer_mlops.tracking import CONFIG_FILE, Tracker
 
@@ -45,16 +44,10 @@ def experiment_of(run_id: str) -> Experiment:
         ModelError: The run does not exist or holds no settings.
     """
     try:
-        tree = json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/{CONFIG_FILE}"))
+        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{CONFIG_FILE}")
     except (MlflowException, OSError) as error:
         raise ModelError(f"run {run_id!r} holds no {CONFIG_FILE} of fer_mlops") from error
-    family = tree.pop("family")
-    settings = {
-        f"{section}.{key}" if isinstance(values, dict) else section: value
-        for section, values in tree.items()
-        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
-    }
-    return build_experiment(family, settings=settings)
+    return experiment_from_json(text)
 
 
 def judge(

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Compute = Callable[[Tensor, Tensor], Tensor]
-"""Takes logits [n, classes] and labels [n]; returns the mean loss, a scalar."""
+"""Takes logits [n, classes] and labels [n] or class probabilities [n, classes]; returns the mean
+loss, a scalar."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ def log_prior(counts: Tensor) -> Tensor:
 def cross_entropy(counts: Tensor, smoothing: float) -> Loss:
     """Plain cross-entropy."""
 
-    def compute(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
 
     return Loss(compute, torch.zeros(len(counts)))
 
@@ -47,21 +48,24 @@ def class_weighted(counts: Tensor, smoothing: float) -> Loss:
     weights = torch.where(counts > 0, 1 / effective, 0.0)
     weights = (weights / weights.sum() * (counts > 0).sum()).float()
 
-    def compute(logits: Tensor, labels: Tensor) -> Tensor:
-        device_weights = weights.to(logits)
-        return F.cross_entropy(logits, labels, weight=device_weights, label_smoothing=smoothing)
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        of = weights.to(logits)
+        if targets.ndim == 1:  # torch divides by the weights of the labels, but not of probabilities
+            return F.cross_entropy(logits, targets, weight=of, label_smoothing=smoothing)
+        total = F.cross_entropy(logits, targets, weight=of, label_smoothing=smoothing, reduction="sum")
+        return total / (targets @ of).sum()
 
     # The weighted optimum is p(y|x) w(y), so the natural logits take log w away again.
     log_weights = torch.where(counts > 0, weights.clamp(min=1e-6).log(), -log_prior(counts))
     return Loss(compute, -log_weights)
 
 
-def logit_adjusted(counts: Tensor, smoothing: float) -> Loss:
-    """Cross-entropy of logits plus the log prior (arXiv 2007.07314, equation 10, tau 1)."""
-    prior = log_prior(counts)
+def logit_adjusted(counts: Tensor, smoothing: float, tau: float = 1.0) -> Loss:
+    """Cross-entropy of logits plus tau times the log prior (arXiv 2007.07314, equation 10)."""
+    prior = tau * log_prior(counts)
 
-    def compute(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits + prior.to(logits), labels, label_smoothing=smoothing)
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits + prior.to(logits), targets, label_smoothing=smoothing)
 
     return Loss(compute, prior)
 
@@ -69,12 +73,52 @@ def logit_adjusted(counts: Tensor, smoothing: float) -> Loss:
 def focal(counts: Tensor, smoothing: float) -> Loss:
     """Focal loss with gamma 2 (arXiv 1708.02002): easy faces weigh less."""
 
-    def compute(logits: Tensor, labels: Tensor) -> Tensor:
-        each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-        sure = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        if targets.ndim == 2:  # the mean of what each label would cost, as mixup asks
+            log_shares = logits.log_softmax(dim=1)
+            smooth = smoothing * log_shares.mean(dim=1, keepdim=True)
+            costs = -(1 - smoothing) * log_shares - smooth
+            return (targets * (1 - log_shares.exp()) ** 2 * costs).sum(dim=1).mean()
+        each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+        sure = logits.softmax(dim=1).gather(1, targets[:, None])[:, 0]
         return ((1 - sure) ** 2 * each).mean()
 
     return Loss(compute, torch.zeros(len(counts)))
+
+
+def after_sampling(loss: Loss, counts: Tensor, shown: Tensor) -> Loss:
+    """Returns a loss of the faces ``shown``, with the natural bias of all training faces.
+
+    Where classes are shown out of proportion, log-odds shift by the change of the log prior. A class
+    that training has not seen shifts as the one that loses most.
+
+    Args:
+        loss: Made for the counts ``shown``.
+        counts: Of the training faces of every class [classes].
+        shown: Expected counts as they are drawn [classes].
+    """
+    shift = log_prior(counts) - log_prior(shown)
+    shift = torch.where(counts > 0, shift, shift[counts > 0].min())
+    return Loss(loss.compute, loss.natural_bias + shift)
+
+
+def distilled(loss: Loss, weight: float, temperature: float) -> Loss:
+    """``loss`` mixed with the distance to a teacher's answers (Hinton et al., arXiv 1503.02531).
+
+    (1 - w) loss + w T^2 KL(teacher || student), both under the training frequencies and softened by
+    the temperature T. Labels [n] alone are left to ``loss``; else it takes the shares of the classes
+    and then the teacher's softened probabilities, [n, 2 * classes].
+    """
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        if targets.ndim == 1:
+            return loss.compute(logits, targets)
+        shares, answers = targets.chunk(2, dim=1)
+        own = ((logits + loss.natural_bias.to(logits)) / temperature).log_softmax(dim=1)
+        distance = temperature**2 * F.kl_div(own, answers, reduction="batchmean")
+        return (1 - weight) * loss.compute(logits, shares) + weight * distance
+
+    return Loss(compute, loss.natural_bias)
 
 
 LOSSES: dict[str, Callable[[Tensor, float], Loss]] = {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW, Optimizer
+from torch.optim.optimizer import ParamsT
 
 from fer_mlops.config import TrainingConfig
 
@@ -15,15 +19,37 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 """Coefficients of the quintic Newton-Schulz step (Keller Jordan, Muon, 2024)."""
 
 
+@runtime_checkable
+class Pretrained(Protocol):
+    """A network whose weights have a scale worth keeping, and parts that move at rates of their own."""
+
+    rates: Mapping[str, float]
+    """Share of the step size that parameters have, by name; those not named have all of it."""
+
+
 class Muon(Optimizer):
     """Momentum whose update is turned towards an orthogonal matrix (Keller Jordan, Muon, 2024).
 
     For convolutions that a batch norm follows: their scale says nothing, so it is held at the square
-    root of their number of filters, and the step size alone says how far the directions turn.
+    root of their number of filters, and the step size alone says how far the directions turn. Where it
+    says something (pretrained weights, under batch statistics that stay) it is held where it was.
+
+    Args:
+        params: Weights of two dimensions or more, or groups of them.
+        lr: Step size, for weights of the scale above; for others it is a share of theirs.
+        momentum: Of the gradient.
+        keeps_scale: Hold each weight's norm where it was at the first step.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.9) -> None:
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float,
+        momentum: float = 0.9,
+        keeps_scale: bool = False,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        self.keeps_scale = keeps_scale
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -34,40 +60,112 @@ class Muon(Optimizer):
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
+                    norm = float(weight.norm()) if self.keeps_scale else len(weight) ** 0.5
+                    state["scale"] = norm / len(weight) ** 0.5
                 momentum = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 ahead = weight.grad.lerp(momentum, group["momentum"])  # Nesterov's
-                weight.mul_(len(weight) ** 0.5 / (weight.norm() + 1e-12))
+                scale = state["scale"]
+                weight.mul_(scale * len(weight) ** 0.5 / (weight.norm() + 1e-12))
                 turned = orthogonalise(ahead.reshape(len(ahead), -1))
-                weight.add_(turned.view_as(weight), alpha=-group["lr"])
+                weight.add_(turned.view_as(weight), alpha=-group["lr"] * scale)
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Returns [rows, columns] with its singular values brought near 1, by Newton-Schulz steps."""
+    """Returns [rows, columns] with its singular values brought near 1, by Newton-Schulz steps.
+
+    Each step multiplies by a polynomial of the matrix's square, so all steps are taken on squares,
+    and the far larger matrix is multiplied once: half the work.
+    """
     x: Tensor = matrix / (matrix.norm() + 1e-7)
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
-    for _ in range(_ROUNDS):
-        square = x @ x.T
-        x = _A * x + (_B * square + _C * square @ square) @ x
+    square = x @ x.T
+    whole = factor = _polynomial(square)
+    for _ in range(_ROUNDS - 1):
+        square = factor @ square @ factor  # all are polynomials of one matrix: any order will do
+        factor = _polynomial(square)
+        whole = factor @ whole
+    x = whole @ x
     return x.T if is_tall else x
 
 
+def _polynomial(square: Tensor) -> Tensor:
+    """Returns a + b S + c S^2 of a symmetric matrix S."""
+    result = torch.addmm(square, square, square, beta=_B, alpha=_C)
+    result.diagonal().add_(_A)
+    return result
+
+
+@contextlib.contextmanager
+def uphill(network: nn.Module, rho: float) -> Iterator[None]:
+    """Moves the weights by ``rho`` along their gradients, and puts them back at the end.
+
+    The ascent of sharpness-aware minimisation (arXiv 2010.01412, equation 2); the gradients taken
+    inside are those to step with. Running statistics of batch norms rest inside.
+    """
+    weights = [weight for weight in network.parameters() if weight.grad is not None]
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    start = [weight.detach().clone() for weight in weights]
+    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    tracking = [layer.track_running_stats for layer in norms]
+    scale = rho / (nn.utils.get_total_norm(gradients) + 1e-12)
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.add_(gradient * scale)
+    for layer in norms:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer, is_tracking in zip(norms, tracking, strict=True):
+            layer.track_running_stats = is_tracking
+        with torch.no_grad():
+            for weight, before in zip(weights, start, strict=True):
+                weight.copy_(before)
+
+
+def _groups(network: nn.Module, learning_rate: float, **options: float) -> list[dict[str, Any]]:
+    """Returns the trained weights by the rate they move at, the fastest first."""
+    rates = network.rates if isinstance(network, Pretrained) else {}
+    weights: dict[float, list[Tensor]] = {}
+    for name, weight in network.named_parameters():
+        if weight.requires_grad:
+            weights.setdefault(rates.get(name, 1.0), []).append(weight)
+    return [
+        {"params": weights[rate], "lr": learning_rate * rate, **options}
+        for rate in sorted(weights, reverse=True)
+    ]
+
+
+def _only(groups: list[dict[str, Any]], is_meant: Callable[[Tensor], bool]) -> list[dict[str, Any]]:
+    """Returns the groups with those weights only, less groups that then have none."""
+    fewer = [{**group, "params": [w for w in group["params"] if is_meant(w)]} for group in groups]
+    return [group for group in fewer if group["params"]]
+
+
 def _adamw(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
-    trained = [weight for weight in network.parameters() if weight.requires_grad]
-    return [AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)]
+    groups = _groups(network, config.learning_rate)
+    return [AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)]
 
 
 def _muon(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     """AdamW for the first convolution, norms and linear layers, Muon for the other convolutions."""
-    trained = [weight for weight in network.parameters() if weight.requires_grad]
-    turned = [weight for weight in trained if weight.ndim == 4 and weight.shape[1] > 1]
-    others = [weight for weight in trained if not (weight.ndim == 4 and weight.shape[1] > 1)]
+
+    def is_turned(weight: Tensor) -> bool:
+        return weight.ndim == 4 and weight.shape[1] > 3  # gray or colour, or one channel each
+
+    decayed = _groups(network, config.learning_rate, weight_decay=config.weight_decay)
+    others = _groups(network, config.learning_rate, weight_decay=0.0)
     groups = [
-        {"params": [w for w in others if w.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [w for w in others if w.ndim <= 1], "weight_decay": 0.0},
+        *_only(decayed, lambda w: w.ndim > 1 and not is_turned(w)),
+        *_only(others, lambda w: w.ndim <= 1),
     ]
-    adamw = AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
-    return [adamw, Muon(turned, lr=config.muon_learning_rate)] if turned else [adamw]
+    adamw = AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    turned = _only(_groups(network, config.muon_learning_rate), is_turned)
+    keeps_scale = isinstance(network, Pretrained)
+    return (
+        [adamw, Muon(turned, config.muon_learning_rate, keeps_scale=keeps_scale)] if turned else [adamw]
+    )
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, TrainingConfig], list[Optimizer]]] = {

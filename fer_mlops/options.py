@@ -68,13 +68,19 @@ FIT = (
     click.option("--batch-size", type=INT, default="auto", help="Faces per step."),
     click.option("--learning-rate", type=FLOAT, default="auto", help="Peak step size."),
 )
+TEACHER = (click.option("--teacher", default="", metavar="MODEL", help="Trained model to learn from."),)
 TRANSFER = (
-    click.option("--backbone", default="auto", show_default=True, help="resnet18, efficientnet_lite0."),
+    click.option(
+        "--backbone",
+        default="auto",
+        show_default=True,
+        help="efficientnet_lite0, any convolutional one of torchvision, or timm:NAME.",
+    ),
     click.option(
         "--weights",
         default="imagenet",
         show_default=True,
-        help="imagenet, a state dict's path, none.",
+        help="imagenet, torchvision's name for weights, a state dict's path, none.",
     ),
 )
 READING = (
@@ -89,6 +95,10 @@ READING = (
 )
 FOLDS = (click.option("--folds", type=INT, default="auto", help="Cross-validate in so many parts."),)
 RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
+
+PROCESSES = (
+    click.option("--processes", type=INT, default="auto", help="Train in so many at once (default 1)."),
+)
 
 
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -130,6 +140,7 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         "learning_rate": "training.learning_rate",
         "backbone": "transfer.backbone",
         "weights": "transfer.weights",
+        "teacher": "training.teacher",
     }
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
@@ -139,3 +150,25 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")
     path = preset_path(family, preset) if preset else Path(recipe) if recipe else None
     return build_experiment(family, recipe=path, settings=settings)
+
+
+def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> Experiment:
+    """Returns the checkpoint's experiment; options may repeat its settings, but not change them.
+
+    Raises:
+        ConfigError: The run is of another family, or an option asks for another setting than it has.
+    """
+    from fer_mlops.recipes import experiment_from_json, flatten
+
+    experiment = experiment_from_json(state["settings"])
+    run_id = options["resume"]
+    if experiment.family != family:
+        raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
+    asked, default, own = map(flatten, (build(family, options), build(family, {}), experiment))
+    for key, value in asked.items():
+        if value not in (default[key], own[key]):
+            raise ConfigError(
+                f"run {run_id} goes on with its own {key}, {own[key]}, not {value}; leave that option "
+                "out, or start a new run"
+            )
+    return experiment

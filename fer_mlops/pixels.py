@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from fer_mlops.datasets.table import FaceTable, Note
 from fer_mlops.errors import DataError
-from fer_mlops.images import Chunk
+from fer_mlops.images import Chunk, gray_faces
 from fer_mlops.progress import Advance, ignore_progress
-from fer_mlops.workers import decode_for
+from fer_mlops.workers import end_with
 
 _VERSION = 2
 _MOST_BAD = 5
@@ -128,7 +128,11 @@ def load_pixels(
     if not len(rows):
         raise DataError(f"none of the {len(table)} images in {str(table.root)!r} can be read")
     names = tuple(sorted(bad))
-    note = Note("unreadable", f"{len(bad)} unreadable images left out: {', '.join(names)}", names)
+    note = Note(
+        "unreadable",
+        f"{len(bad)} unreadable image{'s' * (len(bad) > 1)} left out: {', '.join(names)}",
+        names,
+    )
     return table.select(rows, note), pixels.take(rows)
 
 
@@ -175,12 +179,13 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
 def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
     """Yields chunks of faces in order, decoded on all cores, a few ahead of what is taken."""
     starts = range(0, len(table), _CHUNK)
-    asker = os.getpid()
-    decode = delayed(decode_for)
-    tasks = (decode(asker, table.root, table.paths[s : s + _CHUNK], side) for s in starts)
+    decode = delayed(gray_faces)
+    tasks = (decode(table.root, table.paths[s : s + _CHUNK], side) for s in starts)
     # starting processes takes longer than a few chunks do
     num_jobs = -1 if len(starts) > _FEW_CHUNKS else 1
-    yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1)(tasks)
+    # workers watch from their start: one that was never given a task would outlive us
+    watched = {"initializer": end_with, "initargs": (os.getpid(),)}
+    yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1, **watched)(tasks)
 
 
 def _remove_abandoned(cache: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.config import DataConfig, Experiment, image_size
+from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_size
 from fer_mlops.datasets import FaceTable, Request, load_faces
 from fer_mlops.duplicates import THUMBNAIL, near_duplicate_clusters
+from fer_mlops.errors import DataError
 from fer_mlops.learning import Faces
 from fer_mlops.pixels import Pixels, load_pixels, take_pixels
 from fer_mlops.progress import Begin, begin_silently
@@ -93,14 +94,29 @@ def prepare_each(
     """Returns the data of experiments that differ in their fold only; it is read once.
 
     Raises:
-        DataError: The faces cannot be read or divided.
+        DataError: The faces cannot be read or divided, or have no votes to be soft labels.
     """
     first = experiments[0]
     table, pixels = read_faces(first.data, image_size(first), cache, begin)
+    votes = _soft_labels(table, first)
     clusters = _clusters(table, first.data, cache, begin)
     prepared = []
     for experiment in experiments:
         split = split_faces(table, experiment.data, experiment.seed, clusters)
         parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
+        if votes is not None:
+            parts["train"] = replace(parts["train"], targets=votes[split.train])
         prepared.append(Data(table=table, split=split, parts=parts))
     return prepared
+
+
+def _soft_labels(table: FaceTable, experiment: Experiment) -> NDArray[np.float32] | None:
+    """Returns the votes [n, 7] where the experiment is to be fitted to them, else None."""
+    if isinstance(experiment, BaselineExperiment) or not experiment.training.soft_labels:
+        return None
+    if table.votes is None:
+        raise DataError(
+            f"training.soft_labels needs the votes of several people on each face, which {table.name} "
+            "does not have; leave it out, or take a data set with votes, such as ferplus"
+        )
+    return table.votes

@@ -7,6 +7,7 @@ with the project, ``experiments/<family>-<preset>.yaml``.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -102,6 +103,18 @@ def build_experiment(
                 raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
             node = inner
         node[name] = value
+    return _fill(FAMILIES[family](), tree, "")
+
+
+def settings_as_json(experiment: Experiment) -> str:
+    """Returns every setting as the JSON that a run and its checkpoint keep."""
+    return json.dumps({"family": experiment.family, **dataclasses.asdict(experiment)}, indent=2)
+
+
+def experiment_from_json(text: str) -> Experiment:
+    """Returns the experiment of which ``settings_as_json`` returned ``text``."""
+    tree = json.loads(text)
+    family = tree.pop("family")
     return _fill(FAMILIES[family](), tree, "")
 
 

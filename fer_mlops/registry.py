@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +12,16 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking import MODEL_NAME, shown_uri
+from fer_mlops.tracking import MODEL_NAME, SPLIT_FILE, shown_uri
 
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
+_DECISION = "decision"
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,33 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     It becomes ``champion`` when there is none, or when its validation macro-F1 is higher on the same
     faces (equal data digest); the old champion is then ``previous``. Else it is ``challenger``.
 
+    Called again for the same model, as by a run that was killed here, it makes no second version.
+
     Args:
         model_id: Of a LoggedModel.
         tags: Of the version; must hold SCORE_TAG and DIGEST_TAG.
     """
     client = MlflowClient()
     champion = find_version(CHAMPION)
-    made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
+    made = _version_before(model_id)
+    if made is None:
+        made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
+    elif _DECISION in made.tags or (champion and int(champion.version) == int(made.version)):
+        alias, _, reason = made.tags.get(_DECISION, f"{CHAMPION}: ").partition(": ")
+        return Registration(int(made.version), alias, reason or "it was decided before the run stopped")
     wins, reason = _compare(tags, champion)
     alias = CHAMPION if wins else CHALLENGER
     if wins and champion is not None:
         client.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, champion.version)
     client.set_registered_model_alias(REGISTERED_NAME, alias, made.version)
-    client.set_model_version_tag(REGISTERED_NAME, made.version, "decision", f"{alias}: {reason}")
+    client.set_model_version_tag(REGISTERED_NAME, made.version, _DECISION, f"{alias}: {reason}")
     return Registration(int(made.version), alias, reason)
+
+
+def _version_before(model_id: str) -> ModelVersion | None:
+    """Returns the version that was made of this model, or None."""
+    wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
+    return next(iter(MlflowClient().search_model_versions(wanted)), None)
 
 
 def _compare(tags: Mapping[str, str], champion: ModelVersion | None) -> tuple[bool, str]:
@@ -118,6 +135,47 @@ def run_of(name: str) -> str | None:
     except MlflowException as error:
         raise _missing(name, error) from error
     return str(run_id) if run_id else None
+
+
+def fixed_name(name: str) -> str:
+    """Returns the name under which the model stays when its alias moves or the folder is left.
+
+    Raises:
+        ModelError: There is no such alias.
+    """
+    if not name.startswith(("models:/", "runs:/")):
+        return str(Path(name).expanduser().resolve())
+    model, at, alias = name.removeprefix("models:/").partition("@")
+    if not at:
+        return name
+    try:
+        return f"models:/{model}/{MlflowClient().get_model_version_by_alias(model, alias).version}"
+    except MlflowException as error:
+        raise _missing(name, error) from error
+
+
+@dataclass(frozen=True)
+class Schooling:
+    """Whom a model was fitted to and chosen on."""
+
+    digest: str
+    """Of its data and split."""
+    people: frozenset[str]
+    """Identities in its training and validation parts."""
+
+
+def schooling_of(name: str) -> Schooling | None:
+    """Returns whom the model ``name`` has seen, or None where its run does not tell, or is not known."""
+    card = Path(name).expanduser() / "MLmodel"
+    run_id = Model.load(str(card)).run_id if card.is_file() else run_of(name)
+    if not run_id:
+        return None
+    try:
+        digest = MlflowClient().get_run(run_id).data.tags[DIGEST_TAG]
+        rows = csv.DictReader(io.StringIO(mlflow.artifacts.load_text(f"runs:/{run_id}/{SPLIT_FILE}")))
+        return Schooling(digest, frozenset(row["identity"] for row in rows if row["part"] != "test"))
+    except (MlflowException, OSError, KeyError):
+        return None
 
 
 def _fetch(name: str) -> Path:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
+from fer_mlops import crew
 from fer_mlops.config import TrainingConfig
-from fer_mlops.features import to_images
-from fer_mlops.losses import Loss
-from fer_mlops.optimizers import OPTIMIZERS
+from fer_mlops.devices import choose_arithmetic, random_state, room_on, set_random_state
+from fer_mlops.errors import ConfigError
+from fer_mlops.features import as_images, to_images
+from fer_mlops.losses import LOSSES, Loss, distilled
+from fer_mlops.optimizers import OPTIMIZERS, uphill
 from fer_mlops.pixels import Pixels
+from fer_mlops.sampling import face_weights
+
+_CHUNK = 4096
+"""Faces moved to a device at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +37,49 @@ class Examples:
     """What a network is fitted to: gray faces uint8 [n, side, side], or features float [n, d]."""
 
     inputs: Pixels | Tensor
+    """A tensor of faces is one that ``kept_on`` made."""
     labels: Tensor
     """int64 [n]"""
+    targets: Tensor | None = None
+    """Shares of each class [n, classes] that are fitted instead; None for the labels."""
+    answers: Tensor | None = None
+    """A teacher's softened probabilities [n, classes], to be fitted beside the labels."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Returns the inputs, faces in [0, 1], and the labels of these rows on ``device``."""
-        labels = self.labels[torch.from_numpy(rows)].to(device)
-        if isinstance(self.inputs, Tensor):
-            return self.inputs[torch.from_numpy(rows)].to(device), labels
-        return to_images(self.inputs[rows], device), labels
+        """Returns the inputs, faces in [0, 1], and the targets of these rows on ``device``.
+
+        Where there is a teacher, they are followed by its answers, as ``distilled`` takes them.
+        """
+        chosen = torch.from_numpy(rows)
+        fitted = self.labels if self.targets is None else self.targets
+        targets = fitted[chosen].to(device)
+        if self.answers is not None:
+            answers = self.answers[chosen].to(device)
+            shares = F.one_hot(targets, answers.shape[1]) if targets.ndim == 1 else targets
+            targets = torch.cat([shares, answers], dim=1)
+        if not isinstance(self.inputs, Tensor):
+            return to_images(self.inputs[rows], device), targets
+        inputs = self.inputs[chosen.to(self.inputs.device)].to(device)
+        return (as_images(inputs) if inputs.dtype == torch.uint8 else inputs), targets
+
+    def kept_on(self, device: torch.device) -> Examples:
+        """Returns the same examples, their inputs on ``device`` if that has room for them.
+
+        Faces stay uint8 there, a quarter of what a network sees.
+        """
+        inputs = self.inputs
+        width = inputs.element_size() if isinstance(inputs, Tensor) else 1
+        if math.prod(inputs.shape) * width > room_on(device):
+            return self
+        if isinstance(inputs, Tensor):
+            return replace(self, inputs=inputs.to(device))
+        kept = torch.empty(inputs.shape, dtype=torch.uint8, device=device)
+        for start in range(0, len(inputs), _CHUNK):
+            kept[start : start + _CHUNK] = torch.from_numpy(np.array(inputs[start : start + _CHUNK]))
+        return replace(self, inputs=kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,11 +131,25 @@ class Session:
     def __init__(
         self, network: nn.Module, train: Examples, loss: Loss, config: TrainingConfig, seed: int
     ) -> None:
-        self.network, self.train, self.loss, self.config = network, train, loss, config
+        self.network, self.train, self.config = network, train, config
+        self.chosen_loss = loss
+        self.plain_loss = LOSSES["cross_entropy"](loss.natural_bias, config.label_smoothing)
+        self.weights = face_weights(train.labels, config.sampling)
+        if train.answers is not None:
+            weight, temperature = config.teacher_weight, config.teacher_temperature
+            self.chosen_loss = distilled(self.chosen_loss, weight, temperature)
+            self.plain_loss = distilled(self.plain_loss, weight, temperature)
         self.device = next(network.parameters()).device
         self.generator = Generator().manual_seed(seed)
         self.optimizers = OPTIMIZERS[config.optimizer](network, config)
+        self.arithmetic = choose_arithmetic(config.precision, self.device)
+        self.scaler = GradScaler(self.device.type, enabled=self.arithmetic == torch.float16)
+        if config.sharpness and self.scaler.is_enabled():
+            raise ConfigError(
+                "training.sharpness cannot go with float16; set training.precision=float32"
+            )
         self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
+        _check_shares(len(train) // self.num_steps)
         num_steps = config.epochs * self.num_steps + 1
         self.schedules = [
             OneCycleLR(
@@ -118,6 +172,17 @@ class Session:
         self.best_score = -1.0
         self.best: dict[str, Tensor] = {}
         self.history: list[EpochResult] = []
+        self.dropout: list[Tensor] = []
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the chosen loss and sampling are still to come."""
+        return 0 < self.epoch <= self.config.defer * self.config.epochs
+
+    @property
+    def loss(self) -> Loss:
+        """What this epoch minimises."""
+        return self.plain_loss if self.is_deferred else self.chosen_loss
 
     @property
     def validated(self) -> nn.Module:
@@ -129,30 +194,56 @@ class Session:
         return inner
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yields the rows of each batch of one shuffled pass; batches are of equal size, within one."""
-        order = torch.randperm(len(self.train), generator=self.generator).numpy()
-        yield from np.array_split(order, self.num_steps)
+        """Yields the rows of each batch of one shuffled pass, or of as many draws with replacement.
 
-    def step(self, batch_loss: Tensor) -> None:
-        """Moves the weights against the gradient of ``batch_loss``, and the average after them."""
+        Batches are of equal size, within one.
+        """
+        n, generator = len(self.train), self.generator
+        if self.is_deferred or self.config.sampling == "natural":
+            order = torch.randperm(n, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        yield from np.array_split(order.numpy(), self.num_steps)
+
+    def step(self, measure: Callable[[], Tensor]) -> Tensor:
+        """Moves the weights against the gradient of what ``measure`` returns, which is returned too.
+
+        The average moves after them. With ``sharpness`` the gradient is taken a little uphill.
+        """
+        batch_loss = self._differentiate(measure)
+        if self.config.sharpness:
+            with uphill(self.network, self.config.sharpness):
+                self._differentiate(measure)
         for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        batch_loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            optimizer.step()
+            self.scaler.step(optimizer)
+        scale = self.scaler.get_scale()
+        self.scaler.update()
+        if self.scaler.get_scale() < scale:
+            return batch_loss  # the gradient overflowed float16: that was no step
         for schedule in self.schedules:
             if isinstance(schedule, OneCycleLR):
                 schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
+        return batch_loss
+
+    def _differentiate(self, measure: Callable[[], Tensor]) -> Tensor:
+        """Puts the gradients of what ``measure`` returns in place of the old; returns it, detached."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        batch_loss = measure()
+        self.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
+        crew.sum_gradients(self.network)
+        return batch_loss.detach()
 
     def note(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
         """Ends the epoch: keeps its result, its weights if the best yet, and slows a stalled rate."""
         for schedule in self.schedules:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(outcome.macro_f1)
-        if outcome.macro_f1 > self.best_score or self.config.keep == "last":
-            self.best_score, self.stalled = outcome.macro_f1, 0
+        is_best = outcome.macro_f1 > self.best_score or self.config.keep == "last"
+        if is_best or self.is_deferred:
+            self.best_score, self.stalled = -1.0 if self.is_deferred else outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())
         else:
             self.stalled += 1
@@ -167,6 +258,7 @@ class Session:
             seconds=seconds,
         )
         self.history.append(result)
+        self.dropout = crew.gather(random_state(self.device))
         return result
 
     def state_dict(self) -> dict[str, object]:
@@ -182,7 +274,8 @@ class Session:
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "schedules": [schedule.state_dict() for schedule in self.schedules],
                 "order": self.generator.get_state(),
-                "dropout": torch.get_rng_state(),
+                "dropout": self.dropout,
+                "scaler": self.scaler.state_dict(),
                 "history": [asdict(result) for result in self.history],
             }
         )
@@ -199,8 +292,20 @@ class Session:
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict(saved)
         self.generator.set_state(state["order"])
-        torch.set_rng_state(state["dropout"])
+        if len(state["dropout"]) == crew.size():  # else other processes go on, with other numbers
+            set_random_state(state["dropout"][crew.rank()], self.device)
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
         self.history = [EpochResult(**result) for result in state["history"]]
+
+
+def _check_shares(smallest: int) -> None:
+    """Raises ConfigError where a batch of ``smallest`` faces has not two for every process."""
+    if crew.size() > 1 and smallest < 2 * crew.size():
+        raise ConfigError(
+            f"batches of {smallest} faces are too small for {crew.size()} processes, each of which "
+            f"needs two; use fewer --processes or a larger training.batch_size"
+        )
 
 
 def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:

@@ -15,10 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fer_mlops.augment import Augment, unchanged
+from fer_mlops import crew
+from fer_mlops.augment import Augment, Mix, unchanged, unmixed
 from fer_mlops.config import TrainingConfig
-from fer_mlops.errors import ConfigError, TrainingError
+from fer_mlops.devices import seeded
+from fer_mlops.errors import TrainingError
 from fer_mlops.losses import Loss
+from fer_mlops.memory import explain_full_memory
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
 from fer_mlops.session import EpochResult, Examples, Outcome, Session
 
@@ -30,6 +33,8 @@ class Epoch:
     result: EpochResult
     probabilities: NDArray[np.float32]
     """Of the validation faces, [n, classes]."""
+    natural_bias: Tensor
+    """Of the loss that was minimised in this epoch."""
     network: nn.Module
     """The network that was validated, in evaluation mode; not to be changed."""
     state: Callable[[], dict[str, object]]
@@ -39,32 +44,6 @@ class Epoch:
 OnEpoch = Callable[[Epoch], None]
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
-
-
-def choose_device(name: str) -> torch.device:
-    """Returns the torch device that ``name`` means; ``auto`` is CUDA, else MPS, else CPU.
-
-    Raises:
-        ConfigError: There is no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"training.device {name!r} cannot be used here: {reason}") from error
-    return device
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Returns whether ``device`` multiplies bfloat16 in hardware, about twice as fast as float32."""
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return device.type == "cuda"
 
 
 def keep_heap() -> None:
@@ -88,6 +67,7 @@ def fit(
     *,
     seed: int,
     augment: Augment = unchanged,
+    mix: Mix = unmixed,
     on_epoch: OnEpoch | None = None,
     resume_from: Mapping[str, Any] | None = None,
 ) -> list[EpochResult]:
@@ -104,6 +84,7 @@ def fit(
         config: How; ``config.device`` is not looked at here.
         seed: Of batch order, augmentation and dropout.
         augment: Applied to training batches only.
+        mix: Applied to them after it, with their targets.
         on_epoch: Called after every epoch; may raise to end the fit.
         resume_from: What ``Epoch.state`` returned, to go on after that epoch.
 
@@ -111,62 +92,90 @@ def fit(
         TrainingError: The loss is no longer a number.
     """
     keep_heap()
-    with torch.random.fork_rng():  # dropout draws from torch's global generator
-        torch.manual_seed(seed)
+    device = next(network.parameters()).device
+    first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
+    crew.check_alike("faces or weights", [len(train), len(valid), *first_weights])
+    train, valid = train.kept_on(device), valid.kept_on(device)
+    with seeded(seed, device):
         session = Session(network, train, loss, config, seed)
         if resume_from is not None:
             session.load_state_dict(resume_from)
         while session.epoch < config.epochs and session.stalled < config.patience:
             started = time.perf_counter()
             session.epoch += 1
-            train_loss = train_epoch(session, augment)
-            outcome = validate(session.validated, valid, loss)
+            train_loss = train_epoch(session, augment, mix)
+            outcome = validate(session.validated, valid, session.loss)
+            require_number("validation", outcome.loss, session)
             result = session.note(train_loss, outcome, time.perf_counter() - started)
             if on_epoch:
-                on_epoch(Epoch(result, outcome.probabilities, session.validated, session.state_dict))
+                bias = session.loss.natural_bias
+                on_epoch(
+                    Epoch(result, outcome.probabilities, bias, session.validated, session.state_dict)
+                )
     network.load_state_dict(session.best)
     network.eval()
     return session.history
 
 
-def train_epoch(session: Session, augment: Augment) -> float:
+def train_epoch(session: Session, augment: Augment, mix: Mix) -> float:
     """Takes one pass over the training faces and returns the mean loss over them.
 
     Raises:
         TrainingError: The loss is no longer a number.
     """
     session.network.train()
-    is_autocast = session.config.precision == "bfloat16" or (
-        session.config.precision == "auto" and multiplies_bfloat16(session.device)
-    )
-    total = torch.zeros((), dtype=torch.float64)
+    losses, sizes, is_autocast = [], [], session.arithmetic != torch.float32
+    done = (session.epoch - 1) / session.config.epochs
+
+    def step(rows: NDArray[np.int64]) -> Tensor:
+        inputs, targets = session.train.take(rows, session.device)
+        # of the whole batch in every process: their random numbers do not depend on how many there are
+        inputs, targets = mix(augment(inputs, session.generator, done), targets, session.generator)
+
+        def measure() -> Tensor:
+            with torch.autocast(session.device.type, session.arithmetic, enabled=is_autocast):
+                logits = crew.forward(session.network, inputs)
+            return session.loss.compute(logits.float(), targets)
+
+        return session.step(measure)
+
+    probe = (lambda size: step(np.arange(size))) if crew.size() == 1 else None
     for rows in session.batches():
-        inputs, labels = session.train.take(rows, session.device)
-        inputs = augment(inputs, session.generator)
-        with torch.autocast(session.device.type, torch.bfloat16, enabled=is_autocast):
-            logits = session.network(inputs)
-        batch_loss = session.loss.compute(logits.float(), labels)
-        session.step(batch_loss)
-        total += batch_loss.detach().cpu() * len(rows)
-    mean = float(total) / len(session.train)
+        with explain_full_memory(session.device, len(rows), probe):
+            losses.append(step(rows))  # left where they are: reading one waits for the device
+        sizes.append(len(rows))
+    each = torch.stack(losses).cpu().double()
+    mean = float(each @ torch.tensor(sizes, dtype=torch.float64)) / len(session.train)
+    require_number("training", mean, session)
+    return mean
+
+
+def require_number(part: str, mean: float, session: Session) -> None:
+    """Returns if this epoch's mean loss is a number.
+
+    Raises:
+        TrainingError: It is not.
+    """
     if not math.isfinite(mean):
         raise TrainingError(
-            f"the training loss of epoch {session.epoch} is {mean}; lower training.learning_rate "
+            f"the {part} loss of epoch {session.epoch} is {mean}; lower training.learning_rate "
             f"({session.config.learning_rate:g})"
         )
-    return mean
 
 
 @torch.inference_mode()
 def network_logits(
     network: nn.Module, examples: Examples, device: torch.device, batch_size: int = 256
 ) -> Tensor:
-    """Returns the network's logits [n, classes] on the CPU, in evaluation mode."""
+    """Returns the network's logits [n, classes] on the CPU, in evaluation mode.
+
+    Several processes share the work and all have the same answer.
+    """
     network.eval()
     rows = np.arange(len(examples))
     starts = range(0, len(rows), batch_size)
-    parts = [network(examples.take(rows[s : s + batch_size], device)[0]).float().cpu() for s in starts]
-    return torch.cat(parts)
+    batches = (examples.take(rows[s : s + batch_size], device)[0] for s in starts)
+    return torch.cat([crew.forward(network, batch).float().cpu() for batch in batches])
 
 
 def validate(network: nn.Module, valid: Examples, loss: Loss) -> Outcome:

@@ -34,7 +34,7 @@ _HEARTBEAT, _GRACE = 20, 60
 
 def _suggest_baseline(trial: Trial) -> dict[str, Scalar]:
     return {
-        "hog_svm.cell": trial.suggest_categorical("hog_svm.cell", [8, 12, 16]),
+        "hog_svm.cells": trial.suggest_categorical("hog_svm.cells", ["8", "12", "8,16", "8,12,16"]),
         "hog_svm.components": trial.suggest_int("hog_svm.components", 50, 400, log=True),
         "hog_svm.c": trial.suggest_float("hog_svm.c", 0.5, 50, log=True),
         "hog_svm.gamma": trial.suggest_float("hog_svm.gamma", 0.2, 5, log=True),

@@ -30,11 +30,15 @@ ROOMS = (
     "augment",
     "losses",
     "metrics",
+    "crew",
+    "devices",
     "features",
     "calibration",
     "models",
     "optimizers",
+    "sampling",
     "session",
+    "memory",
     "training",
     "checkpoints",
     "classifier",
@@ -46,8 +50,13 @@ ROOMS = (
     "explanation",
     "figures",
     # the outside world
+    "server",
+    "outbox",
+    "tracker",
     "tracking",
     "registry",
+    "distillation",
+    "keeper",
     "experiment",
     "comparison",
     "judging",
@@ -59,6 +68,8 @@ ROOMS = (
     "console",
     "options",
     "data_commands",
+    "launching",
+    "train_command",
     "cli",
     "__main__",
 )
@@ -66,6 +77,9 @@ ROOMS = (
 
 EDGES = {
     "mlflow": {
+        "server",
+        "outbox",
+        "tracker",
         "tracking",
         "registry",
         "comparison",
@@ -79,7 +93,7 @@ EDGES = {
     "click": {"options", "data_commands", "cli"},
     "rich": {"console"},
     "captum": {"explanation"},
-    "matplotlib": {"figures", "tracking", "comparison"},
+    "matplotlib": {"figures", "tracker", "comparison"},
 }
 """Who may know a vendor."""
 

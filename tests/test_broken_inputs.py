@@ -276,7 +276,14 @@ def prepare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
     monkeypatch.setattr(experiment, "run_experiment", stop)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    small = ["--image-size", "32", "--set", "hog_svm.cell=8", "--set", "tracking.system_metrics=false"]
+    small = [
+        "--image-size",
+        "32",
+        "--set",
+        "hog_svm.cells=[8]",
+        "--set",
+        "tracking.system_metrics=false",
+    ]
     monkeypatch.setattr(sys, "argv", ["fer-mlops", "baseline", *small, *words])
     with no_hanging(), pytest.raises(SystemExit) as ended:
         cli.main()

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_mlops.calibration import Calibration, fit_calibration
+from fer_mlops.calibration import (
+    Calibration,
+    fit_calibration,
+    fit_threshold,
+    largest_error,
+    with_thresholds,
+)
 from fer_mlops.evaluation import expected_calibration_error, negative_log_likelihood
 
 Faces = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -173,3 +179,74 @@ def test_the_balanced_point_may_cost_five_points_of_accuracy(num_lost: int, is_t
     fitted = fit_calibration(logits, labels, NO_BIAS, SKEWED)
     assert (fitted.balanced_strength < 1) == is_taken
     assert fitted.prior_strength == 1  # half a point was too little for either
+
+
+# ── sure answers ──
+
+
+@pytest.mark.parametrize(
+    ("num_wrong", "num", "bound"), [(0, 59, 0.0495), (0, 58, 0.0503), (1, 20, 0.2161), (3, 3, 1.0)]
+)
+def test_the_bound_is_that_of_clopper_and_pearson(num_wrong: int, num: int, bound: float) -> None:
+    assert largest_error(num_wrong, num, 0.05) == pytest.approx(bound, abs=1e-4)
+    if num_wrong < num:  # so few errors have exactly the doubt as their chance at the bound
+        value = largest_error(num_wrong, num, 0.05)
+        chance = sum(
+            math.comb(num, k) * value**k * (1 - value) ** (num - k) for k in range(num_wrong + 1)
+        )
+        assert chance == pytest.approx(0.05, rel=1e-6)
+
+
+def answers(seed: int, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Returns labels and answers of seven emotions whose confidence is the chance to be right."""
+    generator = np.random.default_rng(seed)
+    confidence = generator.uniform(0.5, 1, n)
+    labels = np.where(generator.random(n) < confidence, 0, 1)
+    probabilities = np.zeros((n, 7))
+    probabilities[:, 0], probabilities[:, 6] = confidence, 1 - confidence
+    return labels.astype(np.int64), probabilities
+
+
+def test_sure_answers_keep_to_the_error_asked_for_on_other_faces() -> None:
+    broken, shares = 0, []
+    for seed in range(100):
+        threshold = fit_threshold(*answers(seed, 2000), 0.1)
+        # of confidences spread evenly from t to 1, the error is (1 - t) / 2
+        broken += (1 - threshold) / 2 > 0.1
+        shares.append((1 - threshold) / 0.5)
+    assert broken <= 5
+    assert 0.2 < np.mean(shares) < 0.4  # 0.4 could be answered were the truth known
+
+
+def test_a_looser_rate_answers_more_and_an_easy_one_all() -> None:
+    labels, probabilities = answers(0, 2000)
+    thresholds = [fit_threshold(labels, probabilities, rate) for rate in (0.05, 0.1, 0.2, 0.9)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert thresholds[-1] == probabilities.max(1).min()
+
+
+def test_too_few_faces_make_no_answer_sure() -> None:
+    labels, probabilities = np.zeros(40, dtype=np.int64), np.eye(7)[np.zeros(40, dtype=np.int64)]
+    threshold = fit_threshold(labels, probabilities, 0.05)
+    calibration = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0, threshold=threshold)
+    assert not calibration.is_sure(probabilities).any()
+    many = np.zeros(400, dtype=np.int64)
+    assert fit_threshold(many, np.eye(7)[many], 0.05) == 1.0
+
+
+def test_every_point_has_its_own_threshold() -> None:
+    logits, labels = drawn_from(spread=3.0)
+    prior = SKEWED
+    fitted = with_thresholds(fit_calibration(logits, labels, NO_BIAS, prior), logits, labels, 0.1)
+    for point in ("default", "natural", "balanced"):
+        at = fitted.at(point)  # type: ignore[arg-type]
+        probabilities = at.probabilities(logits)
+        assert at.threshold == fit_threshold(labels, probabilities, 0.1)
+        sure = at.is_sure(probabilities)
+        assert 0.1 < sure.mean() < 1
+        assert (probabilities.argmax(1) != labels)[sure].mean() <= 0.1
+
+
+def test_a_calibration_without_a_threshold_is_sure_of_everything() -> None:
+    old = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
+    assert old.is_sure(np.full((3, 7), 1 / 7)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fer_mlops.calibration import Calibration
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import (
     Estimate,
+    confidence_metrics,
     evaluate,
     expected_calibration_error,
     negative_log_likelihood,
@@ -207,3 +210,19 @@ def test_tracked_numbers_are_finite_and_leave_absent_emotions_out() -> None:
     }
     assert all(math.isfinite(value) for value in flat.values())
     assert (flat["test/faces"], flat["test/macro_f1"], flat["test/f1/neutral"]) == (2, 1.0, 1.0)
+
+
+def test_confidence_metrics_are_of_sure_answers_and_of_what_temperature_mended() -> None:
+    labels = np.array([0, 0, 1, 2])
+    logits = np.zeros((4, 7), dtype=np.float32)
+    logits[[0, 1, 2, 3], [0, 0, 0, 2]] = [8, 6, 8, 2]
+    calibration = Calibration(bias=(0.0,) * 7, temperature=2.0, prior_strength=1.0, threshold=0.8)
+    metrics = confidence_metrics(calibration, logits, labels, "test")
+    raw = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0).probabilities(logits)
+    assert metrics == {
+        "test/ece_before_temperature": expected_calibration_error(labels, raw),
+        "test/answered_share": 0.5,  # confidences .90, .77, .90, .31
+        "test/answered_error": 0.5,
+    }
+    never = dataclasses.replace(calibration, threshold=2.0)
+    assert "test/answered_error" not in confidence_metrics(never, logits, labels, "test")

@@ -87,6 +87,9 @@ def test_a_run_ends_with_test_scores_of_every_emotion(family: str, trained: dict
     for score in ("precision", "recall", "f1"):
         assert {f"test/{score}/{emotion}" for emotion in EMOTIONS} <= metrics.keys()
     assert metrics["test/faces"] == 28
+    for part in ("final_valid", "test"):
+        assert 0 <= metrics[f"{part}/answered_share"] <= 1
+        assert {f"{part}/ece", f"{part}/ece_before_temperature"} <= metrics.keys()
     assert metrics["test/macro_f1_low"] <= metrics["test/macro_f1"] <= metrics["test/macro_f1_high"]
 
 
@@ -155,6 +158,7 @@ def test_another_process_loads_all_three_by_name_without_pickles(
         np.testing.assert_allclose(table[list(EMOTIONS)].to_numpy(), expected, atol=1e-5)
         assert table["emotion"].tolist() == [EMOTIONS[i] for i in expected.argmax(1)]
         np.testing.assert_allclose(table["confidence"], expected.max(1), atol=1e-5)
+        assert table["is_sure"].tolist() == classifier.calibration.is_sure(expected).tolist()
     assert answers[3][0]["emotion"] == answers[2][0]["emotion"]
 
 

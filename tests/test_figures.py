@@ -76,6 +76,18 @@ def test_a_confusion_matrix_has_labels_down_and_predictions_across() -> None:
 # ── bars of each emotion ──
 
 
+def test_confusion_matrices_drawn_one_after_another_equal_figures_of_their_own() -> None:
+    pictures = figures.ConfusionPictures(80)
+    random = np.random.default_rng(0)
+    for title, largest in (("validation, step 1", 400), ("validation, step 12", 3)):
+        counts = random.integers(0, largest, (7, 7)).tolist()
+        counts[2] = [0] * 7
+        drawn = np.asarray(pictures.draw(counts, title), int)
+        own = np.asarray(figures.to_image(figures.confusion_matrix(counts, title), 80), int)
+        assert drawn.shape == own.shape
+        np.testing.assert_allclose(drawn, own, atol=8)
+
+
 def test_class_bars_show_precision_recall_and_f1_of_all_seven() -> None:
     report = report_of({"anger": 4, "happiness": 40})
     axes = figures.class_bars(report, "cnn").axes[0]

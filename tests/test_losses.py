@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from fer_mlops.losses import LOSSES, class_weighted, cross_entropy, focal, log_prior, logit_adjusted
+from fer_mlops.losses import (
+    LOSSES,
+    after_sampling,
+    class_weighted,
+    cross_entropy,
+    focal,
+    log_prior,
+    logit_adjusted,
+)
+from fer_mlops.sampling import SAMPLINGS, face_weights
 
 COUNTS = torch.tensor([60, 30, 10])
 
@@ -74,12 +83,60 @@ def test_smoothing_reaches_every_loss_and_makes_being_sure_dearer(name: str) -> 
     assert float(smooth) > 1.2 * float(plain)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_label_said_as_probabilities_costs_the_same(name: str, smoothing: float) -> None:
+    loss = LOSSES[name](COUNTS, smoothing)
+    logits = torch.tensor([[1.0, 0.0, -1.0], [0.0, 0.5, 0.0], [2.0, -1.0, 0.5]])
+    labels = torch.tensor([0, 2, 1])
+    torch.testing.assert_close(loss.compute(logits, torch.eye(3)[labels]), loss.compute(logits, labels))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_shares_of_two_labels_cost_the_mean_of_both(name: str) -> None:
+    counts = torch.tensor([5, 5, 5])  # where no class weighs more than another
+    loss, logits = LOSSES[name](counts, 0.1), torch.tensor([[1.0, 0.2, -1.0]])
+    one, two = (float(loss.compute(logits, torch.tensor([label]))) for label in (0, 1))
+    both = float(loss.compute(logits, torch.tensor([[0.75, 0.25, 0.0]])))
+    assert both == pytest.approx(0.75 * one + 0.25 * two, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["cross_entropy", "class_weighted", "logit_adjusted"])
 def test_the_natural_bias_makes_the_optimum_the_training_frequencies(name: str) -> None:
     natural = optimum(name, COUNTS) + LOSSES[name](COUNTS, 0.0).natural_bias
     torch.testing.assert_close(
         natural.softmax(0), torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("name", ["cross_entropy", "class_weighted", "logit_adjusted"])
+def test_the_natural_bias_undoes_the_sampling_too(name: str, sampling: str) -> None:
+    labels = torch.repeat_interleave(torch.arange(3), COUNTS)
+    shown = torch.bincount(labels, face_weights(labels, sampling))
+    loss = after_sampling(LOSSES[name](shown, 0.0), COUNTS, shown)
+    logits = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
+
+    def step() -> Tensor:
+        solver.zero_grad()
+        value = loss.compute(logits, (shown / shown.sum())[None])
+        value.backward()
+        return value
+
+    solver.step(step)  # type: ignore[no-untyped-call]
+    natural = (logits.detach()[0] + loss.natural_bias).softmax(0)
+    expected = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(natural, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_class_that_training_has_not_seen_is_not_favoured_by_sampling(name: str) -> None:
+    counts, shown = torch.tensor([100, 0, 10]), torch.tensor([55.0, 0.0, 55.0])
+    bias = after_sampling(LOSSES[name](shown, 0.0), counts, shown).natural_bias
+    assert bool(torch.isfinite(bias).all())
+    assert float(bias[1]) <= float(bias[2]) + 1e-6
+    assert float(bias[2]) < float(bias[0])
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -115,6 +172,13 @@ def test_logit_adjusted_adds_the_log_prior_before_the_softmax() -> None:
         value = loss.compute(torch.zeros(1, 2), torch.tensor([label]))
         assert float(value) == pytest.approx(-math.log(share))
     torch.testing.assert_close(loss.natural_bias, torch.tensor([0.75, 0.25]).log())
+
+
+def test_tau_is_the_share_of_the_log_prior_that_is_added() -> None:
+    loss = logit_adjusted(torch.tensor([3, 1]), 0.0, tau=2.0)
+    torch.testing.assert_close(loss.natural_bias, 2 * torch.tensor([0.75, 0.25]).log())
+    value = loss.compute(torch.zeros(1, 2), torch.tensor([1]))
+    assert float(value) == pytest.approx(-math.log(0.0625 / (0.5625 + 0.0625)))
 
 
 def test_class_weights_are_inverse_effective_numbers_with_mean_one() -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import write
 from PIL import Image
 from tiny import tiny
 
 from fer_mlops.config import DataConfig
+from fer_mlops.errors import DataError
+from fer_mlops.learning import learn
 from fer_mlops.pixels import StoredFaces
 from fer_mlops.preparation import divide_faces, prepare_data, read_faces
 
@@ -77,3 +80,61 @@ def test_near_duplicates_are_not_looked_for_where_they_change_nothing(
         again = divide_faces(table, DataConfig(split=str(file)), 0, tmp_path / "cache", begin)
         assert again.digest(table) == split.digest(table)
     assert stages == []
+
+
+# ── soft labels ──
+
+
+def voted_faces(root: Path) -> Path:
+    """Lays out 84 faces of FER+: seven votes for one emotion, three for the next."""
+    generator = np.random.default_rng(0)
+    order = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
+    header = f"Usage,Image name,{','.join(order)},contempt,unknown,NF"
+    faces, votes = ["emotion,pixels,Usage"], [header]
+    for number in range(84):
+        part = ("Training", "Training", "PublicTest", "PrivateTest")[number // 7 % 4]
+        counts = [0] * 10
+        counts[number % 7], counts[(number + 1) % 7] = 7, 3
+        faces.append(f"0,{' '.join(map(str, generator.integers(0, 256, 48 * 48)))},{part}")
+        votes.append(f"{part},fer{number:07}.png,{','.join(map(str, counts))}")
+    write(root / "fer2013.csv", *faces)
+    write(root / "fer2013new.csv", *votes)
+    return root
+
+
+@pytest.mark.parametrize("family", ["cnn", "transfer"])
+def test_votes_are_fitted_in_training_alone(family: str, tmp_path: Path) -> None:
+    source = voted_faces(tmp_path / "voted")
+    chosen = {"data__split": "given", "training__soft_labels": True, "training__loss": "logit_adjusted"}
+    experiment = tiny(family, source, **chosen)
+    data = prepare_data(experiment, tmp_path)
+    votes = data.table.votes
+    assert votes is not None
+    train = data.parts["train"]
+    assert train.targets is not None
+    np.testing.assert_array_equal(train.targets, votes[data.split.train])
+    assert data.parts["valid"].targets is None
+    assert data.parts["test"].targets is None
+    np.testing.assert_allclose(train.class_counts(), train.targets.sum(0), rtol=1e-6)
+    hard = prepare_data(tiny(family, source, data__split="given"), tmp_path)
+    assert hard.parts["train"].targets is None
+    losses = [_first_loss(one, each) for one, each in ((experiment, data), (experiment, hard))]
+    assert losses[0] != losses[1]
+
+
+def _first_loss(experiment, data) -> float:  # type: ignore[no-untyped-def]
+    seen: list[float] = []
+    learn(
+        experiment,
+        data.parts["train"],
+        data.parts["valid"],
+        on_step=lambda step: seen.append(step.metrics["train/loss"]),
+    )
+    return seen[0]
+
+
+def test_soft_labels_of_a_data_set_without_votes_are_refused(faces_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"training.soft_labels needs the votes .* leave it out, or take"
+    ):
+        prepare_data(tiny("cnn", faces_folder, training__soft_labels=True), tmp_path)

@@ -141,7 +141,11 @@ def test_yaml_1e_3_which_yaml_reads_as_text_is_a_number_all_the_same(tmp_path: P
             "cnn.xyzzy",
             "unknown setting cnn.xyzzy; known here: depths, dropout, hidden, ",
         ),
-        ("cnn", "", "unknown setting ; known here: augment, cnn, data, seed, tracking, training"),
+        (
+            "cnn",
+            "",
+            "unknown setting ; known here: augment, cnn, data, max_error, seed, tracking, training",
+        ),
     ],
 )
 def test_an_unknown_setting_is_refused_with_a_hint(family: str, key: str, message: str) -> None:
@@ -208,8 +212,9 @@ OUT_OF_RANGE = [
     ("cnn", "cnn.hidden", -1),
     ("cnn", "cnn.dropout", 1),
     ("baseline", "hog_svm.image_size", 8),
-    ("baseline", "hog_svm.cell", 3),
-    ("baseline", "hog_svm.cell", 49),
+    ("baseline", "hog_svm.cells", []),
+    ("baseline", "hog_svm.cells", [8, 3]),
+    ("baseline", "hog_svm.cells", [49]),
     ("baseline", "hog_svm.orientations", 1),
     ("baseline", "hog_svm.components", 0),
     ("baseline", "hog_svm.c", 0),
@@ -250,8 +255,8 @@ ON_THE_EDGE = [
     ("cnn", "cnn.image_size", (16, 256)),
     ("cnn", "cnn.hidden", (1,)),
     ("cnn", "cnn.dropout", (0, 0.99)),
-    ("baseline", "hog_svm.image_size", (24, 512)),
-    ("baseline", "hog_svm.cell", (4, 48)),
+    ("baseline", "hog_svm.image_size", (32, 512)),
+    ("baseline", "hog_svm.cells", ((4,), (8, 48))),
     ("baseline", "hog_svm.orientations", (2,)),
     ("baseline", "hog_svm.components", (1,)),
     ("baseline", "hog_svm.c", (1e-6,)),
@@ -384,7 +389,7 @@ def test_flattening_names_every_setting_and_writes_lists_with_commas() -> None:
     flat = flatten(CnnExperiment())
     experiment = CnnExperiment()
     sections = ("data", "augment", "cnn", "training", "tracking")
-    expected = {"seed"} | {
+    expected = {"seed", "max_error"} | {
         f"{section}.{field.name}"
         for section in sections
         for field in dataclasses.fields(getattr(experiment, section))
@@ -404,3 +409,16 @@ def test_a_flattened_experiment_builds_the_same_experiment(family: str) -> None:
 @pytest.mark.parametrize(("family", "side"), [("baseline", 96), ("cnn", 48), ("transfer", 96)])
 def test_every_family_tells_the_size_of_its_faces(family: str, side: int) -> None:
     assert image_size(build_experiment(family)) == side
+
+
+def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
+    assert setting_of("cnn", "augment.start_size", 0.5) == 0.5
+    with pytest.raises(ConfigError, match=r"start_size must be nearer to 1 for 5 blocks on faces of 48"):
+        build_experiment(
+            "cnn",
+            settings={
+                "augment.start_size": 0.5,
+                "cnn.widths": [4, 4, 4, 4, 4],
+                "cnn.depths": [1, 1, 1, 1, 1],
+            },
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 from tiny import run, tiny
 
 from fer_mlops import registry
@@ -18,29 +20,36 @@ from fer_mlops.registry import (
     register,
     run_of,
 )
+from fer_mlops.tracking import track
 
 
 @pytest.fixture
-def model_id(world: Path, faces_folder: Path) -> str:
-    trained = run(tiny("baseline", faces_folder, tracking__register=False))
-    outputs = MlflowClient().get_run(trained.run_id).outputs
-    return str(outputs.model_outputs[0].model_id)
+def model_ids(world: Path, faces_folder: Path) -> list[str]:
+    """Of one bundle, logged by four runs."""
+    classifier = run(tiny("baseline", faces_folder, tracking__register=False)).classifier
+    face = io.BytesIO()
+    Image.new("L", (32, 32)).save(face, format="PNG")
+    logged = []
+    for number in range(4):
+        with track("models", f"run {number}", system_metrics=False) as tracker:
+            logged.append(tracker.log_classifier(classifier, face.getvalue(), {}))
+    return logged
 
 
 def tags(score: float, digest: str = "same") -> dict[str, str]:
     return {registry.SCORE_TAG: str(score), registry.DIGEST_TAG: digest, "data": "faces"}
 
 
-def test_aliases_follow_the_rule(model_id: str) -> None:
-    first = register(model_id, tags(0.5))
+def test_aliases_follow_the_rule(model_ids: list[str]) -> None:
+    first = register(model_ids[0], tags(0.5))
     assert (first.version, first.alias) == (1, "champion")
-    equal = register(model_id, tags(0.5))
+    equal = register(model_ids[1], tags(0.5))
     assert equal.alias == "challenger"
     assert "is not above" in equal.reason
-    better = register(model_id, tags(0.6))
+    better = register(model_ids[2], tags(0.6))
     assert better.alias == "champion"
     assert aliases_of(1) == ["previous"]
-    elsewhere = register(model_id, tags(0.9, "other"))
+    elsewhere = register(model_ids[3], tags(0.9, "other"))
     assert elsewhere.alias == "challenger"
     assert "other faces" in elsewhere.reason
     champion = find_version("champion")
@@ -48,6 +57,17 @@ def test_aliases_follow_the_rule(model_id: str) -> None:
     assert int(champion.version) == 3
     stored = MlflowClient().get_model_version(REGISTERED_NAME, "3")
     assert stored.tags["decision"].startswith("champion: validation macro-F1 0.6000 is above 0.5000")
+
+
+def test_a_model_is_registered_once_however_often_a_killed_run_asks(model_ids: list[str]) -> None:
+    first = register(model_ids[0], tags(0.5))
+    better = register(model_ids[1], tags(0.6))
+    assert [register(model_ids[0], tags(0.5)).version, better.version] == [first.version, 2]
+    assert register(model_ids[1], tags(0.6)) == better
+    assert aliases_of(1) == ["previous"]
+    champion = find_version("champion")
+    assert champion is not None
+    assert int(champion.version) == 2
 
 
 def test_an_empty_registry_has_no_champion(world: Path) -> None:

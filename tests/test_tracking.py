@@ -43,6 +43,18 @@ def test_parameters_that_a_project_logged_first_do_not_clash(
     assert (params["seed"], params["epochs"], params["training.epochs"]) == ("auto", "5", "2")
 
 
+def test_a_run_in_one_experiment_leaves_the_next_free_to_be_in_another(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with track("first", "cnn"):
+        pass
+    other = ensure_experiment("second").experiment_id
+    project_run = MlflowClient().create_run(other).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", project_run)
+    with track("second", "cnn") as tracker:
+        assert (tracker.run_id, tracker.experiment_id) == (project_run, other)
+
+
 def test_a_nested_run_does_not_become_the_projects_run_again(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from fer_mlops.augment import make_augment
+from fer_mlops.augment import make_augment, make_mix
 from fer_mlops.config import AugmentConfig, CnnConfig, TrainingConfig
+from fer_mlops.devices import choose_device
 from fer_mlops.errors import ConfigError, TrainingError
 from fer_mlops.losses import Loss, cross_entropy, logit_adjusted
 from fer_mlops.models import build_network
 from fer_mlops.session import EpochResult, Examples
-from fer_mlops.training import Epoch, choose_device, fit, validate
+from fer_mlops.training import Epoch, fit, validate
 
 TINY = CnnConfig(image_size=16, widths=(8, 8), depths=(1, 1), hidden=8, dropout=0.3)
 COUNTS = torch.full((7,), 6)
@@ -37,7 +38,7 @@ def train(config: TrainingConfig, **options: object) -> tuple[nn.Module, list[Ep
     fitted = network()
     history = fit(
         fitted, faces(), faces(1), logit_adjusted(COUNTS, 0.1), config, seed=5,
-        augment=make_augment(AugmentConfig(erase=0.5)), **options,  # type: ignore[arg-type]
+        **{"augment": make_augment(AugmentConfig(erase=0.5)), **options},  # type: ignore[arg-type]
     )  # fmt: skip
     return fitted, history
 
@@ -68,6 +69,61 @@ def test_going_on_from_a_state_is_bit_identical(stop: int, schedule: str) -> Non
     assert [r.valid_loss for r in history] == [r.valid_loss for r in expected]
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+MIXED = make_mix(AugmentConfig(mixup=0.4, cutmix=0.5), 7)
+RECIPES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "mixed": ({}, {"mix": MIXED}),
+    "balanced": ({"sampling": "balanced"}, {}),
+    "sharpness-aware": ({"sharpness": 0.1}, {}),
+    "growing": ({}, {"augment": make_augment(AugmentConfig(start_size=0.5))}),
+    "deferred": ({"sampling": "square_root", "defer": 0.5}, {}),
+}
+"""Options of a recipe: settings of TrainingConfig, and arguments of fit."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_option_of_a_recipe_goes_on_bit_identical(name: str) -> None:
+    settings, options = RECIPES[name]
+    config = TrainingConfig(epochs=4, batch_size=8, optimizer="muon", ema_decay=0.9, **settings)  # type: ignore[arg-type]
+    states: list[dict[str, object]] = []
+    whole, expected = train(config, on_epoch=lambda epoch: states.append(epoch.state()), **options)
+    resumed, history = train(config, resume_from=states[1], **options)
+    assert [r.valid_loss for r in history] == [r.valid_loss for r in expected]
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_option_of_a_recipe_changes_the_numbers(name: str) -> None:
+    settings, options = RECIPES[name]
+    plain, changed = (
+        train(TrainingConfig(epochs=2, batch_size=8, **chosen), **more)[1][-1].train_loss  # type: ignore[arg-type]
+        for chosen, more in (({}, {}), (settings, options))
+    )
+    assert plain != changed
+
+
+def test_deferring_starts_plainly_and_keeps_an_epoch_of_the_chosen_loss() -> None:
+    loss = logit_adjusted(torch.tensor([90, 1, 1, 1, 1, 1, 5]), 0.0)
+    config = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.01, defer=0.5, patience=1)
+    seen: list[Epoch] = []
+    weights: list[dict[str, torch.Tensor]] = []
+
+    def keep(epoch: Epoch) -> None:
+        seen.append(epoch)
+        weights.append({k: v.clone() for k, v in epoch.network.state_dict().items()})
+
+    fitted = network()
+    fit(fitted, faces(), faces(1), loss, config, seed=5, on_epoch=keep)
+    assert len(seen) > 3  # patience counts from the first epoch of the chosen loss
+    for number, epoch in enumerate(seen, start=1):
+        expected = torch.zeros(7) if number <= 3 else loss.natural_bias
+        assert torch.equal(epoch.natural_bias, expected)
+    late = [epoch.result.valid_macro_f1 for epoch in seen[3:]]
+    best = weights[3 + late.index(max(late))]
+    for name, tensor in fitted.state_dict().items():
+        torch.testing.assert_close(tensor, best[name], rtol=0, atol=0)
 
 
 def test_it_ends_with_the_weights_of_its_best_epoch() -> None:
@@ -157,3 +213,52 @@ def test_a_device_that_is_not_there_is_refused_in_a_sentence() -> None:
     for name in ("cuda:9", "toaster"):
         with pytest.raises(ConfigError, match="cannot be used here"):
             choose_device(name)
+
+
+def test_a_validation_loss_that_is_no_number_ends_in_a_sentence() -> None:
+    class Bursting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(7))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            answer = torch.zeros(len(images), 7) + self.weight
+            return answer if self.training else answer * float("nan")
+
+    with pytest.raises(
+        TrainingError, match=r"the validation loss of epoch 1 is nan; lower training.lea"
+    ):
+        fit(Bursting(), faces(), faces(1), cross_entropy(COUNTS, 0.0), TrainingConfig(), seed=0)
+
+
+class Hungry(nn.Module):
+    """A network on a device whose memory holds so many faces."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.weight, self.most = nn.Parameter(torch.zeros(7)), most
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return torch.zeros(len(images), 7) + self.weight
+
+
+@pytest.mark.parametrize(
+    ("most", "remedy"),
+    [
+        (21, "a step of 21 does: try --batch-size 21"),
+        (7, "a step of 5 does: try --batch-size 5"),
+        (1, "nor does one of 2: choose a smaller --image-size or --set training.device=cpu"),
+    ],
+)
+def test_a_full_memory_ends_in_a_sentence_with_a_batch_size_that_fits(most: int, remedy: str) -> None:
+    config = TrainingConfig(epochs=1, batch_size=64)
+    with pytest.raises(TrainingError) as caught:
+        fit(Hungry(most), faces(), faces(1), cross_entropy(COUNTS, 0.0), config, seed=0)
+    told = f"a step of 42 faces does not fit into the memory of cpu; {remedy}"
+    assert str(caught.value) == told
+    size = int(remedy.split()[-1]) if "try" in remedy else 0
+    if size:  # and the advice is true
+        smaller = TrainingConfig(epochs=1, batch_size=size)
+        fit(Hungry(most), faces(), faces(1), cross_entropy(COUNTS, 0.0), smaller, seed=0)

@@ -9,7 +9,7 @@ from torch import nn
 from fer_mlops.cache import cache_folder
 from fer_mlops.config import Experiment
 from fer_mlops.experiment import Trained, run_experiment
-from fer_mlops.models.transfer import BACKBONES, Backbone
+from fer_mlops.models.backbones import BACKBONES, Backbone
 from fer_mlops.preparation import prepare_data
 from fer_mlops.recipes import build_experiment
 from fer_mlops.tracking import track
@@ -18,17 +18,15 @@ BACKBONES["tiny"] = Backbone(
     build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3, stride=16, padding=1), nn.BatchNorm2d(8), nn.ReLU()),
     fill=lambda network, weights: None,
     fetch=dict,
-    num_features=8,
     mean=(0.5, 0.5, 0.5),
     deviation=(0.5, 0.5, 0.5),
-    explained=2,
 )
 """A backbone that trains in a blink; the real ones are tested in test_models.py."""
 
 SETTINGS: dict[str, dict[str, object]] = {
     "baseline": {
         "hog_svm.image_size": 32,
-        "hog_svm.cell": 8,
+        "hog_svm.cells": [8],
         "hog_svm.components": 20,
         "hog_svm.fractions": [0.5, 1.0],
     },
@@ -56,8 +54,8 @@ def tiny(family: str, faces: Path, **settings: object) -> Experiment:
     return build_experiment(family, settings={**base, **SETTINGS[family], **changes})
 
 
-def run(experiment: Experiment, **options: object) -> Trained:
-    """Returns what the experiment ends with, in a run of its own."""
+def run(experiment: Experiment, *, run_id: str | None = None, **options: object) -> Trained:
+    """Returns what the experiment ends with, in a run of its own or the one it goes on with."""
     data = prepare_data(experiment, cache_folder())
-    with track(experiment.tracking.experiment, experiment.family) as tracker:
+    with track(experiment.tracking.experiment, experiment.family, resume=run_id) as tracker:
         return run_experiment(experiment, data, tracker, **options)  # type: ignore[arg-type]

@@ -13,10 +13,12 @@ class HogSvmConfig:
 
     image_size: int = 96
     """Side of the square gray face, in pixels."""
-    cell: int = 12
-    """Side of one HOG cell, in pixels."""
+    cells: tuple[int, ...] = (8, 12, 16)
+    """Sides of HOG cells, in pixels; the histograms of all stand side by side."""
     orientations: int = 9
     """Bins of gradient direction."""
+    mirror: bool = True
+    """Describe a face by the mean of its own histograms and those of its mirror image."""
     components: int = 200
     """Principal components kept (fewer where there are fewer faces)."""
     c: float = 10.0
@@ -29,10 +31,10 @@ class HogSvmConfig:
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 512, "hog_svm.image_size", "16 to 512 pixels", self.image_size)
         require(
-            4 <= self.cell <= self.image_size // 2,
-            "hog_svm.cell",
-            "4 to half the image size",
-            self.cell,
+            bool(self.cells) and all(4 <= cell <= self.image_size // 2 for cell in self.cells),
+            "hog_svm.cells",
+            "sides of 4 pixels to half the image size",
+            self.cells,
         )
         require(self.orientations >= 2, "hog_svm.orientations", "2 or more", self.orientations)
         require(self.components >= 1, "hog_svm.components", "1 or more", self.components)
@@ -99,18 +101,27 @@ class TransferConfig:
     image_size: int = 96
     """Side of the square gray face, in pixels."""
     backbone: str = "auto"
-    """A name in BACKBONES, or ``auto``: resnet18 if its weights can be had, else
+    """``dlib_face`` (which knows faces), ``efficientnet_lite0``, the name of a convolutional classifier
+    of torchvision, ``timm:NAME``, or ``auto``: resnet18 if its weights can be had, else
     efficientnet_lite0."""
     weights: str = "imagenet"
-    """``imagenet``, the path of a state dict in the publisher's format, or ``none``."""
+    """``imagenet`` (for dlib_face those it was published with), a name torchvision has for weights
+    (``IMAGENET1K_V1``), the path of a state dict in the publisher's format, or ``none``."""
     dropout: float = 0.2
     """Share of features silenced before the head, in [0, 1)."""
     frozen_epochs: int = 30
     """Epochs of the head alone, over features computed once."""
     frozen_learning_rate: float = 0.003
     """Peak step size of the frozen phase."""
+    mirror: bool = False
+    """Answer with the mean over a face and its mirror image, at twice the time."""
     freeze_batch_norm: bool = True
     """Keep the pretrained batch statistics while the whole network is fitted."""
+    frozen_stages: int = 0
+    """First stages of the backbone (parts between halvings of the image) that stay as they are."""
+    backbone_rate_decay: float = 1.0
+    """What the step size is multiplied by from each stage to the one before it, beginning at the
+    head (arXiv 1801.06146), in (0, 1]; 1 moves all alike."""
 
     def __post_init__(self) -> None:
         require(32 <= self.image_size <= 512, "transfer.image_size", "32 to 512 pixels", self.image_size)
@@ -122,3 +133,6 @@ class TransferConfig:
             "positive",
             self.frozen_learning_rate,
         )
+        require(self.frozen_stages >= 0, "transfer.frozen_stages", "0 or more", self.frozen_stages)
+        decay = self.backbone_rate_decay
+        require(0 < decay <= 1, "transfer.backbone_rate_decay", "in (0, 1]", decay)

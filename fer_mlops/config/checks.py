@@ -18,6 +18,11 @@ def require_seed(seed: int) -> None:
     require(0 <= seed < 2**32, "seed", "0 to 4294967295", seed)
 
 
+def require_rate(max_error: float) -> None:
+    """Raises ConfigError where ``max_error`` is no share between none and all."""
+    require(0 < max_error < 1, "max_error", "in (0, 1)", max_error)
+
+
 def require_pattern(pattern: str) -> None:
     """Raises ConfigError unless ``pattern`` is empty, or a regular expression with a group."""
     try:

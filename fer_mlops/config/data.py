@@ -76,11 +76,22 @@ class AugmentConfig:
     """Largest change of contrast, as a share, 0 to 1."""
     erase: float = 0.0
     """Probability of blanking one rectangle (arXiv 1708.04896), 0 to 1."""
+    start_size: float = 1.0
+    """Share of the image side that the first epochs are trained at, 0.5 to 1; it grows evenly and is
+    full in the last third of the epochs (progressive resizing, arXiv 2104.00298)."""
+    mixup: float = 0.0
+    """Alpha of the Beta by which faces and their labels are blended with another's (arXiv
+    1710.09412), 0 to 4; 0 turns it off, 0.2 is usual."""
+    cutmix: float = 0.0
+    """Probability of a rectangle of another face, with its share of the label (arXiv 1905.04899),
+    0 to 1; other faces are left to ``mixup``."""
 
     def __post_init__(self) -> None:
         require(0 <= self.rotation <= 45, "augment.rotation", "0 to 45 degrees", self.rotation)
         require(0 <= self.zoom <= 0.5, "augment.zoom", "0 to 0.5", self.zoom)
         require(0 <= self.shift <= 0.5, "augment.shift", "0 to 0.5", self.shift)
-        for name in ("brightness", "contrast", "erase"):
+        require(0.5 <= self.start_size <= 1, "augment.start_size", "0.5 to 1", self.start_size)
+        require(0 <= self.mixup <= 4, "augment.mixup", "0 to 4", self.mixup)
+        for name in ("brightness", "contrast", "erase", "cutmix"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"augment.{name}", "0 to 1", value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fer_mlops.config.architectures import CnnConfig, HogSvmConfig, TransferConfig
-from fer_mlops.config.checks import require_seed
+from fer_mlops.config.checks import require, require_rate, require_seed
 from fer_mlops.config.data import AugmentConfig, DataConfig
 from fer_mlops.config.fitting import TrackingConfig, TrainingConfig
 
@@ -18,12 +18,15 @@ class BaselineExperiment:
     family: ClassVar[str] = "baseline"
     seed: int = 0
     """Start of every random choice."""
+    max_error: float = 0.05
+    """Share of the sure answers that may be wrong; it sets the confidence a sure answer needs."""
     data: DataConfig = field(default_factory=DataConfig)
     hog_svm: HogSvmConfig = field(default_factory=HogSvmConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
+        require_rate(self.max_error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,8 @@ class CnnExperiment:
     family: ClassVar[str] = "cnn"
     seed: int = 0
     """Start of every random choice."""
+    max_error: float = 0.05
+    """Share of the sure answers that may be wrong; it sets the confidence a sure answer needs."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     cnn: CnnConfig = field(default_factory=CnnConfig)
@@ -41,6 +46,16 @@ class CnnExperiment:
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
+        require_rate(self.max_error)
+        start = self.augment.start_size
+        smallest = int(start * self.cnn.image_size) - 2  # sides are rounded to multiples of 4
+        num_blocks = len(self.cnn.widths)
+        require(
+            start == 1 or smallest >> num_blocks >= 1,
+            "augment.start_size",
+            f"nearer to 1 for {num_blocks} blocks on faces of {self.cnn.image_size} pixels",
+            start,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +65,8 @@ class TransferExperiment:
     family: ClassVar[str] = "transfer"
     seed: int = 0
     """Start of every random choice."""
+    max_error: float = 0.05
+    """Share of the sure answers that may be wrong; it sets the confidence a sure answer needs."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
@@ -62,6 +79,13 @@ class TransferExperiment:
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
+        require(
+            not self.training.teacher,
+            "training.teacher",
+            "empty for transfer: a teacher is for cnn",
+            self.training.teacher,
+        )
+        require_rate(self.max_error)
 
 
 Experiment = BaselineExperiment | CnnExperiment | TransferExperiment

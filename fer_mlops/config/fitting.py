@@ -29,8 +29,24 @@ class TrainingConfig:
     anneals over all epochs (arXiv 1708.07120)."""
     loss: Literal["cross_entropy", "class_weighted", "logit_adjusted", "focal"] = "logit_adjusted"
     """What is minimised; all but the first counter class imbalance."""
+    adjustment: float = 1.0
+    """Share of the log prior that ``logit_adjusted`` adds (its tau), 0 to 3; without effect for the
+    other losses."""
+    sampling: Literal["natural", "square_root", "balanced"] = "natural"
+    """How often faces are shown: each once; or drawn with replacement, so that a class's share
+    follows the square root of its size, or is that of any other (arXiv 1910.09217)."""
+    defer: float = 0.0
+    """Share of the epochs, and a backbone's frozen ones, in which ``cross_entropy`` and natural
+    sampling come before ``loss`` and ``sampling`` (arXiv 1906.07413), in [0, 1); only the epochs
+    after them can be the best or stall."""
     label_smoothing: float = 0.05
     """Probability mass spread over all emotions, 0 to 0.5."""
+    soft_labels: bool = False
+    """Fit the shares of annotators' votes instead of labels, where a data set has votes (arXiv
+    1608.01041); validation and test stay on labels."""
+    sharpness: float = 0.0
+    """Length of the climb after which each step's gradient is taken (rho of SAM, arXiv 2010.01412),
+    0 to 2, at twice the time; 0 turns it off, 0.05 is usual."""
     ema_decay: float = 0.0
     """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
     keep: Literal["best", "last"] = "best"
@@ -38,11 +54,20 @@ class TrainingConfig:
     at rest and validation has few rare faces to tell epochs apart, the last; then nothing stops it."""
     patience: int = 6
     """Epochs without a better validation macro-F1 after which training stops."""
+    teacher: str = ""
+    """A trained model (``models:/…``, ``runs:/…`` or a folder) whose answers are fitted beside the
+    labels (arXiv 1503.02531); empty for none."""
+    teacher_weight: float = 0.7
+    """Share of the teacher's answers in what is minimised, in (0, 1]; without effect without one."""
+    teacher_temperature: float = 2.0
+    """What log-probabilities are divided by before the two are compared, 1 to 20; without effect
+    without a teacher."""
     device: str = "auto"
-    """``auto`` (CUDA, else MPS, else CPU) or a torch device."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass; ``auto`` is bfloat16 on CUDA and on processors that
-    multiply it in hardware, else float32."""
+    """``auto`` (CUDA, else MPS, else CPU) or a torch device; of several processes each takes the
+    CUDA device of its own number."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic of the forward pass; ``auto`` is bfloat16 where hardware multiplies it, float16 on
+    older CUDA devices, else float32. float16 scales the loss so that gradients do not vanish."""
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "training.epochs", "1 or more", self.epochs)
@@ -57,8 +82,14 @@ class TrainingConfig:
             "0 to 0.5",
             self.label_smoothing,
         )
+        require(0 <= self.adjustment <= 3, "training.adjustment", "0 to 3", self.adjustment)
+        require(0 <= self.defer < 1, "training.defer", "in [0, 1)", self.defer)
+        require(0 <= self.sharpness <= 2, "training.sharpness", "0 to 2", self.sharpness)
         require(0 <= self.ema_decay < 1, "training.ema_decay", "in [0, 1)", self.ema_decay)
         require(self.patience >= 1, "training.patience", "1 or more", self.patience)
+        weight, temperature = self.teacher_weight, self.teacher_temperature
+        require(0 < weight <= 1, "training.teacher_weight", "in (0, 1]", weight)
+        require(1 <= temperature <= 20, "training.teacher_temperature", "1 to 20", temperature)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +104,9 @@ class TrackingConfig:
     """Sample processor and memory use during the run."""
     register: bool = True
     """Register the trained model as a version of ``fer-classifier``."""
+    wait_minutes: float = 10.0
+    """How long a run that has nothing else to do waits for a tracking server that does not answer."""
 
     def __post_init__(self) -> None:
         require(self.images_every >= 0, "tracking.images_every", "0 or more", self.images_every)
+        require(self.wait_minutes >= 0, "tracking.wait_minutes", "0 or more", self.wait_minutes)

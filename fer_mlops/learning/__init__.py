@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, TransferExperiment
+from fer_mlops.errors import TrainingError
 from fer_mlops.learning.baseline import learn_baseline
 from fer_mlops.learning.cnn import learn_cnn
 from fer_mlops.learning.steps import Faces, Learned, OnStep, Step
@@ -33,11 +36,20 @@ def learn(
         on_step: Called after each step; may raise to end the learning.
         begin: Told of each stage.
         resume_from: What a ``Step.state`` returned.
+
+    Raises:
+        TrainingError: The loss is no longer a number, or the device's memory is full.
     """
-    match experiment:
-        case BaselineExperiment():
-            return learn_baseline(experiment, train, valid, on_step, begin)
-        case CnnExperiment():
-            return learn_cnn(experiment, train, valid, on_step, begin, resume_from)
-        case TransferExperiment():
-            return learn_transfer(experiment, train, valid, on_step, begin, resume_from)
+    try:
+        match experiment:
+            case BaselineExperiment():
+                return learn_baseline(experiment, train, valid, on_step, begin)
+            case CnnExperiment():
+                return learn_cnn(experiment, train, valid, on_step, begin, resume_from)
+            case TransferExperiment():
+                return learn_transfer(experiment, train, valid, on_step, begin, resume_from)
+    except torch.OutOfMemoryError as error:  # beside a training step, whose batch could be smaller
+        raise TrainingError(
+            "the device's memory is full: end other programs that use it, choose a smaller "
+            "--image-size, or --set training.device=cpu"
+        ) from error

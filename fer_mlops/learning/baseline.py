@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.calibration import fit_calibration
+from fer_mlops.calibration import fit_calibration, with_thresholds
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import BaselineExperiment
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.features import hog_vectors
+from fer_mlops.features import Vectors
 from fer_mlops.learning.steps import Faces, Learned, OnStep, Step, uncalibrated
 from fer_mlops.losses import log_prior
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
-from fer_mlops.models.hog_svm import fit_hog_svm
+from fer_mlops.models.hog_svm import describe, fit_hog_svm
 from fer_mlops.progress import Begin
 
 
@@ -26,9 +26,12 @@ def learn_baseline(
     """Returns the baseline; one step per share of the training faces."""
     config, seed = experiment.hog_svm, experiment.seed
     advance = begin("HOG features", len(train) + len(valid))
-    shape = {"cell": config.cell, "orientations": config.orientations}
-    train_vectors = hog_vectors(train.pixels, **shape, advance=advance)
-    valid_vectors = hog_vectors(valid.pixels, **shape, advance=advance)
+
+    def vectors_of(faces: Faces) -> Vectors:
+        cells, orientations = config.cells, config.orientations
+        return describe(faces.pixels, cells, orientations, is_symmetric=config.mirror, advance=advance)
+
+    train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
     advance = begin("learning curve", len(config.fractions))
     order = np.random.default_rng(seed).permutation(len(train))
     prior = log_prior(train.class_counts()).numpy()
@@ -55,6 +58,7 @@ def learn_baseline(
         on_step(step)
         advance(1)
     calibration = fit_calibration(logits, valid.labels, zeros, prior)
+    calibration = with_thresholds(calibration, logits, valid.labels, experiment.max_error)
     return Learned(classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={})
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 
-from fer_mlops.augment import make_augment
+from fer_mlops.augment import make_augment, make_mix
 from fer_mlops.config import CnnExperiment
+from fer_mlops.devices import choose_device
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.learning.networks import Stage, calibrated, make_loss, to_step
 from fer_mlops.learning.steps import Faces, Learned, OnStep
 from fer_mlops.models import build_network
 from fer_mlops.progress import Begin
-from fer_mlops.training import Epoch, choose_device, fit
+from fer_mlops.training import Epoch, fit
 
 
 def learn_cnn(
@@ -27,14 +28,14 @@ def learn_cnn(
 ) -> Learned:
     """Returns the network from scratch; one step per epoch."""
     device = choose_device(experiment.training.device)
-    with torch.random.fork_rng():
-        torch.manual_seed(experiment.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
         network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
     advance = begin("epochs", experiment.training.epochs)
-    loss = make_loss(experiment, train)
+    loss = make_loss(experiment.training, train)
 
     def on_epoch(epoch: Epoch) -> None:
-        on_step(to_step(epoch, Stage("cnn", experiment.cnn, loss)))
+        on_step(to_step(epoch, Stage("cnn", experiment.cnn)))
         advance(1)
 
     fit(
@@ -45,7 +46,9 @@ def learn_cnn(
         experiment.training,
         seed=experiment.seed,
         augment=make_augment(experiment.augment),
+        mix=make_mix(experiment.augment, len(EMOTIONS)),
         on_epoch=on_epoch,
         resume_from=resume_from["fit"] if resume_from else None,
     )
-    return Learned(classifier=calibrated("cnn", network, experiment.cnn, train, valid, loss), facts={})
+    classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)
+    return Learned(classifier=classifier, facts={})

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
+import torch
 from torch import nn
 
-from fer_mlops.calibration import fit_calibration
+from fer_mlops.calibration import fit_calibration, with_thresholds
 from fer_mlops.classifier import Classifier, NetworkScorer
-from fer_mlops.config import CnnConfig, CnnExperiment, TransferConfig, TransferExperiment
+from fer_mlops.config import CnnConfig, TrainingConfig, TransferConfig
 from fer_mlops.learning.steps import Faces, Step, uncalibrated
-from fer_mlops.losses import LOSSES, Loss, log_prior
+from fer_mlops.losses import LOSSES, Loss, after_sampling, log_prior, logit_adjusted
+from fer_mlops.sampling import face_weights
 from fer_mlops.training import Epoch
 
 
-def make_loss(experiment: CnnExperiment | TransferExperiment, train: Faces) -> Loss:
-    """Returns the loss that the experiment names, for these class counts."""
-    training = experiment.training
-    return LOSSES[training.loss](train.class_counts(), training.label_smoothing)
+def make_loss(training: TrainingConfig, train: Faces) -> Loss:
+    """Returns the loss that ``training`` names, for these faces as it samples them."""
+    make = LOSSES[training.loss]
+    if training.loss == "logit_adjusted":
+        make = partial(logit_adjusted, tau=training.adjustment)
+    counts = train.class_counts()
+    if training.sampling == "natural":
+        return make(counts, training.label_smoothing)
+    shown = train.class_counts(face_weights(torch.from_numpy(train.labels), training.sampling))
+    return after_sampling(make(shown, training.label_smoothing), counts, shown)
 
 
 @dataclass(frozen=True)
@@ -26,13 +36,14 @@ class Stage:
 
     family: str
     architecture: CnnConfig | TransferConfig
-    loss: Loss
     phase: int = 2
     """1 while a backbone is frozen, else 2."""
     steps_before: int = 0
     """Steps that earlier phases took."""
     whole: nn.Module | None = None
     """The network around the head, for phase 1, in which the fit sees the head alone."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was decided before the first step, and is not to be decided again."""
 
 
 _FROZEN_IMAGES_EVERY = 10
@@ -42,7 +53,7 @@ def to_step(epoch: Epoch, stage: Stage) -> Step:
     """Returns the epoch as a step of the run."""
     is_frozen = stage.phase == 1
     network = stage.whole if is_frozen and stage.whole is not None else epoch.network
-    bias = stage.loss.natural_bias.numpy()
+    bias = epoch.natural_bias.numpy()
     return Step(
         number=stage.steps_before + epoch.result.epoch,
         metrics={**epoch.result.metrics(), "train/phase": stage.phase},
@@ -57,6 +68,7 @@ def to_step(epoch: Epoch, stage: Stage) -> Step:
         state=lambda: {
             "phase": stage.phase,
             "steps_before": stage.steps_before,
+            "facts": dict(stage.facts),
             "fit": epoch.state(),
         },
     )
@@ -69,14 +81,16 @@ def calibrated(
     train: Faces,
     valid: Faces,
     loss: Loss,
+    max_error: float,
 ) -> Classifier:
     """Returns the bundle of a fitted network."""
     scorer = NetworkScorer(network, architecture)
     prior = log_prior(train.class_counts()).numpy()
     logits = scorer.logits(valid.pixels)
+    calibration = fit_calibration(logits, valid.labels, loss.natural_bias.numpy(), prior)
     return Classifier(
         family=family,
         image_size=architecture.image_size,
         scorer=scorer,
-        calibration=fit_calibration(logits, valid.labels, loss.natural_bias.numpy(), prior),
+        calibration=with_thresholds(calibration, logits, valid.labels, max_error),
     )

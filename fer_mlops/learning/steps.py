@@ -26,15 +26,30 @@ class Faces:
     pixels: Pixels
     labels: Labels
     identities: NDArray[np.str_]
+    targets: NDArray[np.float32] | None = None
+    """Shares of each emotion [n, 7] to be fitted instead of the labels."""
+    answers: NDArray[np.float32] | None = None
+    """A teacher's softened probabilities [n, 7]; None without a teacher."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def examples(self) -> Examples:
-        return Examples(self.pixels, torch.from_numpy(self.labels))
+        targets = None if self.targets is None else torch.from_numpy(self.targets)
+        answers = None if self.answers is None else torch.from_numpy(self.answers)
+        return Examples(self.pixels, torch.from_numpy(self.labels), targets, answers)
 
-    def class_counts(self) -> Tensor:
-        return torch.from_numpy(np.bincount(self.labels, minlength=len(EMOTIONS)))
+    def class_counts(self, weights: Tensor | None = None) -> Tensor:
+        """Returns how many faces show each emotion [7]; a face may count for several in part.
+
+        Args:
+            weights: How much each face counts [n]; None for 1.
+        """
+        labels = torch.from_numpy(self.labels)
+        if self.targets is None:
+            return torch.bincount(labels, weights, minlength=len(EMOTIONS))
+        targets = torch.from_numpy(self.targets).double()
+        return targets.sum(0) if weights is None else weights @ targets
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

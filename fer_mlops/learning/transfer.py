@@ -9,19 +9,29 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_mlops.augment import make_augment
+from fer_mlops import crew
+from fer_mlops.augment import make_augment, make_mix
+from fer_mlops.cache import cache_folder
 from fer_mlops.config import TrainingConfig, TransferExperiment
+from fer_mlops.devices import choose_arithmetic, choose_device
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.features import frozen_features
+from fer_mlops.features import frozen_features, to_images
+from fer_mlops.learning.kept import digest_of_pixels, digest_of_weights, kept
 from fer_mlops.learning.networks import Stage, calibrated, make_loss, to_step
 from fer_mlops.learning.steps import Faces, Learned, OnStep
+from fer_mlops.models.backbones import find_backbone
+from fer_mlops.models.dlib_face import settle_batch_norms
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.progress import Begin
 from fer_mlops.session import Examples
-from fer_mlops.training import Epoch, choose_device, fit
+from fer_mlops.training import Epoch, fit
+
+_FACES_TO_SETTLE = 512
+"""Training faces whose statistics a backbone without any is given."""
 
 
 def learn_transfer(
@@ -34,28 +44,27 @@ def learn_transfer(
 ) -> Learned:
     """Returns the fine-tuned backbone; one step per epoch, frozen ones first."""
     device = choose_device(experiment.training.device)
-    with torch.random.fork_rng():
-        torch.manual_seed(experiment.seed)
-        network, origin = build_pretrained(experiment.transfer, len(EMOTIONS))
-    network.to(device)
-    architecture = dataclasses.replace(experiment.transfer, backbone=origin.backbone)
-    loss = make_loss(experiment, train)
+    network, facts = _start(experiment, train, device, resume_from)
+    architecture = dataclasses.replace(experiment.transfer, backbone=facts["backbone"])
+    loss = make_loss(experiment.training, train)
     num_steps_before = 0
     phase = resume_from["phase"] if resume_from else 1
 
     def on_epoch(epoch: Epoch) -> None:
-        stage = Stage("transfer", architecture, loss, phase, num_steps_before, network)
+        stage = Stage("transfer", architecture, phase, num_steps_before, network, facts)
         on_step(to_step(epoch, stage))
         advance(1)
 
     if phase == 1:
-        head = _frozen_examples(network, origin.backbone, train, valid, begin)
+        arithmetic = choose_arithmetic(experiment.training.precision, device)
+        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, begin)
         advance = begin("frozen epochs", experiment.transfer.frozen_epochs)
+        frozen = _frozen_training(experiment)
         history = fit(
             network.head,
             *head,
-            loss,
-            _frozen_training(experiment),
+            make_loss(frozen, train),
+            frozen,
             seed=experiment.seed,
             on_epoch=on_epoch,
             resume_from=resume_from["fit"] if resume_from else None,
@@ -74,42 +83,95 @@ def learn_transfer(
         experiment.training,
         seed=experiment.seed,
         augment=make_augment(experiment.augment),
+        mix=make_mix(experiment.augment, len(EMOTIONS)),
         on_epoch=on_epoch,
         resume_from=resume_from["fit"] if resume_from else None,
     )
-    return Learned(
-        classifier=calibrated("transfer", network, architecture, train, valid, loss),
-        facts={"backbone": origin.backbone, "backbone_reason": origin.reason},
-    )
+    rate = experiment.max_error
+    classifier = calibrated("transfer", network, architecture, train, valid, loss, rate)
+    return Learned(classifier=classifier, facts=facts)
+
+
+def _start(
+    experiment: TransferExperiment,
+    train: Faces,
+    device: torch.device,
+    resume_from: Mapping[str, Any] | None,
+) -> tuple[TransferNetwork, Mapping[str, str]]:
+    """Returns the pretrained network on ``device``, and which backbone it has and why."""
+    config = experiment.transfer
+    if resume_from:  # what `auto` means may have changed since
+        config = dataclasses.replace(config, backbone=resume_from["facts"]["backbone"])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
+        with crew.in_turn():  # the others find what the first one downloaded
+            network, origin = build_pretrained(config, len(EMOTIONS))
+    network.to(device)
+    if origin.weights != "none" and not find_backbone(origin.backbone).has_statistics:
+        rows = np.random.default_rng(experiment.seed).permutation(len(train))[:_FACES_TO_SETTLE]
+        settle_batch_norms(network, to_images(train.pixels[np.sort(rows)], device))
+    facts = {"backbone": origin.backbone, "backbone_reason": origin.reason}
+    return network, resume_from["facts"] if resume_from else facts
 
 
 def _frozen_training(experiment: TransferExperiment) -> TrainingConfig:
     """Returns how the head alone is fitted: to convergence, on features that no longer change."""
+    training = experiment.training
     return dataclasses.replace(
-        experiment.training,
+        training,
+        loss="cross_entropy" if training.defer else training.loss,
+        sampling="natural" if training.defer else training.sampling,
+        defer=0.0,
         epochs=experiment.transfer.frozen_epochs,
         learning_rate=experiment.transfer.frozen_learning_rate,
         batch_size=256,
         schedule="one_cycle",
+        sharpness=0.0,
         ema_decay=0.0,
         patience=experiment.transfer.frozen_epochs,
     )
 
 
 def _frozen_examples(
-    network: TransferNetwork, name: str, train: Faces, valid: Faces, begin: Begin
+    network: TransferNetwork,
+    name: str,
+    train: Faces,
+    valid: Faces,
+    arithmetic: torch.dtype,
+    begin: Begin,
 ) -> tuple[Examples, Examples]:
-    """Returns the backbone's features of training faces and their mirror images, and of valid."""
+    """Returns the backbone's features of training faces and their mirror images, and of valid.
+
+    They are kept in the cache, so that runs of one backbone on one split compute them once.
+    """
     advance = begin(f"features of frozen {name}", 2 * len(train) + len(valid))
     device = network.mean.device
     embed = _Embed(network)
 
+    weights = digest_of_weights(network)
+
     def features(faces: Faces, mirrored: bool) -> Tensor:
-        return frozen_features(embed, faces.pixels, device=device, mirrored=mirrored, advance=advance)
+        def compute() -> Tensor:
+            pixels = faces.pixels
+            return frozen_features(
+                embed,
+                pixels,
+                device=device,
+                mirrored=mirrored,
+                arithmetic=arithmetic,
+                advance=advance,
+            )
+
+        how = (str(mirrored), device.type, str(arithmetic))
+        parts = (name, weights, digest_of_pixels(faces.pixels), *how)
+        return kept(cache_folder(), parts, compute, lambda: advance(len(faces)))
 
     both = torch.cat([features(train, False), features(train, True)])
     labels = torch.from_numpy(train.labels).repeat(2)
-    return Examples(both, labels), Examples(features(valid, False), torch.from_numpy(valid.labels))
+    targets = None if train.targets is None else torch.from_numpy(train.targets).repeat(2, 1)
+    return Examples(both, labels, targets), Examples(
+        features(valid, False), torch.from_numpy(valid.labels)
+    )
 
 
 class _Embed(nn.Module):

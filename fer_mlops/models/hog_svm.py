@@ -6,10 +6,12 @@ Fitted with scikit-learn, kept as plain arrays: the whole model is one ``.npz`` 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.decomposition import PCA
@@ -27,14 +29,18 @@ from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
 _FOLDS = 3
+_BATCH = 512
+"""Faces described at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HogSvm:
     """A fitted baseline; ``k`` is the number of emotions it saw, ``s`` of support vectors."""
 
-    cell: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    """[scales]; sides in pixels."""
     orientations: NDArray[np.int64]
+    mirror: NDArray[np.bool_]
     mean: Array
     """[features]"""
     axes: Array
@@ -57,8 +63,12 @@ class HogSvm:
 
     def logits(self, pixels: Pixels, advance: Advance = ignore_progress) -> NDArray[np.float32]:
         """Returns log-probabilities [n, 7] of gray faces uint8 [n, side, side]."""
-        vectors = hog_vectors(
-            pixels, cell=int(self.cell), orientations=int(self.orientations), advance=advance
+        vectors = describe(
+            pixels,
+            self.cells.tolist(),
+            int(self.orientations),
+            is_symmetric=bool(self.mirror),
+            advance=advance,
         )
         return self.logits_of_vectors(vectors)
 
@@ -113,6 +123,38 @@ class HogSvm:
             raise ModelError(f"cannot read a baseline from {str(path)!r}: {error}") from error
 
 
+def describe(
+    pixels: Pixels,
+    cells: Sequence[int],
+    orientations: int,
+    *,
+    is_symmetric: bool,
+    advance: Advance = ignore_progress,
+) -> Vectors:
+    """Returns HOG vectors [n, features]: all sizes of cells side by side.
+
+    Args:
+        pixels: Gray faces, uint8 [n, side, side].
+        cells: Sides of cells, in pixels.
+        orientations: Bins of direction.
+        is_symmetric: Whether to take the mean over each face and its mirror image.
+        advance: Told the number of faces just done.
+    """
+    views = (1, -1) if is_symmetric else (1,)
+    parts = []
+    for start in range(0, len(pixels), _BATCH):
+        faces = np.asarray(pixels[start : start + _BATCH])
+        seen = [
+            np.hstack(
+                [hog_vectors(faces[:, :, ::view], cell=c, orientations=orientations) for c in cells]
+            )
+            for view in views
+        ]
+        parts.append(sum(seen) / np.float32(len(seen)))
+        advance(len(faces))
+    return np.concatenate(parts)
+
+
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
     """Returns the baseline fitted to HOG vectors.
 
@@ -125,10 +167,16 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
         config: The settings.
         seed: Of the principal components' solver and the folds.
     """
-    machine = _fit_machine(vectors, labels, config, seed)
+    folds = _folds(labels, seed)
+    everything = np.arange(len(labels))
+    fit = delayed(_fit_machine)
+    machines: list[HogSvm] = Parallel(n_jobs=-1, prefer="threads")(  # libsvm lets go of the interpreter
+        fit(vectors[kept], labels[kept], config, seed)
+        for kept in (everything, *(kept for kept, _ in folds))
+    )
+    machine, *partial = machines
     decisions = np.zeros((len(labels), len(machine.classes)))
-    for kept, left_out in _folds(labels, seed):
-        part = _fit_machine(vectors[kept], labels[kept], config, seed)
+    for part, (_, left_out) in zip(partial, folds, strict=True):
         columns = np.searchsorted(machine.classes, part.classes)
         decisions[np.ix_(left_out, columns)] = part.decide(vectors[left_out])
     calibrator = LogisticRegression(max_iter=2000).fit(decisions, labels)
@@ -157,8 +205,9 @@ def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: i
     k = len(svm.classes_)
     sign = -1.0 if k == 2 else 1.0  # with two classes scikit-learn turns libsvm's sign round
     return HogSvm(
-        cell=np.array(config.cell),
+        cells=np.array(config.cells),
         orientations=np.array(config.orientations),
+        mirror=np.array(config.mirror),
         mean=mean,
         axes=axes,
         vectors=svm.support_vectors_,

@@ -1,7 +1,7 @@
 """What MLflow stores of a registered model: this file, run as code, beside the bundle it loads.
 
 Input: a data frame with a column ``image`` of encoded bytes (JPEG, PNG, WebP…; base64 over REST).
-Output: a data frame with ``emotion``, ``confidence`` and one probability per emotion.
+Output: a data frame with ``emotion``, ``confidence``, one probability per emotion, and ``is_sure``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class FerModel(PythonModel):
         table = pd.DataFrame(probabilities, columns=list(EMOTIONS))
         table.insert(0, "emotion", [EMOTIONS[label] for label in probabilities.argmax(1)])
         table.insert(1, "confidence", probabilities.max(1))
+        table["is_sure"] = self.classifier.calibration.is_sure(probabilities)
         return table
 
 

@@ -1,0 +1,80 @@
+"""What a run keeps on disk, so that a kill at any moment loses nothing that was told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fer_mlops.checkpoints import claim, save_checkpoint
+from fer_mlops.config import Experiment
+from fer_mlops.errors import TrackingError
+from fer_mlops.preparation import Data
+from fer_mlops.recipes import settings_as_json
+from fer_mlops.tracker import Tracker
+
+
+class Keeper:
+    """Keeps in one file what was learned and what MLflow has not been told of it.
+
+    What a step has to tell is sent after it is in that file. So a kill at any moment loses no step that
+    was told, and what is told again when the run goes on is the same, word for word.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        experiment: Experiment,
+        data: Data,
+        tracker: Tracker,
+        resume_from: Mapping[str, Any] | None,
+    ) -> None:
+        self.path, self.family, self.tracker = path, experiment.family, tracker
+        self.is_resumed = resume_from is not None
+        self.last_step: int = resume_from["step"] if resume_from else 0
+        self._minutes_before: float = resume_from["minutes"] if resume_from else 0.0
+        self._started = time.perf_counter()
+        self._unchanged = {"settings": settings_as_json(experiment), "digest": data.digest()}
+
+    def keep(self, number: int, learning: Callable[[], dict[str, Any]] | None) -> None:
+        """Writes the checkpoint after a step; ``learning`` returns what ``learn`` goes on from."""
+        self.last_step = number
+        if self.path:
+            state = {
+                **self._unchanged,
+                "step": number,
+                "learning": learning() if learning else None,
+                "minutes": self.minutes(),
+                "tracker": self.tracker.state(),
+            }
+            save_checkpoint(self.path, state)
+
+    def minutes(self) -> float:
+        """Returns how long the run has worked, in all the processes it had."""
+        return self._minutes_before + (time.perf_counter() - self._started) / 60
+
+    def discard(self) -> None:
+        """Removes the checkpoint of a run that has nothing left to do."""
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes off the run, and adds to what ends it how to go on with it.
+
+        Raises:
+            TrainingError: Another process has the run.
+        """
+        if not self.path:
+            yield
+            return
+        how = f"go on with 'fer-mlops {self.family} --resume {self.tracker.run_id}'"
+        with claim(self.path):
+            try:
+                yield
+            except KeyboardInterrupt as error:
+                raise KeyboardInterrupt(how) from error
+            except TrackingError as error:
+                raise TrackingError(f"{error}; {how}") from error

@@ -1,0 +1,95 @@
+"""Features that take long to compute, kept on disk under digests of all they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from fer_mlops.errors import DataError
+from fer_mlops.models.transfer import TransferNetwork
+from fer_mlops.pixels import Pixels
+
+_VERSION = 1
+_ROWS = 4096
+"""Faces that are read at a time."""
+
+
+def kept(
+    cache: Path,
+    parts: Sequence[str],
+    compute: Callable[[], Tensor],
+    on_found: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Returns what ``compute`` does, float32 [n, features], from the cache if it is there.
+
+    The file appears whole or not at all, and one that cannot be read is made again.
+
+    Args:
+        cache: Folder for the files.
+        parts: All that the result depends on.
+        compute: Makes it.
+        on_found: Called where there is nothing to compute.
+
+    Raises:
+        DataError: The cache cannot be written.
+    """
+    key = hashlib.sha256("\0".join((str(_VERSION), *parts)).encode()).hexdigest()[:24]
+    path = cache / f"features-{key}.npy"
+    try:
+        found = torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        features = compute()
+    else:
+        on_found()
+        return found
+    aside = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.writing")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(cache)
+        try:
+            with aside.open("wb") as file:
+                np.save(file, features.numpy())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot write features to {str(cache)!r}: {error.strerror}; free space or set "
+            "FER_MLOPS_CACHE to another folder"
+        ) from error
+    return features
+
+
+def digest_of_weights(network: TransferNetwork) -> str:
+    """Returns a digest of the backbone and what its inputs are scaled by, without the head."""
+    state = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("head."):
+            values = tensor.detach().cpu().contiguous()
+            state.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+            state.update(values.numpy().tobytes())
+    return state.hexdigest()
+
+
+def digest_of_pixels(pixels: Pixels) -> str:
+    """Returns a digest of faces uint8 [n, side, side] and their order."""
+    state = hashlib.sha256(str(tuple(pixels.shape)).encode())
+    for start in range(0, len(pixels), _ROWS):
+        state.update(np.ascontiguousarray(pixels[start : start + _ROWS]).tobytes())
+    return state.hexdigest()
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Removes what processes of this machine that were killed while writing left behind."""
+    for file in cache.glob(f"features-*.{platform.node()}-*.writing"):
+        owner = file.stem.rpartition("-")[2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            file.unlink(missing_ok=True)

