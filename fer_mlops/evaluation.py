@@ -20,8 +20,8 @@ from fer_mlops.metrics import (
     macro_f1,
     per_class,
 )
+from fer_mlops.resampling import interval, resample_people
 
-_RESAMPLES = 2000
 _BINS = 15
 FEW = 30
 """Faces of a class below which its scores are no ground for a claim."""
@@ -117,24 +117,23 @@ def evaluate(
     """
     predictions = probabilities.argmax(1)
     counts = confusion_counts(labels, predictions)
-    resampled = _resample(labels, predictions, identities, seed)
+    k = len(EMOTIONS)
+    cells = np.eye(k * k)[labels * k + predictions].reshape(-1, k, k)
+    resampled = resample_people(identities, seed=seed).totals(cells)
 
     def estimate(score: Callable[[NDArray[np.float64]], Scores]) -> Estimate:
-        low, high = np.percentile(score(resampled), [2.5, 97.5])
-        return Estimate(float(score(counts.astype(np.float64))), float(low), float(high))
+        return Estimate(float(score(counts.astype(np.float64))), *interval(score(resampled)))
 
     own, spread = per_class(counts), per_class(resampled).f1
     classes = []
     for label, emotion in enumerate(EMOTIONS):
-        seen = spread[:, label][np.isfinite(spread[:, label])]
-        low, high = np.percentile(seen, [2.5, 97.5]) if len(seen) else (np.nan, np.nan)
         classes.append(
             ClassReport(
                 emotion=emotion,
                 support=int(own.support[label]),
                 precision=float(own.precision[label]),
                 recall=float(own.recall[label]),
-                f1=Estimate(float(own.f1[label]), float(low), float(high)),
+                f1=Estimate(float(own.f1[label]), *interval(spread[:, label])),
             )
         )
     return Report(
@@ -148,24 +147,6 @@ def evaluate(
         classes=tuple(classes),
         confusion=tuple(tuple(map(int, row)) for row in counts),
     )
-
-
-def _resample(
-    labels: Labels, predictions: Labels, identities: NDArray[np.str_], seed: int
-) -> NDArray[np.float64]:
-    """Returns the confusion counts of each resample of people, [resamples, 7, 7].
-
-    A resample draws as many people as there are, with replacement: multinomial weights over people,
-    times each person's own confusion counts.
-    """
-    people, person = np.unique(identities, return_inverse=True)
-    k = len(EMOTIONS)
-    cell = person * k * k + labels * k + predictions
-    own = np.bincount(cell, minlength=len(people) * k * k).reshape(len(people), k * k)
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), _RESAMPLES)
-    resampled = weights.astype(np.float64) @ own.astype(np.float64)
-    return resampled.reshape(_RESAMPLES, k, k)
 
 
 def negative_log_likelihood(labels: Labels, probabilities: NDArray[np.float64]) -> float:

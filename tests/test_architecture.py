@@ -17,6 +17,7 @@ ROOMS = (
     "progress",
     "cache",
     "writing",
+    "pages",
     "config",
     "recipes",
     # data
@@ -30,6 +31,7 @@ ROOMS = (
     "augment",
     "losses",
     "metrics",
+    "resampling",
     "crew",
     "devices",
     "features",
@@ -45,6 +47,7 @@ ROOMS = (
     "learning",
     "preparation",
     # judgement
+    "answers",
     "evaluation",
     "doctor",
     "explanation",

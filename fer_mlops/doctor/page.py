@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from fer_mlops import __version__
+from fer_mlops import pages
 from fer_mlops.doctor.examination import Examination
-from fer_mlops.doctor.findings import SEVERITIES, Cell, Example, Finding, Listing, count
+from fer_mlops.doctor.findings import SEVERITIES, Cell, Example, Finding, Listing, Severity, count
 from fer_mlops.doctor.pictures import picture_uri
-from fer_mlops.doctor.style import STYLE
+from fer_mlops.pages import (
+    Html,
+    Mood,
+    details,
+    document,
+    gallery,
+    heading,
+    paragraph,
+    section,
+    shaded,
+    table,
+    text,
+    tiles,
+)
 
 _PICTURES, _MOST_PICTURES = 12, 24
 """Of a finding; of label errors, which one looks at."""
@@ -25,50 +37,27 @@ _ABOUT = {
 
 def render_page(examination: Examination) -> str:
     """Returns the examination as HTML that a browser shows by itself, by day, by night and on paper."""
-    worst = examination.findings[0].severity if examination.findings else "clean"
+    worst: Mood = examination.findings[0].severity if examination.findings else "clean"
+    clean = paragraph("Nothing was found that would spoil the numbers.", "clean")
+    verdict = f"<b>What the numbers will be worth.</b> {text(examination.verdict)}"
     sections = [_findings(examination, severity) for severity in SEVERITIES]
-    measured = "".join(map(_listing, examination.listings))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Data check: {_text(examination.name)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header class="{worst}">
-<p class="over">fer-mlops data check</p>
-<h1>{_text(examination.name)}</h1>
-{_tiles(examination)}
-<p class="verdict"><b>What the numbers will be worth.</b> {_text(examination.verdict)}</p>
-</header>
-<main>
-{"".join(sections) or '<p class="clean">Nothing was found that would spoil the numbers.</p>'}
-<h2>Measured</h2>
-{measured}
-</main>
-<footer>
-{_facts(examination)}
-<p>fer_mlops {__version__}, split {_text(examination.split)}, seed {examination.seed}, data
-<code>{examination.digest}</code>. This file holds faces out of the data: share it as you would
-the data.</p>
-</footer>
-</body>
-</html>
-"""
+    read = f"Split {examination.split}, seed {examination.seed}, data {examination.digest}"
+    return document(
+        "fer-mlops data check",
+        examination.name,
+        lead=Html(_tiles(examination) + paragraph(Html(verdict), "verdict")),
+        body=[
+            *(sections if any(sections) else [clean]),
+            heading("Measured"),
+            *map(_listing, examination.listings),
+        ],
+        foot=[*examination.facts, read],
+        mood=worst,
+    )
 
 
-def _text(text: object) -> str:
-    """Returns any text as HTML; bytes of a file name that are no UTF-8 become question marks."""
-    return html.escape(str(text).encode("utf-8", "replace").decode())
-
-
-def _tiles(examination: Examination) -> str:
-    tiles = [
+def _tiles(examination: Examination) -> Html:
+    shown: list[tuple[str, str, Mood]] = [
         (f"{examination.num_faces:,}", "face" if examination.num_faces == 1 else "faces", ""),
         (f"{examination.num_people:,}", "person" if examination.num_people == 1 else "people", ""),
         (str(sum(n > 0 for n in examination.counts.values())), "emotions", ""),
@@ -76,92 +65,65 @@ def _tiles(examination: Examination) -> str:
     for severity in SEVERITIES:
         num = sum(finding.severity == severity for finding in examination.findings)
         name = severity if num == 1 else _HEADINGS[severity].lower()
-        tiles.append((str(num), name, severity if num else ""))
-    shown = (f'<li class="{kind}"><b>{num}</b> {name}</li>' for num, name, kind in tiles)
-    return f'<ul class="tiles">{"".join(shown)}</ul>'
+        shown.append((str(num), name, severity if num else ""))
+    return tiles(shown)
 
 
-def _facts(examination: Examination) -> str:
-    if not examination.facts:
-        return ""
-    return "<ul>" + "".join(f"<li>{_text(fact)}</li>" for fact in examination.facts) + "</ul>"
-
-
-def _findings(examination: Examination, severity: str) -> str:
+def _findings(examination: Examination, severity: Severity) -> Html:
     found = [finding for finding in examination.findings if finding.severity == severity]
     if not found:
-        return ""
+        return Html("")
     cards = "".join(_card(finding, examination.root) for finding in found)
-    return f"<h2>{_HEADINGS[severity]} <small>{_ABOUT[severity]}</small></h2>{cards}"
+    return Html(heading(_HEADINGS[severity], _ABOUT[severity]) + cards)
 
 
 def _card(finding: Finding, root: Path) -> str:
-    remedy = f"<dt>Do</dt><dd>{_text(finding.remedy)}</dd>" if finding.remedy else ""
+    remedy = f"<dt>Do</dt><dd>{text(finding.remedy)}</dd>" if finding.remedy else ""
     most = _MOST_PICTURES if finding.kind == "label-errors" else _PICTURES
     return (
-        f'<article class="{finding.severity}" id="{_text(finding.kind)}">'
-        f'<p class="kind">{_text(finding.kind.replace("-", " "))}</p>'
-        f"<h3>{_text(finding.what[:1].upper() + finding.what[1:])}</h3>"
-        f"<dl><dt>So</dt><dd>{_text(finding.consequence)}</dd>{remedy}</dl>"
+        f'<article class="{finding.severity}" id="{text(finding.kind)}">'
+        f'<p class="kind">{text(finding.kind.replace("-", " "))}</p>'
+        f"<h3>{text(finding.what[:1].upper() + finding.what[1:])}</h3>"
+        f"<dl><dt>So</dt><dd>{text(finding.consequence)}</dd>{remedy}</dl>"
         f"{_gallery(finding.examples, root, most)}</article>"
     )
 
 
 def _gallery(examples: Sequence[Example], root: Path, most: int) -> str:
     """Returns the first examples that are pictures, and a list of all names to unfold."""
-    figures: list[str] = []
+    shown: list[tuple[str, str, str]] = []
     for example in examples[: 2 * most]:
-        uri = picture_uri(root, example.image) if len(figures) < most else ""
+        uri = picture_uri(root, example.image) if len(shown) < most else ""
         if uri:
-            figures.append(_figure(example, uri))
-    shown = f'<div class="gallery">{"".join(figures)}</div>' if figures else ""
-    if len(examples) <= len(figures):
-        return shown
+            shown.append((uri, example.image, example.caption))
+    if len(examples) <= len(shown):
+        return gallery(shown)
     names = "".join(
-        f"<li>{_text(example.image)}{' – ' + _text(example.caption) if example.caption else ''}</li>"
+        f"<li>{text(example.image)}{' – ' + text(example.caption) if example.caption else ''}</li>"
         for example in examples[:_MOST_NAMES]
     )
     rest = len(examples) - _MOST_NAMES
     more = f"<li>… and {rest:,} more, in the JSON</li>" if rest > 0 else ""
-    return f"{shown}<details><summary>All {len(examples):,}</summary><ul>{names}{more}</ul></details>"
+    return gallery(shown) + details(f"All {len(examples):,}", Html(f"<ul>{names}{more}</ul>"))
 
 
-def _figure(example: Example, uri: str) -> str:
-    name = PurePosixPath(example.image).name
-    return (
-        f'<figure><img src="{uri}" alt="" loading="lazy"><figcaption><b>{_text(example.caption)}</b>'
-        f'<span title="{_text(example.image)}">{_text(name)}</span></figcaption></figure>'
-    )
-
-
-def _listing(listing: Listing) -> str:
-    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in listing.columns)
+def _listing(listing: Listing) -> Html:
     chances = listing.chances or (-1.0,) * len(listing.columns)
-    rows = "".join(
-        "<tr>"
-        + "".join(_cell(cell, chance) for cell, chance in zip(row, chances, strict=True))
-        + "</tr>"
-        for row in listing.rows
-    )
-    return (
-        f"<section><h3>{_text(listing.title)}</h3><p>{_text(listing.about)}</p>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        "</section>"
-    )
+    rows = [
+        [_cell(cell, chance) for cell, chance in zip(row, chances, strict=True)] for row in listing.rows
+    ]
+    return section(listing.title, paragraph(listing.about), table(listing.columns, rows))
 
 
-def _cell(cell: Cell, chance: float) -> str:
-    if isinstance(cell, str):
-        return f"<td>{_text(cell)}</td>"
+def _cell(cell: Cell, chance: float) -> pages.Cell:
     if cell == -1:
-        return '<td class="number">–</td>'
-    if isinstance(cell, int):
-        return f'<td class="number">{cell:,}</td>'
+        return None
+    if isinstance(cell, str | int):
+        return cell
     if chance < 0:
-        bar = f'<span class="bar"><i style="width:{cell:.0%}"></i></span>'
-        return f'<td class="number">{bar} {cell:.0%}</td>'
+        return Html(f'<span class="bar"><i style="width:{cell:.0%}"></i></span> {cell:.0%}')
     above = max(cell - chance, 0) / (1 - chance)  # shaded by how far it is from guessing to certainty
-    return f'<td class="number score" style="--shade:{above:.2f}">{cell:.2f}</td>'
+    return shaded(f"{cell:.2f}", above)
 
 
 def summarise(examination: Examination) -> str:

@@ -78,7 +78,12 @@ td:first-child { font-weight: 600; }
 td:not(:first-child) { text-align: right; }
 tbody tr:last-child td { border-bottom: 0; }
 .number { font-variant-numeric: tabular-nums; }
-.score { background: rgba(var(--heat), calc(var(--shade) * var(--strength))); }
+.score {
+  display: block; margin: -.3rem -.55rem; padding: .3rem .55rem;
+  background: rgba(var(--heat), calc(var(--shade) * var(--strength)));
+}
+.chart { margin: .6rem 0; }
+.chart img { max-width: 100%; height: auto; border-radius: .3rem; background: #fff; }
 .bar {
   display: inline-block; width: 3rem; height: .5rem; margin-right: .25rem; border-radius: .25rem;
   background: rgba(128, 128, 128, .18); overflow: hidden; vertical-align: middle;

@@ -1,0 +1,37 @@
+"""Pages that a browser shows by itself: nothing is fetched, nothing runs, every text is escaped."""
+
+from fer_mlops.pages.pieces import (
+    Cell,
+    Html,
+    Mood,
+    details,
+    document,
+    gallery,
+    heading,
+    paragraph,
+    picture,
+    section,
+    shaded,
+    table,
+    text,
+    tiles,
+    uri_of,
+)
+
+__all__ = [
+    "Cell",
+    "Html",
+    "Mood",
+    "details",
+    "document",
+    "gallery",
+    "heading",
+    "paragraph",
+    "picture",
+    "section",
+    "shaded",
+    "table",
+    "text",
+    "tiles",
+    "uri_of",
+]

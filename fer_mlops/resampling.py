@@ -1,0 +1,68 @@
+"""The clustered bootstrap: people are drawn again, not faces, as one person's faces are much alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each person was drawn in each resample (Davison and Hinkley, 1997, section 3.8)."""
+
+    person: NDArray[np.int64]
+    """Whose face each is [n], numbered from 0."""
+    weights: Numbers
+    """Times each person was drawn [resamples, people]; every row sums to the number of people."""
+
+    def totals(self, values: Numbers) -> Numbers:
+        """Returns the sum over drawn faces in each resample, [resamples, ...].
+
+        Args:
+            values: Of each face [n, ...]; ones give the number of faces.
+        """
+        flat = np.asarray(values, dtype=np.float64).reshape(len(self.person), -1)
+        own = np.zeros((self.weights.shape[1], flat.shape[1]))
+        np.add.at(own, self.person, flat)
+        return (self.weights @ own).reshape(-1, *np.shape(values)[1:])
+
+    def means(self, values: Numbers) -> Numbers:
+        """Returns the mean over drawn faces in each resample, [resamples, ...]."""
+        totals = self.totals(values)
+        num = self.totals(np.ones(len(self.person)))
+        return totals / num.reshape(-1, *[1] * (totals.ndim - 1))
+
+    def face_weights(self) -> Numbers:
+        """Returns how often each face was drawn, [resamples, n]."""
+        return self.weights[:, self.person]
+
+
+def resample_people(
+    identities: NDArray[np.str_], *, seed: int = 0, num: int = NUM_RESAMPLES
+) -> Resamples:
+    """Returns draws of as many people as there are, with replacement.
+
+    Args:
+        identities: Whose face each is, [n].
+        seed: Of the draws; the same for two models compared on the same faces.
+        num: Resamples.
+    """
+    people, person = np.unique(identities, return_inverse=True)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), num)
+    return Resamples(person.astype(np.int64), drawn.astype(np.float64))
+
+
+def interval(scores: Numbers) -> tuple[float, float]:
+    """Returns the 2.5 % and 97.5 % points of a score's resamples; nan where none is a number."""
+    known = scores[np.isfinite(scores)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.percentile(known, [2.5, 97.5])
+    return float(low), float(high)
