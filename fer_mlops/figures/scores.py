@@ -1,28 +1,19 @@
-"""Reports, histories and heat maps to pictures."""
+"""Scores of one model, or of several side by side."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Report
-from fer_mlops.explanation import HeatMaps
-from fer_mlops.pixels import Pixels
-
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
-"""Okabe and Ito's colours, told apart by colour-blind readers."""
-Curves = Mapping[str, Sequence[tuple[int, float]]]
-"""Metric name to its (step, value) points."""
+from fer_mlops.figures.style import COLOURS
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
@@ -113,34 +104,6 @@ def class_bars(report: Report, title: str) -> Figure:
     return figure
 
 
-def training_curves(curves: Curves, title: str) -> Figure:
-    """Returns loss, scores and learning rate against the step."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    figure.suptitle(title)
-    panels = (
-        ("loss", ("train/loss", "valid/loss"), None),
-        ("validation", ("valid/accuracy", "valid/macro_f1", "valid/balanced_accuracy"), (0, 1)),
-        ("learning rate", ("train/learning_rate",), None),
-    )
-    shown = [panel for panel in panels if any(curves.get(name) for name in panel[1])]
-    for axes, (label, names, limits) in zip(
-        figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True
-    ):
-        _lines(axes, {name: curves[name] for name in names if curves.get(name)})
-        axes.set(xlabel="step", title=label)
-        if limits:
-            axes.set_ylim(*limits)
-    return figure
-
-
-def _lines(axes: Axes, curves: Curves) -> None:
-    for i, (name, points) in enumerate(curves.items()):
-        steps, values = zip(*points, strict=True)
-        axes.plot(steps, values, marker=".", color=COLOURS[i], label=name)
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-
-
 def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
     """Returns models side by side.
 
@@ -165,79 +128,3 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
     axes.set(ylim=(0, 1), ylabel="score with 95 % interval", title=title)
     axes.legend(fontsize=8)
     return figure
-
-
-def study_history(points: Sequence[tuple[int, float, bool]], metric: str, title: str) -> Figure:
-    """Returns every trial's value and the best so far.
-
-    Args:
-        points: Trial number, value, and whether it was complete (else it was pruned).
-        metric: Name of the value.
-        title: Of the figure.
-    """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for is_complete, mark, label in ((True, "o", "complete"), (False, "x", "pruned, last value")):
-        chosen = [(number, value) for number, value, complete in points if complete == is_complete]
-        if chosen:
-            axes.scatter(
-                *zip(*chosen, strict=True), marker=mark, color=COLOURS[not is_complete], label=label
-            )
-    complete_points = [(number, value) for number, value, complete in points if complete]
-    if complete_points:
-        numbers, values = zip(*complete_points, strict=True)
-        axes.step(
-            numbers,
-            np.maximum.accumulate(values),
-            where="post",
-            color=COLOURS[2],
-            label="best so far",
-        )
-        axes.legend(fontsize=8)
-    axes.set(xlabel="trial", ylabel=metric, title=title)
-    return figure
-
-
-def importances(shares: Mapping[str, float]) -> Figure:
-    """Returns how much of the trials' variance each setting explains, largest on top."""
-    figure = Figure(figsize=(7, 0.5 * len(shares) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    names = sorted(shares, key=lambda name: shares[name])
-    bars = axes.barh(names, [shares[name] for name in names], color=COLOURS[0])
-    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
-    axes.set(xlabel="share of the variance explained (fANOVA)", xlim=(0, 1), title="importance")
-    return figure
-
-
-def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192) -> Image.Image:
-    """Returns an RGB picture, ``side`` pixels square: the gray face under its heat map."""
-    size = (side, side)
-    gray = np.asarray(Image.fromarray(face).resize(size, Image.Resampling.BICUBIC), np.float32) / 255
-    wide = Image.fromarray(np.asarray(heat, np.float32)).resize(size, Image.Resampling.BICUBIC)
-    strength = np.clip(np.asarray(wide), 0, 1)
-    warm = colormaps["inferno"](strength)[..., :3]
-    alpha = 0.6 * strength[..., None]
-    mixed = gray[..., None] * (1 - alpha) + warm * alpha
-    return Image.fromarray((mixed * 255).round().astype(np.uint8))
-
-
-def explanation_sheet(pixels: Pixels, heats: HeatMaps, captions: Sequence[str], title: str) -> Figure:
-    """Returns faces over their overlays, one column each."""
-    columns = len(captions)
-    figure = Figure(figsize=(1.7 * columns, 4.0), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(2, columns, squeeze=False)
-    for i, caption in enumerate(captions):
-        grid[0][i].imshow(pixels[i], cmap="gray", vmin=0, vmax=255)
-        grid[1][i].imshow(overlay(pixels[i], heats[i]))
-        grid[0][i].set_title(caption, fontsize=8)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    return figure
-
-
-def to_image(figure: Figure, dots_per_inch: int = 100) -> Image.Image:
-    """Returns the figure as an RGB picture."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dots_per_inch)
-    return Image.open(buffer).convert("RGB")
