@@ -10,7 +10,7 @@ import torch
 from skimage.feature import hog
 from torch import Tensor, nn
 
-from fer_mlops.features import frozen_features, hog_vectors, to_images
+from fer_mlops.features import Vectors, frozen_features, hog_vectors, to_images
 from fer_mlops.pixels import Pixels
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ class Columns(nn.Module):
 @pytest.mark.parametrize(("cell", "orientations"), [(4, 9), (5, 9), (6, 8), (12, 3)])
 def test_hog_is_that_of_scikit_image_face_by_face(cell: int, orientations: int) -> None:
     pixels = noise()
-    vectors = hog_vectors(pixels, cell=cell, orientations=orientations)
+    vectors = hog_vectors(pixels, cells=(cell,), orientations=orientations)
     blocks = 24 // cell - 1
     assert vectors.shape == (5, blocks * blocks * 4 * orientations)
     assert vectors.dtype == np.float32
@@ -55,14 +55,30 @@ def test_hog_is_that_of_scikit_image_face_by_face(cell: int, orientations: int) 
         np.testing.assert_allclose(vector, alone, atol=1e-6)
 
 
+def test_several_cell_sizes_stand_side_by_side() -> None:
+    both = hog_vectors(noise(), cells=(5, 8), orientations=9)
+    alone = [hog_vectors(noise(), cells=(cell,), orientations=9) for cell in (5, 8)]
+    np.testing.assert_array_equal(both, np.hstack(alone))
+
+
+def test_symmetric_hog_is_the_mean_over_a_face_and_its_mirror_image() -> None:
+    def describe(faces: Pixels, *, is_symmetric: bool) -> Vectors:
+        return hog_vectors(faces, cells=(5, 8), orientations=9, is_symmetric=is_symmetric)
+
+    own = describe(noise(), is_symmetric=False)
+    mirrored = describe(noise()[:, :, ::-1], is_symmetric=False)
+    np.testing.assert_allclose(describe(noise(), is_symmetric=True), (own + mirrored) / 2, atol=1e-6)
+    assert not np.allclose(own, mirrored)
+
+
 def test_hog_of_a_flat_face_is_zero_and_no_nan() -> None:
-    vectors = hog_vectors(np.full((1, 24, 24), 99, dtype=np.uint8), cell=6, orientations=9)
+    vectors = hog_vectors(np.full((1, 24, 24), 99, dtype=np.uint8), cells=(6,), orientations=9)
     assert not vectors.any()
 
 
 def test_hog_does_not_see_how_bright_a_face_is_lit() -> None:
     face = noise(1) // 4
-    dark, light = (hog_vectors(x, cell=6, orientations=9) for x in (face, 3 * face))
+    dark, light = (hog_vectors(x, cells=(6,), orientations=9) for x in (face, 3 * face))
     np.testing.assert_allclose(dark, light, atol=1e-3)
 
 
@@ -70,8 +86,10 @@ def test_hog_reads_faces_straight_from_disk_and_tells_each_one_done(tmp_path: Pa
     np.save(tmp_path / "pixels.npy", noise(200))
     mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
     done: list[int] = []
-    vectors = hog_vectors(mapped, cell=6, orientations=9, advance=done.append)
-    np.testing.assert_array_equal(vectors[150:], hog_vectors(noise(200)[150:], cell=6, orientations=9))
+    vectors = hog_vectors(mapped, cells=(6,), orientations=9, advance=done.append)
+    np.testing.assert_array_equal(
+        vectors[150:], hog_vectors(noise(200)[150:], cells=(6,), orientations=9)
+    )
     assert sum(done) == 200
 
 

@@ -19,7 +19,7 @@ from fer_mlops.losses import cross_entropy
 from fer_mlops.models import MODELS, build_network
 from fer_mlops.models.backbones import BACKBONES, read_state_dict
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
-from fer_mlops.models.hog_svm import HogSvm, _fit_machine, describe, fit_hog_svm
+from fer_mlops.models.hog_svm import HogSvm, _fit_machine, fit_hog_svm
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.session import Examples
 from fer_mlops.training import fit
@@ -285,14 +285,3 @@ def test_an_exported_network_takes_batches_of_any_size(mirror: bool, tmp_path: P
     for num in (1, 2, 5):
         served = Classifier.load(tmp_path).predict_proba(faces[:num])
         np.testing.assert_allclose(served, made.predict_proba(faces[:num]), atol=1e-5)
-
-
-def test_a_symmetric_description_is_the_same_for_a_face_and_its_mirror_image() -> None:
-    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
-    both = describe(faces, (8, 16), 9, is_symmetric=True)
-    np.testing.assert_allclose(
-        describe(faces[:, :, ::-1], (8, 16), 9, is_symmetric=True), both, atol=1e-6
-    )
-    one_sided = describe(faces, (8, 16), 9, is_symmetric=False)
-    assert not np.allclose(one_sided, both)
-    assert both.shape == one_sided.shape == (3, (5 * 5 + 2 * 2) * 4 * 9)

@@ -81,7 +81,7 @@ def _project(pixels: Pixels, seed: int, advance: Advance) -> Array:
     rows = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:_MOST_FITTED])
 
     def vectors_of(some: NDArray[np.int64]) -> NDArray[np.float32]:
-        return hog_vectors(pixels[some], cell=_CELL, orientations=_ORIENTATIONS, advance=advance)
+        return hog_vectors(pixels[some], cells=(_CELL,), orientations=_ORIENTATIONS, advance=advance)
 
     fitted = vectors_of(rows)
     mean = fitted.mean(0)

@@ -12,11 +12,11 @@ from fer_mlops.classifier import Classifier
 from fer_mlops.config import BaselineExperiment
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.features import Vectors
+from fer_mlops.features import Vectors, hog_vectors
 from fer_mlops.learning.steps import Faces, Learned, OnStep, Step, uncalibrated
 from fer_mlops.losses import log_prior
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
-from fer_mlops.models.hog_svm import describe, fit_hog_svm
+from fer_mlops.models.hog_svm import fit_hog_svm
 from fer_mlops.progress import Begin
 
 
@@ -28,8 +28,13 @@ def learn_baseline(
     advance = begin("HOG features", len(train) + len(valid))
 
     def vectors_of(faces: Faces) -> Vectors:
-        cells, orientations = config.cells, config.orientations
-        return describe(faces.pixels, cells, orientations, is_symmetric=config.mirror, advance=advance)
+        return hog_vectors(
+            faces.pixels,
+            cells=config.cells,
+            orientations=config.orientations,
+            is_symmetric=config.mirror,
+            advance=advance,
+        )
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
     advance = begin("learning curve", len(config.fractions))

@@ -6,7 +6,6 @@ Fitted with scikit-learn, kept as plain arrays: the whole model is one ``.npz`` 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -29,8 +28,6 @@ from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
 _FOLDS = 3
-_BATCH = 512
-"""Faces described at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +60,10 @@ class HogSvm:
 
     def logits(self, pixels: Pixels, advance: Advance = ignore_progress) -> NDArray[np.float32]:
         """Returns log-probabilities [n, 7] of gray faces uint8 [n, side, side]."""
-        vectors = describe(
+        vectors = hog_vectors(
             pixels,
-            self.cells.tolist(),
-            int(self.orientations),
+            cells=self.cells.tolist(),
+            orientations=int(self.orientations),
             is_symmetric=bool(self.mirror),
             advance=advance,
         )
@@ -121,38 +118,6 @@ class HogSvm:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"cannot read a baseline from {str(path)!r}: {error}") from error
-
-
-def describe(
-    pixels: Pixels,
-    cells: Sequence[int],
-    orientations: int,
-    *,
-    is_symmetric: bool,
-    advance: Advance = ignore_progress,
-) -> Vectors:
-    """Returns HOG vectors [n, features]: all sizes of cells side by side.
-
-    Args:
-        pixels: Gray faces, uint8 [n, side, side].
-        cells: Sides of cells, in pixels.
-        orientations: Bins of direction.
-        is_symmetric: Whether to take the mean over each face and its mirror image.
-        advance: Told the number of faces just done.
-    """
-    views = (1, -1) if is_symmetric else (1,)
-    parts = []
-    for start in range(0, len(pixels), _BATCH):
-        faces = np.asarray(pixels[start : start + _BATCH])
-        seen = [
-            np.hstack(
-                [hog_vectors(faces[:, :, ::view], cell=c, orientations=orientations) for c in cells]
-            )
-            for view in views
-        ]
-        parts.append(sum(seen) / np.float32(len(seen)))
-        advance(len(faces))
-    return np.concatenate(parts)
 
 
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
