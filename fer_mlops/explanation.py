@@ -18,6 +18,8 @@ from fer_mlops.pixels import Pixels
 HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 nothing, 1 the strongest of that face."""
 
+_AT_ONCE = 512
+"""Hidden faces to classify at a time: a few at a time take the baseline twenty times as long."""
 _WINDOWS = 8
 """Occluding windows along each side; each covers a quarter of the side."""
 
@@ -65,14 +67,21 @@ def occlusion(classifier: Classifier, pixels: Pixels, targets: Labels) -> HeatMa
     corners = [(top, left) for top in starts for left in starts]
     rows = np.arange(n)
     whole = classifier.predict_proba(pixels)[rows, targets]
+    gray = np.median(pixels, axis=(1, 2)).astype(np.uint8)[:, None, None]
     fall, covered = np.zeros((n, side, side)), np.zeros((side, side))
-    for top, left in corners:
-        place = (slice(top, top + window), slice(left, left + window))
-        hidden = np.array(pixels)
-        hidden[:, place[0], place[1]] = np.median(pixels, axis=(1, 2)).astype(np.uint8)[:, None, None]
-        lost = whole - classifier.predict_proba(hidden)[rows, targets]
-        fall[:, place[0], place[1]] += lost[:, None, None]
-        covered[place] += 1
+    at_once = max(1, _AT_ONCE // max(n, 1))
+    for first in range(0, len(corners), at_once):
+        places = [
+            (slice(top, top + window), slice(left, left + window))
+            for top, left in corners[first : first + at_once]
+        ]
+        hidden = np.repeat(np.asarray(pixels)[None], len(places), axis=0)
+        for one, place in zip(hidden, places, strict=True):
+            one[:, place[0], place[1]] = gray
+        left_over = classifier.predict_proba(hidden.reshape(-1, side, side)).reshape(len(places), n, -1)
+        for probabilities, place in zip(left_over, places, strict=True):
+            fall[:, place[0], place[1]] += (whole - probabilities[rows, targets])[:, None, None]
+            covered[place] += 1
     return _normalise((fall / np.maximum(covered, 1)).astype(np.float32))
 
 

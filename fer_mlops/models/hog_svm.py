@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from fer_mlops.config import HogSvmConfig
 from fer_mlops.datasets.table import Labels
@@ -135,10 +136,11 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
     folds = _folds(labels, seed)
     everything = np.arange(len(labels))
     fit = delayed(_fit_machine)
-    machines: list[HogSvm] = Parallel(n_jobs=-1, prefer="threads")(  # libsvm lets go of the interpreter
-        fit(vectors[kept], labels[kept], config, seed)
-        for kept in (everything, *(kept for kept, _ in folds))
-    )
+    with threadpool_limits(1, "blas"):  # or each machine's matrix products would fight for all cores
+        machines: list[HogSvm] = Parallel(n_jobs=-1, prefer="threads")(  # libsvm frees the interpreter
+            fit(vectors[kept], labels[kept], config, seed)
+            for kept in (everything, *(kept for kept, _ in folds))
+        )
     machine, *partial = machines
     decisions = np.zeros((len(labels), len(machine.classes)))
     for part, (_, left_out) in zip(partial, folds, strict=True):
