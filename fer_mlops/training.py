@@ -104,7 +104,7 @@ def fit(
             started = time.perf_counter()
             session.epoch += 1
             train_loss = train_epoch(session, augment, mix)
-            outcome = validate(session.validated, valid, session.loss)
+            outcome = validate(session.validated, valid, session.loss, session.arithmetic)
             require_number("validation", outcome.loss, session)
             result = session.note(train_loss, outcome, time.perf_counter() - started)
             if on_epoch:
@@ -165,7 +165,11 @@ def require_number(part: str, mean: float, session: Session) -> None:
 
 @torch.inference_mode()
 def network_logits(
-    network: nn.Module, examples: Examples, device: torch.device, batch_size: int = 256
+    network: nn.Module,
+    examples: Examples,
+    device: torch.device,
+    arithmetic: torch.dtype = torch.float32,
+    batch_size: int = 256,
 ) -> Tensor:
     """Returns the network's logits [n, classes] on the CPU, in evaluation mode.
 
@@ -175,13 +179,19 @@ def network_logits(
     rows = np.arange(len(examples))
     starts = range(0, len(rows), batch_size)
     batches = (examples.take(rows[s : s + batch_size], device)[0] for s in starts)
-    return torch.cat([crew.forward(network, batch).float().cpu() for batch in batches])
+    with torch.autocast(device.type, arithmetic, enabled=arithmetic != torch.float32):
+        return torch.cat([crew.forward(network, batch).float().cpu() for batch in batches])
 
 
-def validate(network: nn.Module, valid: Examples, loss: Loss) -> Outcome:
-    """Returns loss and scores over the whole of ``valid``."""
+def validate(
+    network: nn.Module, valid: Examples, loss: Loss, arithmetic: torch.dtype = torch.float32
+) -> Outcome:
+    """Returns loss and scores over the whole of ``valid``, in the arithmetic of training.
+
+    What a finished run reports is computed anew, in float32.
+    """
     device = next(network.parameters()).device
-    logits = network_logits(network, valid, device)
+    logits = network_logits(network, valid, device, arithmetic)
     natural = logits + loss.natural_bias
     counts = confusion_counts(valid.labels.numpy(), natural.argmax(1).numpy())
     return Outcome(

@@ -194,6 +194,23 @@ def test_validation_scores_are_those_of_natural_logits() -> None:
     assert outcome.accuracy == pytest.approx(6 / 42)  # all called the frequent emotion
 
 
+def test_validation_computes_in_the_arithmetic_of_training() -> None:
+    seen: list[torch.dtype] = []
+
+    class Spy(torch.nn.Linear):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(inputs)
+            seen.append(logits.dtype)
+            return logits
+
+    spied = torch.nn.Sequential(torch.nn.Flatten(), Spy(faces().inputs[0].size, 7))
+    for precision in ("bfloat16", "float32"):
+        seen.clear()
+        config = TrainingConfig(epochs=1, precision=precision)  # type: ignore[arg-type]
+        fit(spied, faces(), faces(1), cross_entropy(COUNTS, 0.0), config, seed=0)
+        assert set(seen) == {getattr(torch, precision)}
+
+
 def test_global_randomness_is_left_as_it_was() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
