@@ -198,6 +198,7 @@ def main() -> NoReturn:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback, for a full disk
     warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say
     is_alone = num_started() == 1
     for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost
