@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from fer_mlops.doctor import Examination, listed, summarise
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Report
 from fer_mlops.experiment import Trained
+from fer_mlops.judging import Evaluation
 from fer_mlops.learning import Step
 from fer_mlops.progress import Advance, Begin
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
@@ -93,17 +94,42 @@ def print_report(report: Report, title: str) -> None:
         console.print(f"* fewer than {FEW} faces: too few for a claim")
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}")
-    console.print(f"{'calibration error':18} {report.ece:.3f}")
+    console.print(f"{'calibration error':18} {report.ece}")
+
+
+def print_judged(evaluation: Evaluation) -> None:
+    """Prints what a model was found to be worth, data set by data set."""
+    for judged in evaluation.judgements:
+        print_report(judged.report, f"{evaluation.model} on {judged.faces}")
+        _print_points({str(p): r for p, r in judged.reports.items() if p != "default"})
+        worst = judged.slices.worst
+        if worst and worst.gap.value < 0:
+            found = "more than chance" if worst.is_significant else "chance may do that"
+            console.print(
+                f"worst slice: {worst.trait} {worst.value}, {-worst.gap.value:.3f} below other faces at "
+                f"equal emotions ({found}, p {worst.adjusted_p:.3f})"
+            )
+        if judged.robustness:
+            console.print(
+                f"worse faces: balanced accuracy {judged.robustness.clean:.3f} falls to "
+                f"{judged.robustness.mean:.3f} on average ({judged.robustness.num_faces} faces)"
+            )
+    for warning in evaluation.warnings:
+        console.print(f"Warning: {warning}", style="bold red")
+
+
+def _print_points(points: Mapping[str, Report]) -> None:
+    for name, report in points.items():
+        scores = f"accuracy {report.accuracy.value:.3f}  balanced accuracy "
+        scores += f"{report.balanced_accuracy.value:.3f}  macro-F1 {report.macro_f1.value:.3f}"
+        console.print(f"at the {name} point: {scores}")
 
 
 def print_trained(trained: Trained) -> None:
     """Prints what a run ended with and where to go from here."""
     if trained.test:
         print_report(trained.test, f"{trained.family}, test part")
-        for name, report in trained.points.items():
-            scores = f"accuracy {report.accuracy.value:.3f}  balanced accuracy "
-            scores += f"{report.balanced_accuracy.value:.3f}  macro-F1 {report.macro_f1.value:.3f}"
-            console.print(f"at the {name} point: {scores}")
+        _print_points(trained.points)
     print_registration(trained)
     print_view(trained.experiment_id)
     if trained.registration:

@@ -10,9 +10,10 @@ import numpy as np
 
 from fer_mlops.config import Experiment
 from fer_mlops.evaluation import Report, evaluate
-from fer_mlops.experiment import Trained, log_report, run_experiment
+from fer_mlops.experiment import Trained, run_experiment
 from fer_mlops.preparation import prepare_each
 from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.reporting import log_report
 from fer_mlops.tracking import track
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1")

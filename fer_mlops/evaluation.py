@@ -10,6 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.calibration import Calibration, Logits
+from fer_mlops.confidence import (
+    brier_of_each,
+    expected_calibration_error,
+    nll_of_each,
+    resampled_calibration_error,
+)
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics import (
@@ -18,11 +24,23 @@ from fer_mlops.metrics import (
     balanced_accuracy,
     confusion_counts,
     macro_f1,
+    mean_over_present,
     per_class,
 )
+from fer_mlops.ranking import rank_faces, rank_resamples
 from fer_mlops.resampling import interval, resample_people
 
-_BINS = 15
+HEADLINES = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "auroc",
+    "average_precision",
+    "nll",
+    "brier",
+    "ece",
+)
+"""Scores of a whole report, each with an interval; the last three are better when lower."""
 FEW = 30
 """Faces of a class below which its scores are no ground for a claim."""
 
@@ -48,6 +66,9 @@ class ClassReport:
     precision: float
     recall: float
     f1: Estimate
+    auroc: float
+    """Chance that a face of the emotion gets a higher probability of it than another face."""
+    average_precision: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +80,15 @@ class Report:
     accuracy: Estimate
     balanced_accuracy: Estimate
     macro_f1: Estimate
-    nll: float
+    auroc: Estimate
+    """Mean over emotions of each against the rest; nan where all faces are of one emotion."""
+    average_precision: Estimate
+    """Mean over emotions of each against the rest; nan where all faces are of one emotion."""
+    nll: Estimate
     """Mean negative log-likelihood of the true emotion, in nats."""
-    ece: float
+    brier: Estimate
+    """Mean squared distance of the probabilities to the label, 0 to 2."""
+    ece: Estimate
     """Expected calibration error: 15 equal-width bins of confidence (arXiv 1706.04599)."""
     classes: tuple[ClassReport, ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -69,13 +96,8 @@ class Report:
 
     def metrics(self, part: str) -> dict[str, float]:
         """Returns every number under the name it is tracked by, such as ``test/macro_f1``."""
-        flat: dict[str, float] = {
-            f"{part}/faces": self.num_faces,
-            f"{part}/people": self.num_people,
-            f"{part}/nll": self.nll,
-            f"{part}/ece": self.ece,
-        }
-        for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        flat: dict[str, float] = {f"{part}/faces": self.num_faces, f"{part}/people": self.num_people}
+        for name in HEADLINES:
             estimate: Estimate = getattr(self, name)
             flat[f"{part}/{name}"] = estimate.value
             flat[f"{part}/{name}_low"] = estimate.low
@@ -85,18 +107,21 @@ class Report:
                 flat[f"{part}/precision/{row.emotion}"] = row.precision
                 flat[f"{part}/recall/{row.emotion}"] = row.recall
                 flat[f"{part}/f1/{row.emotion}"] = row.f1.value
-        return flat
+                flat[f"{part}/auroc/{row.emotion}"] = row.auroc
+                flat[f"{part}/average_precision/{row.emotion}"] = row.average_precision
+        return {name: value for name, value in flat.items() if np.isfinite(value)}
 
     def as_dict(self) -> dict[str, object]:
         """Returns the report as plain values, for JSON; a score that does not exist is None."""
-        return {str(k): _plain(v) for k, v in dataclasses.asdict(self).items()}
+        return {str(k): plain(v) for k, v in dataclasses.asdict(self).items()}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Returns nested values as JSON takes them: lists for tuples, None for what is no number."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
@@ -115,52 +140,57 @@ def evaluate(
         identities: Whose face each is, [n]; faces of a person are not independent.
         seed: Of the 2,000 resamples.
     """
+    resamples = resample_people(identities, seed=seed)
     predictions = probabilities.argmax(1)
-    counts = confusion_counts(labels, predictions)
+    counts = confusion_counts(labels, predictions).astype(np.float64)
     k = len(EMOTIONS)
     cells = np.eye(k * k)[labels * k + predictions].reshape(-1, k, k)
-    resampled = resample_people(identities, seed=seed).totals(cells)
+    drawn = resamples.totals(cells)
+    own, ranks = per_class(counts), rank_faces(labels, probabilities)
+    drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)
 
-    def estimate(score: Callable[[NDArray[np.float64]], Scores]) -> Estimate:
-        return Estimate(float(score(counts.astype(np.float64))), *interval(score(resampled)))
+    def of_counts(score: Callable[[Scores], Scores]) -> Estimate:
+        return Estimate(float(score(counts)), *interval(score(drawn)))
 
-    own, spread = per_class(counts), per_class(resampled).f1
-    classes = []
-    for label, emotion in enumerate(EMOTIONS):
-        classes.append(
+    def of_faces(values: Scores) -> Estimate:
+        return Estimate(float(values.mean()), *interval(resamples.means(values)))
+
+    return Report(
+        num_faces=len(labels),
+        num_people=len(np.unique(identities)),
+        accuracy=of_counts(accuracy),
+        balanced_accuracy=of_counts(balanced_accuracy),
+        macro_f1=of_counts(macro_f1),
+        auroc=_of_ranks(ranks.auroc, drawn_ranks.auroc),
+        average_precision=_of_ranks(ranks.average_precision, drawn_ranks.average_precision),
+        nll=of_faces(nll_of_each(labels, probabilities)),
+        brier=of_faces(brier_of_each(labels, probabilities)),
+        ece=Estimate(
+            expected_calibration_error(labels, probabilities),
+            *interval(resampled_calibration_error(labels, probabilities, resamples)),
+        ),
+        classes=tuple(
             ClassReport(
                 emotion=emotion,
                 support=int(own.support[label]),
                 precision=float(own.precision[label]),
                 recall=float(own.recall[label]),
-                f1=Estimate(float(own.f1[label]), *interval(spread[:, label])),
+                f1=Estimate(float(own.f1[label]), *interval(drawn_f1[:, label])),
+                auroc=float(ranks.auroc[label]),
+                average_precision=float(ranks.average_precision[label]),
             )
-        )
-    return Report(
-        num_faces=len(labels),
-        num_people=len(np.unique(identities)),
-        accuracy=estimate(accuracy),
-        balanced_accuracy=estimate(balanced_accuracy),
-        macro_f1=estimate(macro_f1),
-        nll=negative_log_likelihood(labels, probabilities),
-        ece=expected_calibration_error(labels, probabilities),
-        classes=tuple(classes),
+            for label, emotion in enumerate(EMOTIONS)
+        ),
         confusion=tuple(tuple(map(int, row)) for row in counts),
     )
 
 
-def negative_log_likelihood(labels: Labels, probabilities: NDArray[np.float64]) -> float:
-    """Returns the mean of -log p(label), in nats; a probability counts as at least 1e-12."""
-    chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
-
-
-def expected_calibration_error(labels: Labels, probabilities: NDArray[np.float64]) -> float:
-    """Returns the mean gap between confidence and accuracy over 15 equal-width bins, 0 to 1."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = np.bincount(bins, confidence - right, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+def _of_ranks(own: Scores, drawn: Scores) -> Estimate:
+    """Returns the mean over emotions that can be ranked; nan, not 0, where none can."""
+    if not np.isfinite(own).any():
+        return Estimate(np.nan, np.nan, np.nan)
+    is_known = np.isfinite(drawn).any(1)
+    return Estimate(float(mean_over_present(own)), *interval(mean_over_present(drawn[is_known])))
 
 
 def confidence_metrics(

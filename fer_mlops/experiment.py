@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops import crew, figures
+from fer_mlops.answers import answer
 from fer_mlops.cache import cache_folder
-from fer_mlops.calibration import Point
 from fer_mlops.classifier import Classifier
-from fer_mlops.config import Experiment
+from fer_mlops.config import Experiment, TransferExperiment
+from fer_mlops.datasets import DATASETS
 from fer_mlops.distillation import with_answers, with_fixed_teacher
 from fer_mlops.doctor import fast_examine
 from fer_mlops.emotions import EMOTIONS
@@ -26,9 +27,20 @@ from fer_mlops.explanation import explain
 from fer_mlops.keeper import Keeper
 from fer_mlops.learning import Faces, Learned, OnStep, Step, learn
 from fer_mlops.metrics import confusion_counts
+from fer_mlops.models.backbones import find_backbone
 from fer_mlops.preparation import Data
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, Registration, register
+from fer_mlops.registry import DIGEST_TAG, REGISTERED_NAME, SCORE_TAG, Registration, describe, register
+from fer_mlops.reporting import (
+    Judged,
+    Origin,
+    explain_faces,
+    judge_answers,
+    log_judged,
+    log_report,
+    make_card,
+    one_of_each,
+)
 from fer_mlops.splits import share_of_known_people
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import git_commit
@@ -140,20 +152,15 @@ def _conclude(
     tracker.stop_clock()
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
-    valid_report = judge_faces(classifier, data.parts["valid"], "final_valid", tracker)
-    test_report, points, answers = (
-        _judge_test(classifier, data.parts["test"], tracker)
-        if uses_test
-        else (None, {}, np.zeros((0, len(EMOTIONS))))
-    )
+    valid = _judge_valid(classifier, data.parts["valid"], tracker)
+    judged = _judge_test(classifier, data, tracker) if uses_test else None
     tracker.log_figure(
         "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
     )
     registration = None
-    if test_report:
+    if judged:
         tracker.log_facts({"test_used": "once, after every choice was made on validation"})
-        explain_faces(classifier, data.parts["test"], tracker, "test")
-        registration = _register(experiment, data, classifier, valid_report, test_report, tracker)
+        registration = _register(experiment, data, learned, valid, judged, tracker)
     minutes = keeper.minutes()
     if not (keeper.is_resumed and tracker.has_metric("minutes")):
         tracker.log_metrics({"minutes": minutes})
@@ -164,10 +171,10 @@ def _conclude(
         experiment_id=tracker.experiment_id,
         family=experiment.family,
         classifier=classifier,
-        valid=valid_report,
-        test=test_report,
-        points=points,
-        answers=answers,
+        valid=valid,
+        test=judged.report if judged else None,
+        points={p: r for p, r in judged.reports.items() if p != "default"} if judged else {},
+        answers=judged.answers.probabilities() if judged else np.zeros((0, len(EMOTIONS))),
         registration=registration,
         facts=learned.facts,
         minutes=minutes,
@@ -210,7 +217,7 @@ class _Diary:
     ) -> None:
         self.every = experiment.tracking.images_every
         self.valid, self.tracker = valid, tracker
-        self.rows = one_of_each(valid)
+        self.rows = one_of_each(valid.labels)
         self.matrices = figures.ConfusionPictures(dots_per_inch=80) if self.every else None
         self.is_blank = is_blank
 
@@ -235,80 +242,39 @@ class _Diary:
             self.tracker.log_picture(key, picture, number)
 
 
-def one_of_each(faces: Faces) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Returns the row of the first face of each emotion there is."""
-    _, rows = np.unique(faces.labels, return_index=True)
-    return np.asarray(rows, dtype=np.int64)
-
-
-def judge_faces(classifier: Classifier, faces: Faces, part: str, tracker: Tracker) -> Report:
-    """Returns the report on one part and logs its numbers and figures."""
+def _judge_valid(classifier: Classifier, faces: Faces, tracker: Tracker) -> Report:
+    """Returns the report on the validation faces and logs its numbers and figures."""
     calibration, logits = classifier.calibration, classifier.scorer.logits(faces.pixels)
-    tracker.log_metrics(confidence_metrics(calibration, logits, faces.labels, part))
-    return report_on(calibration.probabilities(logits), faces, part, tracker)
-
-
-def report_on(probabilities: NDArray[np.float64], faces: Faces, part: str, tracker: Tracker) -> Report:
-    """Returns the report on answers [n, 7] about one part and logs its numbers and figures."""
-    report = evaluate(faces.labels, probabilities, faces.identities)
-    log_report(report, part, tracker)
+    tracker.log_metrics(confidence_metrics(calibration, logits, faces.labels, "final_valid"))
+    report = evaluate(faces.labels, calibration.probabilities(logits), faces.identities)
+    log_report(report, "final_valid", tracker)
     return report
 
 
-def _judge_test(
-    classifier: Classifier, faces: Faces, tracker: Tracker
-) -> tuple[Report, dict[str, Report], NDArray[np.float64]]:
-    """Returns the report on the test faces, those at the other operating points, and the answers."""
-    logits = classifier.scorer.logits(faces.pixels)
-    answers = classifier.calibration.probabilities(logits)
-    report = report_on(answers, faces, "test", tracker)
-    tracker.log_metrics(confidence_metrics(classifier.calibration, logits, faces.labels, "test"))
-    others: tuple[Point, ...] = ("natural", "balanced")
-    points: dict[str, Report] = {}
-    for point in others:
-        probabilities = classifier.calibration.at(point).probabilities(logits)
-        points[point] = evaluate(faces.labels, probabilities, faces.identities)
-        tracker.log_metrics(points[point].metrics(f"test_{point}"))
-    return report, points, answers
-
-
-def log_report(report: Report, part: str, tracker: Tracker) -> None:
-    """Logs a report's metrics, JSON, confusion matrix and per-class bars."""
-    tracker.log_metrics(report.metrics(part))
-    tracker.log_json(f"{part}/report.json", report.as_dict())
-    title = f"{part}, n = {report.num_faces}"
-    matrix = figures.confusion_matrix(report.confusion, title)
-    tracker.log_figure(f"{part}/confusion_matrix.png", matrix)
-    tracker.log_figure(f"{part}/per_class.png", figures.class_bars(report, title))
-
-
-def explain_faces(classifier: Classifier, faces: Faces, tracker: Tracker, part: str) -> None:
-    """Logs heat maps of one face of each emotion, for the emotion predicted."""
-    rows = one_of_each(faces)
-    pixels, labels = faces.pixels[rows], faces.labels[rows]
-    probabilities = classifier.predict_proba(pixels)
-    heats, method = explain(classifier, pixels, probabilities.argmax(1))
-    captions = [
-        f"{EMOTIONS[label]}\n→ {EMOTIONS[row.argmax()]} {row.max():.0%}"
-        for label, row in zip(labels, probabilities, strict=True)
-    ]
-    sheet = figures.explanation_sheet(pixels, heats, captions, f"{method}: label → prediction")
-    tracker.log_figure(f"{part}/{method}.png", sheet)
+def _judge_test(classifier: Classifier, data: Data, tracker: Tracker) -> Judged:
+    """Returns all that is measured on the test faces, and logs it with heat maps of some."""
+    faces = data.parts["test"]
+    table = data.table.select(data.split.test)
+    described = f"test part of {data.table.name}, {data.split.kind} split"
+    judged = judge_answers(described, answer(classifier, table, faces.pixels), faces.pixels)
+    log_judged(judged, "test", tracker)
+    explain_faces(classifier, faces.pixels, faces.labels, tracker, "test")
+    return judged
 
 
 def _register(
     experiment: Experiment,
     data: Data,
-    classifier: Classifier,
+    learned: Learned,
     valid: Report,
-    test: Report,
+    judged: Judged,
     tracker: Tracker,
 ) -> Registration | None:
-    """Logs the bundle, and registers it if the experiment says so."""
+    """Logs the bundle, and registers it with its card if the experiment says so."""
     buffer = io.BytesIO()
     Image.fromarray(data.parts["valid"].pixels[0]).save(buffer, format="PNG")
-    scores = {**valid.metrics("final_valid"), **test.metrics("test")}
-    model_id = tracker.log_classifier(classifier, buffer.getvalue(), scores)
+    scores = {**valid.metrics("final_valid"), **judged.report.metrics("test")}
+    model_id = tracker.log_classifier(learned.classifier, buffer.getvalue(), scores)
     if not experiment.tracking.register:
         return None
     tags = {
@@ -317,9 +283,30 @@ def _register(
         "split": data.split.kind,
         DIGEST_TAG: data.digest(),
         SCORE_TAG: f"{valid.macro_f1.value:.6f}",
-        "test_macro_f1": f"{test.macro_f1.value:.6f}",
-        "test_n": str(test.num_faces),
+        "test_macro_f1": f"{judged.report.macro_f1.value:.6f}",
+        "test_n": str(judged.report.num_faces),
     }
     registration = tracker.ask(lambda: register(model_id, tags))
+    origin = _origin(experiment, data, learned, registration.version, tracker.run_id)
+    card = make_card(learned.classifier, judged, origin)
+    tracker.log_text("model_card.html", card.html)
+    tracker.ask(lambda: describe(registration.version, card.markdown))
     tracker.log_facts({"registered_version": registration.version, "alias": registration.alias})
     return registration
+
+
+def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, run_id: str) -> Origin:
+    """Returns in words where the model comes from."""
+    known = share_of_known_people(data.table, data.split)
+    terms = DATASETS[data.table.name].terms if data.table.name in DATASETS else DATASETS["folder"].terms
+    counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
+    is_pretrained = isinstance(experiment, TransferExperiment) and experiment.transfer.weights != "none"
+    return Origin(
+        name=f"{REGISTERED_NAME}/{version}",
+        run_id=run_id,
+        data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. {terms}",
+        split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known:.0%} of the test faces show "
+        "a person from training. Every choice was made on validation; the test was looked at once.",
+        weights=find_backbone(learned.facts["backbone"]).lineage if is_pretrained else "",
+        is_optimistic=known > 0,
+    )

@@ -13,19 +13,39 @@ from fer_mlops.options import DATA_HELP, is_chosen
 
 @click.command()
 @click.option("--model", default="models:/fer-classifier@champion", show_default=True)
-@click.option("--data", default="auto", help=f"What the model was trained on, or: {DATA_HELP}")
+@click.option(
+    "--data",
+    "sources",
+    multiple=True,
+    default=("auto",),
+    help=f"What the model was trained on, or: {DATA_HELP} Repeatable.",
+)
+@click.option(
+    "--out", default="", help="Folder for the page (report.html) and the numbers (report.json)."
+)
+@click.option(
+    "--robustness/--no-robustness",
+    default=True,
+    show_default=True,
+    help="Judge some of the faces made worse as well.",
+)
 @click.option("--experiment", default="fer_mlops", show_default=True)
-def evaluate(model: str, data: str, experiment: str) -> None:
+def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
     """Evaluate a trained model again: on its own test faces, or on other data."""
-    from fer_mlops.console import print_report, print_view, progress_bars
+    from fer_mlops.console import print_judged, print_view, progress_bars
     from fer_mlops.judging import judge
     from fer_mlops.tracking import track
+    from fer_mlops.writing import write_text
 
+    chosen = [source for source in sources if is_chosen(source)]
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:
-        source = data if is_chosen(data) else None
-        judged = judge(model, source, tracker, cache_folder(), begin)
-    print_report(judged.report, f"{model} on {judged.faces}")
+        evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
+    print_judged(evaluation)
     print_view(tracker.experiment_id)
+    if is_chosen(out):
+        write_text(Path(out) / "report.json", evaluation.as_json())
+        write_text(Path(out) / "report.html", evaluation.page)
+        click.echo(f"The page: {Path(out) / 'report.html'}")
 
 
 @click.command()

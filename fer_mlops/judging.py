@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,29 +14,49 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from fer_mlops import figures
+from fer_mlops.answers import answer
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
+from fer_mlops.datasets import FaceTable
 from fer_mlops.datasets.folder import find_images as images_below
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
-from fer_mlops.evaluation import Report
-from fer_mlops.experiment import explain_faces, judge_faces
 from fer_mlops.explanation import explain
-from fer_mlops.learning import Faces
-from fer_mlops.preparation import divide_faces, read_faces, take_faces
+from fer_mlops.pixels import Pixels, load_pixels, take_pixels
+from fer_mlops.preparation import divide_faces, read_faces
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.recipes import experiment_from_json
-from fer_mlops.registry import DIGEST_TAG, load_classifier, run_of
+from fer_mlops.registry import DIGEST_TAG, fixed_name, load_classifier, run_of, schooling_of
+from fer_mlops.reporting import Judged, explain_faces, judge_answers, log_judged, render_page
+from fer_mlops.robustness import (
+    CORRUPTIONS,
+    SIDE,
+    STRENGTHS,
+    Robustness,
+    measure_robustness,
+    rows_to_worsen,
+)
+from fer_mlops.splits import share_of_known_people
 from fer_mlops.tracking import CONFIG_FILE, Tracker
+
+_REPORT = "evaluate"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A model's report on some faces, and which faces those were."""
+class Evaluation:
+    """A model judged on one set of faces or several."""
 
-    report: Report
-    faces: str
-    """``test part of sample`` or ``all of other-set``."""
+    model: str
+    judgements: tuple[Judged, ...]
+    page: str
+    """All of it as HTML."""
+    warnings: tuple[str, ...]
+    """Why numbers may be too good."""
+
+    def as_json(self) -> str:
+        """Returns all numbers as JSON."""
+        told = [judged.as_dict() for judged in self.judgements]
+        return json.dumps({"model": self.model, "warnings": self.warnings, "data": told}, indent=2)
 
 
 def experiment_of(run_id: str) -> Experiment:
@@ -51,28 +73,78 @@ def experiment_of(run_id: str) -> Experiment:
 
 
 def judge(
-    name: str, source: str | None, tracker: Tracker, cache: Path, begin: Begin = begin_silently
-) -> Judged:
+    name: str,
+    sources: Sequence[str],
+    tracker: Tracker,
+    cache: Path,
+    begin: Begin = begin_silently,
+    *,
+    worsens: bool = True,
+) -> Evaluation:
     """Evaluates and explains the model ``name`` into the tracker's run.
 
-    Without ``source``, or with the data the model was trained on, only its test part is used; any
-    other data is used whole.
+    Without sources, or on the data the model was trained on, only its test part is used; any other
+    data is used whole.
+
+    Args:
+        name: ``models:/…``, ``runs:/…`` or a folder.
+        sources: What ``--data`` takes; may be none.
+        tracker: Of an open run.
+        cache: Folder for decoded faces.
+        begin: Told of each stage.
+        worsens: Measure robustness too, which takes about as long as the rest.
 
     Raises:
         ModelError: There is no such model.
-        ConfigError: ``name`` is a folder, so that ``source`` must be given, and is not.
+        ConfigError: ``name`` is a folder, so that a source must be given, and is not.
         DataError: The data cannot be read.
     """
     classifier = load_classifier(name, for_gradients=True)
-    faces, described = _faces(name, source, classifier.image_size, cache, begin)
-    tracker.log_facts({"model": name, "family": classifier.family, "faces": described})
-    report = judge_faces(classifier, faces, "evaluate", tracker)
-    explain_faces(classifier, faces, tracker, "evaluate")
-    return Judged(report, described)
+    judgements, sheets, warnings = [], {}, []
+    asked: Sequence[str | None] = sources or [None]
+    for source in asked:
+        chosen = choose_faces(name, source, classifier.image_size, cache, begin)
+        robustness = _worsen(classifier, chosen, cache, begin) if worsens else None
+        pixels = chosen.pixels
+        answers = answer(classifier, chosen.table, pixels)
+        judged = judge_answers(chosen.described, answers, pixels, robustness)
+        part = _REPORT if len(sources) < 2 else f"{_REPORT}_{chosen.table.name}"
+        log_judged(judged, part, tracker)
+        sheets[judged.faces] = explain_faces(classifier, pixels, answers.labels, tracker, part)
+        judgements.append(judged)
+        warnings += [chosen.warning] if chosen.warning else []
+    fixed = fixed_name(name)
+    facts = {"model": fixed, "family": classifier.family}
+    facts["faces"] = "; ".join(judged.faces for judged in judgements)
+    tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
+    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in judgements]
+    page = render_page(fixed, judgements, [*digests, f"run {tracker.run_id}"], sheets, warnings)
+    evaluation = Evaluation(fixed, tuple(judgements), page, tuple(warnings))
+    tracker.log_text(f"{_REPORT}/report.html", page)
+    return evaluation
 
 
-def _faces(name: str, source: str | None, side: int, cache: Path, begin: Begin) -> tuple[Faces, str]:
-    """Returns the faces to judge on, none of which the model was trained on if that is known."""
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The faces a model is judged on."""
+
+    table: FaceTable
+    pixels: Pixels
+    described: str
+    """``test part of sample`` or ``all of other-set``."""
+    warning: str
+    """Why numbers on them may be too good, or empty."""
+
+
+def choose_faces(
+    name: str, source: str | None, side: int, cache: Path, begin: Begin = begin_silently
+) -> Chosen:
+    """Returns faces of ``source`` that the model was not trained on, as far as that is known.
+
+    Raises:
+        ConfigError: Without a source, of a model that does not tell its data.
+        DataError: They cannot be read.
+    """
     run_id = run_of(name)
     trained_on = experiment_of(run_id) if run_id else None
     if source is None and trained_on is None:
@@ -81,16 +153,48 @@ def _faces(name: str, source: str | None, side: int, cache: Path, begin: Begin) 
     if source is not None:
         config = replace(config, source=source)
     table, pixels = read_faces(config, side, cache, begin)
-    rows, described = np.arange(len(table)), f"all of {table.name}"
     if trained_on and run_id:
         try:
             split = divide_faces(table, config, trained_on.seed, cache, begin)
-            stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
-            if split.digest(table) == stated:
-                rows, described = split.test, f"test part of {table.name}"
-        except DataError:
-            pass  # other data, too small to be split like the model's own: used whole
-    return take_faces(table, pixels, rows), described
+        except DataError:  # other data, too small to be split like the model's own: used whole
+            split = None
+        stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
+        if split and split.digest(table) == stated:
+            known = share_of_known_people(table, split)
+            return Chosen(
+                table=table.select(split.test),
+                pixels=take_pixels(pixels, split.test),
+                described=f"test part of {table.name}, {split.kind} split",
+                warning=_OPTIMISTIC.format(known) if known else "",
+            )
+    return Chosen(
+        table=table, pixels=pixels, described=f"all of {table.name}", warning=_overlap(name, table)
+    )
+
+
+_OPTIMISTIC = "Optimistic: {:.0%} of the test faces show a person who is also in training."
+
+
+def _overlap(name: str, table: FaceTable) -> str:
+    """Returns what is to be said of people whom the model has learned from, or may have."""
+    seen = schooling_of(name)
+    if seen is None:
+        return "What this model was trained on is not known here: these faces may have been among it."
+    known = float(np.isin(table.identities, list(seen.people)).mean())
+    if not known:
+        return ""
+    return (
+        f"Optimistic: {known:.0%} of these faces are of people with the names of people it was trained "
+        "or chosen on."
+    )
+
+
+def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, begin: Begin) -> Robustness:
+    rows = rows_to_worsen(chosen.table.labels)
+    table, faces = load_pixels(chosen.table.select(rows), SIDE, cache)
+    total = (1 + len(CORRUPTIONS) * len(STRENGTHS)) * len(rows)
+    advance = begin("worse faces", total)
+    return measure_robustness(classifier, faces, table.labels, advance=advance)
 
 
 def find_images(paths: list[Path]) -> list[Path]:

@@ -57,15 +57,16 @@ def accuracy(counts: Counts) -> Scores:
 
 def balanced_accuracy(counts: Counts) -> Scores:
     """Returns the mean recall over classes that have faces."""
-    return _mean_over_present(per_class(counts).recall)
+    return mean_over_present(per_class(counts).recall)
 
 
 def macro_f1(counts: Counts) -> Scores:
     """Returns the mean F1 over classes that have faces."""
-    return _mean_over_present(per_class(counts).f1)
+    return mean_over_present(per_class(counts).f1)
 
 
-def _mean_over_present(values: Scores) -> Scores:
+def mean_over_present(values: Scores) -> Scores:
+    """Returns the mean over the last axis of what is a number, 0 where nothing is."""
     present = np.isfinite(values)
     total = np.where(present, values, 0.0).sum(-1)
     return np.asarray(total / np.maximum(present.sum(-1), 1))

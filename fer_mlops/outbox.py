@@ -26,6 +26,8 @@ Entry = dict[str, Any]
 Answer = TypeVar("Answer")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds in which a server that does not answer is left alone; they double."""
+_MOST_METRICS = 100
+"""Told at a time: of more, MLflow 3.17 stores none where the model already has one of them."""
 _PROBE = 5
 """Seconds that such a server has to say that it is back."""
 _log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ _log = logging.getLogger(__name__)
 def _send_metrics(client: MlflowClient, run_id: str, entry: Entry) -> None:
     moment = {"timestamp": entry["time"], "step": entry["step"], "model_id": entry.get("model")}
     metrics = [Metric(key, value, **moment) for key, value in entry["values"].items()]
-    client.log_batch(run_id, metrics=metrics)
+    for start in range(0, len(metrics), _MOST_METRICS):
+        client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
 
 def _send_params(client: MlflowClient, run_id: str, entry: Entry) -> None:

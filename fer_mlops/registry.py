@@ -62,6 +62,11 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     return Registration(int(made.version), alias, reason)
 
 
+def describe(version: int, text: str) -> None:
+    """Puts the model card of a version, Markdown of at most 5,000 characters, into the registry."""
+    MlflowClient().update_model_version(REGISTERED_NAME, str(version), description=text)
+
+
 def _version_before(model_id: str) -> ModelVersion | None:
     """Returns the version that was made of this model, or None."""
     wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"

@@ -32,6 +32,8 @@ ROOMS = (
     "losses",
     "metrics",
     "resampling",
+    "confidence",
+    "ranking",
     "crew",
     "devices",
     "features",
@@ -50,6 +52,8 @@ ROOMS = (
     "answers",
     "evaluation",
     "doctor",
+    "slices",
+    "robustness",
     "explanation",
     "figures",
     # the outside world
@@ -58,6 +62,7 @@ ROOMS = (
     "tracker",
     "tracking",
     "registry",
+    "reporting",
     "distillation",
     "keeper",
     "experiment",
@@ -97,7 +102,7 @@ EDGES = {
     "click": {"options", "data_commands", "judgement_commands", "cli"},
     "rich": {"console"},
     "captum": {"explanation"},
-    "matplotlib": {"figures", "tracker", "comparison"},
+    "matplotlib": {"figures", "tracker", "reporting", "comparison"},
 }
 """Who may know a vendor."""
 

@@ -15,7 +15,7 @@ from fer_mlops.calibration import (
     largest_error,
     with_thresholds,
 )
-from fer_mlops.evaluation import expected_calibration_error, negative_log_likelihood
+from fer_mlops.confidence import expected_calibration_error, negative_log_likelihood
 
 Faces = tuple[NDArray[np.float32], NDArray[np.int64]]
 

@@ -166,7 +166,7 @@ def test_train_evaluate_explain_and_compare_by_hand(
     assert code == 0, err
     code, out, err = fer(capfd, "evaluate")
     assert code == 0, err
-    assert f"test part of {faces_folder.name}: 28 faces" in " ".join(out.split())
+    assert f"test part of {faces_folder.name}, identity split: 28 faces" in " ".join(out.split())
     face = next(faces_folder.glob("happiness/*.png"))
     code, out, err = fer(capfd, "explain", str(face), "--out", "looked")
     assert code == 0, err

@@ -262,3 +262,56 @@ def test_every_report_figure_can_be_drawn_without_a_display() -> None:
     ):
         pixels = np.asarray(figures.to_image(figure, dots_per_inch=40))
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+# ── judgement ──
+
+
+def test_a_reliability_diagram_shows_every_bin_that_has_faces_and_the_threshold() -> None:
+    labels = np.array([0, 0, 0, 1])
+    probabilities = np.full((4, 7), 0.02)
+    probabilities[:, 0] = [0.88, 0.88, 0.5, 0.88]
+    figure = figures.reliability_diagram(labels, probabilities, "test", threshold=0.7)
+    upper, lower = figure.axes
+    _, points, mark = upper.lines[0], upper.lines[1], upper.lines[2]
+    np.testing.assert_allclose(points.get_xydata(), [[0.5, 1.0], [0.88, 2 / 3]])
+    assert mark.get_xdata()[0] == 0.7  # type: ignore[index]
+    assert [int(bar.get_height()) for bar in lower.patches if bar.get_height()] == [1, 3]  # type: ignore[attr-defined]
+    assert legend(upper)[-1] == "sure from 0.70"
+
+
+def test_precision_recall_curves_name_each_emotion_with_its_number() -> None:
+    labels = np.array([3, 3, 4, 4])
+    probabilities = np.zeros((4, 7))
+    probabilities[:, 3] = [0.9, 0.4, 0.6, 0.1]
+    probabilities[:, 4] = 1 - probabilities[:, 3]
+    figure = figures.precision_recall(labels, probabilities, "test")
+    axes = figure.axes[0]
+    happiness = axes.lines[0].get_xydata()
+    np.testing.assert_allclose(happiness, [[0, 1], [0.5, 1], [0.5, 0.5], [1, 2 / 3], [1, 0.5]])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["happiness (n = 2)", "neutral (n = 2)"]
+
+
+def test_slices_stand_top_down_and_significant_ones_stand_out() -> None:
+    figure = figures.slice_chart(
+        [("a (9)", -0.2, -0.3, -0.1, True), ("b (9)", 0, -0.1, 0.1, False)], "t"
+    )
+    axes = figure.axes[0]
+    assert ticks(list(axes.get_yticklabels())) == ["a (9)", "b (9)"]
+    assert axes.yaxis_inverted()
+    assert axes.lines[0].get_color() != axes.lines[2].get_color()
+
+
+def test_score_against_minutes_has_a_point_for_each_model() -> None:
+    points = {"fast": (3.0, 0.5, 0.4, 0.6), "best": (7.0, 0.55, 0.5, 0.6)}
+    axes = figures.score_against_minutes(points, "test").axes[0]
+    assert legend(axes) == ["fast", "best"]
+    assert axes.get_xscale() == "log"
+
+
+def test_mistakes_stand_in_rows_of_eight_with_their_captions() -> None:
+    pixels = np.zeros((9, 8, 8), np.uint8)
+    figure = figures.mistakes(pixels, [f"face {i}" for i in range(9)], "mistakes")
+    assert len(figure.axes) == 16
+    assert [axes.get_title() for axes in figure.axes if axes.images] == [f"face {i}" for i in range(9)]

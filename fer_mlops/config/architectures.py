@@ -110,7 +110,7 @@ class TransferConfig:
     dropout: float = 0.2
     """Share of features silenced before the head, in [0, 1)."""
     frozen_epochs: int = 30
-    """Epochs of the head alone, over features computed once."""
+    """Epochs of the head alone, over features computed once; 0 fits the whole network from the start."""
     frozen_learning_rate: float = 0.003
     """Peak step size of the frozen phase."""
     mirror: bool = False
@@ -126,7 +126,7 @@ class TransferConfig:
     def __post_init__(self) -> None:
         require(32 <= self.image_size <= 512, "transfer.image_size", "32 to 512 pixels", self.image_size)
         require(0 <= self.dropout < 1, "transfer.dropout", "in [0, 1)", self.dropout)
-        require(self.frozen_epochs >= 1, "transfer.frozen_epochs", "1 or more", self.frozen_epochs)
+        require(self.frozen_epochs >= 0, "transfer.frozen_epochs", "0 or more", self.frozen_epochs)
         require(
             self.frozen_learning_rate > 0,
             "transfer.frozen_learning_rate",

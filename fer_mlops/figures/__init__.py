@@ -2,6 +2,14 @@
 
 from fer_mlops.figures.curves import Curves, importances, study_history, training_curves
 from fer_mlops.figures.heat import explanation_sheet, overlay
+from fer_mlops.figures.judgement import (
+    mistakes,
+    precision_recall,
+    reliability_diagram,
+    robustness_curves,
+    score_against_minutes,
+    slice_chart,
+)
 from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix, model_chart
 from fer_mlops.figures.style import COLOURS, to_image
 
@@ -13,8 +21,14 @@ __all__ = [
     "confusion_matrix",
     "explanation_sheet",
     "importances",
+    "mistakes",
     "model_chart",
     "overlay",
+    "precision_recall",
+    "reliability_diagram",
+    "robustness_curves",
+    "score_against_minutes",
+    "slice_chart",
     "study_history",
     "to_image",
     "training_curves",

@@ -48,7 +48,8 @@ def learn_transfer(
     architecture = dataclasses.replace(experiment.transfer, backbone=facts["backbone"])
     loss = make_loss(experiment.training, train)
     num_steps_before = 0
-    phase = resume_from["phase"] if resume_from else 1
+    first = 1 if experiment.transfer.frozen_epochs else 2
+    phase = resume_from["phase"] if resume_from else first
 
     def on_epoch(epoch: Epoch) -> None:
         stage = Stage("transfer", architecture, phase, num_steps_before, network, facts)
@@ -70,8 +71,7 @@ def learn_transfer(
             resume_from=resume_from["fit"] if resume_from else None,
         )
         num_steps_before, resume_from = len(history), None
-    else:
-        assert resume_from is not None
+    elif resume_from:
         num_steps_before = resume_from["steps_before"]
     phase = 2
     advance = begin("whole-network epochs", experiment.training.epochs)

