@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -30,6 +31,7 @@ from fer_mlops.experiment import Trained
 from fer_mlops.judging import Evaluation
 from fer_mlops.learning import Step
 from fer_mlops.progress import Advance, Begin
+from fer_mlops.promotion import Decision, Version
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
 from fer_mlops.splits import Split, share_of_known_people
 from fer_mlops.tracking import shown_uri, training_view
@@ -174,6 +176,54 @@ def print_split(table: FaceTable, split: Split) -> None:
     console.print(grid)
     known = share_of_known_people(table, split)
     console.print(f"{known:.0%} of the test faces show a person who is also in train")
+
+
+def print_decision(decision: Decision) -> None:
+    """Prints the gate's rules, what was found, and what became of the version."""
+    against = f"version {decision.champion}" if decision.champion else "no champion"
+    table = Table(
+        title=f"version {decision.version} against {against}: {decision.faces}", box=SIMPLE_HEAD
+    )
+    for column in ("", "rule", "found", "asked"):
+        table.add_column(column, overflow="fold")
+    for check in decision.checks:
+        mark = Text("kept", "green") if check.is_kept else Text("broken", "bold red")
+        table.add_row(mark, Text(check.rule), Text(check.found), Text(check.asked))
+    console.print(table, soft_wrap=False)
+    for warning in decision.warnings:
+        console.print(f"Warning: {warning}", style="bold red")
+    now = "is champion now" if decision.is_promoted else "stays challenger"
+    console.print(f"version {decision.version} {now}")
+
+
+def print_versions(versions: Sequence[Version]) -> None:
+    """Prints all registered versions, newest first."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in ("version", "alias", "family", "data", "split", "valid F1", "test F1", "n"):
+        table.add_column(column, overflow="fold")
+    for one in versions:
+        scores = (one.valid_macro_f1[:5], one.test_macro_f1[:5], one.test_n)
+        names = (", ".join(one.aliases), one.family, one.data, one.split)
+        table.add_row(str(one.number), *map(Text, names), *scores)
+    console.print(table, soft_wrap=False)
+
+
+def print_card(version: Version) -> None:
+    """Prints a version's card and the gate's last word on it."""
+    console.print(Markdown(version.card or f"# {REGISTERED_NAME}/{version.number}\n\nNo card."))
+    console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))
+
+
+def print_differences(
+    one: Version, other: Version, found: Sequence[tuple[str, str, str]]
+) -> None:
+    """Prints in what two versions differ."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("", f"version {one.number}", f"version {other.number}"):
+        table.add_column(column, overflow="fold")
+    for row in found:
+        table.add_row(*map(Text, row))
+    console.print(table, soft_wrap=False)
 
 
 def print_registration(trained: Trained) -> None:

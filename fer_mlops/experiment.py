@@ -46,6 +46,10 @@ from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import git_commit
 
 
+_EXAMPLES = 8
+"""Validation faces that are kept with a model, and its answers about them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """What a run ends with."""
@@ -271,10 +275,9 @@ def _register(
     tracker: Tracker,
 ) -> Registration | None:
     """Logs the bundle, and registers it with its card if the experiment says so."""
-    buffer = io.BytesIO()
-    Image.fromarray(data.parts["valid"].pixels[0]).save(buffer, format="PNG")
+    examples = [_as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
     scores = {**valid.metrics("final_valid"), **judged.report.metrics("test")}
-    model_id = tracker.log_classifier(learned.classifier, buffer.getvalue(), scores)
+    model_id = tracker.log_classifier(learned.classifier, examples, scores)
     if not experiment.tracking.register:
         return None
     tags = {
@@ -293,6 +296,12 @@ def _register(
     tracker.ask(lambda: describe(registration.version, card.markdown))
     tracker.log_facts({"registered_version": registration.version, "alias": registration.alias})
     return registration
+
+
+def _as_png(face: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, run_id: str) -> Origin:

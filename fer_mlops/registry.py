@@ -21,7 +21,7 @@ from fer_mlops.tracking import MODEL_NAME, SPLIT_FILE, shown_uri
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
-_DECISION = "decision"
+DECISION_TAG = "decision"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Registration:
 def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     """Registers a logged model as a new version and gives it an alias.
 
-    It becomes ``champion`` when there is none, or when its validation macro-F1 is higher on the same
-    faces (equal data digest); the old champion is then ``previous``. Else it is ``challenger``.
+    It becomes ``champion`` when there is none, so that there is a model to load by name; else it is
+    ``challenger``, and the gate (``fer-mlops promote``) decides.
 
     Called again for the same model, as by a run that was killed here, it makes no second version.
 
@@ -50,15 +50,16 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     made = _version_before(model_id)
     if made is None:
         made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
-    elif _DECISION in made.tags or (champion and int(champion.version) == int(made.version)):
-        alias, _, reason = made.tags.get(_DECISION, f"{CHAMPION}: ").partition(": ")
+    elif DECISION_TAG in made.tags or (champion and int(champion.version) == int(made.version)):
+        alias, _, reason = made.tags.get(DECISION_TAG, f"{CHAMPION}: ").partition(": ")
         return Registration(int(made.version), alias, reason or "it was decided before the run stopped")
-    wins, reason = _compare(tags, champion)
-    alias = CHAMPION if wins else CHALLENGER
-    if wins and champion is not None:
-        client.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, champion.version)
+    if champion is None:
+        alias, reason = CHAMPION, "there was no champion"
+    else:
+        alias = CHALLENGER
+        reason = f"fer-mlops promote --version {made.version} takes it through the gate"
     client.set_registered_model_alias(REGISTERED_NAME, alias, made.version)
-    client.set_model_version_tag(REGISTERED_NAME, made.version, _DECISION, f"{alias}: {reason}")
+    client.set_model_version_tag(REGISTERED_NAME, made.version, DECISION_TAG, f"{alias}: {reason}")
     return Registration(int(made.version), alias, reason)
 
 
@@ -71,22 +72,6 @@ def _version_before(model_id: str) -> ModelVersion | None:
     """Returns the version that was made of this model, or None."""
     wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
     return next(iter(MlflowClient().search_model_versions(wanted)), None)
-
-
-def _compare(tags: Mapping[str, str], champion: ModelVersion | None) -> tuple[bool, str]:
-    """Returns whether the new version becomes champion, and why."""
-    if champion is None:
-        return True, "there was no champion"
-    name = f"champion version {champion.version}"
-    if champion.tags.get(DIGEST_TAG) != tags[DIGEST_TAG]:
-        where = (
-            f"{champion.tags.get('data', 'unknown data')}, {champion.tags.get('split', 'unknown')} split"
-        )
-        return False, f"{name} was validated on other faces ({where})"
-    own, other = float(tags[SCORE_TAG]), float(champion.tags.get(SCORE_TAG, "0"))
-    if own > other:
-        return True, f"validation macro-F1 {own:.4f} is above {other:.4f} of {name}, same faces"
-    return False, f"validation macro-F1 {own:.4f} is not above {other:.4f} of {name}, same faces"
 
 
 def find_version(alias: str) -> ModelVersion | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tempfile
@@ -40,6 +41,8 @@ MODEL_NAME = "classifier"
 """Name of the LoggedModel within a run."""
 CONFIG_FILE = "config.json"
 SPLIT_FILE = "data/split.csv"
+PROBE_FILE = "probe.json"
+"""In the bundle: some faces and what was answered about them when it was trained."""
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
     outputs=Schema(
@@ -203,16 +206,16 @@ class Tracker:
         return key in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
 
     def log_classifier(
-        self, classifier: Classifier, example: bytes, metrics: Mapping[str, float]
+        self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
     ) -> str:
         """Logs the bundle as a LoggedModel with its scores and returns the model's id.
 
         Args:
             classifier: What is logged, with the package's own source, as a model from code.
-            example: One encoded face.
+            examples: Some encoded faces, at least one; the answers about them are kept with the model.
             metrics: Scores to link to the model.
         """
-        model_id = self.ask(lambda: self._model_before() or self._log_model(classifier, example))
+        model_id = self.ask(lambda: self._model_before() or self._log_model(classifier, examples))
         told = {"values": {key: float(value) for key, value in metrics.items()}, "model": model_id}
         moment = {"time": self._stopped_clock or _now(), "step": 0}
         self.outbox.put({"kind": "metrics", **moment, **told})
@@ -231,18 +234,19 @@ class Tracker:
                 client.delete_logged_model(model.model_id)
         return complete
 
-    def _log_model(self, classifier: Classifier, example: bytes) -> str:
+    def _log_model(self, classifier: Classifier, examples: Sequence[bytes]) -> str:
         package = Path(__file__).parent
         pins = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "classifier"
             classifier.save(bundle)
+            (bundle / PROBE_FILE).write_text(_probe(classifier, examples), encoding="utf-8")
             info = mlflow.pyfunc.log_model(
                 name=MODEL_NAME,
                 python_model=str(package / "serving" / "registered_model.py"),
                 artifacts={"classifier": str(bundle)},
                 signature=SIGNATURE,
-                input_example=pd.DataFrame({"image": [example]}),
+                input_example=pd.DataFrame({"image": list(examples[:1])}),
                 pip_requirements=pins,
                 code_paths=[str(package)],
                 params={"family": classifier.family, "image_size": classifier.image_size},
@@ -250,6 +254,16 @@ class Tracker:
         if info.model_id is None:
             raise ModelError("the tracking server keeps no logged models; it needs MLflow 3.17 or later")
         return str(info.model_id)
+
+
+def _probe(classifier: Classifier, examples: Sequence[bytes]) -> str:
+    """Returns faces and the probabilities of their emotions as JSON."""
+    told = {
+        "emotions": EMOTIONS,
+        "images": [base64.b64encode(example).decode() for example in examples],
+        "probabilities": classifier.predict_proba(classifier.prepare(list(examples))).tolist(),
+    }
+    return json.dumps(told)
 
 
 def _now() -> int:

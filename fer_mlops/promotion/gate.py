@@ -1,0 +1,281 @@
+"""The gate: a version against the champion on the same faces, rule by rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+
+from fer_mlops.answers import Answers, answer
+from fer_mlops.comparison.contestants import Contestant, contestant_of
+from fer_mlops.comparison.costs import Speed, measure_speed
+from fer_mlops.comparison.ground import Ground, check_fairness, find_ground
+from fer_mlops.config import DataConfig
+from fer_mlops.doctor.records import read_records
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.evaluation import Report, evaluate
+from fer_mlops.pairing import Pairing, pair
+from fer_mlops.preparation import divide_faces, read_faces
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.promotion.changes import move_champion
+from fer_mlops.promotion.reproducing import TOLERANCE, reproduction_error
+from fer_mlops.promotion.rules import GateRules
+from fer_mlops.registry import (
+    CHALLENGER,
+    CHAMPION,
+    DECISION_TAG,
+    REGISTERED_NAME,
+    bundle_of,
+    find_version,
+)
+from fer_mlops.slices import Slices, slice_faces, traits_of
+from fer_mlops.tracker import Tracker
+
+_TIMED = 64
+"""Faces that are timed."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule, and whether the version keeps it."""
+
+    rule: str
+    found: str
+    asked: str
+    is_kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the gate said of a version."""
+
+    version: int
+    champion: int | None
+    """Against which it was measured; None where there was none."""
+    faces: str
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether every rule is kept."""
+        return all(check.is_kept for check in self.checks)
+
+    @property
+    def reason(self) -> str:
+        """Which rules are not kept, or that all are."""
+        broken = [f"{check.rule}: {check.found}" for check in self.checks if not check.is_kept]
+        return "; ".join(broken) or f"kept all {len(self.checks)} rules of the gate on {self.faces}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """A contestant on the ground."""
+
+    answers: Answers
+    report: Report
+    slices: Slices
+    speed: Speed
+    num_bytes: int
+
+
+def promote(
+    version: int,
+    rules: GateRules,
+    tracker: Tracker,
+    cache: Path,
+    *,
+    source: str | None = None,
+    begin: Begin = begin_silently,
+) -> Decision:
+    """Takes a version through the gate: it becomes champion, or else challenger; logs the decision.
+
+    Both are measured on validation faces of the version's split that the champion has not learned
+    from, or on all faces of ``source``. Test faces are never looked at: promotion is a choice.
+
+    Args:
+        version: Of ``fer-classifier``.
+        rules: The limits.
+        tracker: Of an open run.
+        cache: Folder for decoded faces.
+        source: Other labelled faces to measure on, as ``--data`` takes them.
+        begin: Told of each stage.
+
+    Raises:
+        ModelError: There is no such version, or another one became champion meanwhile.
+        ConfigError: It is champion already, or does not tell its data so that a source must be given.
+        DataError: The faces cannot be read, or a model has seen them.
+    """
+    champion = find_version(CHAMPION)
+    before = int(champion.version) if champion else None
+    if before == version:
+        raise ConfigError(f"version {version} is champion already")
+    names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
+    contestants = [contestant_of(name) for name in names]
+    ground = _ground(contestants, source, cache, begin)
+    measured = _measure(contestants, ground, cache, begin) if len(ground.table) else []
+    checks = tuple(_checks(rules, contestants[0], measured, len(ground.table)))
+    decision = Decision(
+        version=version,
+        champion=before,
+        faces=f"{ground.described}, {len(ground.table)} faces",
+        checks=checks,
+        warnings=ground.warnings,
+    )
+    if decision.is_promoted:
+        move_champion(version, before)
+    else:
+        MlflowClient().set_registered_model_alias(REGISTERED_NAME, CHALLENGER, str(version))
+    _record(decision, rules, tracker)
+    return decision
+
+
+def _ground(contestants: list[Contestant], source: str | None, cache: Path, begin: Begin) -> Ground:
+    """Returns the faces to measure on, none of which a contestant was fitted to, as far as is known."""
+    if source:
+        config = contestants[0].experiment.data if contestants[0].experiment else DataConfig()
+        return find_ground(contestants, replace(config, source=source), cache, begin)
+    version = contestants[0]
+    if version.experiment is None or version.schooling is None:
+        raise ConfigError(f"{version.uri} does not tell the faces it was validated on: pass --data")
+    config = version.experiment.data
+    table, _ = read_faces(config, version.classifier.image_size, cache, begin)
+    split = divide_faces(table, config, version.experiment.seed, cache, begin)
+    if split.digest(table) != version.schooling.digest:
+        raise DataError(
+            f"the faces of {config.source!r} or their split are no longer those that {version.uri} was "
+            "trained with; bring those back, or pass other faces as --data"
+        )
+    ground = Ground(
+        config=config,
+        table=table.select(split.valid),
+        described=f"validation part of {table.name}, {split.kind} split",
+    )
+    for other in contestants[1:]:
+        if other.schooling is None:
+            return check_fairness(ground, [other])
+        if other.schooling.digest == version.schooling.digest:
+            continue
+        is_new = ~np.isin(ground.table.identities, sorted(other.schooling.people))
+        said = f"{ground.described}, without people whom {other.uri} learned from"
+        ground = replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=said)
+    return ground
+
+
+def _measure(
+    contestants: list[Contestant], ground: Ground, cache: Path, begin: Begin
+) -> list[_Measured]:
+    pixels = [ground.pixels(one.classifier.image_size, cache, begin) for one in contestants]
+    speeds = measure_speed(
+        [one.classifier for one in contestants], [faces[:_TIMED] for faces in pixels]
+    )
+    traits = traits_of(ground.table, read_records(ground.table))
+    measured = []
+    for one, faces, speed in zip(contestants, pixels, speeds, strict=True):
+        answers = answer(one.classifier, ground.table, faces)
+        about = (answers.labels, answers.probabilities(), answers.identities)
+        measured.append(
+            _Measured(
+                answers=answers,
+                report=evaluate(*about),
+                slices=slice_faces(*about, traits),
+                speed=speed,
+                num_bytes=one.num_bytes,
+            )
+        )
+    return measured
+
+
+def _checks(
+    rules: GateRules, version: Contestant, measured: list[_Measured], num: int
+) -> Iterator[Check]:
+    yield Check("faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces)
+    if not measured:
+        return
+    own = measured[0]
+    f1 = own.report.macro_f1
+    yield Check(
+        "macro-F1", str(f1), f"at least {rules.macro_f1_floor:g}", f1.value >= rules.macro_f1_floor
+    )
+    if len(measured) > 1:
+        pairing = pair(own.answers, measured[1].answers)
+        yield _against(rules, pairing, own, measured[1])
+        yield _recalls(rules, pairing)
+    ece = own.report.ece
+    yield Check(
+        "calibration error", str(ece), f"at most {rules.ece_ceiling:g}", ece.value <= rules.ece_ceiling
+    )
+    yield _slices(rules, own.slices)
+    time = own.speed.milliseconds
+    yield Check(
+        "latency, one face", f"{time:.1f} ms", f"at most {rules.latency_ms:g} ms", time <= rules.latency_ms
+    )
+    error, found = reproduction_error(version.uri, bundle_of(version.uri))
+    is_same = error is not None and error <= TOLERANCE
+    yield Check("loads without pickles, answers as stored", found, f"at most {TOLERANCE:.0e}", is_same)
+
+
+def _against(rules: GateRules, pairing: Pairing, own: _Measured, other: _Measured) -> Check:
+    difference = pairing.macro_f1
+    saved_time = 1 - own.speed.milliseconds / other.speed.milliseconds
+    saved_room = 1 - own.num_bytes / other.num_bytes
+    is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
+    is_close = difference.low > -rules.margin
+    found = (
+        f"{difference}, better with {difference.probability:.0%}; latency {-saved_time:+.0%}, size "
+        f"{-saved_room:+.0%}"
+    )
+    asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
+    is_kept = difference.low > 0 or (is_close and is_cheaper)
+    return Check("macro-F1 against the champion", found, asked, is_kept)
+
+
+def _recalls(rules: GateRules, pairing: Pairing) -> Check:
+    asked_of = [one for one in pairing.classes if one.support >= rules.class_faces]
+    worst = min(asked_of, key=lambda one: one.recall.value, default=None)
+    asked = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
+    if worst is None:
+        return Check("recall of each emotion", "too few faces of each", asked, True)
+    found = f"{worst.emotion} {worst.recall.value:+.3f} (n = {worst.support})"
+    return Check("recall of each emotion", found, asked, worst.recall.value >= -rules.recall_loss)
+
+
+def _slices(rules: GateRules, slices: Slices) -> Check:
+    worse = [one for one in slices.slices if one.is_significant and one.gap.value < 0]
+    worst = min(worse, key=lambda one: one.gap.value, default=None)
+    asked = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
+    if worst is None:
+        return Check("worst slice", "none is significantly worse", asked, True)
+    found = f"{worst.trait} {worst.value} {worst.gap.value:+.3f} (n = {worst.num_faces})"
+    return Check("worst slice", found, asked, worst.gap.value >= -rules.slice_gap_ceiling)
+
+
+def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
+    """Logs the decision to the run, and onto the version's tags and card."""
+    alias = CHAMPION if decision.is_promoted else CHALLENGER
+    told = {**asdict(decision), "is_promoted": decision.is_promoted, "rules": asdict(rules)}
+    tracker.log_json("gate.json", told)
+    tracker.log_facts(
+        {
+            "version": decision.version,
+            "champion_before": decision.champion or "none",
+            "decision": alias,
+            "reason": decision.reason,
+        }
+    )
+    client = MlflowClient()
+    number = str(decision.version)
+    client.set_model_version_tag(
+        REGISTERED_NAME, number, DECISION_TAG, f"{alias}: {decision.reason}"[:5000]
+    )
+    client.set_model_version_tag(REGISTERED_NAME, number, "gate_run", tracker.run_id)
+    checks = {check.rule: [check.found, check.asked, check.is_kept] for check in decision.checks}
+    client.set_model_version_tag(REGISTERED_NAME, number, "gate", json.dumps(checks)[:5000])
+    card = client.get_model_version(REGISTERED_NAME, number).description or ""
+    before = card.partition("\n## Promotion\n")[0]
+    said = f"\n## Promotion\n\n{alias}: {decision.reason} (run `{tracker.run_id}`).\n"
+    client.update_model_version(REGISTERED_NAME, number, description=(before[: 4990 - len(said)] + said))
