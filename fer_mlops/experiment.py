@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops import crew, figures
+from fer_mlops.answers import Answers, answer
 from fer_mlops.cache import cache_folder
 from fer_mlops.calibration import Point
 from fer_mlops.classifier import Classifier
@@ -47,8 +48,8 @@ class Trained:
     """None for a tuning trial, which never sees the test faces."""
     points: Mapping[str, Report]
     """On the test faces, at the natural and the balanced operating point."""
-    answers: NDArray[np.float64]
-    """Probabilities of the test faces [n, 7]; none for a tuning trial."""
+    answers: Answers | None
+    """About the test faces; None for a tuning trial."""
     registration: Registration | None
     facts: Mapping[str, str]
     """What was decided on the way, such as the backbone and why."""
@@ -142,9 +143,7 @@ def _conclude(
     tracker.log_facts(learned.facts)
     valid_report = judge_faces(classifier, data.parts["valid"], "final_valid", tracker)
     test_report, points, answers = (
-        _judge_test(classifier, data.parts["test"], tracker)
-        if uses_test
-        else (None, {}, np.zeros((0, len(EMOTIONS))))
+        _judge_test(classifier, data, tracker) if uses_test else (None, {}, None)
     )
     tracker.log_figure(
         "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
@@ -256,18 +255,18 @@ def report_on(probabilities: NDArray[np.float64], faces: Faces, part: str, track
 
 
 def _judge_test(
-    classifier: Classifier, faces: Faces, tracker: Tracker
-) -> tuple[Report, dict[str, Report], NDArray[np.float64]]:
+    classifier: Classifier, data: Data, tracker: Tracker
+) -> tuple[Report, dict[str, Report], Answers]:
     """Returns the report on the test faces, those at the other operating points, and the answers."""
-    logits = classifier.scorer.logits(faces.pixels)
-    answers = classifier.calibration.probabilities(logits)
-    report = report_on(answers, faces, "test", tracker)
+    faces = data.parts["test"]
+    answers = answer(classifier, data.table.select(data.split.test), faces.pixels)
+    logits = answers.logits
+    report = report_on(answers.probabilities(), faces, "test", tracker)
     tracker.log_metrics(confidence_metrics(classifier.calibration, logits, faces.labels, "test"))
     others: tuple[Point, ...] = ("natural", "balanced")
     points: dict[str, Report] = {}
     for point in others:
-        probabilities = classifier.calibration.at(point).probabilities(logits)
-        points[point] = evaluate(faces.labels, probabilities, faces.identities)
+        points[point] = evaluate(faces.labels, answers.probabilities(point), faces.identities)
         tracker.log_metrics(points[point].metrics(f"test_{point}"))
     return report, points, answers
 

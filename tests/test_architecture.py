@@ -48,6 +48,7 @@ ROOMS = (
     "preparation",
     # judgement
     "answers",
+    "pairing",
     "evaluation",
     "doctor",
     "explanation",
@@ -61,10 +62,10 @@ ROOMS = (
     "distillation",
     "keeper",
     "experiment",
-    "comparison",
     "judging",
+    "repetition",
+    "comparison",
     "suite",
-    "crossvalidation",
     "tuning",
     "serving",
     "project",
@@ -97,7 +98,7 @@ EDGES = {
     "click": {"options", "data_commands", "judgement_commands", "cli"},
     "rich": {"console"},
     "captum": {"explanation"},
-    "matplotlib": {"figures", "tracker", "comparison"},
+    "matplotlib": {"figures", "tracker", "repetition", "comparison"},
 }
 """Who may know a vendor."""
 

@@ -1,8 +1,9 @@
 """Reports, histories and heat maps to pictures."""
 
+from fer_mlops.figures.comparison import difference_chart, model_chart, spread_chart, wins_chart
 from fer_mlops.figures.curves import Curves, importances, study_history, training_curves
 from fer_mlops.figures.heat import explanation_sheet, overlay
-from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix, model_chart
+from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix
 from fer_mlops.figures.style import COLOURS, to_image
 
 __all__ = [
@@ -11,11 +12,14 @@ __all__ = [
     "Curves",
     "class_bars",
     "confusion_matrix",
+    "difference_chart",
     "explanation_sheet",
     "importances",
     "model_chart",
     "overlay",
+    "spread_chart",
     "study_history",
     "to_image",
     "training_curves",
+    "wins_chart",
 ]
