@@ -48,7 +48,7 @@ def cli(context: click.Context) -> None:
     command = context.invoked_subcommand or ""
     if command not in SECTIONS:
         with first_speaks(FerError):
-            check_processes(num_started(), command, has_folds=False)
+            check_processes(num_started(), command, repeats=False)
 
 
 cli.add_command(data)

@@ -21,8 +21,16 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fer_mlops.comparison import Comparison
-from fer_mlops.crossvalidation import CrossValidation
+from fer_mlops.comparison import (
+    Comparison,
+    Match,
+    how_much,
+    how_sure,
+    p_value,
+    percent,
+    verdict_of,
+    what_cost,
+)
 from fer_mlops.datasets import DataSet, FaceTable
 from fer_mlops.doctor import Examination, listed, summarise
 from fer_mlops.emotions import EMOTIONS
@@ -33,6 +41,7 @@ from fer_mlops.learning import Step
 from fer_mlops.progress import Advance, Begin
 from fer_mlops.promotion import Decision, Version
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
+from fer_mlops.repetition import POINTS, SCORES, Repeats, Repetition
 from fer_mlops.splits import Split, share_of_known_people
 from fer_mlops.tracking import shown_uri, training_view
 
@@ -145,18 +154,24 @@ def print_trained(trained: Trained) -> None:
         console.print(f"Load it:  python -c 'import mlflow; model = {load}'")
 
 
-def print_folds(done: CrossValidation) -> None:
-    """Prints the scores over folds: mean and spread, then all faces together."""
-    for number, trained in enumerate(done.folds):
-        assert trained.test
-        scores = "  ".join(
-            f"{n.replace('_', ' ')} {getattr(trained.test, n).value:.3f}" for n in done.spread
-        )
-        console.print(f"fold {number}  n {trained.test.num_faces}  {scores}")
-    for name, (mean, deviation) in done.spread.items():
-        console.print(f"{name.replace('_', ' '):18} {mean:.3f} ± {deviation:.3f} over folds")
-    print_report(done.pooled, "all folds together")
+def print_repetition(done: Repetition) -> None:
+    """Prints what training on every fold, or with several seeds, ended with."""
+    print_repeats(done.repeats)
+    if done.pooled:
+        print_report(done.pooled, "all folds together")
     print_view(done.experiment_id)
+
+
+def print_repeats(repeats: Repeats) -> None:
+    """Prints the scores run by run, then mean, spread and 95 % interval at each operating point."""
+    for run in repeats.runs:
+        own = run.scores["default"]
+        scores = "  ".join(f"{name.replace('_', ' ')} {own[name]:.3f}" for name in SCORES)
+        console.print(f"{run.name}  n {run.num_faces}  {scores}")
+    for point in POINTS:
+        console.print(f"{point} point, mean ± standard deviation [95 % interval of the mean]:")
+        for score in SCORES:
+            console.print(f"  {score.replace('_', ' '):18} {repeats.spread(score, point)}")
 
 
 def print_split(table: FaceTable, split: Split) -> None:
@@ -214,9 +229,7 @@ def print_card(version: Version) -> None:
     console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))
 
 
-def print_differences(
-    one: Version, other: Version, found: Sequence[tuple[str, str, str]]
-) -> None:
+def print_differences(one: Version, other: Version, found: Sequence[tuple[str, str, str]]) -> None:
     """Prints in what two versions differ."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("", f"version {one.number}", f"version {other.number}"):
@@ -249,21 +262,71 @@ def print_view(experiment_id: str) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Prints runs side by side, best first."""
-    title = "test scores, best first, with the 95 % interval of macro-F1"
-    table = Table(
-        title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )  # narrow enough for 80 columns
-    table.add_column("run", no_wrap=True)
-    for column in ("n", "accuracy", "balanced", "macro-F1", "min"):
+    """Prints models side by side, best first, in 80 columns; then by how much the best leads."""
+    for said in comparison.warnings:
+        console.print(Text(f"Warning: {said}", "bold red"), soft_wrap=False)
+    faces = f"{comparison.faces}: {comparison.num_faces} faces of {comparison.num_people} people"
+    console.print(f"{faces}, {comparison.point} point")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
+    for column in ("accuracy", "balanced", "macro-F1", "ms", "faces/s", "MB", "min"):
         table.add_column(column, justify="right", no_wrap=True)
-    for row in comparison.rows:
-        accuracy, balanced, (f1, low, high) = row.scores.values()
-        scores = (f"{accuracy[0]:.3f}", f"{balanced[0]:.3f}", f"{f1:.3f} [{low:.2f}, {high:.2f}]")
-        table.add_row(row.name, str(row.num_faces), *scores, f"{row.minutes:.1f}")
-    console.print(table)
-    if comparison.warning:
-        console.print(f"Warning: {comparison.warning}", style="bold red")
+    for entry in comparison.entries:
+        f1 = entry.scores["macro_f1"]
+        table.add_row(
+            entry.name,
+            f"{entry.scores['accuracy'].value:.3f}",
+            f"{entry.scores['balanced_accuracy'].value:.3f}",
+            f"{f1.value:.3f}",
+            f"{entry.speed.milliseconds:.1f}",
+            f"{entry.speed.faces_per_second:.0f}",
+            f"{entry.num_bytes / 1e6:.1f}",
+            f"{entry.minutes:.1f}" if entry.minutes == entry.minutes else "–",
+        )
+    console.print(table, soft_wrap=False)
+    for match in comparison.matches:
+        _print_match(comparison, match)
+    second = comparison.matches[0]
+    answers = {
+        "which": verdict_of(comparison),
+        "by how much": how_much(comparison, second),
+        "how sure": how_sure(comparison, second),
+        "at what cost": what_cost(comparison),
+    }
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for question, said in answers.items():
+        grid.add_row(Text(question, "bold"), Text(said))
+    console.print(grid, soft_wrap=False)
+
+
+def _print_match(comparison: Comparison, match: Match) -> None:
+    """Prints the differences of the best and another model, and the emotions each wins."""
+    best, other = comparison.best.name, comparison.entries[match.other].name
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(f"{best} less {other}", overflow="fold", max_width=30)
+    for column in ("difference", "95 % interval", "better in"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for score in reversed(SCORES):
+        gap = getattr(match.pairing, score)
+        shown = f"[{gap.low:+.3f}, {gap.high:+.3f}]"
+        table.add_row(
+            score.replace("_", " ").replace("f1", "F1"),
+            f"{gap.value:+.3f}",
+            Text(shown),
+            percent(gap.probability),
+        )
+    console.print(table, soft_wrap=False)
+    wins = [
+        f"{row.emotion} {row.only_a}:{row.only_b}{' *' if row.support < FEW else ''}"
+        for row in match.pairing.classes
+        if row.support
+    ]
+    only, p = match.pairing.mcnemar, p_value(match.p_accuracy)
+    said = f"right alone on {only.only_a}:{only.only_b} faces (McNemar {p}): {', '.join(wins)}"
+    console.print(Text(said), soft_wrap=False)
+    console.print()
 
 
 def print_datasets(datasets: Sequence[DataSet]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops import crew, figures
-from fer_mlops.answers import answer
+from fer_mlops.answers import Answers, answer
 from fer_mlops.cache import cache_folder
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment, TransferExperiment
@@ -45,7 +45,6 @@ from fer_mlops.splits import share_of_known_people
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import git_commit
 
-
 _EXAMPLES = 8
 """Validation faces that are kept with a model, and its answers about them."""
 
@@ -63,8 +62,8 @@ class Trained:
     """None for a tuning trial, which never sees the test faces."""
     points: Mapping[str, Report]
     """On the test faces, at the natural and the balanced operating point."""
-    answers: NDArray[np.float64]
-    """Probabilities of the test faces [n, 7]; none for a tuning trial."""
+    answers: Answers | None
+    """About the test faces; None for a tuning trial."""
     registration: Registration | None
     facts: Mapping[str, str]
     """What was decided on the way, such as the backbone and why."""
@@ -178,7 +177,7 @@ def _conclude(
         valid=valid,
         test=judged.report if judged else None,
         points={p: r for p, r in judged.reports.items() if p != "default"} if judged else {},
-        answers=judged.answers.probabilities() if judged else np.zeros((0, len(EMOTIONS))),
+        answers=judged.answers if judged else None,
         registration=registration,
         facts=learned.facts,
         minutes=minutes,

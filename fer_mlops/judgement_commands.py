@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fer_mlops.cache import cache_folder
-from fer_mlops.errors import ConfigError
-from fer_mlops.options import DATA_HELP, is_chosen
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.options import DATA_HELP, ON_BAD_IMAGE, READING, is_chosen, with_options
+
+if TYPE_CHECKING:
+    from fer_mlops.calibration import Point
+    from fer_mlops.config import DataConfig
+    from fer_mlops.repetition import Repeats
 
 
 @click.command()
@@ -65,24 +72,127 @@ def explain(images: tuple[Path, ...], model: str, out: Path) -> None:
 
 
 @click.command()
-@click.option("--runs", default="", help="Run ids, separated by commas.")
-@click.option("--parent", default="", help="A parent run, all of whose children are compared.")
-@click.option("--experiment", default="fer_mlops", show_default=True)
-def compare(runs: str, parent: str, experiment: str) -> None:
-    """Compare runs: those named, a parent's children, or the latest of each family."""
-    from fer_mlops.comparison import children_of, compare_runs, latest_runs, log_comparison
-    from fer_mlops.console import print_comparison, print_view
+@with_options(
+    click.option("--runs", default="", metavar="ID,ID…", help="Training runs."),
+    click.option("--models", default="", metavar="NAME,NAME…", help="Trained models, also folders."),
+    click.option("--parent", default="", metavar="ID", help="A parent run: all its children."),
+    click.option(
+        "--data", default="auto", help=f"The test faces all of them share, or all of: {DATA_HELP}"
+    ),
+    click.option(
+        "--point",
+        type=click.Choice(["default", "natural", "balanced"]),
+        default="default",
+        show_default=True,
+        help="Operating point of all models.",
+    ),
+    click.option("--out", default="", metavar="DIR", help="Write the page and the JSON there too."),
+    click.option("--anyway", is_flag=True, help="Compare models that have seen the people; warn."),
+    *READING,
+    ON_BAD_IMAGE,
+    click.option("--experiment", default="fer_mlops", show_default=True),
+)
+def compare(
+    runs: str,
+    models: str,
+    parent: str,
+    point: Point,
+    out: str,
+    anyway: bool,
+    experiment: str,
+    **reading: str,
+) -> None:
+    """Compare trained models on the same faces: runs or models by name, a parent's children, or else
+    the latest run of each family."""
+    from fer_mlops.comparison import compare_models, log_comparison, repeats_of, write_files
+    from fer_mlops.console import print_comparison, print_view, progress_bars
     from fer_mlops.tracking import check_server, track
 
-    if is_chosen(runs) and is_chosen(parent):
-        raise ConfigError("--runs and --parent both say what to compare; give one")
+    given = {"--runs": runs, "--models": models, "--parent": parent}
+    named = [option for option, value in given.items() if is_chosen(value)]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)} both say what to compare; give one")
+    other = _other_data(reading)
+    folder = _writable(out) if is_chosen(out) else None
     check_server()
+    repeats = repeats_of(parent) if is_chosen(parent) else None
+    if repeats:
+        if other:
+            raise ConfigError("--data has no effect on seeds or folds, each tested on its own faces")
+        _show_repeats(repeats, experiment, folder)
+        return
+    names = _names_of(runs, models, parent, experiment)
+    with progress_bars() as begin:
+        comparison, root = compare_models(
+            names, cache_folder(), other=other, point=point, is_forced=anyway, begin=begin
+        )
+    with track(experiment, "compare") as tracker:
+        files = log_comparison(comparison, root, tracker)
+    print_comparison(comparison)
+    if folder:
+        write_files(files, folder)
+        click.echo(f"written to {folder / 'comparison.html'}")
+    print_view(tracker.experiment_id)
+
+
+def _names_of(runs: str, models: str, parent: str, experiment: str) -> list[str]:
+    """Returns the models that one of the first three names; else the latest of each family."""
+    from fer_mlops.comparison import children_of, latest_runs
+
+    if is_chosen(models):
+        return _words(models)
     if is_chosen(runs):
-        ids = [run.strip() for run in runs.split(",") if run.strip()]
+        ids = _words(runs)
     else:
         ids = children_of(parent) if is_chosen(parent) else latest_runs(experiment)
-    comparison = compare_runs(ids)
+    return [f"runs:/{run_id}" for run_id in ids]
+
+
+def _words(listed: str) -> list[str]:
+    return [word.strip() for word in listed.split(",") if word.strip()]
+
+
+def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
+    """Returns the data that ``--data`` names, read as the other options say.
+
+    Raises:
+        ConfigError: An option says how to read data, and none are named.
+    """
+    from fer_mlops.config import DataConfig
+
+    chosen: dict[str, Any] = {name: value for name, value in reading.items() if is_chosen(value)}
+    if source := chosen.pop("data", None):
+        return DataConfig(source=source, **chosen)
+    if chosen:
+        raise ConfigError(
+            f"--{next(iter(chosen)).replace('_', '-')} is for --data; without it each model's own "
+            "test faces are read as its run read them"
+        )
+    return None
+
+
+def _writable(out: str) -> Path:
+    """Returns the folder, which is made now, before anything is computed.
+
+    Raises:
+        DataError: It cannot be made.
+    """
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write to {out!r}: {error.strerror}") from error
+    return Path(out)
+
+
+def _show_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> None:
+    from fer_mlops.comparison import log_parent, write_files
+    from fer_mlops.console import print_repeats, print_view
+    from fer_mlops.tracking import track
+
     with track(experiment, "compare") as tracker:
-        log_comparison(comparison, tracker)
-    print_comparison(comparison)
+        files = log_parent(repeats, tracker)
+    print_repeats(repeats)
+    if folder:
+        write_files(files, folder)
+        click.echo(f"written to {folder / 'comparison.html'}")
     print_view(tracker.experiment_id)

@@ -35,7 +35,7 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def check_processes(num: int, command: str, has_folds: bool) -> None:
+def check_processes(num: int, command: str, repeats: bool) -> None:
     """Returns if ``command`` can run as ``num`` processes.
 
     Raises:
@@ -43,9 +43,10 @@ def check_processes(num: int, command: str, has_folds: bool) -> None:
     """
     if num > 1 and command not in ("cnn", "transfer"):
         raise ConfigError(f"{command} runs as one process, got {num}; cnn and transfer take several")
-    if num > 1 and has_folds:
+    if num > 1 and repeats:
         raise ConfigError(
-            f"folds are trained in one process, got {num}; leave out --folds or --processes"
+            f"folds and seeds are trained in one process, got {num}; leave out --folds, --seeds or "
+            "--processes"
         )
     if num < 1:
         raise ConfigError(f"--processes must be 1 or more, got {num}")

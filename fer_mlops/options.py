@@ -93,7 +93,10 @@ READING = (
         help="Drop contempt faces (default), or count them as another emotion.",
     ),
 )
-FOLDS = (click.option("--folds", type=INT, default="auto", help="Cross-validate in so many parts."),)
+FOLDS = (
+    click.option("--folds", type=INT, default="auto", help="Cross-validate in so many parts."),
+    click.option("--seeds", type=INT, default="auto", help="Train so many times, from --seed on."),
+)
 RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
 
 PROCESSES = (

@@ -104,14 +104,23 @@ def load_classifier(name: str, *, for_gradients: bool = False) -> Classifier:
     Raises:
         ModelError: There is no such model.
     """
+    return Classifier.load(bundle_of(name), for_gradients=for_gradients)
+
+
+def bundle_of(name: str) -> Path:
+    """Returns the folder of the bundle that ``name`` means, fetched if it is elsewhere.
+
+    Raises:
+        ModelError: There is no such model.
+    """
     folder = _fetch(name)
     inner = folder / "artifacts" / "classifier"
-    if not (inner / "classifier.json").is_file():
-        bundles = sorted(folder.rglob("classifier.json"))
-        if not bundles:
-            raise ModelError(f"{name!r} is no classifier of fer_mlops: it has no classifier.json")
-        inner = bundles[0].parent
-    return Classifier.load(inner, for_gradients=for_gradients)
+    if (inner / "classifier.json").is_file():
+        return inner
+    bundles = sorted(folder.rglob("classifier.json"))
+    if not bundles:
+        raise ModelError(f"{name!r} is no classifier of fer_mlops: it has no classifier.json")
+    return bundles[0].parent
 
 
 def run_of(name: str) -> str | None:
@@ -152,6 +161,8 @@ class Schooling:
     """Of its data and split."""
     people: frozenset[str]
     """Identities in its training and validation parts."""
+    tested: frozenset[tuple[str, str, str]]
+    """(image, emotion, identity) of each face of its test part."""
 
 
 def schooling_of(name: str) -> Schooling | None:
@@ -162,8 +173,14 @@ def schooling_of(name: str) -> Schooling | None:
         return None
     try:
         digest = MlflowClient().get_run(run_id).data.tags[DIGEST_TAG]
-        rows = csv.DictReader(io.StringIO(mlflow.artifacts.load_text(f"runs:/{run_id}/{SPLIT_FILE}")))
-        return Schooling(digest, frozenset(row["identity"] for row in rows if row["part"] != "test"))
+        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{SPLIT_FILE}")
+        rows = list(csv.DictReader(io.StringIO(text)))
+        tested = [row for row in rows if row["part"] == "test"]
+        return Schooling(
+            digest=digest,
+            people=frozenset(row["identity"] for row in rows if row["part"] != "test"),
+            tested=frozenset((row["image"], row["emotion"], row["identity"]) for row in tested),
+        )
     except (MlflowException, OSError, KeyError):
         return None
 

@@ -26,9 +26,7 @@ _HOOK = click.option(
 @click.option("--data", default="auto", help=f"Measure on all faces of: {DATA_HELP}")
 @_HOOK
 @click.option("--experiment", default="fer_mlops", show_default=True)
-def promote(
-    version: int | None, run_id: str, gate: str, data: str, hook: str, experiment: str
-) -> None:
+def promote(version: int | None, run_id: str, gate: str, data: str, hook: str, experiment: str) -> None:
     """Make a version champion if it passes the gate; ends with status 1 if it does not."""
     from fer_mlops.promotion import find_candidate
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_mlops.comparison import Comparison, compare_runs, log_comparison
+from fer_mlops.comparison import Comparison, compare_trained, log_comparison
 from fer_mlops.config import Experiment
 from fer_mlops.experiment import Trained, run_experiment
 from fer_mlops.preparation import prepare_data
@@ -24,7 +24,7 @@ class Suite:
 
 
 def run_suite(experiments: Sequence[Experiment], cache: Path, begin: Begin = begin_silently) -> Suite:
-    """Trains, judges and explains each experiment as a nested run, then compares them.
+    """Trains, judges and explains each experiment as a nested run, then compares them in the parent.
 
     All data is read before the first run opens, so that bad data stops everything at once.
     """
@@ -39,6 +39,6 @@ def run_suite(experiments: Sequence[Experiment], cache: Path, begin: Begin = beg
                 tracking.experiment, name, nested=True, system_metrics=tracking.system_metrics
             ) as tracker:
                 trained.append(run_experiment(experiment, faces, tracker, begin=begin))
-        comparison = compare_runs([one.run_id for one in trained])
-        log_comparison(comparison, parent)
+        comparison, root = compare_trained(trained, data)
+        log_comparison(comparison, root, parent)
         return Suite(parent.run_id, tuple(trained), comparison)

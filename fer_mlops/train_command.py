@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fer_mlops.cache import cache_folder
-from fer_mlops.errors import FerError, TrainingError
+from fer_mlops.errors import ConfigError, FerError, TrainingError
 from fer_mlops.launching import (
     check_processes,
     first_speaks,
@@ -32,15 +32,17 @@ def train(family: str, options: Mapping[str, Any]) -> None:
     Raises:
         FerError: The first of several processes raises it; the others end without a word.
     """
-    resume = bool(options.get("resume"))
+    resume, seeds = bool(options.get("resume")), options.get("seeds")
     asked = options.get("processes")
     num_processes = num_started() if asked is None else asked
     with first_speaks(FerError):  # what cannot be is said before anything starts
         experiment = None if resume else build(family, options)
-        has_folds = experiment is not None and bool(experiment.data.folds)
-        check_processes(num_processes, family, has_folds)
-    if experiment and has_folds:
-        _train_folds(experiment)
+        repeats = experiment is not None and bool(seeds is not None or experiment.data.folds)
+        check_processes(num_processes, family, repeats)
+        if resume and seeds is not None:
+            raise ConfigError("--resume goes on with one run, and --seeds begins several; give one")
+    if experiment and repeats:
+        _train_repeats(experiment, seeds)
     elif num_processes > num_started():
         sys.exit(launch(sys.argv[1:], num_processes))
     else:
@@ -97,11 +99,17 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
     print_trained(trained)
 
 
-def _train_folds(experiment: Experiment) -> None:
-    from fer_mlops.console import print_folds, progress_bars
-    from fer_mlops.crossvalidation import cross_validate
+def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
+    from fer_mlops.console import print_repetition, progress_bars
+    from fer_mlops.repetition import check_seeds, cross_validate, repeat_seeds
     from fer_mlops.tracking import check_server
 
+    if seeds is not None:
+        check_seeds(experiment, seeds)
     check_server()
     with progress_bars() as begin:
-        print_folds(cross_validate(experiment, cache_folder(), begin))
+        if seeds is None:
+            done = cross_validate(experiment, cache_folder(), begin)
+        else:
+            done = repeat_seeds(experiment, seeds, cache_folder(), begin)
+    print_repetition(done)

@@ -50,6 +50,7 @@ ROOMS = (
     "preparation",
     # judgement
     "answers",
+    "pairing",
     "evaluation",
     "doctor",
     "slices",
@@ -66,11 +67,11 @@ ROOMS = (
     "distillation",
     "keeper",
     "experiment",
-    "comparison",
     "judging",
+    "repetition",
+    "comparison",
     "promotion",
     "suite",
-    "crossvalidation",
     "tuning",
     "serving",
     "project",
@@ -105,7 +106,7 @@ EDGES = {
     "click": {"options", "data_commands", "judgement_commands", "registry_commands", "cli"},
     "rich": {"console"},
     "captum": {"explanation"},
-    "matplotlib": {"figures", "tracker", "reporting", "comparison"},
+    "matplotlib": {"figures", "tracker", "reporting", "repetition", "comparison"},
 }
 """Who may know a vendor."""
 

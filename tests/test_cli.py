@@ -91,9 +91,19 @@ BAD = [
     (["evaluate", "--model", "empty"], 1, "has no classifier.json"),
     (["explain", "nowhere.png"], 1, "no image or folder at 'nowhere.png'"),
     (["explain", "empty"], 1, "no image below empty"),
-    (["compare"], 2, "at least two different runs, got 0"),
+    (["compare"], 2, "at least two different models, got 0"),
     (["compare", "--runs", "a,b"], 1, "no run 'a'"),
-    (["compare", "--runs", "a", "--parent", "b"], 2, "give one"),
+    (["compare", "--runs", "a"], 1, "no run 'a'"),
+    (["compare", "--models", "empty"], 2, "at least two different models, got 1"),
+    (["compare", "--models", "empty,nowhere"], 1, "no model 'nowhere'"),
+    (["compare", "--models", "models:/none/1,models:/none/2"], 1, "no model 'models:/none/1'"),
+    (["compare", "--runs", "a", "--parent", "b"], 2, "--runs and --parent both say what to compare"),
+    (["compare", "--parent", "a"], 1, "no run 'a'"),
+    (["compare", "--relabel", "a.csv"], 2, "--relabel is for --data"),
+    (["compare", "--out", "other.yaml"], 1, "cannot write to 'other.yaml'"),
+    (["baseline", "--seeds", "1"], 2, "--seeds must be 2 or more, for a spread, got 1"),
+    (["baseline", "--seeds", "2", "--folds", "3"], 2, "both repeat the training; give one"),
+    (["cnn", "--seeds", "2", "--resume", "a"], 2, "--seeds begins several; give one"),
     (["data", "check", "nowhere"], 1, "no data set or path 'nowhere'"),
     (["run", "banana", "--env-manager", "local"], 1, "entry point 'banana'"),
     (["run", "cnn", "-P", "epochs"], 2, "-P needs NAME=VALUE"),
@@ -175,10 +185,15 @@ def test_train_evaluate_explain_and_compare_by_hand(
         assert opened.size == (192, 192)
     found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
     ids = [each.info.run_id for each in found if (each.info.run_name or "").startswith("baseline-")]
-    code, out, err = fer(capfd, "compare", "--runs", ",".join(ids))
+    code, out, err = fer(capfd, "compare", "--runs", ",".join(ids), "--out", "compared")
     assert code == 0, err
-    assert "test scores, best first" in out
+    assert f"test part of {faces_folder.name}, identity split: 28 faces" in out
+    assert "No difference: " in " ".join(out.split())
     assert "Warning" not in out
+    assert {file.name for file in (world / "compared").iterdir()} == {
+        "comparison.html",
+        "comparison.json",
+    }
 
 
 def test_other_data_is_evaluated_whole(
@@ -197,14 +212,23 @@ def test_other_data_is_evaluated_whole(
     assert f"all of {other.name}: 21 faces" in " ".join(out.split())
 
 
-def test_a_comparison_of_different_faces_says_so_loudly(
+def test_seeds_are_trained_and_shown_again_by_compare(
     world: Path, faces_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    one = run(tiny("baseline", faces_folder))
-    two = run(tiny("baseline", faces_folder, seed=1))
-    code, out, _ = fer(capfd, "compare", "--runs", f"{one.run_id},{two.run_id}")
-    assert code == 0
-    assert "tested on different faces" in out
+    small = ["hog_svm.components=20", "hog_svm.fractions=[1.0]", "tracking.images_every=0"]
+    words = [word for setting in small for word in ("--set", setting)]
+    code, out, err = fer(capfd, "baseline", "--data", str(faces_folder), "--seeds", "2", *words)
+    assert code == 0, err
+    line = next(line for line in out.splitlines() if line.startswith("  macro f1") and "±" in line)
+    found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
+    (parent,) = (each for each in found if each.info.run_name == "baseline-seeds")
+    code, out, err = fer(capfd, "compare", "--parent", parent.info.run_id, "--out", "seeds")
+    assert code == 0, err
+    assert line in out
+    assert "baseline, 2 seeds" in (world / "seeds" / "comparison.html").read_text()
+    code, _, err = fer(capfd, "compare", "--parent", parent.info.run_id, "--data", str(faces_folder))
+    assert code == 2
+    assert "--data has no effect on seeds or folds" in err
 
 
 @pytest.mark.slow
@@ -244,9 +268,18 @@ def test_all_trains_three_families_and_compares_them_under_one_parent(
 
     suite = run_suite([tiny(f, faces_folder) for f in ("baseline", "cnn", "transfer")], cache_folder())
     assert {row.family for row in suite.comparison.rows} == {"baseline", "cnn", "transfer"}
-    assert suite.comparison.warning == ""
+    assert suite.comparison.warnings == ()
+    for trained in suite.trained:
+        assert trained.test
+        entry = next(e for e in suite.comparison.entries if e.family == trained.family)
+        assert entry.scores["macro_f1"] == trained.test.macro_f1
     for trained in suite.trained:
         tags = mlflow.get_run(trained.run_id).data.tags
         assert tags["mlflow.parentRunId"] == suite.run_id
     files = {item.path for item in mlflow.MlflowClient().list_artifacts(suite.run_id)}
-    assert {"comparison.png", "comparison.json"} <= files
+    assert {"comparison.png", "comparison.json", "comparison.html"} <= files
+    parent = mlflow.get_run(suite.run_id).data
+    assert {"verdict", "by_how_much", "how_sure", "at_what_cost"} <= parent.tags.keys()
+    best = suite.comparison.best
+    assert parent.metrics[f"compare/{best.family}/macro_f1"] == best.scores["macro_f1"].value
+    assert sum(name.endswith("/p_macro_f1") for name in parent.metrics) == 2

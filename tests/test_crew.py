@@ -141,15 +141,15 @@ def test_a_killed_process_ends_the_run_as_failed_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("number", "command", "has_folds", "sentence"),
+    ("number", "command", "repeats", "sentence"),
     [
         (2, "baseline", False, "baseline runs as one process, got 2"),
-        (2, "cnn", True, "folds are trained in one process, got 2"),
+        (2, "cnn", True, "folds and seeds are trained in one process, got 2"),
         (0, "cnn", False, "--processes must be 1 or more, got 0"),
     ],
 )
 def test_processes_that_cannot_be_are_refused(
-    number: int, command: str, has_folds: bool, sentence: str
+    number: int, command: str, repeats: bool, sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        check_processes(number, command, has_folds)
+        check_processes(number, command, repeats)

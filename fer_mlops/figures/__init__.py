@@ -1,5 +1,6 @@
 """Reports, histories and heat maps to pictures."""
 
+from fer_mlops.figures.comparison import difference_chart, model_chart, spread_chart, wins_chart
 from fer_mlops.figures.curves import Curves, importances, study_history, training_curves
 from fer_mlops.figures.heat import explanation_sheet, overlay
 from fer_mlops.figures.judgement import (
@@ -10,7 +11,7 @@ from fer_mlops.figures.judgement import (
     score_against_minutes,
     slice_chart,
 )
-from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix, model_chart
+from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix
 from fer_mlops.figures.style import COLOURS, to_image
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Curves",
     "class_bars",
     "confusion_matrix",
+    "difference_chart",
     "explanation_sheet",
     "importances",
     "mistakes",
@@ -29,7 +31,9 @@ __all__ = [
     "robustness_curves",
     "score_against_minutes",
     "slice_chart",
+    "spread_chart",
     "study_history",
     "to_image",
     "training_curves",
+    "wins_chart",
 ]

@@ -1,8 +1,8 @@
-"""Scores of one model, or of several side by side."""
+"""Scores of one model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,30 +101,4 @@ def class_bars(report: Report, title: str) -> Figure:
     axes.legend(ncols=3, fontsize=8, loc="upper right")
     if any(marks):
         figure.supxlabel(f"* fewer than {FEW} faces: too few for a claim", fontsize=8)
-    return figure
-
-
-def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
-    """Returns models side by side.
-
-    Args:
-        scores: Model name to metric name to (value, low, high).
-        title: Of the figure.
-    """
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
-    axes = figure.subplots()
-    metrics = list(next(iter(scores.values())))
-    width = 0.8 / len(scores)
-    for i, (model, values) in enumerate(scores.items()):
-        heights = np.array([values[metric][0] for metric in metrics])
-        low = np.array([values[metric][1] for metric in metrics])
-        high = np.array([values[metric][2] for metric in metrics])
-        places = np.arange(len(metrics)) + (i - (len(scores) - 1) / 2) * width
-        error = np.stack([heights - low, high - heights]).clip(0)
-        colour = COLOURS[i % len(COLOURS)]
-        bars = axes.bar(places, heights, width * 0.95, yerr=error, capsize=3, color=colour, label=model)
-        axes.bar_label(bars, [f"{h:.2f}" for h in heights], label_type="center", fontsize=8)
-    axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
-    axes.set(ylim=(0, 1), ylabel="score with 95 % interval", title=title)
-    axes.legend(fontsize=8)
     return figure

@@ -82,8 +82,8 @@ def delete_version(version: int) -> None:
     aliases = aliases_of(version)
     if aliases:
         raise ModelError(
-            f"version {version} of {REGISTERED_NAME} is {' and '.join(aliases)}, which is loaded by that "
-            "name; promote another one first"
+            f"version {version} of {REGISTERED_NAME} is {' and '.join(aliases)}, which is loaded by "
+            "that name; promote another one first"
         )
     client.delete_model_version(REGISTERED_NAME, str(version))
 

@@ -170,9 +170,7 @@ def _measure(
     contestants: list[Contestant], ground: Ground, cache: Path, begin: Begin
 ) -> list[_Measured]:
     pixels = [ground.pixels(one.classifier.image_size, cache, begin) for one in contestants]
-    speeds = measure_speed(
-        [one.classifier for one in contestants], [faces[:_TIMED] for faces in pixels]
-    )
+    speeds = measure_speed([one.classifier for one in contestants], [faces[:_TIMED] for faces in pixels])
     traits = traits_of(ground.table, read_records(ground.table))
     measured = []
     for one, faces, speed in zip(contestants, pixels, speeds, strict=True):
@@ -193,7 +191,9 @@ def _measure(
 def _checks(
     rules: GateRules, version: Contestant, measured: list[_Measured], num: int
 ) -> Iterator[Check]:
-    yield Check("faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces)
+    yield Check(
+        "faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces
+    )
     if not measured:
         return
     own = measured[0]
@@ -212,7 +212,10 @@ def _checks(
     yield _slices(rules, own.slices)
     time = own.speed.milliseconds
     yield Check(
-        "latency, one face", f"{time:.1f} ms", f"at most {rules.latency_ms:g} ms", time <= rules.latency_ms
+        "latency, one face",
+        f"{time:.1f} ms",
+        f"at most {rules.latency_ms:g} ms",
+        time <= rules.latency_ms,
     )
     error, found = reproduction_error(version.uri, bundle_of(version.uri))
     is_same = error is not None and error <= TOLERANCE
