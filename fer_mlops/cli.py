@@ -26,6 +26,7 @@ from fer_mlops.options import (
     FOLDS,
     INT,
     PROCESSES,
+    PROMOTE,
     READING,
     RESUME,
     SECTIONS,
@@ -36,7 +37,7 @@ from fer_mlops.options import (
     is_chosen,
     with_options,
 )
-from fer_mlops.registry_commands import promote, registry, rollback
+from fer_mlops.registry_commands import promote, promote_trained, registry, rollback
 from fer_mlops.train_command import train
 
 
@@ -61,21 +62,21 @@ cli.add_command(registry)
 
 
 @cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *PROCESSES, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *PROMOTE, *PROCESSES, *RESUME)
 def baseline(**options: Any) -> None:
     """Train HOG + SVM."""
     train("baseline", options)
 
 
 @cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TEACHER, *PROCESSES, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TEACHER, *PROMOTE, *PROCESSES, *RESUME)
 def cnn(**options: Any) -> None:
     """Train a network from scratch (presets: course, fast, best)."""
     train("cnn", options)
 
 
 @cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *PROCESSES, *RESUME)
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *PROMOTE, *PROCESSES, *RESUME)
 def transfer(**options: Any) -> None:
     """Train a pretrained backbone: head first, then the whole network."""
     train("transfer", options)
@@ -109,6 +110,8 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     for trained in suite.trained:
         print_registration(trained)
     print_view(suite.trained[0].experiment_id)
+    best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # no choice by test
+    promote_trained(best, experiments[0].tracking.experiment)
 
 
 @cli.command()

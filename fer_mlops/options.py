@@ -97,6 +97,16 @@ FOLDS = (
     click.option("--folds", type=INT, default="auto", help="Cross-validate in so many parts."),
     click.option("--seeds", type=INT, default="auto", help="Train so many times, from --seed on."),
 )
+PROMOTE = (
+    click.option(
+        "--auto-promote",
+        type=click.BOOL,
+        is_flag=False,
+        flag_value=True,
+        default=None,
+        help="Take the version through the gate at the end, as fer-mlops promote does.",
+    ),
+)
 RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
 
 PROCESSES = (
@@ -144,6 +154,7 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         "backbone": "transfer.backbone",
         "weights": "transfer.weights",
         "teacher": "training.teacher",
+        "auto_promote": "tracking.auto_promote",
     }
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}

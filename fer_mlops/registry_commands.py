@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fer_mlops.cache import cache_folder
-from fer_mlops.options import DATA_HELP, is_chosen
+from fer_mlops.options import DATA_HELP, INT, is_chosen
 
 if TYPE_CHECKING:
+    from fer_mlops.experiment import Trained
     from fer_mlops.promotion import Decision
 
 _HOOK = click.option(
@@ -20,7 +21,7 @@ _HOOK = click.option(
 
 
 @click.command()
-@click.option("--version", type=int, default=None, help="Which version; the challenger if not said.")
+@click.option("--version", type=INT, default="auto", help="Which version; the challenger if not said.")
 @click.option("--run", "run_id", default="", metavar="RUN_ID", help="The version that this run made.")
 @click.option("--gate", default="", metavar="FILE", help="Rules, if not experiments/gate.yaml.")
 @click.option("--data", default="auto", help=f"Measure on all faces of: {DATA_HELP}")
@@ -57,6 +58,13 @@ def through_the_gate(
     if decision.is_promoted and hook:
         run_hook(hook, version, decision.champion)
     return decision
+
+
+def promote_trained(trained: Trained, experiment: str) -> None:
+    """Takes the version that training registered through the gate, unless it is champion already."""
+    made = trained.registration
+    if made and made.alias == "challenger":
+        through_the_gate(made.version, experiment)
 
 
 @click.command()

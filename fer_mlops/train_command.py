@@ -21,6 +21,7 @@ from fer_mlops.launching import (
 )
 from fer_mlops.options import build, build_resumed
 from fer_mlops.progress import begin_silently
+from fer_mlops.registry_commands import promote_trained
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
@@ -97,6 +98,8 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
                 resume_from=state,
             )
     print_trained(trained)
+    if experiment.tracking.auto_promote:
+        promote_trained(trained, experiment.tracking.experiment)
 
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> None:

@@ -104,6 +104,8 @@ class TrackingConfig:
     """Sample processor and memory use during the run."""
     register: bool = True
     """Register the trained model as a version of ``fer-classifier``."""
+    auto_promote: bool = False
+    """Take the registered version through the gate when the run has ended."""
     wait_minutes: float = 10.0
     """How long a run that has nothing else to do waits for a tracking server that does not answer."""
 

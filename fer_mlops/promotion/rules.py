@@ -16,7 +16,7 @@ from fer_mlops.recipes import recipes_folder
 class GateRules:
     """The limits of the gate; all are measured on the same faces for both models."""
 
-    least_faces: int = 100
+    least_faces: int = 50
     """Faces to compare on, below which nothing is decided."""
     macro_f1_floor: float = 0.3
     """Macro-F1 the version must have at all."""
