@@ -20,16 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fer_mlops.comparison import (
-    Comparison,
-    Match,
-    how_much,
-    how_sure,
-    p_value,
-    percent,
-    verdict_of,
-    what_cost,
-)
+from fer_mlops.comparison import Comparison, Match, answers_of, p_value, percent
 from fer_mlops.datasets import DataSet, FaceTable
 from fer_mlops.doctor import Examination, listed, summarise
 from fer_mlops.emotions import EMOTIONS
@@ -212,18 +203,11 @@ def print_comparison(comparison: Comparison) -> None:
     console.print(table, soft_wrap=False)
     for match in comparison.matches:
         _print_match(comparison, match)
-    second = comparison.matches[0]
-    answers = {
-        "which": verdict_of(comparison),
-        "by how much": how_much(comparison, second),
-        "how sure": how_sure(comparison, second),
-        "at what cost": what_cost(comparison),
-    }
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for question, said in answers.items():
-        grid.add_row(Text(question, "bold"), Text(said))
+    for question, said in answers_of(comparison).items():
+        grid.add_row(Text(question.lower(), "bold"), Text(said))
     console.print(grid, soft_wrap=False)
 
 

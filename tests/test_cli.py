@@ -95,7 +95,7 @@ BAD = [
     (["compare", "--runs", "a,b"], 1, "no run 'a'"),
     (["compare", "--runs", "a"], 1, "no run 'a'"),
     (["compare", "--models", "empty"], 2, "at least two different models, got 1"),
-    (["compare", "--models", "empty,nowhere"], 1, "no model 'nowhere'"),
+    (["compare", "--models", "nowhere,empty"], 1, "no model 'nowhere'"),
     (["compare", "--models", "models:/none/1,models:/none/2"], 1, "no model 'models:/none/1'"),
     (["compare", "--runs", "a", "--parent", "b"], 2, "--runs and --parent both say what to compare"),
     (["compare", "--parent", "a"], 1, "no run 'a'"),
@@ -267,7 +267,7 @@ def test_all_trains_three_families_and_compares_them_under_one_parent(
     from fer_mlops.suite import run_suite
 
     suite = run_suite([tiny(f, faces_folder) for f in ("baseline", "cnn", "transfer")], cache_folder())
-    assert {row.family for row in suite.comparison.rows} == {"baseline", "cnn", "transfer"}
+    assert {entry.family for entry in suite.comparison.entries} == {"baseline", "cnn", "transfer"}
     assert suite.comparison.warnings == ()
     for trained in suite.trained:
         assert trained.test
@@ -279,7 +279,7 @@ def test_all_trains_three_families_and_compares_them_under_one_parent(
     files = {item.path for item in mlflow.MlflowClient().list_artifacts(suite.run_id)}
     assert {"comparison.png", "comparison.json", "comparison.html"} <= files
     parent = mlflow.get_run(suite.run_id).data
-    assert {"verdict", "by_how_much", "how_sure", "at_what_cost"} <= parent.tags.keys()
+    assert {"which", "by_how_much", "how_sure", "at_what_cost"} <= parent.tags.keys()
     best = suite.comparison.best
     assert parent.metrics[f"compare/{best.family}/macro_f1"] == best.scores["macro_f1"].value
     assert sum(name.endswith("/p_macro_f1") for name in parent.metrics) == 2

@@ -140,10 +140,11 @@ def _hog() -> object:
 
 
 def test_words_are_as_sure_as_the_numbers() -> None:
-    assert [percent(share) for share in (0.0, 0.5, 0.938, 1.0)] == [
+    assert [percent(share) for share in (0.0, 0.5, 0.938, 0.9995, 1.0)] == [
         "under 0.05%",
         "50.0%",
         "93.8%",
+        "99.95%",
         "over 99.95%",
     ]
     assert (p_value(0.0004), p_value(0.0321)) == ("p < .001", "p = 0.032")
@@ -397,6 +398,7 @@ def test_the_page_answers_the_four_questions_in_order(judged: Comparison, faces_
     gap = judged.matches[0].pairing.macro_f1
     assert f"{gap.value:+.3f}" in lead
     assert "corrected by Holm" in html
+    assert "With only 20 people the intervals are rough" in html
     shown = sum(len(match.disputes) for match in judged.matches)
     assert html.count("<figure>") == shown
     assert html.count('<p class="chart">') == 3
@@ -425,7 +427,8 @@ def test_a_comparison_is_logged_with_numbers_charts_json_and_page(
     assert found.metrics["compare/good/macro_f1"] == judged.best.scores["macro_f1"].value
     assert found.metrics["compare/good/megabytes"] == 2.5
     assert "compare/good/minutes" not in found.metrics  # nobody knows
-    assert found.tags["verdict"] == "good is better than all others"
+    assert found.tags["which"] == "good is better than all others"
+    assert "**Which**: good is better than all others." in found.tags["mlflow.note.content"]
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(tracker.run_id)}
     assert {"comparison.html", "comparison.json", "comparison.png", "differences.png"} <= listed
     plain = json.loads(mlflow.artifacts.load_text(f"runs:/{tracker.run_id}/comparison.json"))
