@@ -185,7 +185,7 @@ def print_comparison(comparison: Comparison) -> None:
     faces = f"{comparison.faces}: {comparison.num_faces} faces of {comparison.num_people} people"
     console.print(f"{faces}, {comparison.point} point")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=20)
     for column in ("accuracy", "balanced", "macro-F1", "ms", "faces/s", "MB", "min"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in comparison.entries:
