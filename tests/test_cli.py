@@ -212,25 +212,6 @@ def test_other_data_is_evaluated_whole(
     assert f"all of {other.name}: 21 faces" in " ".join(out.split())
 
 
-def test_seeds_are_trained_and_shown_again_by_compare(
-    world: Path, faces_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    small = ["hog_svm.components=20", "hog_svm.fractions=[1.0]", "tracking.images_every=0"]
-    words = [word for setting in small for word in ("--set", setting)]
-    code, out, err = fer(capfd, "baseline", "--data", str(faces_folder), "--seeds", "2", *words)
-    assert code == 0, err
-    line = next(line for line in out.splitlines() if line.startswith("  macro f1") and "±" in line)
-    found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
-    (parent,) = (each for each in found if each.info.run_name == "baseline-seeds")
-    code, out, err = fer(capfd, "compare", "--parent", parent.info.run_id, "--out", "seeds")
-    assert code == 0, err
-    assert line in out
-    assert "baseline, 2 seeds" in (world / "seeds" / "comparison.html").read_text()
-    code, _, err = fer(capfd, "compare", "--parent", parent.info.run_id, "--data", str(faces_folder))
-    assert code == 2
-    assert "--data has no effect on seeds or folds" in err
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_an_epoch_ends_the_run_as_killed(
