@@ -147,7 +147,7 @@ def test_words_are_as_sure_as_the_numbers() -> None:
         "99.95%",
         "over 99.95%",
     ]
-    assert (p_value(0.0004), p_value(0.0321)) == ("p < .001", "p = 0.032")
+    assert (p_value(0.0004), p_value(0.0321)) == ("p < 0.001", "p = 0.032")
 
 
 def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Comparison) -> None:

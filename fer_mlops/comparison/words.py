@@ -79,7 +79,7 @@ def percent(share: float) -> str:
 
 def p_value(p: float) -> str:
     """Returns p as one reads it in a paper."""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def megabytes(num: int) -> str:
