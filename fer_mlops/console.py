@@ -21,16 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fer_mlops.comparison import (
-    Comparison,
-    Match,
-    how_much,
-    how_sure,
-    p_value,
-    percent,
-    verdict_of,
-    what_cost,
-)
+from fer_mlops.comparison import Comparison, Match, answers_of, p_value, percent
 from fer_mlops.datasets import DataSet, FaceTable
 from fer_mlops.doctor import Examination, listed, summarise
 from fer_mlops.emotions import EMOTIONS
@@ -268,7 +259,7 @@ def print_comparison(comparison: Comparison) -> None:
     faces = f"{comparison.faces}: {comparison.num_faces} faces of {comparison.num_people} people"
     console.print(f"{faces}, {comparison.point} point")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=20)
     for column in ("accuracy", "balanced", "macro-F1", "ms", "faces/s", "MB", "min"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in comparison.entries:
@@ -286,18 +277,11 @@ def print_comparison(comparison: Comparison) -> None:
     console.print(table, soft_wrap=False)
     for match in comparison.matches:
         _print_match(comparison, match)
-    second = comparison.matches[0]
-    answers = {
-        "which": verdict_of(comparison),
-        "by how much": how_much(comparison, second),
-        "how sure": how_sure(comparison, second),
-        "at what cost": what_cost(comparison),
-    }
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for question, said in answers.items():
-        grid.add_row(Text(question, "bold"), Text(said))
+    for question, said in answers_of(comparison).items():
+        grid.add_row(Text(question.lower(), "bold"), Text(said))
     console.print(grid, soft_wrap=False)
 
 

@@ -79,7 +79,7 @@ def answers(table: FaceTable, share: float, seed: int = 0) -> Answers:
     """Returns answers of which about ``share`` are right, the others neutral."""
     generator = np.random.default_rng(seed)
     given = np.where(generator.random(len(table)) < share, table.labels, 4)
-    logits = (3.0 * np.eye(7)[given]).astype(np.float32)
+    logits = (generator.uniform(1, 5, (len(table), 1)) * np.eye(7)[given]).astype(np.float32)
     return Answers(table=table, logits=logits, calibration=PLAIN)
 
 
@@ -140,13 +140,14 @@ def _hog() -> object:
 
 
 def test_words_are_as_sure_as_the_numbers() -> None:
-    assert [percent(share) for share in (0.0, 0.5, 0.938, 1.0)] == [
+    assert [percent(share) for share in (0.0, 0.5, 0.938, 0.9995, 1.0)] == [
         "under 0.05%",
         "50.0%",
         "93.8%",
+        "99.95%",
         "over 99.95%",
     ]
-    assert (p_value(0.0004), p_value(0.0321)) == ("p < .001", "p = 0.032")
+    assert (p_value(0.0004), p_value(0.0321)) == ("p < 0.001", "p = 0.032")
 
 
 def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Comparison) -> None:
@@ -157,6 +158,12 @@ def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Com
         assert (dispute.gap > 0) == (dispute.best == dispute.label)
     sides = [dispute.best == dispute.label for dispute in disputes]
     assert sides == sorted(sides, reverse=True)
+    won = [dispute.gap for dispute in disputes if dispute.gap > 0]
+    lost = [dispute.gap for dispute in disputes if dispute.gap < 0]
+    assert won == sorted(won, reverse=True)
+    assert lost == sorted(lost)
+    assert len(won) == 8
+    assert won[-1] > won[0] / 2  # of some fifty
 
 
 # ── on which faces ──
@@ -338,6 +345,17 @@ def test_what_cannot_be_found_is_said(two: list[Trained]) -> None:
         find_contestants([f"runs:/{one.run_id}", f"runs:/{tracker.run_id}"])
 
 
+def test_names_are_as_short_as_tells_models_apart(runs: list[Trained]) -> None:
+    def names(*given: str) -> list[str]:
+        return [one.name for one in find_contestants(given)]
+
+    first, network, second = (f"runs:/{one.run_id}" for one in runs)
+    assert names(network, second) == ["cnn", "baseline"]
+    assert names(first, second) == [f"baseline ({name[6:12]})" for name in (first, second)]
+    assert names("models:/fer-classifier@champion", network) == ["champion", "cnn"]
+    assert names("models:/fer-classifier/1", str(bundle_of(network))) == ["version 1", "classifier"]
+
+
 def test_the_latest_run_of_each_family_leaves_out_seeds(runs: list[Trained]) -> None:
     baseline, network, later_baseline = (one.run_id for one in runs)
     assert latest_runs("fer_mlops") == [later_baseline, network]
@@ -397,6 +415,7 @@ def test_the_page_answers_the_four_questions_in_order(judged: Comparison, faces_
     gap = judged.matches[0].pairing.macro_f1
     assert f"{gap.value:+.3f}" in lead
     assert "corrected by Holm" in html
+    assert "With only 20 people the intervals are rough" in html
     shown = sum(len(match.disputes) for match in judged.matches)
     assert html.count("<figure>") == shown
     assert html.count('<p class="chart">') == 3
@@ -425,7 +444,8 @@ def test_a_comparison_is_logged_with_numbers_charts_json_and_page(
     assert found.metrics["compare/good/macro_f1"] == judged.best.scores["macro_f1"].value
     assert found.metrics["compare/good/megabytes"] == 2.5
     assert "compare/good/minutes" not in found.metrics  # nobody knows
-    assert found.tags["verdict"] == "good is better than all others"
+    assert found.tags["which"] == "good is better than all others"
+    assert "**Which**: good is better than all others." in found.tags["mlflow.note.content"]
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(tracker.run_id)}
     assert {"comparison.html", "comparison.json", "comparison.png", "differences.png"} <= listed
     plain = json.loads(mlflow.artifacts.load_text(f"runs:/{tracker.run_id}/comparison.json"))
@@ -443,6 +463,7 @@ def test_the_table_fits_80_columns(
     console.print_comparison(replace(judged, warnings=("beware " * 20,)))
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"model +accuracy +balanced +macro-F1 +ms +faces/s +MB +min", out)
     for words in ("Warning: beware", "good", "0.9", "by how much", "better in", "at what cost"):
         assert words in out
 

@@ -56,6 +56,9 @@ def test_the_faces_that_one_alone_has_right_are_counted_by_emotion() -> None:
     assert (anger.emotion, anger.support, counts) == ("anger", 3, (1, 1, 1, 0))
     assert (happiness.both, happiness.only_a, happiness.only_b, happiness.neither) == (0, 1, 0, 1)
     assert (happiness.recall.a, happiness.recall.b, happiness.recall.value) == (0.5, 0.0, 0.5)
+    gap = happiness.recall
+    assert gap.probability > 0.5
+    assert (gap.low, gap.high) == (0, 1)
     assert pairing.accuracy.value == pytest.approx(4 / 6 - 2 / 6)
     assert pairing.classes[1].support == 0
     assert math.isnan(pairing.classes[1].recall.value)

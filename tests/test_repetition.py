@@ -8,12 +8,13 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from test_cli import fer
 from tiny import tiny
 
 from fer_mlops.cache import cache_folder
-from fer_mlops.comparison import repeats_of
+from fer_mlops.comparison import latest_runs
 from fer_mlops.errors import ConfigError
-from fer_mlops.repetition import Spread, check_seeds, cross_validate, repeat_seeds, spread_of
+from fer_mlops.repetition import Spread, check_seeds, cross_validate, spread_of
 
 
 def test_an_interval_is_that_of_students_t() -> None:
@@ -54,31 +55,41 @@ def test_every_face_is_judged_once_in_nested_runs_that_register_nothing(faces_fo
     assert client.search_registered_models() == []
 
 
-@pytest.mark.usefixtures("world")
-def test_every_seed_has_a_split_and_a_nested_run_of_its_own(faces_folder: Path) -> None:
-    done = repeat_seeds(
-        tiny("baseline", faces_folder, seed=5, tracking__images_every=0), 2, cache_folder()
-    )
+def test_seeds_are_nested_runs_of_their_own_splits_that_compare_shows_again(
+    world: Path, faces_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = ["hog_svm.components=20", "hog_svm.fractions=[1.0]", "tracking.images_every=0"]
+    words = [word for setting in small for word in ("--set", setting)]
+    words += ["--data", str(faces_folder), "--seed", "5", "--seeds", "2"]
+    code, out, err = fer(capfd, "baseline", *words)
+    assert code == 0, err
+    found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
+    parent, *children = sorted(found, key=lambda each: each.info.start_time)
+    assert [child.data.params["seed"] for child in children] == ["5", "6"]
+    assert [child.data.tags["repeat"] for child in children] == ["seed 5", "seed 6"]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+    assert len({child.data.tags["data_digest"] for child in children}) == 2
     client = mlflow.MlflowClient()
-    children = [client.get_run(trained.run_id).data for trained in done.trained]
-    assert [child.params["seed"] for child in children] == ["5", "6"]
-    assert [child.tags["repeat"] for child in children] == ["seed 5", "seed 6"]
-    assert {child.tags["mlflow.parentRunId"] for child in children} == {done.run_id}
-    assert len({child.tags["data_digest"] for child in children}) == 2
     assert client.search_registered_models() == []
-    parent = client.get_run(done.run_id).data.metrics
-    for point, name in (("test", "seeds"), ("test_natural", "seeds_natural")):
-        scores = [child.metrics[f"{point}/balanced_accuracy"] for child in children]
-        assert parent[f"{name}/balanced_accuracy_mean"] == pytest.approx(np.mean(scores))
-        # t(0.975, 1) = 12.7062
-        reach = 12.7062 * np.std(scores, ddof=1) / np.sqrt(2)
-        high = parent[f"{name}/balanced_accuracy_high"]
-        assert high == pytest.approx(np.mean(scores) + reach, abs=1e-4)
-    assert "seeds_balanced/macro_f1_sd" in parent
-    assert repeats_of(done.run_id) == done.repeats
-    assert repeats_of(done.trained[0].run_id) is None
-    files = {item.path for item in client.list_artifacts(done.run_id)}
+    assert latest_runs("fer_mlops") == []
+    for part, name in (("test", "seeds"), ("test_natural", "seeds_natural")):
+        scores = [child.data.metrics[f"{part}/balanced_accuracy"] for child in children]
+        mean, reach = np.mean(scores), 12.7062 * np.std(scores, ddof=1) / np.sqrt(2)  # t(0.975, 1)
+        assert parent.data.metrics[f"{name}/balanced_accuracy_mean"] == pytest.approx(mean)
+        high = parent.data.metrics[f"{name}/balanced_accuracy_high"]
+        assert high == pytest.approx(mean + reach, abs=1e-4)
+    assert "seeds_balanced/macro_f1_sd" in parent.data.metrics
+    files = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"repeats.json", "repeats.png"} <= files
+
+    line = next(line for line in out.splitlines() if line.startswith("  macro f1") and "±" in line)
+    code, out, err = fer(capfd, "compare", "--parent", parent.info.run_id, "--out", "seeds")
+    assert code == 0, err
+    assert line in out
+    assert "baseline, 2 seeds" in (world / "seeds" / "comparison.html").read_text()
+    code, _, err = fer(capfd, "compare", "--parent", parent.info.run_id, "--data", str(faces_folder))
+    assert code == 2
+    assert "--data has no effect on seeds or folds" in err
 
 
 def test_what_cannot_be_repeated_is_refused(faces_folder: Path) -> None:

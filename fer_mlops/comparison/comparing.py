@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
 from fer_mlops import figures
 from fer_mlops.answers import answer
 from fer_mlops.calibration import Point
@@ -15,7 +17,7 @@ from fer_mlops.comparison.ground import Ground, check_fairness, find_ground
 from fer_mlops.comparison.page import charts_of, render_comparison
 from fer_mlops.comparison.repeats_page import render_repeats
 from fer_mlops.comparison.verdict import Comparison, judge_together
-from fer_mlops.comparison.words import how_much, how_sure, verdict_of, what_cost
+from fer_mlops.comparison.words import answers_of
 from fer_mlops.config import DataConfig
 from fer_mlops.errors import ModelError
 from fer_mlops.experiment import Trained
@@ -116,21 +118,20 @@ def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict
         tracker.log_picture(name, figures.to_image(figure), 0)
     for name, text in files.items():
         tracker.log_text(name, text)
-    second = comparison.matches[0]
+    answers = answers_of(comparison)
+    warnings = "; ".join(comparison.warnings)
+    told = {**answers, **({"Warning": warnings} if warnings else {})}
+    described = "".join(f"- **{question}**: {said}.\n" for question, said in told.items())
     tracker.log_facts(
         {
-            "verdict": verdict_of(comparison),
-            "by_how_much": how_much(comparison, second),
-            "how_sure": how_sure(comparison, second),
-            "at_what_cost": what_cost(comparison),
+            **{question.lower().replace(" ", "_"): said[:_TAG] for question, said in told.items()},
+            MLFLOW_RUN_NOTE: f"{described}- **Page**: `{PAGE}` among the artifacts\n"[:_TAG],
             "faces": comparison.faces,
             "point": comparison.point,
             "compared": ", ".join(entry.uri for entry in comparison.entries)[:_TAG],
             "compared_runs": json.dumps([entry.run_id for entry in comparison.entries])[:_TAG],
         }
     )
-    if comparison.warnings:
-        tracker.log_facts({"warning": "; ".join(comparison.warnings)[:_TAG]})
     return files
 
 

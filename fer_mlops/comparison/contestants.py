@@ -16,7 +16,14 @@ from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.judging import experiment_of
-from fer_mlops.registry import Schooling, bundle_of, fixed_name, run_of, schooling_of
+from fer_mlops.registry import (
+    REGISTERED_NAME,
+    Schooling,
+    bundle_of,
+    fixed_name,
+    run_of,
+    schooling_of,
+)
 from fer_mlops.repetition import REPEAT_TAG, REPEATS_FILE, Repeats
 from fer_mlops.tracking import shown_uri
 
@@ -93,15 +100,23 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
             run = get_run(name.removeprefix("runs:/").split("/")[0])
             is_enough = families.count(family) == 1
             shown.append(family if is_enough else run.info.run_name or run.info.run_id[:8])
+        elif name.startswith("models:/"):
+            shown.append(_registered_name(name.removeprefix("models:/")))
         else:
-            shown.append(
-                name.removeprefix("models:/") if name.startswith("models:/") else Path(name).name
-            )
+            shown.append(Path(name).name)
     taken = Counter(shown)
     return [
         f"{short} ({_mark(name, number)})" if taken[short] > 1 else short
         for number, (short, name) in enumerate(zip(shown, names, strict=True), 1)
     ]
+
+
+def _registered_name(name: str) -> str:
+    """Returns ``champion`` or ``version 3`` for one of ours, else the whole name."""
+    own = name.removeprefix(REGISTERED_NAME)
+    if own.startswith("@"):
+        return own[1:]
+    return f"version {own[1:]}" if own.startswith("/") else name
 
 
 def _mark(name: str, number: int) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -43,7 +41,7 @@ def measure_speed(classifiers: Sequence[Classifier], faces: Sequence[NDArray[np.
     batches = [np.resize(few[:_BATCH], (_BATCH, *few.shape[1:])) for few in faces]
     together: list[list[float]] = [[] for _ in classifiers]
     alone: list[list[float]] = [[] for _ in classifiers]
-    with _one_thread():
+    with threadpool_limits(1):  # torch's threads are of OpenMP, and so among them
         for classifier, batch in zip(classifiers, batches, strict=True):  # warms up
             _seconds(classifier, batch)
             _seconds(classifier, batch[:1])
@@ -73,14 +71,3 @@ def _seconds(classifier: Classifier, faces: NDArray[np.uint8]) -> float:
     start = time.perf_counter()
     classifier.predict_proba(faces)
     return time.perf_counter() - start
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)

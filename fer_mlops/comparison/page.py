@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 
 from fer_mlops import figures
 from fer_mlops.comparison.verdict import SCORES, Comparison, Match
-from fer_mlops.comparison.words import (
-    how_much,
-    how_sure,
-    megabytes,
-    p_value,
-    percent,
-    verdict_of,
-    what_cost,
-)
+from fer_mlops.comparison.words import answers_of, megabytes, p_value, percent, verdict_of
 from fer_mlops.doctor.pictures import picture_uri
 from fer_mlops.evaluation import FEW
 from fer_mlops.pages import (
@@ -86,11 +78,7 @@ def render_comparison(comparison: Comparison, root: Path) -> str:
             heading("By how much", "the best less another, on the same faces"),
             _chart(drawn["differences"], "differences with 95 % intervals"),
             heading("How sure", f"p-values are two-sided{corrected}"),
-            paragraph(
-                "Intervals and shares come from 2,000 resamples of people, the same for all models. "
-                "McNemar's exact test takes faces as independent, which those of one person are not: "
-                "where the two disagree, believe the resamples."
-            ),
+            paragraph(_caution(comparison)),
             _certainty(comparison),
             heading("At what cost"),
             paragraph(
@@ -129,14 +117,8 @@ def _tiles(comparison: Comparison) -> Html:
 
 
 def _answers(comparison: Comparison) -> Html:
-    second = comparison.matches[0]
-    answers = {
-        "Which": verdict_of(comparison),
-        "By how much": how_much(comparison, second),
-        "How sure": how_sure(comparison, second),
-        "At what cost": what_cost(comparison),
-    }
-    said = "<br>".join(f"<b>{name}:</b> {text(answer)}." for name, answer in answers.items())
+    answers = answers_of(comparison).items()
+    said = "<br>".join(f"<b>{question}:</b> {text(answer)}." for question, answer in answers)
     return paragraph(Html(said), "verdict")
 
 
@@ -165,6 +147,19 @@ def _certainty(comparison: Comparison) -> Html:
         )
     columns = ["", "macro-F1", "better in", "p", "accuracy", "right alone", "McNemar"]
     return table(columns, rows)
+
+
+def _caution(comparison: Comparison) -> str:
+    few = (
+        f" With only {comparison.num_people} people the intervals are rough, and rather too narrow."
+        if comparison.num_people < FEW
+        else ""
+    )
+    return (
+        "Intervals and shares come from 2,000 resamples of people, the same for all models. McNemar's "
+        "exact test takes faces as independent, which those of one person are not: where the two "
+        f"disagree, believe the resamples.{few}"
+    )
 
 
 def _costs(comparison: Comparison) -> Html:

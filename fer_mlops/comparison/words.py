@@ -6,6 +6,17 @@ from fer_mlops.comparison.verdict import Comparison, Match
 from fer_mlops.resampling import NUM_RESAMPLES
 
 
+def answers_of(comparison: Comparison) -> dict[str, str]:
+    """Returns the four questions and their answers, about the best model and the second."""
+    second = comparison.matches[0]
+    return {
+        "Which": verdict_of(comparison),
+        "By how much": how_much(comparison, second),
+        "How sure": how_sure(comparison, second),
+        "At what cost": what_cost(comparison),
+    }
+
+
 def verdict_of(comparison: Comparison) -> str:
     """Returns which model, in one short sentence that claims no more than chance allows."""
     best, second = comparison.best.name, comparison.matches[0]
@@ -48,7 +59,7 @@ def how_sure(comparison: Comparison, match: Match) -> str:
 
 def what_cost(comparison: Comparison) -> str:
     """Returns what the best costs beside the second."""
-    best, other = comparison.best, comparison.entries[comparison.matches[0].other]
+    best, other = comparison.best, comparison.entries[1]
     speeds = best.speed.milliseconds, other.speed.milliseconds
     pairs = [
         f"{speeds[0]:.1f} ms a face against {speeds[1]:.1f} of {other.name}",
@@ -63,12 +74,12 @@ def percent(share: float) -> str:
     """Returns a share of resamples; none and all of them are only as sure as their number."""
     if share in (0.0, 1.0):
         return f"{'under' if share == 0 else 'over'} {abs(share - 1 / NUM_RESAMPLES):.2%}"
-    return f"{share:.1%}"
+    return f"{share:.2%}" if min(share, 1 - share) < 0.001 else f"{share:.1%}"
 
 
 def p_value(p: float) -> str:
     """Returns p as one reads it in a paper."""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def megabytes(num: int) -> str:

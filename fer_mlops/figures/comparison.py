@@ -114,7 +114,7 @@ def spread_chart(
         for place, (point, values) in enumerate(points.items()):
             _dots(axes, place, values, means[score][point])
         axes.set_xticks(range(len(points)), list(points))
-        axes.set(title=score.replace("_", " "), xlim=(-0.6, len(points) - 0.4))
+        axes.set(title=score.replace("_", " "), xlim=(-0.4, len(points) - 0.2))
         axes.grid(axis="y", alpha=0.3)
     return figure
 
