@@ -51,6 +51,7 @@ ROOMS = (
     "evaluation",
     "doctor",
     "explanation",
+    "attribution",
     "figures",
     # the outside world
     "server",
@@ -63,6 +64,7 @@ ROOMS = (
     "experiment",
     "comparison",
     "judging",
+    "looking",
     "suite",
     "crossvalidation",
     "tuning",
