@@ -6,12 +6,12 @@ from fer_mlops.attribution import AttributionReport, Hits, Removal, Sanity
 
 
 def report_on_maps(
-    *, deletion_area: float = 0.2, likeness: float = 0.1, peak: float = 0.8
+    *, num_faces: int = 10, deletion_area: float = 0.2, likeness: float = 0.1, peak: float = 0.8
 ) -> AttributionReport:
     """Returns the report of good maps, unless told otherwise."""
     return AttributionReport(
         method="gradcam",
-        num_faces=10,
+        num_faces=num_faces,
         num_blank=0,
         inside=0.7,
         inside_uniform=0.5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,11 +184,13 @@ def test_more_than_two_models_and_layers_for_none_are_refused(
     [
         ({}, "lowers the answer faster than blurring random places (area 0.20 against 0.50, 10 faces)"),
         ({"deletion_area": 0.6}, "lowers the answer no faster than blurring random places"),
+        ({"num_faces": 1}, "area 0.20 against 0.50, 1 face); little of the maps is left"),
+        ({"num_faces": 9}, "; too few faces for a claim"),
         ({"likeness": 0.9}, "most of the maps is left when the weights are shuffled"),
         ({"peak": 0.25}, "on 25% of 9 drawn faces (10% by chance, 30% for the maps of other emotions)"),
     ],
 )
-def test_the_verdict_names_what_speaks_against_the_maps(changes: dict[str, float], said: str) -> None:
+def test_the_verdict_names_what_speaks_against_the_maps(changes: dict[str, Any], said: str) -> None:
     report = report_on_maps(**changes)
     is_good, sentence = judge_maps(report)
     assert is_good == (not changes)

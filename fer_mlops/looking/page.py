@@ -33,6 +33,8 @@ MOST_PICTURES = 200
 """Faces of a model that the page shows; the folder holds all."""
 _ALIKE = 0.5
 """Rank correlation with the maps of shuffled weights from which they count as not learned."""
+_FEW = 10
+"""Faces below which the figures are no ground for a claim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Pictures:
 
 
 def judge_maps(report: AttributionReport) -> tuple[bool, str]:
-    """Returns whether the figures speak for the maps, and one sentence on why.
+    """Returns whether the figures speak for the maps, which takes ten faces, and one sentence on why.
 
     They do when pixels go, and come, with more effect in the maps' order than in a random one, when
     shuffled weights change the maps, and when those of drawn faces peak on what was drawn for the
@@ -57,7 +59,7 @@ def judge_maps(report: AttributionReport) -> tuple[bool, str]:
     said = [
         f"blurring what the maps mark lowers the answer {'faster' if is_good else 'no faster'} than "
         f"blurring random places (area {removal.deletion_area:.2f} against {removal.random_area:.2f}, "
-        f"{report.num_faces} faces)"
+        f"{report.num_faces} {'face' if report.num_faces == 1 else 'faces'})"
     ]
     if sanity:
         is_learned = not sanity.rank_correlation > _ALIKE
@@ -73,6 +75,9 @@ def judge_maps(report: AttributionReport) -> tuple[bool, str]:
             f"{hits.num_faces} drawn faces ({hits.peak_by_chance:.0%} by chance, "
             f"{hits.peak_of_others:.0%} for the maps of other emotions)"
         )
+    if report.num_faces < _FEW:
+        is_good = False
+        said.append("too few faces for a claim")
     return is_good, "; ".join(said)
 
 
