@@ -293,7 +293,7 @@ def drawn(people: range, variants: int) -> tuple[Faces, list[tuple[Region, ...]]
 
 @pytest.mark.slow
 def test_a_network_that_learned_drawn_faces_looks_at_their_action_units() -> None:
-    """Measured over three seeds: peak .51 to .74, mass .35 to .38; by chance .15."""
+    """Over four seeds: peak .52 to .67, mass .38 to .41, shuffled .09 to .19; by chance .155."""
     settings = {
         "cnn.widths": [16, 32, 48],
         "cnn.depths": [1, 2, 1],
@@ -317,7 +317,7 @@ def test_a_network_that_learned_drawn_faces_looks_at_their_action_units() -> Non
     assert report.hits.num_faces >= 55
     assert report.hits.peak_by_chance < 0.2
     assert report.hits.peak > 0.4
-    assert report.hits.mass > 1.7 * report.hits.peak_by_chance
+    assert report.hits.mass > 2 * report.hits.peak_by_chance
     assert report.removal.deletion_area < report.removal.random_area < report.removal.insertion_area
     assert abs(report.sanity.rank_correlation) < 0.4
     untrained = randomised(classifier, 1.0, seed=0)
@@ -326,4 +326,4 @@ def test_a_network_that_learned_drawn_faces_looks_at_their_action_units() -> Non
     masks = np.stack([region_mask(each, 48) for each in regions])
     blind = hit_rates(heats, masks, test.labels)
     assert blind is not None
-    assert blind.mass < report.hits.mass - 0.05
+    assert blind.mass < report.hits.mass - 0.1
