@@ -64,20 +64,24 @@ def remove_and_insert(
     random = _smooth_noise(heats.shape, np.random.default_rng(seed))
     rank, random_rank = _ranks(heats + 1e-6 * random), _ranks(random)
     blurred = gaussian_filter(pixels, (0, _BLUR * pixels.shape[-1], _BLUR * pixels.shape[-1]))
-    rows = np.arange(len(pixels))
 
-    def ask(faces: NDArray[np.uint8]) -> Numbers:
-        return np.asarray(classifier.predict_proba(faces)[rows, targets])
+    def ask(*stages: NDArray[np.uint8]) -> Numbers:
+        answers = classifier.predict_proba(np.concatenate(stages))
+        followed = answers[np.arange(len(answers)), np.tile(targets, len(stages))]
+        return np.asarray(followed.reshape(len(stages), -1))
 
     shares = np.linspace(0, 1, _STEPS + 1)
-    deletion, insertion, by_chance = (np.zeros((len(shares), len(pixels))) for _ in range(3))
-    deletion[0] = insertion[-1] = by_chance[0] = ask(pixels)
-    deletion[-1] = insertion[0] = by_chance[-1] = ask(blurred)
+    curves = np.zeros((len(shares), 3, len(pixels)))
+    whole, gone = ask(pixels, blurred)
+    curves[0], curves[-1] = (whole, gone, whole), (gone, whole, gone)
     for step, share in enumerate(shares[1:-1], 1):
-        gone = rank < share
-        deletion[step] = ask(np.where(gone, blurred, pixels))
-        insertion[step] = ask(np.where(gone, pixels, blurred))
-        by_chance[step] = ask(np.where(random_rank < share, blurred, pixels))
+        is_marked = rank < share
+        curves[step] = ask(
+            np.where(is_marked, blurred, pixels),
+            np.where(is_marked, pixels, blurred),
+            np.where(random_rank < share, blurred, pixels),
+        )
+    deletion, insertion, by_chance = curves.transpose(1, 0, 2)
     areas = [np.trapezoid(curve, shares, axis=0) for curve in (deletion, insertion, by_chance)]
     return Removal(
         shares=tuple(shares.tolist()),

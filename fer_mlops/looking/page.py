@@ -66,7 +66,7 @@ def judge_maps(report: AttributionReport) -> tuple[bool, str]:
         is_good = is_good and is_learned
         said.append(
             f"{'little' if is_learned else 'most'} of the maps is left when the weights are shuffled "
-            f"(rank correlation {sanity.rank_correlation:.2f})"
+            f"(rank correlation {round(sanity.rank_correlation, 2) + 0:.2f})"  # no -0.00
         )
     if hits:
         is_good = is_good and hits.peak > max(hits.peak_of_others, hits.peak_by_chance)
@@ -85,7 +85,7 @@ def render_page(looks: Sequence[Look], images: FaceImages, pictures: Pictures) -
     """Returns the page: verdict, mean maps, figures, and every face."""
     judged = [(one, *judge_maps(one.report)) for one in looks if one.report]
     mood: Mood = "" if not judged else "clean" if all(good for _, good, _ in judged) else "warning"
-    verdict = "".join(f"<b>{text(one.name)}</b>: {text(said)}. " for one, _, said in judged)
+    verdict = "<br>".join(f"<b>{text(one.name)}</b>: {text(said)}." for one, _, said in judged)
     unmeasured = (
         "A bright place spoke for the emotion. Whether these maps can be trusted was not measured: "
         "--measure does."
