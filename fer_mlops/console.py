@@ -29,6 +29,7 @@ from fer_mlops.evaluation import FEW, Report
 from fer_mlops.experiment import Trained
 from fer_mlops.judging import Evaluation
 from fer_mlops.learning import Step
+from fer_mlops.looking import PAGE, FaceImages, Look, judge_maps
 from fer_mlops.progress import Advance, Begin
 from fer_mlops.promotion import Decision, Version
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
@@ -356,7 +357,25 @@ def print_findings(examination: Examination) -> None:
     console.print(Text(f"\n{numbers}. {examination.verdict}"), soft_wrap=False)
 
 
-def print_answers(answers: Sequence[tuple[Path, str, float]]) -> None:
-    """Prints one line per explained image."""
-    for file, emotion, confidence in answers:
-        console.print(f"{emotion:10} {confidence:.2f}  {file}")
+_MOST_ANSWERS = 20
+"""Explained faces that the terminal lists."""
+
+
+def print_looks(looks: Sequence[Look], images: FaceImages, out: Path) -> None:
+    """Prints what models answered about the first faces, what their maps are worth, and the page."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("image", overflow="fold")
+    for one in looks:
+        table.add_column(Text(one.name), no_wrap=True)
+    for row, image in enumerate(images.paths[:_MOST_ANSWERS]):
+        answers = [one.answer(row) for one in looks]
+        table.add_row(Text(image.name), *(f"{emotion} {sure:.2f}" for emotion, sure in answers))
+    console.print(table, soft_wrap=False)
+    if len(images.paths) > _MOST_ANSWERS:
+        console.print(f"… and {len(images.paths) - _MOST_ANSWERS:,} more, on the page")
+    for one in looks:
+        if one.report:
+            console.print(Text(f"{one.name}: {judge_maps(one.report)[1]}"), soft_wrap=False)
+            inside, even = one.report.inside, one.report.inside_uniform
+            console.print(f"inside the face ellipse {inside:.2f}, an even map {even:.2f}")
+    console.print(Text(f"See it:   {out / PAGE}"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fer_mlops.cache import cache_folder
+from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.options import DATA_HELP, ON_BAD_IMAGE, READING, is_chosen, with_options
 
@@ -57,18 +58,35 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", default="models:/fer-classifier@champion", show_default=True)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=("models:/fer-classifier@champion",),
+    show_default=True,
+    help="Given twice, both look at the same faces, side by side.",
+)
+@click.option("--target", type=click.Choice(EMOTIONS), help="Explain this emotion, not the answer.")
+@click.option("--method", type=click.Choice(["gradcam", "occlusion"]), help="If not the model's own.")
+@click.option("--layer", metavar="NAME", help="What Grad-CAM weighs, if not the network's own choice.")
+@click.option(
+    "--measure", is_flag=True, help="Measure what the maps are worth, on 48 faces (occlusion: 16)."
+)
 @click.option("--out", default="explanations", show_default=True, type=click.Path(path_type=Path))
-def explain(images: tuple[Path, ...], model: str, out: Path) -> None:
-    """Write a heat map over each image: where the model looked."""
-    from fer_mlops.console import print_answers
-    from fer_mlops.judging import explain_images, find_images
+def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> None:
+    """Show where a model looks on IMAGES: files, folders, or 'sample'."""
+    from fer_mlops.console import print_looks, progress_bars
+    from fer_mlops.looking import explain_images, find_images
     from fer_mlops.registry import load_classifier
     from fer_mlops.tracking import check_server
 
-    found = find_images(list(images))
+    found = find_images(list(images), cache_folder())
     check_server()
-    print_answers(explain_images(load_classifier(model, for_gradients=True), found, out))
+    classifiers = [(name, load_classifier(name, for_gradients=True)) for name in models]
+    options["measures"] = options.pop("measure")
+    with progress_bars() as begin:
+        looks = explain_images(classifiers, found, out, begin=begin, **options)
+    print_looks(looks, found, out)
 
 
 @click.command()

@@ -11,17 +11,12 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from PIL import Image
 
-from fer_mlops import figures
 from fer_mlops.answers import answer
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.datasets import FaceTable
-from fer_mlops.datasets.folder import find_images as images_below
-from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
-from fer_mlops.explanation import explain
 from fer_mlops.pixels import Pixels, load_pixels, take_pixels
 from fer_mlops.preparation import divide_faces, read_faces
 from fer_mlops.progress import Begin, begin_silently
@@ -195,47 +190,3 @@ def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, begin: Begin) -
     total = (1 + len(CORRUPTIONS) * len(STRENGTHS)) * len(rows)
     advance = begin("worse faces", total)
     return measure_robustness(classifier, faces, table.labels, advance=advance)
-
-
-def find_images(paths: list[Path]) -> list[Path]:
-    """Returns the image files among ``paths`` and below its folders.
-
-    Raises:
-        DataError: A path does not exist, or there is no image.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += [path / image for image in images_below(path)]
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise DataError(f"no image or folder at {str(path)!r}")
-    if not found:
-        raise DataError(f"no image below {', '.join(map(str, paths))}")
-    return found
-
-
-def explain_images(
-    classifier: Classifier, images: list[Path], out: Path
-) -> list[tuple[Path, str, float]]:
-    """Writes an overlay of each image to ``out`` and returns (file, emotion, confidence) of each.
-
-    Raises:
-        DataError: An image cannot be read, or ``out`` cannot be written.
-    """
-    pixels = classifier.prepare(images)
-    probabilities = classifier.predict_proba(pixels)
-    labels = probabilities.argmax(1)
-    heats, method = explain(classifier, pixels, labels)
-    answers = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-            file = out / f"{number:03}_{image.stem}_{EMOTIONS[label]}_{method}.png"
-            picture: Image.Image = figures.overlay(pixels[number], heats[number])
-            picture.save(file)
-            answers.append((file, EMOTIONS[label], float(probabilities[number, label])))
-    except OSError as error:
-        raise DataError(f"cannot write to {str(out)!r}: {error.strerror}") from error
-    return answers

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fer_mlops.errors import DataError
@@ -28,4 +31,31 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         raise DataError(
             f"cannot write {str(path)!r}: {error.strerror}; choose another place or free space"
+        ) from error
+
+
+@contextmanager
+def all_or_none(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder; what was written there is moved to ``folder`` at the end, in one go.
+
+    Files of the same names are replaced. If anything is raised, ``folder`` stays as it was.
+
+    Raises:
+        DataError: The folder cannot be written, which is tried at once, or the disk is full.
+    """
+    try:
+        was_there = folder.is_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+        try:
+            yield aside
+            for file in sorted(aside.iterdir()):
+                file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            if not was_there and not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {str(folder)!r}: {error.strerror}; choose another place or free space"
         ) from error

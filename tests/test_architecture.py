@@ -56,6 +56,7 @@ ROOMS = (
     "slices",
     "robustness",
     "explanation",
+    "attribution",
     "figures",
     # the outside world
     "server",
@@ -68,6 +69,7 @@ ROOMS = (
     "keeper",
     "experiment",
     "judging",
+    "looking",
     "repetition",
     "comparison",
     "promotion",

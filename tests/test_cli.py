@@ -180,7 +180,7 @@ def test_train_evaluate_explain_and_compare_by_hand(
     face = next(faces_folder.glob("happiness/*.png"))
     code, out, err = fer(capfd, "explain", str(face), "--out", "looked")
     assert code == 0, err
-    (picture,) = (world / "looked").iterdir()
+    (picture,) = (world / "looked").glob("*.png")
     with Image.open(picture) as opened:
         assert opened.size == (192, 192)
     found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")

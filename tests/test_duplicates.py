@@ -20,7 +20,9 @@ def drawn(num_people: int) -> Thumbnails:
     people = [Person.random(generator) for _ in range(num_people)]
     return np.stack(
         [
-            np.asarray(draw_face(person, emotion, generator, 96).convert("L").resize((THUMBNAIL,) * 2))
+            np.asarray(
+                draw_face(person, emotion, generator, 96).image.convert("L").resize((THUMBNAIL,) * 2)
+            )
             for person in people
             for emotion in EMOTIONS
         ]

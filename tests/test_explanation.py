@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import CnnConfig
-from fer_mlops.explanation import explain, grad_cam, occlusion
+from fer_mlops.errors import ConfigError
+from fer_mlops.explanation import explain, feature_maps, grad_cam, occlusion
 from fer_mlops.features import to_images
 from fer_mlops.models import build_network
 
@@ -29,20 +30,50 @@ def faces(count: int = 3) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (count, 32, 32)).astype(np.uint8)
 
 
-def test_grad_cam_agrees_with_one_by_hand(scorer: NetworkScorer) -> None:
-    targets = np.array([0, 3, 6])
-    ours = grad_cam(scorer, faces(), targets)
-    network = scorer.network.eval()
+def cam_by_hand(scorer: NetworkScorer, layer: nn.Module, targets: np.ndarray) -> np.ndarray:
+    """Returns the maps of ``faces()`` by autograd and the paper's two equations."""
     kept: list[Tensor] = []
-    handle = network.explained_layer.register_forward_hook(lambda *args: kept.append(args[2]))  # type: ignore[operator, union-attr]
-    logits = network(to_images(faces(), torch.device("cpu")))
+
+    def keep(*seen: Tensor) -> Tensor:
+        kept.append(seen[2])
+        return seen[2].clone()  # as what comes after may change it in place
+
+    handle = layer.register_forward_hook(keep)
+    logits = scorer.network.eval()(to_images(faces(len(targets)), torch.device("cpu")))
     handle.remove()
-    (gradient,) = torch.autograd.grad(logits[torch.arange(3), torch.tensor(targets)].sum(), kept)
+    chosen = logits[torch.arange(len(targets)), torch.tensor(targets)].sum()
+    (gradient,) = torch.autograd.grad(chosen, kept)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     cam = F.relu((weights * kept[0]).sum(1, keepdim=True))
     wide = F.interpolate(cam, (32, 32), mode="bilinear", align_corners=False)[:, 0].detach().numpy()
     largest = wide.max(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(ours, wide / np.where(largest > 0, largest, 1), atol=1e-5)
+    return wide / np.where(largest > 0, largest, 1)
+
+
+def test_grad_cam_agrees_with_one_by_hand(scorer: NetworkScorer) -> None:
+    targets = np.array([0, 3, 6])
+    layer = scorer.network.explained_layer
+    assert isinstance(layer, nn.Module)
+    ours = grad_cam(scorer, faces(), targets)
+    np.testing.assert_allclose(ours, cam_by_hand(scorer, layer, targets), atol=1e-5)
+    assert ours.max() == 1
+
+
+@pytest.mark.parametrize("name", ["features.0", "features.0.0", "features.1.1", "features"])
+def test_any_layer_with_maps_can_be_weighed(scorer: NetworkScorer, name: str) -> None:
+    targets = np.array([5, 1, 2])
+    ours = grad_cam(scorer, faces(), targets, name)
+    by_hand = cam_by_hand(scorer, scorer.network.get_submodule(name), targets)
+    np.testing.assert_allclose(ours, by_hand, atol=1e-5)
+    assert ours.any()
+
+
+def test_many_faces_are_explained_as_one_by_one(scorer: NetworkScorer) -> None:
+    targets = np.arange(70) % 7
+    together = grad_cam(scorer, faces(70), targets)
+    for row in (0, 63, 64, 69):
+        alone = grad_cam(scorer, faces(70)[[row]], targets[[row]])
+        np.testing.assert_allclose(together[[row]], alone, atol=1e-5)
 
 
 def test_maps_are_between_0_and_1_and_leave_the_network_as_it_was(scorer: NetworkScorer) -> None:
@@ -54,8 +85,11 @@ def test_maps_are_between_0_and_1_and_leave_the_network_as_it_was(scorer: Networ
     for name, tensor in scorer.network.state_dict().items():
         assert torch.equal(tensor, before[name])
     assert all(p.grad is None for p in scorer.network.parameters())
-    hooks = [m for m in scorer.network.modules() if m._forward_hooks or m._backward_hooks]
-    assert hooks == []
+    assert hooks_of(scorer) == []
+
+
+def hooks_of(scorer: NetworkScorer) -> list[nn.Module]:
+    return [m for m in scorer.network.modules() if m._forward_hooks or m._backward_hooks]
 
 
 class Corner:
@@ -88,3 +122,55 @@ def test_a_face_that_moves_nothing_gets_an_empty_map(scorer: NetworkScorer) -> N
     for parameter in scorer.network.parameters():
         nn.init.zeros_(parameter)
     assert grad_cam(scorer, faces(1), np.array([0])).max() == 0
+
+
+def test_the_layers_with_maps_are_known_by_name_and_size(scorer: NetworkScorer) -> None:
+    maps = feature_maps(scorer, 32)
+    assert maps["features.0"] == (16, 16)
+    assert maps["features.0.0"] == (32, 32)
+    assert maps["features.1"] == maps["features"] == (8, 8)
+    assert not any(name.startswith(("head", "scale")) for name in maps)
+    assert hooks_of(scorer) == []
+
+
+def test_a_layer_of_one_point_or_called_twice_has_no_map_of_its_own() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.point = nn.Conv2d(1, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1)
+            self.again, self.head = nn.ReLU(), nn.Linear(4, 7)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.again(self.again(self.first(images)) + 1)
+            return self.head(self.point(maps).flatten(1))
+
+    assert feature_maps(NetworkScorer(Twice(), CONFIG), 32) == {"first": (32, 32)}
+
+
+@pytest.mark.parametrize("name", ["features.7", "head.3", "scale", ""])
+def test_a_layer_without_maps_is_refused_with_those_that_have_some(
+    scorer: NetworkScorer, name: str
+) -> None:
+    classifier = Classifier(family="cnn", image_size=32, scorer=scorer, calibration=NEUTRAL)
+    with pytest.raises(ConfigError, match=r"features.0 \(16 x 16\), ") as refused:
+        explain(classifier, faces(1), np.array([0]), layer=name)
+    assert repr(name) in str(refused.value)
+
+
+def test_a_deep_network_lists_its_outer_layers_only() -> None:
+    config = CnnConfig(image_size=32, widths=(2, 2, 2), depths=(3, 3, 3))
+    deep = NetworkScorer(build_network("cnn", config, 7), config)
+    with pytest.raises(ConfigError, match=r"features.2 \(4 x 4\), or one of the 30 inside them$"):
+        grad_cam(deep, faces(1), np.array([0]), "features.9")
+
+
+def test_methods_that_do_not_fit_are_refused(scorer: NetworkScorer) -> None:
+    network = Classifier(family="cnn", image_size=32, scorer=scorer, calibration=NEUTRAL)
+    other = Classifier(family="baseline", image_size=32, scorer=Corner(), calibration=NEUTRAL)
+    one = (faces(1), np.array([0]))
+    with pytest.raises(ConfigError, match="baseline classifier gives none; take the method occlusion"):
+        explain(other, *one, method="gradcam")
+    for classifier, method in ((other, None), (network, "occlusion")):
+        with pytest.raises(ConfigError, match="looks into no layer"):
+            explain(classifier, *one, layer="features.0", method=method)  # type: ignore[arg-type]
+    assert explain(network, *one, method="occlusion")[1] == "occlusion"

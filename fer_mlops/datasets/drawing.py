@@ -7,10 +7,14 @@ disgust 9+10+15. Intensities vary and a unit may fail to show, so that the class
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 ACTION_UNITS: dict[str, tuple[int, ...]] = {
@@ -22,9 +26,39 @@ ACTION_UNITS: dict[str, tuple[int, ...]] = {
     "sadness": (1, 4, 15),
     "surprise": (1, 2, 5, 26),
 }
+FEATURES: dict[str, frozenset[int]] = {
+    "brow": frozenset({1, 2, 4, 9}),
+    "eye": frozenset({5, 6, 7, 9}),
+    "nose": frozenset({9}),
+    "mouth": frozenset({10, 12, 15, 20, 23, 26}),
+}
+"""What of a face each action unit changes; the cheek's fold below an eye counts as the eye's."""
 _OVERSAMPLING = 3
+_MARGIN = 0.04
+"""Around a feature's strokes, in image shares: half their width, and what the lens blurs."""
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where one feature of a drawn face shows its emotion."""
+
+    feature: str
+    """Such as ``mouth`` or ``left eye``, as the viewer sees it."""
+    corners: tuple[Point, ...]
+    """Of a rectangle turned with the head, clockwise; x and y from 0 at the picture's top left to 1."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn face, and where its emotion was put."""
+
+    image: Image.Image
+    """RGB, square."""
+    regions: tuple[Region, ...]
+    """Of the features that a shown action unit changed, from their place at rest to where they are
+    drawn; none for a neutral face."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,16 +102,41 @@ class Person:
         )
 
 
-def draw_face(person: Person, emotion: str, generator: Generator, side: int) -> Image.Image:
-    """Returns an RGB picture, ``side`` pixels square, of ``person`` showing ``emotion``."""
+def draw_face(person: Person, emotion: str, generator: Generator, side: int) -> Drawing:
+    """Returns ``person`` showing ``emotion``, ``side`` pixels square."""
     strength = {unit: _intensity(generator) for unit in ACTION_UNITS[emotion]}
     canvas = _Canvas(person, generator, side * _OVERSAMPLING)
     canvas.head()
-    canvas.eyes(strength)
-    canvas.brows(strength)
-    canvas.nose(strength)
-    canvas.mouth(strength)
-    return _photograph(canvas.image, generator, side)
+    canvas.trace_rest()
+    canvas.inner_features(strength)
+    lens = _Lens(float(generator.normal(0, 5)), float(generator.uniform(0.0, 0.08)))
+    shown = {unit for unit, intensity in strength.items() if intensity}
+    regions = tuple(
+        Region(feature, lens.place(_box(points)))
+        for feature, points in canvas.strokes.items()
+        if shown & FEATURES[feature.split()[-1]]
+    )
+    return Drawing(_photograph(canvas.image, lens, generator, side), regions)
+
+
+def region_mask(regions: Iterable[Region], side: int) -> NDArray[np.bool_]:
+    """Returns which pixels of a picture, ``side`` pixels square, have their centre in a region."""
+    mask = np.zeros((side, side), dtype=bool)
+    y, x = (np.indices((side, side)) + 0.5) / side
+    for region in regions:
+        inside = np.ones_like(mask)
+        for (ax, ay), (bx, by) in pairwise((*region.corners, region.corners[0])):
+            inside &= (bx - ax) * (y - ay) >= (by - ay) * (x - ax)  # right of an edge, going clockwise
+        mask |= inside
+    return mask
+
+
+def _box(points: list[Point]) -> tuple[Point, ...]:
+    """Returns the corners of the rectangle around the points, with a margin."""
+    xs, ys = zip(*points, strict=True)
+    left, right = min(xs) - _MARGIN, max(xs) + _MARGIN
+    top, bottom = min(ys) - _MARGIN, max(ys) + _MARGIN
+    return (left, top), (right, top), (right, bottom), (left, bottom)
 
 
 def _intensity(generator: Generator) -> float:
@@ -97,12 +156,35 @@ class _Canvas:
         self.yaw, self.pitch = generator.normal(0, 0.02, 2)
         self.gaze = generator.normal(0, 0.008)
         self.line: Colour = tuple(max(0, c - 75) for c in person.skin)  # type: ignore[assignment]
+        self.points: list[Point] = []
+        self.strokes: dict[str, list[Point]] = {}
+        """Points, in image shares, that each feature's strokes run through."""
+
+    def inner_features(self, strength: dict[int, float]) -> None:
+        self.eyes(strength)
+        self.brows(strength)
+        self.nose(strength)
+        self.mouth(strength)
+
+    def trace_rest(self) -> None:
+        """Notes where the features would be at rest, without drawing them."""
+        pen, self.pen = self.pen, ImageDraw.Draw(Image.new("RGB", (1, 1)))
+        self.inner_features({})
+        self.pen = pen
+
+    def begin(self, feature: str) -> None:
+        """Names the feature that the next strokes belong to."""
+        self.points = self.strokes.setdefault(feature, [])
+
+    def note(self, *points: Point) -> None:
+        self.points += [(x / self.side, y / self.side) for x, y in points]
 
     def at(self, x: float, y: float) -> Point:
         return ((0.5 + x + self.yaw) * self.side, (0.5 + y + self.pitch) * self.side)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
         (left, top), (right, bottom) = self.at(x - rx, y - ry), self.at(x + rx, y + ry)
+        self.note((left, top), (right, bottom))
         self.pen.ellipse((left, top, right, max(bottom, top + 1)), fill=fill)
 
     def curve(self, points: list[Point], width: float, fill: Colour) -> None:
@@ -114,6 +196,7 @@ class _Canvas:
             x = u * u * ax + 2 * u * t * bx + t * t * cx
             y = u * u * ay + 2 * u * t * by + t * t * cy
             path.append(self.at(x, y))
+        self.note(*path)
         self.pen.line(path, fill=fill, width=max(1, round(width * self.side)), joint="curve")
 
     def head(self) -> None:
@@ -132,7 +215,8 @@ class _Canvas:
         p = self.person
         opening = 0.55 + 0.5 * strength.get(5, 0) - 0.35 * strength.get(7, 0)
         opening -= 0.3 * strength.get(6, 0) + 0.25 * strength.get(9, 0)
-        for x in (-p.eye_gap, p.eye_gap):
+        for name, x in (("left eye", -p.eye_gap), ("right eye", p.eye_gap)):
+            self.begin(name)
             height = p.eye_size * max(opening, 0.12)
             self.ellipse(x, -0.07, p.eye_size, height, (240, 240, 240))
             self.ellipse(x + self.gaze, -0.07, height * 0.75, height * 0.85, (30, 25, 25))
@@ -154,7 +238,8 @@ class _Canvas:
         outer = -0.05 * strength.get(2, 0) + 0.01 * strength.get(4, 0)
         inner += 0.008 * p.frown
         squeeze = 0.02 * strength.get(4, 0)
-        for sign in (-1, 1):
+        for name, sign in (("left brow", -1), ("right brow", 1)):
+            self.begin(name)
             near = (sign * (p.eye_gap - 0.06 - squeeze), -0.15 + inner)
             far = (sign * (p.eye_gap + 0.07), -0.15 + outer)
             middle = (sign * p.eye_gap, -0.17 + (inner + outer) / 2)
@@ -162,6 +247,7 @@ class _Canvas:
 
     def nose(self, strength: dict[int, float]) -> None:
         p = self.person
+        self.begin("nose")
         tip = p.nose_length - 0.06 - 0.015 * strength.get(9, 0)
         self.curve([(-0.01, -0.05), (-0.035, tip), (0.02, tip + 0.01)], 0.01, self.line)
         if strength.get(9, 0):
@@ -170,6 +256,7 @@ class _Canvas:
 
     def mouth(self, strength: dict[int, float]) -> None:
         p = self.person
+        self.begin("mouth")
         width = p.mouth_width * (1 + 0.3 * strength.get(12, 0) + 0.3 * strength.get(20, 0))
         width *= 1 - 0.25 * strength.get(23, 0) - 0.2 * strength.get(26, 0)
         corner = 0.07 * strength.get(15, 0) - 0.07 * strength.get(12, 0) + 0.012 * p.frown
@@ -188,12 +275,29 @@ class _Canvas:
             self.curve([(-width, y + corner), (0, y + 2.4 * opening), (width, y + corner)], 0.018, lip)
 
 
-def _photograph(image: Image.Image, generator: Generator, side: int) -> Image.Image:
+@dataclass(frozen=True, slots=True)
+class _Lens:
+    """How the photographer holds the camera."""
+
+    degrees: float
+    """How far the picture is turned, counterclockwise."""
+    crop: float
+    """Share of the picture's side that is cut off on each of its sides."""
+
+    def place(self, points: Iterable[Point]) -> tuple[Point, ...]:
+        """Returns where points of the drawing are in the photo, both in image shares."""
+        cos, sin = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+        width = 1 - 2 * self.crop
+        around = [(x - 0.5, y - 0.5) for x, y in points]
+        return tuple(
+            (0.5 + (x * cos + y * sin) / width, 0.5 + (y * cos - x * sin) / width) for x, y in around
+        )
+
+
+def _photograph(image: Image.Image, lens: _Lens, generator: Generator, side: int) -> Image.Image:
     """Returns the drawing turned, scaled down, lit from one side, blurred and grainy."""
-    turned = image.rotate(
-        float(generator.normal(0, 5)), Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0))
-    )
-    zoom = generator.uniform(0.0, 0.08) * image.width
+    turned = image.rotate(lens.degrees, Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
+    zoom = lens.crop * image.width
     small = turned.resize(
         (side, side),
         Image.Resampling.BOX,

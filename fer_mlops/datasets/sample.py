@@ -5,11 +5,12 @@ It is no photo of anyone and no measure of anything: it shows that the whole roa
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fer_mlops.datasets.drawing import Person, draw_face
+from fer_mlops.datasets.drawing import Drawing, Person, Region, draw_face
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable, Note, Row, make_table
 from fer_mlops.datasets.unpacking import make_once
@@ -28,13 +29,37 @@ def load(_: Path, request: Request) -> FaceTable:
     Raises:
         DataError: The cache cannot be written.
     """
-    folder = make_once(request.cache / f"sample-{_VERSION}", _draw)
+    folder = drawn_folder(request.cache)
     rows = []
     for path in sorted(folder.glob("*/*.png")):
         identity = path.stem.split("_")[0]
         rows.append(Row(path.relative_to(folder).as_posix(), path.parent.name, identity, "drawn"))
     about = Note("about", "drawn faces: scores on them say nothing of people")
     return make_table("sample", folder, rows, [about])
+
+
+def drawn_folder(cache: Path) -> Path:
+    """Returns the sample's folder, drawn into the cache on first use.
+
+    Raises:
+        DataError: The cache cannot be written.
+    """
+    return make_once(cache / f"sample-{_VERSION}", _draw)
+
+
+def regions_of(paths: Sequence[str]) -> list[tuple[Region, ...]]:
+    """Returns where each of the sample's faces shows its emotion; their people are drawn again.
+
+    Args:
+        paths: Relative to the sample's folder, such as ``anger/p003_1.png``.
+    """
+    people = sorted({int(PurePosixPath(path).name[1:4]) for path in paths})
+    known = {
+        name: drawing.regions
+        for number in people
+        for name, drawing in drawings(number, variants=VARIANTS, seed=_VERSION)
+    }
+    return [known[path] for path in paths]
 
 
 def _draw(folder: Path) -> None:
@@ -46,12 +71,18 @@ def draw_sample(folder: Path, *, num_identities: int, variants: int, seed: int) 
     for emotion in EMOTIONS:
         (folder / emotion).mkdir(parents=True, exist_ok=True)
     for number in range(num_identities):
-        generator = np.random.default_rng([seed, number])
-        person = Person.random(generator)
-        for emotion in EMOTIONS:
-            for variant in range(variants):
-                name = f"p{number:03}_{variant}.png"
-                draw_face(person, emotion, generator, SIDE).save(folder / emotion / name)
+        for name, drawing in drawings(number, variants=variants, seed=seed):
+            drawing.image.save(folder / name)
+
+
+def drawings(number: int, *, variants: int, seed: int) -> Iterator[tuple[str, Drawing]]:
+    """Yields all drawings of one person, each with its path below the folder."""
+    generator = np.random.default_rng([seed, number])
+    person = Person.random(generator)
+    for emotion in EMOTIONS:
+        for variant in range(variants):
+            drawing = draw_face(person, emotion, generator, SIDE)
+            yield f"{emotion}/p{number:03}_{variant}.png", drawing
 
 
 DATASET = DataSet(

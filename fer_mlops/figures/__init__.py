@@ -11,6 +11,7 @@ from fer_mlops.figures.judgement import (
     score_against_minutes,
     slice_chart,
 )
+from fer_mlops.figures.looks import attribution_curves, mean_heats, sheet_of_looks
 from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix
 from fer_mlops.figures.style import COLOURS, to_image
 
@@ -18,11 +19,13 @@ __all__ = [
     "COLOURS",
     "ConfusionPictures",
     "Curves",
+    "attribution_curves",
     "class_bars",
     "confusion_matrix",
     "difference_chart",
     "explanation_sheet",
     "importances",
+    "mean_heats",
     "mistakes",
     "model_chart",
     "overlay",
@@ -30,6 +33,7 @@ __all__ = [
     "reliability_diagram",
     "robustness_curves",
     "score_against_minutes",
+    "sheet_of_looks",
     "slice_chart",
     "spread_chart",
     "study_history",
