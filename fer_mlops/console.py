@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from fer_mlops.attribution import judge_maps
 from fer_mlops.comparison import Comparison, Match, answers_of, p_value, percent
 from fer_mlops.datasets import DataSet, FaceTable
 from fer_mlops.doctor import Examination, listed, summarise
@@ -29,7 +30,7 @@ from fer_mlops.evaluation import FEW, Report
 from fer_mlops.experiment import Trained
 from fer_mlops.judging import Evaluation
 from fer_mlops.learning import Step
-from fer_mlops.looking import PAGE, FaceImages, Look, judge_maps
+from fer_mlops.looking import PAGE, FaceImages, Look
 from fer_mlops.progress import Advance, Begin
 from fer_mlops.promotion import Decision, Version
 from fer_mlops.registry import REGISTERED_NAME, aliases_of

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.answers import answer
+from fer_mlops.attribution import measure_explanations
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.datasets import FaceTable
@@ -23,13 +24,14 @@ from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.recipes import experiment_from_json
 from fer_mlops.registry import DIGEST_TAG, fixed_name, load_classifier, run_of, schooling_of
 from fer_mlops.reporting import Judged, explain_faces, judge_answers, log_judged, render_page
+from fer_mlops.resampling import choose_evenly
 from fer_mlops.robustness import (
     CORRUPTIONS,
+    MOST_FACES,
     SIDE,
     STRENGTHS,
     Robustness,
     measure_robustness,
-    rows_to_worsen,
 )
 from fer_mlops.splits import share_of_known_people
 from fer_mlops.tracking import CONFIG_FILE, Tracker
@@ -102,7 +104,10 @@ def judge(
         robustness = _worsen(classifier, chosen, cache, begin) if worsens else None
         pixels = chosen.pixels
         answers = answer(classifier, chosen.table, pixels)
-        judged = judge_answers(chosen.described, answers, pixels, robustness)
+        judged = replace(
+            judge_answers(chosen.described, answers, pixels, robustness),
+            attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
+        )
         part = _REPORT if len(sources) < 2 else f"{_REPORT}_{chosen.table.name}"
         log_judged(judged, part, tracker)
         sheets[judged.faces] = explain_faces(classifier, pixels, answers.labels, tracker, part)
@@ -185,7 +190,7 @@ def _overlap(name: str, table: FaceTable) -> str:
 
 
 def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, begin: Begin) -> Robustness:
-    rows = rows_to_worsen(chosen.table.labels)
+    rows = choose_evenly(chosen.table.labels, MOST_FACES, seed=0)
     table, faces = load_pixels(chosen.table.select(rows), SIDE, cache)
     total = (1 + len(CORRUPTIONS) * len(STRENGTHS)) * len(rows)
     advance = begin("worse faces", total)

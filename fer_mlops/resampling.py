@@ -66,3 +66,14 @@ def interval(scores: Numbers) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.percentile(known, [2.5, 97.5])
     return float(low), float(high)
+
+
+def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """Returns at most ``most`` rows in ascending order, as evenly over the labels as there are faces."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        own = shuffled[labels[shuffled] == label]
+        turn[own] = np.arange(len(own))
+    first = shuffled[np.argsort(turn[shuffled], kind="stable")][:most]
+    return np.sort(first)

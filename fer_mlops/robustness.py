@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from fer_mlops.classifier import Classifier
@@ -119,16 +118,6 @@ class Robustness:
     def as_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return {"mean": self.mean, **dataclasses.asdict(self)}
-
-
-def rows_to_worsen(labels: Labels, *, most: int = MOST_FACES, seed: int = 0) -> NDArray[np.int64]:
-    """Returns at most ``most`` rows, sorted, with emotions as even as their numbers allow."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    rank = np.empty(len(labels), dtype=np.int64)  # of each face among those of its emotion
-    for emotion in np.unique(labels):
-        members = order[labels[order] == emotion]
-        rank[members] = np.arange(len(members))
-    return np.sort(order[np.argsort(rank[order], kind="stable")][:most])
 
 
 def measure_robustness(

@@ -13,7 +13,6 @@ from torch import nn
 
 from fer_mlops.attribution import (
     AttributionReport,
-    choose_faces,
     face_ellipse,
     hit_rates,
     inside_ellipse,
@@ -35,6 +34,7 @@ from fer_mlops.learning import Faces, learn
 from fer_mlops.models import build_network
 from fer_mlops.models.hog_svm import fit_hog_svm
 from fer_mlops.recipes import build_experiment
+from fer_mlops.resampling import choose_evenly
 
 SIDE = 32
 CONFIG = CnnConfig(image_size=SIDE, widths=(8, 16), depths=(1, 1), hidden=8)
@@ -216,11 +216,11 @@ def test_faces_without_regions_have_no_hits() -> None:
 
 def test_faces_are_chosen_evenly_over_the_labels() -> None:
     labels = np.array([4] * 90 + [3] * 8 + [2] * 2)
-    rows = choose_faces(labels, 20, seed=0)
+    rows = choose_evenly(labels, 20, seed=0)
     assert np.bincount(labels[rows]).tolist() == [0, 0, 2, 8, 10]
     assert (np.diff(rows) > 0).all()
-    np.testing.assert_array_equal(choose_faces(labels, 200, seed=0), np.arange(100))
-    assert choose_faces(labels, 20, seed=1).tolist() != rows.tolist()
+    np.testing.assert_array_equal(choose_evenly(labels, 200, seed=0), np.arange(100))
+    assert choose_evenly(labels, 20, seed=1).tolist() != rows.tolist()
 
 
 def test_measuring_leaves_the_network_as_it_was_and_is_repeatable(network: Classifier) -> None:

@@ -15,13 +15,14 @@ from PIL import Image
 from test_cli import fer
 
 from fer_mlops import looking
+from fer_mlops.attribution import judge_maps
 from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import CnnConfig
 from fer_mlops.datasets import sample
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.looking import FaceImages, explain_images, find_images, judge_maps
+from fer_mlops.looking import FaceImages, explain_images, find_images
 from fer_mlops.models import build_network
 
 CONFIG = CnnConfig(image_size=32, widths=(8, 16), depths=(1, 1), hidden=8)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier
-from fer_mlops.robustness import CORRUPTIONS, SIDE, measure_robustness, rows_to_worsen
+from fer_mlops.robustness import CORRUPTIONS, SIDE, measure_robustness
 
 NATURAL = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
 
@@ -60,11 +60,3 @@ def test_scores_fall_only_where_the_classifier_is_fooled() -> None:
     assert flat["evaluate/robustness/dark"] == pytest.approx(0.8)
     assert flat["evaluate/robustness_faces"] == 4
     assert measured.mean < 1
-
-
-def test_emotions_are_taken_as_evenly_as_their_numbers_allow() -> None:
-    labels = np.array([3] * 100 + [4] * 100 + [0] * 5)
-    rows = rows_to_worsen(labels, most=45)
-    assert np.bincount(labels[rows], minlength=7).tolist() == [5, 0, 0, 20, 20, 0, 0]
-    assert (np.diff(rows) > 0).all()
-    assert len(rows_to_worsen(labels[:7], most=45)) == 7

@@ -12,10 +12,10 @@ from fer_mlops.attribution.removal import Removal, remove_and_insert
 from fer_mlops.attribution.report import (
     MOST_FACES,
     AttributionReport,
-    choose_faces,
     measure_explanations,
 )
 from fer_mlops.attribution.sanity import Sanity, check_sanity, randomised, rank_correlation
+from fer_mlops.attribution.words import judge_maps
 
 __all__ = [
     "HALF_HEIGHT",
@@ -26,10 +26,10 @@ __all__ = [
     "Removal",
     "Sanity",
     "check_sanity",
-    "choose_faces",
     "face_ellipse",
     "hit_rates",
     "inside_ellipse",
+    "judge_maps",
     "measure_explanations",
     "randomised",
     "rank_correlation",

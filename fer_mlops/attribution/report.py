@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_mlops.attribution.hits import Hits, hit_rates
 from fer_mlops.attribution.inside import face_ellipse, inside_ellipse, mean_of_known
@@ -20,6 +19,7 @@ from fer_mlops.datasets.drawing import Region, region_mask
 from fer_mlops.datasets.table import Labels
 from fer_mlops.explanation import Method, default_method, explain
 from fer_mlops.pixels import Pixels, take_pixels
+from fer_mlops.resampling import choose_evenly
 
 MOST_FACES: dict[Method, int] = {"gradcam": 48, "occlusion": 16}
 """Faces measured by default: occlusion asks the classifier 64 times a face for one map."""
@@ -99,7 +99,7 @@ def measure_explanations(
         ConfigError: As ``explain``.
     """
     chosen = method or default_method(classifier)
-    rows = choose_faces(targets, most or MOST_FACES[chosen], seed)
+    rows = choose_evenly(targets, most or MOST_FACES[chosen], seed)
     faces, emotions = np.asarray(take_pixels(pixels, rows)), targets[rows]
     heats, _ = explain(classifier, faces, emotions, layer=layer, method=chosen)
     side = faces.shape[-1]
@@ -118,14 +118,3 @@ def measure_explanations(
         sanity=check_sanity(classifier, faces, emotions, heats, layer, chosen, seed),
         hits=hits,
     )
-
-
-def choose_faces(labels: Labels, most: int, seed: int) -> NDArray[np.int64]:
-    """Returns at most ``most`` rows in ascending order, as evenly over the labels as there are faces."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    turn = np.zeros(len(labels), dtype=np.int64)
-    for label in np.unique(labels):
-        own = shuffled[labels[shuffled] == label]
-        turn[own] = np.arange(len(own))
-    first = shuffled[np.argsort(turn[shuffled], kind="stable")][:most]
-    return np.sort(first)

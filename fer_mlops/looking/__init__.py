@@ -3,6 +3,5 @@
 from fer_mlops.looking.explaining import NUMBERS, PAGE, explain_images
 from fer_mlops.looking.images import FaceImages, find_images
 from fer_mlops.looking.look import Look
-from fer_mlops.looking.page import judge_maps
 
-__all__ = ["NUMBERS", "PAGE", "FaceImages", "Look", "explain_images", "find_images", "judge_maps"]
+__all__ = ["NUMBERS", "PAGE", "FaceImages", "Look", "explain_images", "find_images"]

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.attribution import MOST_FACES, AttributionReport, choose_faces, measure_explanations
+from fer_mlops.attribution import MOST_FACES, AttributionReport, measure_explanations
 from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.explanation import HeatMaps, Method, explain
 from fer_mlops.looking.images import FaceImages
+from fer_mlops.resampling import choose_evenly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def _measure(
     layer: str | None,
     method: Method,
 ) -> AttributionReport:
-    rows = choose_faces(targets, MOST_FACES[method], seed=0)
+    rows = choose_evenly(targets, MOST_FACES[method], seed=0)
     regions = None
     if images.drawn_below:
         regions = images.regions(rows, targets[rows])

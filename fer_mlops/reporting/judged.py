@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.answers import Answers
+from fer_mlops.attribution import AttributionReport
 from fer_mlops.calibration import Point
 from fer_mlops.doctor.records import read_records
 from fer_mlops.evaluation import Report, confidence_metrics, evaluate
@@ -35,6 +36,8 @@ class Judged:
     slices: Slices
     robustness: Robustness | None = None
     """None where faces were not made worse."""
+    attribution: AttributionReport | None = None
+    """What its heat maps are worth; None where they were not measured."""
 
     @property
     def report(self) -> Report:
@@ -49,7 +52,8 @@ class Judged:
                 flat |= report.metrics(f"{part}_{point}")
         flat |= {f"{part}/{name}": value for name, value in self.confidence.items()}
         flat |= self.slices.metrics(part)
-        return flat | (self.robustness.metrics(part) if self.robustness else {})
+        flat |= self.robustness.metrics(part) if self.robustness else {}
+        return flat | (self.attribution.metrics(part) if self.attribution else {})
 
     def as_dict(self) -> dict[str, object]:
         """Returns everything but the answers as plain values, for JSON."""
@@ -60,6 +64,7 @@ class Judged:
             "confidence": dict(self.confidence),
             "slices": self.slices.as_dict(),
             "robustness": self.robustness.as_dict() if self.robustness else None,
+            "attribution": self.attribution.as_dict() if self.attribution else None,
         }
 
 

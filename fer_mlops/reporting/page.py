@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_mlops import figures
+from fer_mlops.attribution import judge_maps
 from fer_mlops.doctor.pictures import picture_uri
 from fer_mlops.evaluation import FEW, HEADLINES, Estimate, Report
 from fer_mlops.pages import (
@@ -165,6 +166,11 @@ def _about(judged: Judged, sheet: Figure | None) -> list[Html]:
         ]
     if sheet:
         parts += [heading("Where it looked"), _chart(sheet, "heat maps of one face of each emotion")]
+    if judged.attribution:
+        is_good, said = judge_maps(judged.attribution)
+        verdict = "Figures speak for these maps" if is_good else "Figures do not speak for these maps"
+        parts.append(paragraph(f"{verdict}: {said}."))
+        parts.append(_chart(shown["attribution"], "deletion, insertion and shuffled weights"))
     return [*parts, heading("Most confident mistakes", "label → answer"), mistakes_of(judged)]
 
 

@@ -56,6 +56,9 @@ def pictures(judged: Judged, title: str) -> dict[str, Figure]:
     if judged.robustness:
         worse = f"{title.rpartition(', n')[0]}, n = {judged.robustness.num_faces}, made worse"
         shown["robustness"] = figures.robustness_curves(judged.robustness, worse)
+    if judged.attribution:
+        about = f"{judged.attribution.method}, {judged.attribution.num_faces} faces"
+        shown["attribution"] = figures.attribution_curves(judged.attribution, about)
     wrong = confident_mistakes(answers)
     if len(wrong):
         captions = mistake_captions(answers, wrong)
