@@ -22,6 +22,7 @@ from fer_mlops.metrics import (
     Scores,
     accuracy,
     balanced_accuracy,
+    confusion_cells,
     confusion_counts,
     macro_f1,
     mean_over_present,
@@ -143,9 +144,7 @@ def evaluate(
     resamples = resample_people(identities, seed=seed)
     predictions = probabilities.argmax(1)
     counts = confusion_counts(labels, predictions).astype(np.float64)
-    k = len(EMOTIONS)
-    cells = np.eye(k * k)[labels * k + predictions].reshape(-1, k, k)
-    drawn = resamples.totals(cells)
+    drawn = resamples.totals(confusion_cells(labels, predictions))
     own, ranks = per_class(counts), rank_faces(labels, probabilities)
     drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)
 

@@ -34,6 +34,13 @@ def confusion_counts(
     return flat.reshape(num_classes, num_classes).astype(np.int64)
 
 
+def confusion_cells(labels: Labels, predictions: Labels) -> NDArray[np.float64]:
+    """Returns the confusion counts of each face alone, [n, 7, 7]."""
+    k = len(EMOTIONS)
+    cells: NDArray[np.float64] = np.eye(k * k)[labels * k + predictions]
+    return cells.reshape(-1, k, k)
+
+
 def per_class(counts: Counts) -> PerClass:
     """Returns precision, recall, F1 and support of every class.
 

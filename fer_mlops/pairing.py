@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,16 @@ from fer_mlops.calibration import Point
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
-from fer_mlops.metrics import Scores, accuracy, balanced_accuracy, confusion_counts, macro_f1
-from fer_mlops.resampling import Numbers, Resamples, interval, resample_people
+from fer_mlops.evaluation import plain
+from fer_mlops.metrics import (
+    Scores,
+    accuracy,
+    balanced_accuracy,
+    confusion_cells,
+    confusion_counts,
+    macro_f1,
+)
+from fer_mlops.resampling import Numbers, Resamples, bootstrap_p, interval, resample_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +97,7 @@ class Pairing:
 
     def as_dict(self) -> dict[str, object]:
         """Returns the pairing as plain values, for JSON; a number that does not exist is None."""
-        return {str(key): _plain(value) for key, value in dataclasses.asdict(self).items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+        return {str(key): plain(value) for key, value in dataclasses.asdict(self).items()}
 
 
 def pair(a: Answers, b: Answers, point: Point = "default", seed: int = 0) -> Pairing:
@@ -121,7 +121,7 @@ def pair(a: Answers, b: Answers, point: Point = "default", seed: int = 0) -> Pai
     right_a, right_b = (answer == labels for answer in answers)
     drawn = resample_people(a.identities, seed=seed)
     counts = [confusion_counts(labels, answer).astype(np.float64) for answer in answers]
-    resampled = [drawn.totals(_cells(labels, answer)) for answer in answers]
+    resampled = [drawn.totals(confusion_cells(labels, answer)) for answer in answers]
 
     def differ(score: Callable[[Numbers], Scores]) -> Difference:
         own = [float(score(count)) for count in counts]
@@ -143,23 +143,6 @@ def mcnemar(only_a: int, only_b: int) -> McNemar:
     """Returns McNemar's exact test, given how many faces each of the two alone has right."""
     num = only_a + only_b
     return McNemar(only_a, only_b, float(binomtest(only_a, num).pvalue) if num else 1.0)
-
-
-def holm(chances: Sequence[float]) -> list[float]:
-    """Returns p-values corrected for their number, in the given order (Holm, 1979)."""
-    order = sorted(range(len(chances)), key=lambda i: chances[i])
-    corrected, largest = [0.0] * len(chances), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(chances) - rank) * chances[i]))
-        corrected[i] = largest
-    return corrected
-
-
-def _cells(labels: Labels, answers: Labels) -> Numbers:
-    """Returns each face's cell of the confusion counts, [n, 7, 7]."""
-    k = len(EMOTIONS)
-    cells: Numbers = np.eye(k * k)[labels * k + answers]
-    return cells.reshape(-1, k, k)
 
 
 def _classes(
@@ -204,5 +187,5 @@ def _difference(a: float, b: float, gaps: Numbers) -> Difference:
         low=interval(known)[0],
         high=interval(known)[1],
         probability=(above + ties / 2) / len(known),
-        p=min(1.0, 2 * (min(above, below) + ties + 1) / (len(known) + 1)),
+        p=bootstrap_p(known),
     )

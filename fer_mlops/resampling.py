@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,3 +78,28 @@ def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np
         turn[own] = np.arange(len(own))
     first = shuffled[np.argsort(turn[shuffled], kind="stable")][:most]
     return np.sort(first)
+
+
+def bootstrap_p(resampled: Numbers) -> float:
+    """Returns the two-sided p-value of no difference: twice the rarer sign's share of the resamples.
+
+    Counted with one more on each side, as a share of none would claim too much (Davison and Hinkley
+    1997, section 4.2.5).
+    """
+    known = resampled[np.isfinite(resampled)]
+    rarer = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1.0, 2 * (rarer + 1) / (len(known) + 1)))
+
+
+def holm(p_values: Sequence[float] | Numbers) -> Numbers:
+    """Returns p-values corrected for their number, [n]; nan stays and counts for none.
+
+    Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(np.isfinite(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
+    return adjusted

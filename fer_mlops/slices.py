@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from fer_mlops.datasets.table import FaceTable, Labels
 from fer_mlops.doctor.records import FileRecord
-from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Estimate, plain
-from fer_mlops.metrics import Scores, confusion_counts, macro_f1
-from fer_mlops.resampling import Resamples, interval, resample_people
+from fer_mlops.metrics import Scores, confusion_cells, confusion_counts, macro_f1
+from fer_mlops.resampling import Resamples, bootstrap_p, holm, interval, resample_people
 
 _MOST_VALUES = 12
 """Of a trait; the rest become ``other``."""
@@ -177,8 +176,7 @@ def _slice(
     predictions: Labels,
     resamples: Resamples,
 ) -> Slice:
-    k = len(EMOTIONS)
-    cells = np.eye(k * k)[labels * k + predictions].reshape(-1, k, k)
+    cells = confusion_cells(labels, predictions)
     inside, outside = cells * is_inside[:, None, None], cells * ~is_inside[:, None, None]
     own = confusion_counts(labels[is_inside], predictions[is_inside]).astype(np.float64)
     rest = confusion_counts(labels[~is_inside], predictions[~is_inside]).astype(np.float64)
@@ -224,24 +222,3 @@ def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
         difference = own[..., rows, places] - faces * rest[..., rows, places] / others
         counted = np.where(others > 0, faces, 0)
         return np.asarray(np.where(others > 0, difference, 0).sum(-1) / counted.sum(-1))
-
-
-def bootstrap_p(resampled: Scores) -> float:
-    """Returns the two-sided p-value of no difference: twice the rarer sign's share of the resamples.
-
-    Counted with one more on each side, as a share of none would claim too much (Davison and Hinkley
-    1997, section 4.2.5).
-    """
-    known = resampled[np.isfinite(resampled)]
-    rarer = min((known <= 0).sum(), (known >= 0).sum())
-    return float(min(1.0, 2 * (rarer + 1) / (len(known) + 1)))
-
-
-def holm(p_values: Scores) -> Scores:
-    """Returns p-values corrected for their number, [n]; nan stays and counts for none."""
-    adjusted = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(np.isfinite(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
-    return adjusted

@@ -50,8 +50,8 @@ ROOMS = (
     "preparation",
     # judgement
     "answers",
-    "pairing",
     "evaluation",
+    "pairing",
     "doctor",
     "slices",
     "robustness",

@@ -18,7 +18,7 @@ from fer_mlops.datasets.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.metrics import confusion_counts, macro_f1
-from fer_mlops.pairing import holm, mcnemar, pair
+from fer_mlops.pairing import mcnemar, pair
 
 PLAIN = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
 
@@ -158,13 +158,6 @@ def test_a_pairing_is_json_with_none_where_there_is_no_number() -> None:
     assert plain["accuracy"]["value"] == 0.5
     assert plain["classes"][1]["recall"]["value"] is None
     assert plain["mcnemar"] == {"only_a": 1, "only_b": 0, "p": 1.0}
-
-
-def test_holm_multiplies_the_smallest_by_their_number_and_never_turns_back() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([0.02]) == [0.02]
-    assert holm([]) == []
 
 
 def test_two_thousand_resamples_of_two_thousand_faces_are_quick() -> None:

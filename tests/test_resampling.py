@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from fer_mlops.resampling import Resamples, interval, resample_people
+from fer_mlops.resampling import Resamples, bootstrap_p, holm, interval, resample_people
 
 PEOPLE = np.array(["b", "a", "b", "c"])
 
@@ -30,3 +31,20 @@ def test_an_interval_leaves_out_resamples_without_a_score() -> None:
     low, high = interval(np.array([np.nan, *np.arange(101.0)]))
     assert (low, high) == (2.5, 97.5)
     assert np.isnan(interval(np.array([np.nan]))).all()
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_goes_down() -> None:
+    adjusted = holm(np.array([0.01, np.nan, 0.04, 0.03, 0.9]))
+    np.testing.assert_allclose(adjusted, [0.04, np.nan, 0.09, 0.09, 0.9])
+
+
+def test_the_p_value_counts_the_rarer_sign_twice_and_is_never_zero() -> None:
+    assert bootstrap_p(np.array([1.0] * 99)) == pytest.approx(2 / 100)
+    assert bootstrap_p(np.array([1.0] * 89 + [-1.0] * 10)) == pytest.approx(22 / 100)
+    assert bootstrap_p(np.array([1.0, -1.0])) == 1.0
+
+
+def test_holm_of_nothing_is_nothing_and_of_one_is_itself() -> None:
+    assert holm([]).tolist() == []
+    assert holm([0.02]).tolist() == [0.02]
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.datasets.table import Row, make_table
 from fer_mlops.doctor.records import FileRecord
-from fer_mlops.slices import Trait, bootstrap_p, holm, slice_faces, traits_of
+from fer_mlops.slices import Trait, slice_faces, traits_of
 
 HAPPINESS, NEUTRAL = 3, 4
 
@@ -80,17 +80,6 @@ def test_people_not_faces_are_resampled() -> None:
     assert of_one.accuracy == pytest.approx(of_one.accuracy)
     assert of_one.accuracy.low == of_one.accuracy.high == 0.4  # the same 100 faces in every draw
     assert of_many.accuracy.low < 0.4 < of_many.accuracy.high
-
-
-def test_holm_multiplies_the_smallest_by_all_and_never_goes_down() -> None:
-    adjusted = holm(np.array([0.01, np.nan, 0.04, 0.03, 0.9]))
-    np.testing.assert_allclose(adjusted, [0.04, np.nan, 0.09, 0.09, 0.9])
-
-
-def test_the_p_value_counts_the_rarer_sign_twice_and_is_never_zero() -> None:
-    assert bootstrap_p(np.array([1.0] * 99)) == pytest.approx(2 / 100)
-    assert bootstrap_p(np.array([1.0] * 89 + [-1.0] * 10)) == pytest.approx(22 / 100)
-    assert bootstrap_p(np.array([1.0, -1.0])) == 1.0
 
 
 def table_of(tmp_path: Path, ages: list[str], sources: list[str]) -> object:

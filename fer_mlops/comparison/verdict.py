@@ -14,7 +14,8 @@ from fer_mlops.comparison.costs import Speed, count_parameters
 from fer_mlops.comparison.ground import Ground
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Estimate, Report, evaluate
-from fer_mlops.pairing import Pairing, holm, pair
+from fer_mlops.pairing import Pairing, pair
+from fer_mlops.resampling import holm
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 DOUBT = 0.05
