@@ -38,15 +38,15 @@ def test_a_sheet_holds_faces_and_both_overlays_in_place() -> None:
     hot, cold = np.ones((8, 8), np.float32), np.zeros((8, 8), np.float32)
     sheet = figures.sheet_of_looks(
         [(face, "a very long name of a file that does not fit.png")] * 4,
-        [[(face, hot, "anger 90%"), (face, cold, "fear 80%")]] * 4,
+        [[(face, cold, "anger 90%"), (face, hot, "fear 80%")]] * 4,
         ["one", "two"],
     )
     pixels = np.asarray(sheet)
     assert pixels.shape == (2 * (128 + 36) + 50, 3 * (3 * 128 + 10) + 10, 3)
     for left, top in ((10, 50), (10 + 2 * 394, 50), (10, 50 + 164)):
         assert (pixels[top + 64, left + 64] == 90).all()
-        assert (pixels[top + 64, left + 128 + 64] != 90).any()
-        assert (pixels[top + 64, left + 256 + 64] == 90).all()
+        assert (pixels[top + 64, left + 128 + 64] == 90).all()
+        assert (pixels[top + 64, left + 256 + 64] != 90).any()
     assert (pixels[-100:, 10 + 394 + 20 :] == 255).all()  # the second row has one face
     below = pixels[50 + 128 : 50 + 128 + 36]
     assert (below[:, 10:138] < 100).any()
