@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 from tiny import run, tiny
 
 from fer_mlops.answers import Answers
@@ -457,10 +458,10 @@ def test_a_comparison_is_logged_with_numbers_charts_json_and_page(
 def test_the_table_fits_80_columns(
     judged: Comparison, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fer_mlops import console
+    from fer_mlops.console import scores
 
-    monkeypatch.setattr(console, "console", console.Console(width=80, highlight=False, soft_wrap=True))
-    console.print_comparison(replace(judged, warnings=("beware " * 20,)))
+    monkeypatch.setattr(scores, "console", Console(width=80, highlight=False, soft_wrap=True))
+    scores.print_comparison(replace(judged, warnings=("beware " * 20,)))
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert re.search(r"model +accuracy +balanced +macro-F1 +ms +faces/s +MB +min", out)

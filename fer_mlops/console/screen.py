@@ -1,0 +1,56 @@
+"""Where all is printed, and bars while something goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from fer_mlops.progress import Advance, Begin
+from fer_mlops.tracking import shown_uri, training_view
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Begin]:
+    """Shows one bar per stage while open; off a terminal, one line per finished stage."""
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+    def begin(name: str, total: int) -> Advance:
+        task = bars.add_task(name, total=total or None)  # 0: nobody knows
+        if not console.is_terminal:
+            console.print(f"{name} ({total})" if total else name)
+        return lambda count: bars.update(task, advance=count)
+
+    with bars:
+        yield begin
+
+
+def print_view(experiment_id: str) -> None:
+    """Prints how to open the UI at the runs table of its training view."""
+    uri = shown_uri()
+    view = training_view(experiment_id)
+    if uri.startswith("http"):
+        console.print(f"See it:   {uri.rstrip('/')}{view}")
+    else:
+        console.print(f"See it:   fer-mlops ui   then http://127.0.0.1:5000{view}")
