@@ -32,10 +32,13 @@ def track(
     run_name: str,
     *,
     nested: bool = False,
+    parent: str | None = None,
     resume: str | None = None,
     system_metrics: bool = False,
 ) -> Iterator[Tracker]:
     """Opens a run: the project's own under ``mlflow run``, else a new one or ``resume``'s.
+
+    A nested one belongs to the run that is open, or to ``parent``, which another process has open.
 
     It ends FINISHED; KILLED after Ctrl-C or RunStopped; FAILED after any other exception.
 
@@ -45,7 +48,7 @@ def track(
     check_server()
     try:
         with quick_requests():
-            run = _open(experiment_name, run_name, nested, resume, system_metrics)
+            run = _open(experiment_name, run_name, nested, parent, resume, system_metrics)
     except MlflowException as error:
         raise refused(error) from error
     tracker = Tracker(run.info.run_id, run.info.experiment_id)
@@ -86,7 +89,12 @@ def fail_run(run_id: str) -> None:
 
 
 def _open(
-    experiment_name: str, run_name: str, nested: bool, resume: str | None, system_metrics: bool
+    experiment_name: str,
+    run_name: str,
+    nested: bool,
+    parent: str | None,
+    resume: str | None,
+    system_metrics: bool,
 ) -> mlflow.ActiveRun:
     project_run = os.environ.get("MLFLOW_RUN_ID")
     if resume:
@@ -103,6 +111,7 @@ def _open(
         experiment_id=ensure_experiment(experiment_name).experiment_id,
         run_name=run_name,
         nested=nested,
+        parent_run_id=parent,
         log_system_metrics=system_metrics,
     )
     if project_run and not nested:

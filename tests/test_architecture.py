@@ -74,6 +74,7 @@ ROOMS = (
     "judgement_commands",
     "launching",
     "train_command",
+    "tune_command",
     "cli",
     "__main__",
 )
@@ -94,7 +95,7 @@ EDGES = {
         "cli",
     },
     "optuna": {"tuning"},
-    "click": {"options", "data_commands", "judgement_commands", "cli"},
+    "click": {"options", "data_commands", "judgement_commands", "tune_command", "cli"},
     "rich": {"console"},
     "captum": {"explanation"},
     "matplotlib": {"figures", "tracker", "comparison"},
