@@ -149,7 +149,7 @@ class Claims:
                 return False
             taken = connection.execute(
                 update(_TABLE)
-                .where(*self._named(name), _TABLE.c.owner == owner, _TABLE.c.beat == beat)
+                .where(*self._named(name), _TABLE.c.owner == owner)
                 .values(owner=self.owner, beat=func.now())
             )
             return bool(taken.rowcount)

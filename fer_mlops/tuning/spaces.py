@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -174,27 +175,30 @@ def read_space(path: Path, experiment: Experiment) -> Space:
         raise ConfigError(f"{path} is a space for {tree['family']!r}, not {experiment.family!r}")
     assert root is not None
     entries = next(value for key, value in root.value if key.value == "space").value
-    return _Reader(path, experiment).read(
-        [(str(k.value), k.start_mark.line + 1) for k, _ in entries], tree
-    )
+    lines = [(str(key.value), key.start_mark.line + 1) for key, _ in entries]
+    return _Reader(path, experiment, tree["space"]).read(lines)
+
+
+def _text(value: object) -> object:
+    """Returns lists as the comma-separated text that settings are flattened to."""
+    return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 class _Reader:
     """Checks the entries of one file."""
 
-    def __init__(self, path: Path, experiment: Experiment) -> None:
+    def __init__(self, path: Path, experiment: Experiment, entries: Mapping[str, object]) -> None:
         self.path, self.experiment = path, experiment
+        self.entries = {str(key): entry for key, entry in entries.items()}
         self.base = flatten(experiment)
 
-    def read(self, lines: list[tuple[str, int]], tree: Mapping[str, object]) -> Space:
-        entries = tree["space"]
-        assert isinstance(entries, dict)
+    def read(self, lines: list[tuple[str, int]]) -> Space:
         found: dict[str, Parameter] = {}
         for key, line in lines:
             try:
                 if key in found:
                     raise ConfigError(f"{key} stands there twice")
-                found[key] = self._parameter(key, entries[key])
+                found[key] = self._parameter(key, self.entries[key])
             except ConfigError as error:
                 raise ConfigError(f"{self.path}, line {line}: {error}") from None
         try:
@@ -276,17 +280,22 @@ class _Reader:
         return float(step)
 
     def _value(self, key: str, value: object) -> Scalar:
-        """Returns ``value`` as the setting has it."""
-        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        """Returns ``value`` as the setting has it, alone or beside one other choice of this space."""
         try:
-            return flatten(build_experiment(self.experiment.family, settings={**self.base, key: text}))[
-                key
-            ]
-        except ConfigError as error:
-            # what only does not go with the other settings of now may go with a trial's
-            if str(error).startswith(f"{key} ") or not isinstance(text, (str, int, float)):
-                raise
-            return text
+            return self._beside(key, value, {})
+        except ConfigError:
+            for other, entry in self.entries.items():
+                choices = (
+                    entry.get("choices") if isinstance(entry, dict) and other in self.base else None
+                )
+                for choice in choices if isinstance(choices, list) and other != key else ():
+                    with suppress(ConfigError):
+                        return self._beside(key, value, {other: _text(choice)})
+            raise
+
+    def _beside(self, key: str, value: object, others: Mapping[str, object]) -> Scalar:
+        settings = {**self.base, **others, key: _text(value)}
+        return flatten(build_experiment(self.experiment.family, settings=settings))[key]
 
     def _conditions(self, key: str, when: object) -> dict[str, tuple[Scalar, ...]]:
         if not isinstance(when, dict):
