@@ -24,14 +24,6 @@ from fer_mlops.tuning.study import WORKER, Undertaker
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 
-@pytest.fixture(scope="module")
-def empty_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with Optuna's tables; making them takes longer than copying."""
-    folder = tmp_path_factory.mktemp("optuna")
-    _open(folder / "optuna.db")
-    return folder / "optuna.db"
-
-
 @pytest.fixture
 def database(tmp_path: Path, empty_study: Path) -> Path:
     return Path(shutil.copy(empty_study, tmp_path / "optuna.db"))

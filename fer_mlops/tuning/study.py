@@ -114,16 +114,25 @@ def begin_at(study: optuna.Study, plan: Plan) -> None:
         study.enqueue_trial(start)
 
 
-def failures_in_a_row(study: optuna.Study, first: int) -> list[FrozenTrial]:
-    """Returns the failed trials that ended last, one after the other, of those from number ``first`` on.
+def failures(study: optuna.Study) -> list[FrozenTrial]:
+    """Returns the trials that failed; one whose worker died, or was stopped, did not."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return [trial for trial in trials if ERROR in trial.user_attrs]
 
-    A trial whose worker died did not fail.
-    """
-    ended = [t for t in study.get_trials(deepcopy=False)[first:] if t.datetime_complete is not None]
-    ended = [t for t in ended if t.state in FINISHED or ERROR in t.user_attrs]
-    ended.sort(key=lambda trial: trial.datetime_complete or datetime.max)
-    last_good = max((i for i, t in enumerate(ended) if t.state in FINISHED), default=-1)
-    return ended[last_good + 1 :]
+
+def failures_in_a_row(study: optuna.Study, known: set[int]) -> list[FrozenTrial]:
+    """Returns the failed trials that ended after the last good one, without the ``known`` numbers."""
+    good = [
+        trial.datetime_complete
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        if trial.datetime_complete
+    ]
+    last_good = max(good, default=datetime.min)
+    return [
+        trial
+        for trial in failures(study)
+        if trial.number not in known and (trial.datetime_complete or datetime.max) > last_good
+    ]
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:

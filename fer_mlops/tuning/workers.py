@@ -30,6 +30,7 @@ from fer_mlops.tuning.study import (
     ERROR,
     WORKER,
     Undertaker,
+    failures,
     failures_in_a_row,
     standing_of,
 )
@@ -47,7 +48,7 @@ class Worker:
     def __init__(self, plan: Plan, study: optuna.Study, claims: Claims, until: float) -> None:
         self.plan, self.study, self.claims, self.until = plan, study, claims, until
         self.undertaker = Undertaker(study, plan.grace)
-        self.first = len(study.get_trials(deepcopy=False))
+        self.known_failures = {trial.number for trial in failures(study)}
 
     def work(
         self, data: Data, parent: str, cache: Path, on_look: Callable[[], None] = lambda: None
@@ -73,7 +74,7 @@ class Worker:
                 time.sleep(_POLL)
 
     def _is_done(self) -> bool:
-        failed = failures_in_a_row(self.study, self.first)
+        failed = failures_in_a_row(self.study, self.known_failures)
         if len(failed) >= self.plan.max_failures:
             raise TrainingError(
                 f"the last {len(failed)} trials of study {self.study.study_name!r} failed, trial "
