@@ -120,6 +120,11 @@ class PatientStorage(RDBStorage):
                 raise
             self._away_at = time.monotonic()  # the next sign of life comes soon enough
 
+    def close(self) -> None:
+        """Gives the database's connections back."""
+        self.remove_session()
+        self.engine.dispose()
+
     def was_away_lately(self) -> bool:
         """Returns whether a missing sign of life may be the storage's fault."""
         return time.monotonic() - self._away_at < self.grace

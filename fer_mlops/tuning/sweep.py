@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def tune(
     data = prepare_data(plan.experiment, cache, begin)
     claims = Claims(storage, plan.study_name)
     try:
-        with claims.present():
+        with closing(storage), claims.present():
             study = open_study(plan, storage, data.digest())
             with _parent_run(plan, study, claims, data) as parent:
                 _search(plan, study, claims, data, parent, cache, begin, on_trial, until)
