@@ -87,9 +87,9 @@ def test_slices_have_a_panel_for_each_setting_with_its_own_scale() -> None:
     trials = [trial(i, 0.1 * i, rate=10.0**-i, loss="a" if i % 2 else "b") for i in range(1, 4)]
     rate, loss = figures.slices(trials, ["rate", "loss"], {"rate"}, "f1").axes[:2]
     assert (rate.get_xscale(), loss.get_xscale()) == ("log", "linear")
-    np.testing.assert_allclose(
-        rate.collections[0].get_offsets(), [[0.1, 0.1], [0.01, 0.2], [0.001, 0.3]]
-    )
+    points = [[0.1, 0.1], [0.01, 0.2], [0.001, 0.3]]
+    np.testing.assert_allclose(rate.collections[0].get_offsets(), points)
+    assert [label.get_text() for label in rate.get_xticklabels()] == ["0.001", "0.01", "0.1"]
     assert [label.get_text() for label in loss.get_xticklabels()] == ["a", "b"]
     assert (rate.get_title(), rate.get_ylabel()) == ("rate", "f1")
 

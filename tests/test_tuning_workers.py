@@ -141,7 +141,7 @@ def test_who_was_killed_goes_on_by_the_same_command(world: Path, faces_folder: P
     killed = wait_for(storage, is_under_way, process)
     process.kill()
     process.communicate()
-    assert {run.info.status for run in all_runs()} == {"RUNNING"}
+    assert "RUNNING" in {run.info.status for run in all_runs()}
     again = start(world, faces_folder, storage, "--trials", "2")
     said, _ = again.communicate(timeout=280)
     assert again.returncode == 0, said

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from fer_mlops.figures.style import COLOURS
@@ -33,6 +33,8 @@ _LOOK: dict[State, tuple[str, str]] = {
 """Colour and mark of each state; none is told by its colour alone."""
 _LONGEST = 22
 """Letters of a label."""
+_FEW = 5
+"""Different numbers that are shown as choices."""
 _MAP = colormaps["cividis"]
 
 
@@ -233,8 +235,11 @@ def timeline(trials: Sequence[TrialRecord], title: str) -> Figure:
         row = workers.index(trial.worker)
         colour = _LOOK[trial.state][0]
         axes.barh(row, width, 0.8, left, color=colour, edgecolor="white", lw=0.6)
-        if len(shown) <= 60:
-            axes.text(left + width / 2, row, str(trial.number), ha="center", va="center", fontsize=7)
+        if width > 0.025 * (last - first).total_seconds() / 60:
+            ink = "white" if trial.state == "complete" else "black"
+            axes.text(
+                left + width / 2, row, str(trial.number), ha="center", va="center", fontsize=7, color=ink
+            )
     states = [state for state in _LOOK if any(trial.state == state for trial in shown)]
     handles = [Patch(color=_LOOK[state][0], label=state) for state in states]
     figure.legend(handles=handles, fontsize=8, ncols=5, loc="outside lower center")
@@ -291,22 +296,29 @@ def _slice(axes: Axes, trials: Sequence[TrialRecord], key: str, is_log: bool, sh
     if names:
         axes.set_xticks(range(len(names)), names, rotation=20 if len(names) > 2 else 0, fontsize=7)
         axes.margins(x=0.2)
-    elif is_log:
+    elif is_log and places:
         axes.set_xscale("log")
+        ticks = np.geomspace(min(places), max(places), 3)
+        axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(key, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
 
 
 def _names(found: Sequence[Value]) -> list[str]:
-    """Returns the values as labels if they are names, else nothing."""
-    if not any(isinstance(value, (str, bool)) for value in found):
+    """Returns the values as labels if they are names, or few numbers again and again; else nothing."""
+    if any(isinstance(value, (str, bool)) for value in found):
+        return sorted({_short(value) for value in found})
+    different = sorted({float(value) for value in found})
+    if len(different) > _FEW or 2 * len(different) > len(found):
         return []
-    return sorted({_short(value) for value in found})
+    return [_short(number) for number in different]
 
 
 def _short(value: Value) -> str:
-    text = str(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    text = f"{value:g}" if is_number else str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
