@@ -99,8 +99,8 @@ class Objective:
         ) as tracker:
             if not dead:
                 trial.set_user_attr(RUN, tracker.run_id)
-            tracker.log_facts({"trial": trial.number, "family": self.base.family})
-            tracker.log_facts({"worker": self.worker, "is_retried": bool(dead), "state": "RUNNING"})
+            facts: Settings = {"trial": trial.number, "family": self.base.family, "state": "RUNNING"}
+            tracker.log_facts({**facts, "worker": self.worker, "is_retried": bool(dead)})
             try:
                 yield tracker
             except RunStopped as reason:
