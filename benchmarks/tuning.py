@@ -120,7 +120,7 @@ def pruning(data: str, *, quick: bool) -> None:
     settings: dict[str, object] = {"training.epochs": 4 if quick else 12, "data.split": "identity"}
     if data == "sample":
         settings |= SMALL
-    shares = []
+    shares: dict[str, list[float]] = {"median": [], "hyperband": []}
     for seed in range(rounds):
         with own_store() as folder:
             random = search(make_plan(
@@ -129,7 +129,7 @@ def pruning(data: str, *, quick: bool) -> None:
             ))  # fmt: skip
         best = max(value for value, _ in random if value is not None)
         spent = sum(epochs for _, epochs in random)
-        for pruner in ("median", "hyperband"):
+        for pruner in shares:
             with own_store() as folder:
                 found = search(make_plan(
                     data, folder, {**settings, "seed": seed}, num_trials=2 * trials, pruner=pruner
@@ -143,9 +143,10 @@ def pruning(data: str, *, quick: bool) -> None:
                 f"{sum(epochs for _, epochs in found)} epochs",
                 flush=True,
             )
-            if pruner == "median":
-                shares.append(needed / spent if needed else float("inf"))
-    print(f"pruning: median share of epochs {statistics.median(shares):.2f}, aim {AIMS['pruning']:.2f}")
+            shares[pruner].append(needed / spent if needed else float("inf"))
+    for pruner, of_seeds in shares.items():
+        middle = statistics.median(of_seeds)
+        print(f"pruning: tpe + {pruner}: median share of epochs {middle:.2f}, aim {AIMS['pruning']:.2f}")
 
 
 def overhead(data: str, *, quick: bool) -> None:

@@ -416,6 +416,17 @@ def test_a_study_of_something_else_is_refused(world: Path, faces_folder: Path) -
     assert sweep(world, faces_folder, "baseline", 1, sampler="random", pruner="none").num_trials == 1
 
 
+def test_a_study_that_optuna_made_for_something_else_is_refused(world: Path, faces_folder: Path) -> None:
+    storage = f"sqlite:///{world}/optuna.db"
+    foreign = optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    foreign.tell(foreign.ask(), 0.5)
+    with pytest.raises(ConfigError, match="study 's' is none of fer_mlops"):
+        sweep(world, faces_folder, "baseline", 2)
+    optuna.create_study(study_name="t", storage=storage, directions=["minimize", "maximize"])
+    with pytest.raises(ConfigError, match="exists with direction 'minimize and maximize'"):
+        sweep(world, faces_folder, "baseline", 2, study_name="t")
+
+
 def test_a_study_of_another_tracking_server_is_refused(world: Path, faces_folder: Path) -> None:
     sweep(world, faces_folder, "baseline", 1)
     study_in(world).set_user_attr("parent_run", "0" * 32)

@@ -194,7 +194,7 @@ def test_what_a_space_cannot_say_is_one_sentence_with_its_line(
             "family: baseline\nspace: {cnn.hidden: {choices: [0, 1]}}",
             "is a space for 'baseline', not 'cnn'",
         ),
-        ("spcae: {}\nspace: {cnn.hidden: {choices: [0, 1]}}", "unknown section 'spcae'"),
+        ("rooms: {}\nspace: {cnn.hidden: {choices: [0, 1]}}", "unknown section 'rooms'"),
     ],
 )
 def test_a_file_that_is_no_space_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import optuna
@@ -19,9 +20,10 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from postgres import BIN, PASSWORD, postgres
 from sqlalchemy.exc import SQLAlchemyError
-from sweeps import plan_of, runs_named
+from sweeps import plan_of, runs_named, sweep, untrained
 
 from fer_mlops.errors import TrackingError
+from fer_mlops.tuning import fits as fits_room
 from fer_mlops.tuning import workers as workers_room
 from fer_mlops.tuning.storage import open_storage
 
@@ -178,6 +180,31 @@ def test_a_postgresql_that_is_restarted_is_waited_for(monkeypatch: pytest.Monkey
         study.set_user_attr("after", 2)
         assert study.user_attrs == {"before": 1, "after": 2}
         storage.engine.dispose()
+
+
+@needs_postgres
+def test_a_postgresql_that_is_gone_for_good_is_one_sentence_and_finished_trials_are_safe(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_mlops.tuning.winner.run_experiment", untrained)
+    monkeypatch.setattr("fer_mlops.tuning.storage._FIRST_PAUSE", 0.2)
+    real, count = fits_room.learn, iter(range(9))
+    with postgres() as server:
+
+        def learn(*words: Any, **options: Any) -> Any:
+            if next(count) == 1:
+                server.stop()
+            return real(*words, **options)
+
+        monkeypatch.setattr(fits_room, "learn", learn)
+        changes = {"storage_url": server.url, "tracking__wait_minutes": 0.02}
+        with pytest.raises(
+            TrackingError, match=r"^the study storage at postgresql://optuna:\*\*\*@.*safe"
+        ):
+            sweep(world, faces_folder, "baseline", 2, **changes)
+        assert runs_named("tune-s")[0].info.status == "FAILED"
+        server.start()
+        assert [t.state for t in trials_of(server.url)] == [TrialState.COMPLETE, TrialState.RUNNING]
 
 
 @needs_postgres

@@ -33,7 +33,7 @@ class TrialFaces:
         """
         key = _key(experiment)
         if key not in self._data:
-            self._data = {key: prepare_data(experiment, self.cache)}
+            self._data[key] = prepare_data(experiment, self.cache)
         data = self._data[key]
         if self.num_folds:
             data = self._fold(experiment, data, fold)

@@ -31,6 +31,8 @@ MOST_RETRIES = 2
 """How often a trial is taken up again whose worker died."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two questions to a storage that is away; they double."""
+_HASTE = 5.0
+"""Seconds."""
 _OPENINGS = 3
 """Of a new database, which two processes may be making at once."""
 _QUESTIONS = (
@@ -90,7 +92,8 @@ class PatientStorage(RDBStorage):
         Raises:
             TrackingError: There is none.
         """
-        deadline = time.monotonic() + self.patience
+        patience = self.patience
+        deadline = time.monotonic() + patience
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -105,8 +108,9 @@ class PatientStorage(RDBStorage):
                     )
             self._away_at = now = time.monotonic()
             if now >= deadline:
+                self.patience = 0.0  # what is to be told of the end is not waited for again
                 raise TrackingError(
-                    f"the study storage at {self.shown} has not answered for {self.patience / 60:g} "
+                    f"the study storage at {self.shown} has not answered for {patience / 60:g} "
                     f"minutes ({reason}); finished trials are safe, and the same command goes on"
                 )
             time.sleep(min(pause, deadline - now))
@@ -119,6 +123,10 @@ class PatientStorage(RDBStorage):
             if not is_away(error):
                 raise
             self._away_at = time.monotonic()  # the next sign of life comes soon enough
+
+    def hurry(self) -> None:
+        """Has the storage waited for no longer than someone who has pressed Ctrl-C would."""
+        self.patience = min(self.patience, _HASTE)
 
     def close(self) -> None:
         """Gives the database's connections back."""

@@ -42,7 +42,7 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
     facts = {
         "family": plan.experiment.family,
         "data_digest": data_digest,
-        "direction": study.direction.name.lower(),
+        "direction": " and ".join(direction.name.lower() for direction in study.directions),
         "objective": plan.objective,
         "space": plan.space.as_json(),
         "latency budget": f"{plan.latency_budget:g} ms",
@@ -50,6 +50,8 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
     }
     wanted = {**facts, "direction": plan.direction}
     known = study.user_attrs
+    if "family" not in known and study.get_trials(deepcopy=False):
+        raise ConfigError(f"study {plan.study_name!r} is none of fer_mlops; choose another --study")
     for key, value in facts.items():
         stored = known.get(key)
         if stored is None:
@@ -77,6 +79,9 @@ def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
     }
     if stored is None:
         study.set_user_attr("base settings", json.dumps(own))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([plan.objective])  # as Optuna Dashboard shows it
         return
     before: dict[str, Scalar] = json.loads(stored)
     for key in sorted(own.keys() & before.keys()):

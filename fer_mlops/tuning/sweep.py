@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import optuna
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.experiment import Trained
 from fer_mlops.preparation import Data, prepare_data
 from fer_mlops.progress import Begin, begin_silently
@@ -127,9 +127,18 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: Claims, data: Data) -> 
                 begin_at(study, plan)
                 end_orphans(study, parent, plan.grace)
             yield parent
+    except BaseException:
+        claims.storage.hurry()
+        raise
     finally:
-        if claims.others():
-            MlflowClient().update_run(study.user_attrs[_PARENT], status="RUNNING")
+        with suppress(TrackingError):
+            _leave(study, claims)
+
+
+def _leave(study: optuna.Study, claims: Claims) -> None:
+    """Lets the study's run be RUNNING where others go on."""
+    if claims.others():
+        MlflowClient().update_run(study.user_attrs[_PARENT], status="RUNNING")
 
 
 def _open_parent(plan: Plan, study: optuna.Study) -> AbstractContextManager[Tracker]:

@@ -8,7 +8,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -97,7 +97,9 @@ class Worker:
                 warnings.simplefilter("ignore", UserWarning)  # of samplers that use no constraint
                 self.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
         except (KeyboardInterrupt, TrackingError):
-            self._hand_back()
+            self.claims.storage.hurry()
+            with suppress(TrackingError):
+                self._hand_back()
             raise
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
             if not self._was_taken_over():
