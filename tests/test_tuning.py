@@ -23,12 +23,14 @@ from fer_mlops.errors import ConfigError, TrackingError, TrainingError
 from fer_mlops.learning import Step
 from fer_mlops.preparation import prepare_data
 from fer_mlops.recipes import flatten
+from fer_mlops.tracker import Tracker
 from fer_mlops.tuning import OBJECTIVES, Space, tune, with_settings
 from fer_mlops.tuning import fits as fits_room
 from fer_mlops.tuning import trials as trials_room
 from fer_mlops.tuning.claims import Claims
 from fer_mlops.tuning.faces import TrialFaces
 from fer_mlops.tuning.fits import Fit, Score
+from fer_mlops.tuning.orphans import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.workers import storage_of
 
@@ -346,7 +348,24 @@ def test_runs_that_nobody_will_go_on_with_are_ended_by_the_next_start(
     )
     sweep(world, faces_folder, "baseline", 1)
     ended = client.get_run(orphan.info.run_id)
-    assert (ended.info.status, ended.data.tags["ended"]) == ("FAILED", "its worker was killed")
+    assert (ended.info.status, ended.data.tags["ended"]) == ("FAILED", "its worker is gone")
+
+
+def test_a_winner_that_another_machine_trains_is_no_orphan(world: Path, faces_folder: Path) -> None:
+    sweep(world, faces_folder, "baseline", 1)
+    (parent,) = runs_named("tune-s")
+    client = MlflowClient()
+    tags = {"mlflow.parentRunId": parent.info.run_id}
+    run = client.create_run(parent.info.experiment_id, start_time=1, tags=tags)
+    study = study_in(world)
+    study.set_user_attr("winner begun", {"trial": 0, "run": run.info.run_id})
+    storage = storage_of(plan_of(world, faces_folder, "baseline", 1))
+    theirs, ours = (Claims(storage, "s", f"elsewhere:1:{name}") for name in ("theirs", "ours"))
+    tracker = Tracker(parent.info.run_id, parent.info.experiment_id)
+    assert theirs.take("winner")
+    assert end_orphans(study, tracker, ours, 60) == 0
+    theirs.drop("winner")
+    assert end_orphans(study, tracker, ours, 60) == 1
 
 
 def test_no_trial_starts_after_the_time_is_up(world: Path, faces_folder: Path) -> None:

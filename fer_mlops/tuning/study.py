@@ -22,6 +22,8 @@ from fer_mlops.tuning.storage import PatientStorage, retry
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SETTINGS, RUN, RUNS, ERROR, WORKER = "settings", "run", "runs", "error", "worker"
 """Names of a trial's user attributes."""
+WINNER, WINNER_BEGUN = "winner", "winner begun"
+"""User attributes of a study, {"trial": number, "run": id}; the first is also what is claimed."""
 _PLACE = ("data.source", "training.device", "training.precision", "tracking.")
 """Settings that may differ from machine to machine."""
 

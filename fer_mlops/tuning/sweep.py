@@ -125,11 +125,14 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: Claims, data: Data) -> 
                     tell_beginning(plan, parent, data.table.name)
                     parent.log_data(data.table, data.split)
                 begin_at(study, plan)
-                end_orphans(study, parent, plan.grace)
-            yield parent
-    except BaseException:
-        claims.storage.hurry()
-        raise
+                end_orphans(study, parent, claims, plan.grace)
+            try:
+                yield parent
+            except BaseException:
+                claims.storage.hurry()
+                with suppress(TrackingError):
+                    end_orphans(study, parent, claims, plan.grace, is_leaving=True)
+                raise
     finally:
         with suppress(TrackingError):
             _leave(study, claims)

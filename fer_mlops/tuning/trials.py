@@ -95,12 +95,17 @@ class Objective:
         name = f"trial-{trial.number:03d}"
         dead = trial.user_attrs.get(RUN)
         with track(
-            self.base.tracking.experiment, name, nested=True, parent=self.parent, resume=dead
+            self.base.tracking.experiment,
+            name,
+            nested=True,
+            parent=self.parent,
+            resume=dead,
+            tags={"worker": self.worker},
         ) as tracker:
             if not dead:
                 trial.set_user_attr(RUN, tracker.run_id)
             facts: Settings = {"trial": trial.number, "family": self.base.family, "state": "RUNNING"}
-            tracker.log_facts({**facts, "worker": self.worker, "is_retried": bool(dead)})
+            tracker.log_facts({**facts, "is_retried": bool(dead)})
             try:
                 yield tracker
             except RunStopped as reason:
@@ -156,7 +161,10 @@ class Objective:
         dead = runs.get(variant.name)
         name = f"trial-{trial.number:03d} {variant.name}"
         experiment = self.base.tracking.experiment
-        with track(experiment, name, nested=True, parent=tracker.run_id, resume=dead) as inner:
+        tags = {"worker": self.worker}
+        with track(
+            experiment, name, nested=True, parent=tracker.run_id, resume=dead, tags=tags
+        ) as inner:
             trial.set_user_attr(RUNS, {**runs, variant.name: inner.run_id})
             inner.log_settings(fit.experiment)
             return self._fit(fit, variant, inner, watch, is_again=bool(dead))

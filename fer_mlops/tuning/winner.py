@@ -23,10 +23,8 @@ from fer_mlops.tuning.orphans import end_orphans
 from fer_mlops.tuning.plan import Plan
 from fer_mlops.tuning.spaces import with_settings
 from fer_mlops.tuning.story import tell_pictures, tell_winner
-from fer_mlops.tuning.study import SETTINGS, best_trial
+from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN, best_trial
 
-_WINNER, _BEGUN = "winner", "winner begun"
-"""User attributes of a study: {"trial": number, "run": id}."""
 _POLL = 1.0
 
 
@@ -56,24 +54,24 @@ def train_winner(
     """
     told = False
     while True:
-        if claims.take(_WINNER):
+        if claims.take(WINNER):
             try:
                 best = best_trial(study)
-                end_orphans(study, parent, plan.grace)
-                made = study.user_attrs.get(_WINNER, {})
+                end_orphans(study, parent, claims, plan.grace)
+                made = study.user_attrs.get(WINNER, {})
                 if made.get("trial") == best.number:
                     tell_pictures(plan, study, parent, best)
                     return Winner(best, made["run"], None)
                 tell_pictures(plan, study, parent, best)
                 trained = _train(plan, study, best, data, parent, cache, begin)
-                study.set_user_attr(_WINNER, {"trial": best.number, "run": trained.run_id})
+                study.set_user_attr(WINNER, {"trial": best.number, "run": trained.run_id})
                 test = f"test macro-F1 {trained.test.macro_f1}" if trained.test else "not tested"
                 tell_winner(plan, parent, best, trained.run_id, test)
                 return Winner(best, trained.run_id, trained)
             finally:
-                claims.drop(_WINNER)
+                claims.drop(WINNER)
         if not told:
-            begin(f"{claims.owner_of(_WINNER) or 'another process'} trains the winner", 0)
+            begin(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
             told = True
         time.sleep(_POLL)
 
@@ -98,7 +96,7 @@ def _train(
         resume=resume,
         system_metrics=experiment.tracking.system_metrics,
     ) as tracker:
-        study.set_user_attr(_BEGUN, {"trial": best.number, "run": tracker.run_id})
+        study.set_user_attr(WINNER_BEGUN, {"trial": best.number, "run": tracker.run_id})
         tracker.log_facts({"trial": best.number, "winner_of": plan.study_name})
         trained = run_experiment(
             experiment,
@@ -118,7 +116,7 @@ def _begun(
     study: optuna.Study, best: FrozenTrial, cache: Path
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Returns the run and the checkpoint of a process that was killed while it trained this winner."""
-    begun = study.user_attrs.get(_BEGUN, {})
+    begun = study.user_attrs.get(WINNER_BEGUN, {})
     if begun.get("trial") != best.number:
         return None, None
     try:
