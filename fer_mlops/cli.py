@@ -5,11 +5,9 @@ Heavy modules are imported inside commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
-import warnings
 from typing import Any, NoReturn
 
 import click
@@ -34,11 +32,12 @@ from fer_mlops.options import (
     TEACHER,
     TRANSFER,
     build,
-    is_chosen,
     with_options,
 )
 from fer_mlops.registry_commands import promote, promote_trained, registry, rollback
 from fer_mlops.train_command import train
+from fer_mlops.tune_command import tune
+from fer_mlops.workers import hush_vendors
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +58,7 @@ cli.add_command(compare)
 cli.add_command(promote)
 cli.add_command(rollback)
 cli.add_command(registry)
+cli.add_command(tune)
 
 
 @cli.command()
@@ -115,41 +115,6 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
 
 
 @cli.command()
-@click.argument("family", type=click.Choice(list(SECTIONS)), default="cnn")
-@with_options(
-    click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True),
-    click.option("--study", default="", help="Name; the same name goes on with the same study."),
-    click.option("--storage", default="sqlite:///optuna.db", show_default=True),
-    *COMMON,
-    *READING,
-    *SIZE,
-    *FIT,
-)
-def tune(family: str, trials: int, study: str, storage: str, **options: Any) -> None:
-    """Search settings of FAMILY with Optuna, then train and test the winner."""
-    from fer_mlops.console import print_trained, progress_bars
-    from fer_mlops.tracking import check_server
-    from fer_mlops.tuning import tune as search
-
-    check_server()
-    experiment = build(family, options)
-    with progress_bars() as begin:
-        sweep = search(
-            experiment,
-            num_trials=trials,
-            study_name=study if is_chosen(study) else family,
-            storage_url=storage,
-            cache=cache_folder(),
-            begin=begin,
-        )
-    click.echo(
-        f"study {sweep.study_name}: {sweep.num_trials} trials, best validation macro-F1 "
-        f"{sweep.best_value:.4f} with {sweep.best_settings}"
-    )
-    print_trained(sweep.winner)
-
-
-@cli.command()
 @click.option("--port", default=5000, show_default=True)
 @click.option("--experiment", default="fer_mlops", show_default=True)
 def ui(port: int, experiment: str) -> None:
@@ -201,12 +166,8 @@ def main() -> NoReturn:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("alembic", "optuna"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback, for a full disk
-    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print the table's
+    hush_vendors()
     is_alone = num_started() == 1
     for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost
         signal.signal(kind, _interrupt if is_alone else leave)

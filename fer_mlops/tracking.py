@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,10 +32,15 @@ def track(
     run_name: str,
     *,
     nested: bool = False,
+    parent: str | None = None,
     resume: str | None = None,
     system_metrics: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[Tracker]:
     """Opens a run: the project's own under ``mlflow run``, else a new one or ``resume``'s.
+
+    A nested one belongs to the run that is open, or to ``parent``, which another process has open. It
+    has ``tags`` from its first moment on.
 
     It ends FINISHED; KILLED after Ctrl-C or RunStopped; FAILED after any other exception.
 
@@ -45,7 +50,7 @@ def track(
     check_server()
     try:
         with quick_requests():
-            run = _open(experiment_name, run_name, nested, resume, system_metrics)
+            run = _open(experiment_name, run_name, nested, parent, resume, system_metrics, tags)
     except MlflowException as error:
         raise refused(error) from error
     tracker = Tracker(run.info.run_id, run.info.experiment_id)
@@ -86,14 +91,22 @@ def fail_run(run_id: str) -> None:
 
 
 def _open(
-    experiment_name: str, run_name: str, nested: bool, resume: str | None, system_metrics: bool
+    experiment_name: str,
+    run_name: str,
+    nested: bool,
+    parent: str | None,
+    resume: str | None,
+    system_metrics: bool,
+    tags: Mapping[str, str] | None,
 ) -> mlflow.ActiveRun:
     project_run = os.environ.get("MLFLOW_RUN_ID")
     if resume:
         os.environ.pop("MLFLOW_RUN_ID", None)
         if project_run:
             MlflowClient().set_tag(project_run, "fer_mlops.continued_as", resume)
-        return mlflow.start_run(run_id=resume, nested=nested, log_system_metrics=system_metrics)
+        return mlflow.start_run(
+            run_id=resume, nested=nested, log_system_metrics=system_metrics, tags=dict(tags or {})
+        )
     if project_run and not nested:
         os.environ.pop("MLFLOW_RUN_ID")  # or a later nested run would be the project's run again
         if _takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
@@ -103,7 +116,9 @@ def _open(
         experiment_id=ensure_experiment(experiment_name).experiment_id,
         run_name=run_name,
         nested=nested,
+        parent_run_id=parent,
         log_system_metrics=system_metrics,
+        tags=dict(tags or {}),
     )
     if project_run and not nested:
         # `mlflow ui` made the project run's experiment, whose artifacts only a server can store

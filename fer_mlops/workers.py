@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
+import warnings
 
 _LOOK_EVERY = 1.0
 """Seconds."""
@@ -19,3 +21,12 @@ def end_with(asker: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def hush_vendors() -> None:
+    """Leaves it to us to say what is wrong: other libraries' logs would say it again, and at length."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback, for a full disk
+    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say

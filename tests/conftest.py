@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
+import optuna
 import pytest
 import torch
 
@@ -40,6 +42,16 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def empty_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with Optuna's tables; making them takes longer than copying, too."""
+    folder = tmp_path_factory.mktemp("optuna")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optuna.storages.RDBStorage(f"sqlite:///{folder}/optuna.db").remove_session()
+    return folder / "optuna.db"
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ ROOMS = (
     "registry_commands",
     "launching",
     "train_command",
+    "tune_command",
     "cli",
     "__main__",
 )
@@ -105,7 +106,14 @@ EDGES = {
         "cli",
     },
     "optuna": {"tuning"},
-    "click": {"options", "data_commands", "judgement_commands", "registry_commands", "cli"},
+    "click": {
+        "options",
+        "data_commands",
+        "judgement_commands",
+        "registry_commands",
+        "tune_command",
+        "cli",
+    },
     "rich": {"console"},
     "captum": {"explanation"},
     "matplotlib": {"figures", "tracker", "reporting", "repetition", "comparison"},

@@ -176,36 +176,6 @@ def test_a_model_chart_has_a_bar_and_its_value_for_every_model_and_metric() -> N
     assert intervals(drawn[0]) == [pytest.approx((0.8, 0.9)), pytest.approx((0.4, 0.6))]
 
 
-# ── studies ──
-
-
-def test_a_study_history_tells_complete_from_pruned_and_draws_the_best_so_far() -> None:
-    points = [(0, 0.3, True), (1, 0.5, False), (2, 0.2, True), (3, 0.4, True)]
-    axes = figures.study_history(points, "valid/macro_f1", "study").axes[0]
-    complete, pruned = axes.collections
-    np.testing.assert_array_equal(complete.get_offsets(), [(0, 0.3), (2, 0.2), (3, 0.4)])
-    np.testing.assert_array_equal(pruned.get_offsets(), [(1, 0.5)])
-    best = axes.lines[0]
-    assert list(best.get_ydata()) == [0.3, 0.3, 0.4]  # type: ignore[arg-type]
-    assert legend(axes) == ["complete", "pruned, last value", "best so far"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("trial", "valid/macro_f1")
-    assert axes.get_title() == "study"
-
-
-def test_a_study_history_of_pruned_trials_only_has_no_best_and_is_no_crash() -> None:
-    axes = figures.study_history([(0, 0.3, False)], "valid/macro_f1", "study").axes[0]
-    assert list(axes.lines) == []
-    assert len(axes.collections) == 1
-
-
-def test_importances_put_the_largest_share_on_top() -> None:
-    shares = {"dropout": 0.1, "learning_rate": 0.7, "loss": 0.2}
-    axes = figures.importances(shares).axes[0]
-    assert ticks(list(axes.get_yticklabels())) == ["dropout", "loss", "learning_rate"]
-    assert [bar.get_width() for bar in axes.patches] == [0.1, 0.2, 0.7]  # type: ignore[attr-defined]
-    assert texts(axes) == ["0.10", "0.20", "0.70"]
-
-
 # ── explanations ──
 
 

@@ -7,6 +7,8 @@ import platform
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,21 @@ def test_it_is_computed_once_for_equal_parts(tmp_path: Path) -> None:
     assert len(calls) == 1
     kept(tmp_path, ("ab", ""), compute)
     assert len(calls) == 2
+
+
+def test_of_several_that_want_it_at_once_one_computes_and_the_others_wait(tmp_path: Path) -> None:
+    calls = []
+
+    def compute() -> torch.Tensor:
+        calls.append(1)
+        time.sleep(0.3)
+        return torch.ones(2, 2)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: kept(tmp_path, ("a",), compute), range(4)))
+    assert len(calls) == 1
+    assert all(tensor.sum() == 4 for tensor in found)
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"no array"])

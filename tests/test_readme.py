@@ -65,7 +65,7 @@ def test_every_project_run_shown_has_its_entry_point_and_parameters(line: str) -
 def test_every_option_the_help_lists_of_presets_exists() -> None:
     from fer_mlops.recipes import preset_path
 
-    for family, preset in re.findall(r"fer-mlops (\w+) [^`\n]*--preset (\w+)", TEXT):
+    for family, preset in re.findall(r"fer-mlops (?:tune )?(\w+) [^`\n]*--preset (\w+)", TEXT):
         assert preset_path(family, preset).is_file()
 
 

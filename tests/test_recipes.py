@@ -27,7 +27,7 @@ from fer_mlops.recipes import (
     recipes_folder,
 )
 
-RECIPES = sorted(recipes_folder().glob("*.yaml"))
+RECIPES = sorted(p for p in recipes_folder().glob("*.yaml") if not p.stem.startswith("tune-"))
 
 
 def setting_of(family: str, key: str, value: object) -> object:

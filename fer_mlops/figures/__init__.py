@@ -1,7 +1,7 @@
 """Reports, histories and heat maps to pictures."""
 
 from fer_mlops.figures.comparison import difference_chart, model_chart, spread_chart, wins_chart
-from fer_mlops.figures.curves import Curves, importances, study_history, training_curves
+from fer_mlops.figures.curves import Curves, training_curves
 from fer_mlops.figures.heat import explanation_sheet, overlay
 from fer_mlops.figures.judgement import (
     mistakes,
@@ -13,12 +13,22 @@ from fer_mlops.figures.judgement import (
 )
 from fer_mlops.figures.looks import attribution_curves, mean_heats, sheet_of_looks
 from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix
+from fer_mlops.figures.studies import (
+    TrialRecord,
+    importances,
+    parallel_coordinates,
+    slices,
+    study_history,
+    timeline,
+    trial_courses,
+)
 from fer_mlops.figures.style import COLOURS, to_image
 
 __all__ = [
     "COLOURS",
     "ConfusionPictures",
     "Curves",
+    "TrialRecord",
     "attribution_curves",
     "class_bars",
     "confusion_matrix",
@@ -29,15 +39,19 @@ __all__ = [
     "mistakes",
     "model_chart",
     "overlay",
+    "parallel_coordinates",
     "precision_recall",
     "reliability_diagram",
     "robustness_curves",
     "score_against_minutes",
     "sheet_of_looks",
     "slice_chart",
+    "slices",
     "spread_chart",
     "study_history",
+    "timeline",
     "to_image",
     "training_curves",
+    "trial_courses",
     "wins_chart",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,8 @@ def kept(
 ) -> Tensor:
     """Returns what ``compute`` does, float32 [n, features], from the cache if it is there.
 
-    The file appears whole or not at all, and one that cannot be read is made again.
+    The file appears whole or not at all, and one that cannot be read is made again. Of several processes
+    of this machine that want the same, one computes and the others wait for it.
 
     Args:
         cache: Folder for the files.
@@ -43,16 +46,45 @@ def kept(
     """
     key = hashlib.sha256("\0".join((str(_VERSION), *parts)).encode()).hexdigest()[:24]
     path = cache / f"features-{key}.npy"
+    found = _found(path)
+    if found is None:
+        with _alone(path):
+            found = _found(path)  # by the process that this one has waited for
+            if found is None:
+                return _keep(path, compute())
+    on_found()
+    return found
+
+
+def _found(path: Path) -> Tensor | None:
     try:
-        found = torch.from_numpy(np.load(path, allow_pickle=False))
+        return torch.from_numpy(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError):
-        features = compute()
-    else:
-        on_found()
-        return found
+        return None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits for other processes that make the file at ``path``."""
+    lock = path.with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _keep(path: Path, features: Tensor) -> Tensor:
+    """Returns ``features`` after they were written to ``path``."""
+    cache = path.parent
     aside = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.writing")
     try:
-        cache.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(cache)
         try:
             with aside.open("wb") as file:
@@ -61,11 +93,15 @@ def kept(
         finally:
             aside.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(
-            f"cannot write features to {str(cache)!r}: {error.strerror}; free space or set "
-            "FER_MLOPS_CACHE to another folder"
-        ) from error
+        raise _unwritable(path, error) from error
     return features
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write features to {str(path.parent)!r}: {error.strerror}; free space or set "
+        "FER_MLOPS_CACHE to another folder"
+    )
 
 
 def digest_of_weights(network: TransferNetwork) -> str:

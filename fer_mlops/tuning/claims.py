@@ -1,0 +1,192 @@
+"""What only one of a study's processes may do at a time, decided by the study's database.
+
+A claim is a row that only one process can insert. Its owner shows life in it; one that has shown none
+for a while, or is known to be gone, may be replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+
+import psutil
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from fer_mlops.tuning.storage import PatientStorage, is_away
+
+_POLL = 0.2
+"""Seconds."""
+_TABLE = Table(
+    "fer_mlops_claims",
+    MetaData(),
+    Column("study", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("beat", DateTime, nullable=False),
+)
+_HERE = "here: "
+
+
+def this_process() -> str:
+    """Returns a name that no other living process has, on this machine or another."""
+    return f"{platform.node()}:{os.getpid()}:{_place()}"
+
+
+def is_gone(process: str) -> bool:
+    """Returns whether a process of that name is known to have ended; of other machines none is."""
+    _, pid, place = process.rsplit(":", 2)
+    return place == _place() and not psutil.pid_exists(int(pid))
+
+
+def _place() -> str:
+    """Returns what tells this machine's processes from those of others, and of other containers."""
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it is no path that it reads
+    except OSError:
+        numbers = ""
+    return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:6]
+
+
+class Claims:
+    """The claims of one process on one study."""
+
+    def __init__(self, storage: PatientStorage, study_name: str, owner: str = "") -> None:
+        self.storage, self.study_name = storage, study_name
+        self.owner = owner or this_process()
+        self._stopped = threading.Event()
+        storage.ask(self._make_table)
+
+    def take(self, name: str) -> bool:
+        """Returns whether the claim is now ours: it was free, or its owner has died."""
+        return self.storage.ask(lambda: self._take(name))
+
+    def wait(self, name: str) -> None:
+        """Returns when the claim is ours."""
+        while not self.take(name):
+            time.sleep(_POLL)
+
+    def drop(self, name: str) -> None:
+        """Frees the claim if it is ours."""
+        self.storage.ask(lambda: self._drop(name))
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Waits for the claim and keeps it while open."""
+        self.wait(name)
+        try:
+            yield
+        finally:
+            self.drop(name)
+
+    def owner_of(self, name: str) -> str | None:
+        """Returns the living process that has the claim, or None."""
+        return self.storage.ask(lambda: self._living().get(name))
+
+    def others(self) -> list[str]:
+        """Returns the other processes that are here now."""
+        living = self.storage.ask(self._living)
+        return sorted(
+            owner for name, owner in living.items() if name.startswith(_HERE) and owner != self.owner
+        )
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """Shows that this process is here, and that its claims are alive, while open."""
+        self.wait(_HERE + self.owner)
+        thread = threading.Thread(target=self._beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            thread.join()
+            with suppress(SQLAlchemyError):  # a storage that is gone needs no goodbye
+                self._leave()
+
+    def _make_table(self) -> None:
+        try:
+            _TABLE.create(self.storage.engine, checkfirst=True)
+        except SQLAlchemyError:
+            _TABLE.create(self.storage.engine, checkfirst=True)  # another process made it meanwhile
+
+    def _take(self, name: str) -> bool:
+        row = {"study": self.study_name, "name": name, "owner": self.owner}
+        try:
+            with self.storage.engine.begin() as connection:
+                connection.execute(insert(_TABLE).values(**row, beat=func.now()))
+            return True
+        except IntegrityError:
+            pass
+        with self.storage.engine.begin() as connection:
+            found = connection.execute(
+                select(_TABLE.c.owner, _TABLE.c.beat, func.now()).where(*self._named(name))
+            ).first()
+            if found is None:
+                return False  # freed just now; the next question will have it
+            owner, beat, now = found
+            if owner == self.owner:
+                return True
+            if not self._is_dead(owner, beat, now):
+                return False
+            taken = connection.execute(
+                update(_TABLE)
+                .where(*self._named(name), _TABLE.c.owner == owner)
+                .values(owner=self.owner, beat=func.now())
+            )
+            return bool(taken.rowcount)
+
+    def _drop(self, name: str) -> None:
+        with self.storage.engine.begin() as connection:
+            connection.execute(delete(_TABLE).where(*self._named(name), _TABLE.c.owner == self.owner))
+
+    def _living(self) -> dict[str, str]:
+        mine = select(_TABLE.c.name, _TABLE.c.owner, _TABLE.c.beat, func.now())
+        with self.storage.engine.begin() as connection:
+            rows = connection.execute(mine.where(_TABLE.c.study == self.study_name)).all()
+        return {name: owner for name, owner, beat, now in rows if not self._is_dead(owner, beat, now)}
+
+    def _beat(self) -> None:
+        own = (_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
+        while not self._stopped.wait(self.storage.heartbeat):
+            try:
+                with self.storage.engine.begin() as connection:
+                    connection.execute(update(_TABLE).where(*own).values(beat=func.now()))
+            except SQLAlchemyError as error:
+                if not is_away(error):
+                    raise
+
+    def _leave(self) -> None:
+        with self.storage.engine.begin() as connection:
+            connection.execute(
+                delete(_TABLE).where(_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
+            )
+
+    def _named(self, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return (_TABLE.c.study == self.study_name, _TABLE.c.name == name)
+
+    def _is_dead(self, owner: str, beat: datetime, now: datetime | str) -> bool:
+        if is_gone(owner):
+            return True
+        present = datetime.fromisoformat(now) if isinstance(now, str) else now
+        silence = present.replace(tzinfo=None) - beat.replace(tzinfo=None)
+        is_silent = silence > timedelta(seconds=self.storage.grace)
+        return is_silent and not self.storage.was_away_lately()

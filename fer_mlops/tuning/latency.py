@@ -1,0 +1,43 @@
+"""How long a classifier takes for one face."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from fer_mlops.classifier import Classifier
+from fer_mlops.pixels import Pixels
+
+_WARM, _ROUNDS, _TIMES = 3, 5, 5
+
+
+def latency_ms(classifier: Classifier, pixels: Pixels) -> float:
+    """Returns the milliseconds from one decoded face to its answer, on one thread.
+
+    The least of the medians of some rounds, so that what other workers do meanwhile counts little.
+
+    Args:
+        classifier: Anything trained; the values of its weights do not matter.
+        pixels: Faces of its size, uint8 [n, side, side].
+    """
+    face = np.asarray(pixels[:1])
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            for _ in range(_WARM):
+                classifier.predict_proba(face)
+            medians = []
+            for _ in range(_ROUNDS):
+                seconds = []
+                for _ in range(_TIMES):
+                    start = time.perf_counter()
+                    classifier.predict_proba(face)
+                    seconds.append(time.perf_counter() - start)
+                medians.append(float(np.median(seconds)))
+    finally:
+        torch.set_num_threads(num_threads)
+    return 1000 * min(medians)

@@ -1,0 +1,58 @@
+"""Optuna's samplers and pruners, by name."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from fer_mlops.tuning.plan import Plan, num_steps
+
+_TRIALS_FIRST = 4
+"""Complete trials that the median pruner waits for."""
+
+
+def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
+    """Returns the sampler for the trial that follows ``num_trials`` others.
+
+    One sampler per trial, seeded by the plan's seed and the trial's number: workers never draw the same,
+    and a study that goes on does not draw its first trials again.
+    """
+    seed = int(np.random.SeedSequence([plan.experiment.seed, num_trials]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match plan.sampler:
+            case "tpe":
+                return TPESampler(seed=seed)
+            case "gp":
+                return GPSampler(seed=seed)
+            case "cmaes":
+                return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+            case "random":
+                return RandomSampler(seed=seed)
+            case "grid":  # whose order must be the same for all
+                return GridSampler(plan.space.grid(), seed=plan.experiment.seed)
+
+
+def make_pruner(plan: Plan) -> BasePruner:
+    """Returns the pruner; an eighth of a fit is judged by nobody."""
+    fits = max(plan.folds, 1) * plan.seeds
+    steps = num_steps(plan.experiment)
+    match plan.pruner:
+        case "median":
+            return MedianPruner(n_startup_trials=_TRIALS_FIRST, n_warmup_steps=math.ceil(steps / 8))
+        case "hyperband":
+            return HyperbandPruner(min_resource=math.ceil(steps / 8), max_resource=steps * fits)
+        case "none":
+            return NopPruner()

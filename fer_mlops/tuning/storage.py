@@ -1,0 +1,253 @@
+"""The database a study is in: opened in one sentence, waited for when it is away."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import mlflow
+from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+
+from fer_mlops.errors import ConfigError, FerError, TrackingError
+
+Answer = TypeVar("Answer")
+MOST_RETRIES = 2
+"""How often a trial is taken up again whose worker died."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
+"""Seconds between two questions to a storage that is away; they double."""
+_HASTE = 5.0
+"""Seconds."""
+_OPENINGS = 3
+"""Of a new database, which two processes may be making at once."""
+_QUESTIONS = (
+    "create_new_study",
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_user_attrs",
+    "get_study_system_attrs",
+    "get_all_studies",
+    "_create_new_trial",
+    "_set_trial_param",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+    "get_trial",
+    "get_trial_user_attrs",
+    "get_trial_system_attrs",
+    "get_trial_id_from_study_id_trial_number",
+    "_get_trials",
+)
+"""What Optuna asks of a storage in a study of one objective."""
+_log = logging.getLogger(__name__)
+
+
+def retry(study: Study, trial: FrozenTrial) -> None:
+    """Has a trial whose worker is gone taken up again, with its parameters and its run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)(study, trial)
+
+
+class PatientStorage(RDBStorage):
+    """A storage that asks again, for ``patience`` seconds, while its database does not answer."""
+
+    def __init__(self, url: URL, *, heartbeat: int, grace: int, patience: float) -> None:
+        self.patience, self.heartbeat, self.grace = patience, heartbeat, grace
+        self.shown = shown_url(url)
+        self._away_at = float("-inf")
+        arguments = {"timeout": 60} if url.get_backend_name() == "sqlite" else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(
+                url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+                engine_kwargs={"pool_pre_ping": True, "connect_args": arguments},
+                heartbeat_interval=heartbeat,
+                grace_period=grace,
+                heartbeat_stale_trial_callback=retry,
+            )
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Returns the answer of ``question``, for which it waits as long as its patience lasts.
+
+        Raises:
+            TrackingError: There is none.
+        """
+        patience = self.patience
+        deadline = time.monotonic() + patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return question()
+            except (OptunaError, SQLAlchemyError) as error:
+                if not is_away(error):
+                    raise
+                reason = reason_of(error)
+                if pause == _FIRST_PAUSE:
+                    _log.warning(
+                        "the study storage at %s does not answer; asking again (%s)", self.shown, reason
+                    )
+            self._away_at = now = time.monotonic()
+            if now >= deadline:
+                self.patience = 0.0  # what is to be told of the end is not waited for again
+                raise TrackingError(
+                    f"the study storage at {self.shown} has not answered for {patience / 60:g} "
+                    f"minutes ({reason}); finished trials are safe, and the same command goes on"
+                )
+            time.sleep(min(pause, deadline - now))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        try:
+            super().record_heartbeat(trial_id)
+        except (OptunaError, SQLAlchemyError) as error:
+            if not is_away(error):
+                raise
+            self._away_at = time.monotonic()  # the next sign of life comes soon enough
+
+    def hurry(self) -> None:
+        """Has the storage waited for no longer than someone who has pressed Ctrl-C would."""
+        self.patience = min(self.patience, _HASTE)
+
+    def close(self) -> None:
+        """Gives the database's connections back."""
+        self.remove_session()
+        self.engine.dispose()
+
+    def was_away_lately(self) -> bool:
+        """Returns whether a missing sign of life may be the storage's fault."""
+        return time.monotonic() - self._away_at < self.grace
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        if self.was_away_lately():
+            return []
+        stale: list[int] = self.ask(functools.partial(super()._get_stale_trial_ids, study_id))
+        return stale
+
+
+def _patiently(name: str) -> Callable[..., Any]:
+    original = getattr(RDBStorage, name)
+
+    @functools.wraps(original)
+    def ask(self: PatientStorage, *words: Any, **options: Any) -> Any:
+        return self.ask(lambda: original(self, *words, **options))
+
+    return ask
+
+
+for _name in _QUESTIONS:
+    setattr(PatientStorage, _name, _patiently(_name))
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Returns whether a database error says that there was no answer, so that a later try may do."""
+    while error is not None:
+        if isinstance(error, (OperationalError, InterfaceError)):
+            return True
+        error = error.__cause__
+    return False
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the first line of what the database said."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
+def shown_url(url: URL) -> str:
+    """Returns the URL as it may be shown: without password."""
+    hidden = url.set(query={k: "***" if "pass" in k else v for k, v in url.query.items()})
+    return hidden.render_as_string(hide_password=True)
+
+
+def read_url(text: str) -> URL:
+    """Returns the parts of a storage's address.
+
+    Raises:
+        ConfigError: It is no address of a database, or of one that is gone with this process.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ConfigError(
+            "--storage is no database URL; write sqlite:///optuna.db or postgresql://user@host/database"
+        ) from None  # the text may hold a password
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigError("--storage needs a file, such as sqlite:///optuna.db, to go on with a study")
+    return url
+
+
+def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> PatientStorage:
+    """Returns the storage at the URL ``text``.
+
+    Args:
+        text: See ``read_url``.
+        heartbeat: Seconds between a worker's signs of life.
+        grace: Seconds without one after which its trial is retried.
+        patience: Seconds to wait, later on, for a database that does not answer.
+
+    Raises:
+        ConfigError: It is MLflow's own database, or no database URL, or its driver is not installed.
+        TrackingError: It cannot be opened.
+    """
+    url = read_url(text)
+    try:
+        _refuse_mlflows_own(url)
+        for number in range(_OPENINGS):
+            try:
+                return PatientStorage(url, heartbeat=heartbeat, grace=grace, patience=patience)
+            except SQLAlchemyError as error:
+                if is_away(error) or number == _OPENINGS - 1:
+                    raise
+                time.sleep(1 + number)  # another process is making the tables
+        raise AssertionError
+    except (ImportError, NoSuchModuleError) as error:
+        driver = url.get_backend_name()
+        extra = "pip install 'fer-mlops[postgres]'" if driver == "postgresql" else "its Python driver"
+        raise ConfigError(f"storage {shown_url(url)} needs {extra}") from error
+    except FerError:
+        raise
+    except (OptunaError, SQLAlchemyError, RuntimeError, OSError) as error:
+        reason = reason_of(error)
+        if url.password:
+            reason = reason.replace(str(url.password), "***")
+        raise TrackingError(
+            f"the study storage at {shown_url(url)} cannot be opened: {reason}"
+        ) from None  # the error's own text may hold the password
+
+
+def _refuse_mlflows_own(url: URL) -> None:
+    """Raises ConfigError where MLflow has its tables; both it and Optuna keep an ``alembic_version``."""
+    same = "the study needs a database of its own, not MLflow's; choose another --storage"
+    if mlflow.get_tracking_uri() == url.render_as_string(hide_password=False):
+        raise ConfigError(same)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url)
+    else:
+        engine = create_engine(url, connect_args={"connect_timeout": 10})
+    try:
+        if "experiments" in inspect(engine).get_table_names():
+            raise ConfigError(same)
+    finally:
+        engine.dispose()

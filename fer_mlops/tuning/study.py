@@ -1,0 +1,191 @@
+"""One study: opened or gone on with, its trials counted, its best."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from fer_mlops.errors import ConfigError, TrainingError
+from fer_mlops.recipes import Scalar, flatten
+from fer_mlops.tuning.claims import is_gone
+from fer_mlops.tuning.plan import Plan
+from fer_mlops.tuning.samplers import make_pruner
+from fer_mlops.tuning.storage import PatientStorage, retry
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+SETTINGS, RUN, RUNS, ERROR, WORKER = "settings", "run", "runs", "error", "worker"
+"""Names of a trial's user attributes."""
+WINNER, WINNER_BEGUN = "winner", "winner begun"
+"""User attributes of a study, {"trial": number, "run": id}; the first is also what is claimed."""
+_PLACE = ("data.source", "training.device", "training.precision", "tracking.")
+"""Settings that may differ from machine to machine."""
+
+
+def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.Study:
+    """Returns the plan's study, new or as it stands.
+
+    Raises:
+        ConfigError: It exists for another family, space, objective or direction, other data or settings.
+    """
+    try:
+        study = optuna.create_study(
+            storage=storage, study_name=plan.study_name, direction=plan.direction
+        )
+    except DuplicatedStudyError:
+        study = optuna.load_study(storage=storage, study_name=plan.study_name)
+    study.pruner = make_pruner(plan)
+    facts = {
+        "family": plan.experiment.family,
+        "data_digest": data_digest,
+        "direction": " and ".join(direction.name.lower() for direction in study.directions),
+        "objective": plan.objective,
+        "space": plan.space.as_json(),
+        "latency budget": f"{plan.latency_budget:g} ms",
+        "fits of a trial": f"{plan.folds} folds, {plan.seeds} seeds",
+    }
+    wanted = {**facts, "direction": plan.direction}
+    known = study.user_attrs
+    if "family" not in known and study.get_trials(deepcopy=False):
+        raise ConfigError(f"study {plan.study_name!r} is none of fer_mlops; choose another --study")
+    for key, value in facts.items():
+        stored = known.get(key)
+        if stored is None:
+            study.set_user_attr(key, value)
+            stored = value
+        if stored != wanted[key]:
+            raise ConfigError(_other(plan.study_name, key, stored, wanted[key]))
+    _bind_settings(study, plan, known.get("base settings"))
+    return study
+
+
+def _other(name: str, key: str, stored: str, value: str) -> str:
+    if key == "space":
+        return f"study {name!r} exists with another space; choose another --study, or that space"
+    return f"study {name!r} exists with {key} {stored!r}, now it is {value!r}; choose another --study"
+
+
+def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
+    """Ties the study to the settings that its trials start from."""
+    tuned = {parameter.key for parameter in plan.space.parameters}
+    own = {
+        key: value
+        for key, value in flatten(plan.experiment).items()
+        if key not in tuned and not key.startswith(_PLACE)
+    }
+    if stored is None:
+        study.set_user_attr("base settings", json.dumps(own))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([plan.objective])  # as Optuna Dashboard shows it
+        return
+    before: dict[str, Scalar] = json.loads(stored)
+    for key in sorted(own.keys() & before.keys()):
+        if own[key] != before[key]:
+            raise ConfigError(_other(plan.study_name, key, str(before[key]), str(own[key])))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How many trials there are of each kind."""
+
+    num_finished: int
+    num_running: int
+    num_waiting: int
+    num_all: int
+
+
+def standing_of(study: optuna.Study) -> Standing:
+    """Returns how the study stands now."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    return Standing(
+        num_finished=sum(state in FINISHED for state in states),
+        num_running=states.count(TrialState.RUNNING),
+        num_waiting=states.count(TrialState.WAITING),
+        num_all=len(states),
+    )
+
+
+def begin_at(study: optuna.Study, plan: Plan) -> None:
+    """Queues the experiment's own settings as the first trial of an empty study."""
+    if plan.first_trial == "sampler" or plan.sampler == "grid" or study.get_trials(deepcopy=False):
+        return
+    start = plan.space.start(flatten(plan.experiment))
+    if start is not None:
+        study.enqueue_trial(start)
+
+
+def failures(study: optuna.Study) -> list[FrozenTrial]:
+    """Returns the trials that failed; one whose worker died, or was stopped, did not."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return [trial for trial in trials if ERROR in trial.user_attrs]
+
+
+def failures_in_a_row(study: optuna.Study, known: set[int]) -> list[FrozenTrial]:
+    """Returns the failed trials that ended after the last good one, without the ``known`` numbers."""
+    good = [
+        trial.datetime_complete
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        if trial.datetime_complete
+    ]
+    last_good = max(good, default=datetime.min)
+    return [
+        trial
+        for trial in failures(study)
+        if trial.number not in known and (trial.datetime_complete or datetime.max) > last_good
+    ]
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """Returns the complete trial with the best value that keeps the latency budget.
+
+    Raises:
+        TrainingError: There is none.
+    """
+    try:
+        return study.best_trial
+    except ValueError:
+        raise TrainingError(
+            f"no trial of study {study.study_name!r} was finished within its budget; see its runs for "
+            "the reasons"
+        ) from None
+
+
+class Undertaker:
+    """Has the trials of dead workers retried."""
+
+    def __init__(self, study: optuna.Study, grace: float) -> None:
+        self.study, self.grace = study, grace
+        self._seen: dict[int, float] = {}
+
+    def look(self) -> None:
+        """Fails the trials that have shown no life for too long, and queues them again.
+
+        Optuna looks for those with a last heartbeat. A worker that was killed between asking for a trial
+        and its first heartbeat has none, but has not put its name to the trial either; and of one of
+        this machine that is gone nobody needs to wait for a sign.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self.study)
+        now = time.monotonic()
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        names = {trial.number: trial.user_attrs.get(WORKER, "") for trial in running}
+        self._seen = {n: self._seen.get(n, now) for n, name in names.items() if not name}
+        for number, name in names.items():
+            is_dead = is_gone(name) if name else now - self._seen[number] > self.grace
+            if is_dead:
+                self._bury(number)
+
+    def _bury(self, number: int) -> None:
+        try:
+            trial = self.study.tell(number, state=TrialState.FAIL)
+        except (ValueError, UpdateFinishedTrialError):
+            return  # another worker was faster
+        retry(self.study, trial)

@@ -1,0 +1,261 @@
+"""The loop of a worker, and several of them as processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NoReturn
+
+import mlflow
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from fer_mlops.errors import FerError, TrackingError, TrainingError
+from fer_mlops.preparation import Data, prepare_data
+from fer_mlops.tuning.claims import Claims
+from fer_mlops.tuning.faces import TrialFaces
+from fer_mlops.tuning.plan import Plan
+from fer_mlops.tuning.samplers import make_pruner, make_sampler
+from fer_mlops.tuning.storage import PatientStorage, open_storage, retry
+from fer_mlops.tuning.study import (
+    ERROR,
+    WORKER,
+    Undertaker,
+    failures,
+    failures_in_a_row,
+    standing_of,
+)
+from fer_mlops.tuning.trials import Objective, TrialFailed
+from fer_mlops.workers import end_with, hush_vendors
+
+_POLL = 0.5
+"""Seconds between two looks at a study in which there is nothing to do now."""
+_ASKING = "asking for a trial"
+
+
+class Worker:
+    """Takes one trial after another of a study, until it has its total."""
+
+    def __init__(self, plan: Plan, study: optuna.Study, claims: Claims, until: float) -> None:
+        self.plan, self.study, self.claims, self.until = plan, study, claims, until
+        self.undertaker = Undertaker(study, plan.grace)
+        self.known_failures = {trial.number for trial in failures(study)}
+
+    def work(
+        self, data: Data, parent: str, cache: Path, on_look: Callable[[], None] = lambda: None
+    ) -> None:
+        """Runs trials as children of the run ``parent`` until the study is finished, or time is up.
+
+        Raises:
+            TrainingError: Too many trials failed in a row.
+            TrackingError: MLflow or the storage does not answer.
+        """
+        faces = TrialFaces(self.plan.experiment, data, cache, self.plan.folds)
+        objective = Objective(
+            self.plan, faces, parent, cache, self.claims.owner, lambda: self.claims.drop(_ASKING)
+        )
+        while not self._is_done():
+            self.undertaker.look()
+            with self.claims.held(_ASKING):  # or several would start the last trial
+                is_started = self._may_start() and not self._is_done()
+                if is_started:
+                    self._run_one(objective)
+            on_look()
+            if not is_started:
+                time.sleep(_POLL)
+
+    def _is_done(self) -> bool:
+        failed = failures_in_a_row(self.study, self.known_failures)
+        if len(failed) >= self.plan.max_failures:
+            raise TrainingError(
+                f"the last {len(failed)} trials of study {self.study.study_name!r} failed, trial "
+                f"{failed[-1].number} with: {failed[-1].user_attrs[ERROR]}; mend that, or allow more "
+                "with --max-failures"
+            )
+        standing = standing_of(self.study)
+        return standing.num_finished >= self.plan.total or time.monotonic() >= self.until
+
+    def _may_start(self) -> bool:
+        standing = standing_of(self.study)
+        return bool(standing.num_waiting) or (
+            standing.num_finished + standing.num_running < self.plan.total
+        )
+
+    def _run_one(self, objective: Objective) -> None:
+        self.study.sampler = make_sampler(self.plan, standing_of(self.study).num_all)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of samplers that use no constraint
+                self.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
+        except (KeyboardInterrupt, TrackingError):
+            self.claims.storage.hurry()
+            with suppress(TrackingError):
+                self._hand_back()
+            raise
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+            if not self._was_taken_over():
+                raise
+
+    def _own(self) -> FrozenTrial | None:
+        """Returns the last trial that this worker put its name to."""
+        trials = self.study.get_trials(deepcopy=False)
+        return next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.claims.owner), None)
+
+    def _hand_back(self) -> None:
+        """Has the trial that was stopped in the middle taken up again."""
+        own = self._own()
+        if own and own.state == TrialState.FAIL and ERROR not in own.user_attrs:
+            retry(self.study, own)
+
+    def _was_taken_over(self) -> bool:
+        """Returns whether this worker was taken for dead, as after a long sleep of its machine."""
+        own = self._own()
+        return bool(own and own.state == TrialState.FAIL and ERROR not in own.user_attrs)
+
+
+def num_cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Crowd:
+    """Several workers, each a process, that divide the cores."""
+
+    def __init__(self, plan: Plan, parent: str, cache: Path, until: float) -> None:
+        self.processes: list[BaseProcess] = []
+        self.ears: list[Connection] = []
+        context = multiprocessing.get_context("spawn")
+        with _few_threads(max(1, num_cores() // plan.num_workers)) as num_threads, _sigint_ignored():
+            for _ in range(plan.num_workers):
+                ear, mouth = context.Pipe(duplex=False)
+                seconds = until - time.monotonic()
+                words = (plan, parent, cache, seconds, num_threads, mlflow.get_tracking_uri(), mouth)
+                process = context.Process(target=_work, args=words)
+                process.start()
+                mouth.close()
+                self.processes.append(process)
+                self.ears.append(ear)
+
+    def wait(self, on_look: Callable[[], None]) -> None:
+        """Returns when all have ended, at least one of them well.
+
+        Args:
+            on_look: Called now and then.
+
+        Raises:
+            FerError: What the first of them ended with.
+            TrainingError: All were killed.
+        """
+        try:
+            while any(process.is_alive() for process in self.processes):
+                time.sleep(_POLL)
+                on_look()
+        except BaseException:
+            self._stop()
+            raise
+        on_look()
+        for ear in self.ears:
+            if ear.poll():
+                try:
+                    raise ear.recv()
+                except EOFError:
+                    continue
+        if not any(process.exitcode == 0 for process in self.processes):
+            raise TrainingError(
+                "all workers were killed, as when memory is out; the same command goes on"
+            )
+
+    def _stop(self) -> None:
+        """Has the workers end their trials, and waits for that."""
+        while alive := [process for process in self.processes if process.is_alive()]:
+            for process in alive:
+                if process.pid:
+                    os.kill(process.pid, signal.SIGINT)
+            alive[0].join(1.0)
+
+
+def _work(
+    plan: Plan,
+    parent: str,
+    cache: Path,
+    seconds: float,
+    num_threads: int,
+    tracking_uri: str,
+    mouth: Connection,
+) -> None:
+    """One worker's process."""
+    end_with(os.getppid())
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, _stop_once)
+    hush_vendors()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    torch.set_num_threads(num_threads)
+    mlflow.set_tracking_uri(tracking_uri)
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    until = time.monotonic() + seconds
+    try:
+        data = prepare_data(plan.experiment, cache)
+        storage = storage_of(plan)
+        claims = Claims(storage, plan.study_name)
+        with claims.present():
+            study = optuna.load_study(
+                study_name=plan.study_name, storage=storage, pruner=make_pruner(plan)
+            )
+            Worker(plan, study, claims, until).work(data, parent, cache)
+    except KeyboardInterrupt:
+        os._exit(130)
+    except FerError as error:
+        mouth.send(error)
+        os._exit(1)
+
+
+def storage_of(plan: Plan) -> PatientStorage:
+    """Returns the plan's storage, opened."""
+    return open_storage(
+        plan.storage_url,
+        heartbeat=plan.heartbeat,
+        grace=plan.grace,
+        patience=60 * plan.experiment.tracking.wait_minutes,
+    )
+
+
+def _stop_once(_: int, __: object) -> NoReturn:
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)  # what has to be told of the end is not to be cut short
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _few_threads(number: int) -> Iterator[int]:
+    """Has processes that are started meanwhile use so many threads, and yields the number."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+    before = {name: os.environ.get(name) for name in names}
+    chosen = int(before["OMP_NUM_THREADS"] or number)
+    os.environ.update(dict.fromkeys(names, str(chosen)))
+    try:
+        yield chosen
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    """Has processes that are started meanwhile ignore Ctrl-C until they can end well."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

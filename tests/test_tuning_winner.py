@@ -1,0 +1,71 @@
+"""What a finished study hands over: the run that tells of it, and a winner trained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from sweeps import plan_of, runs_named, study_in, sweep
+
+from fer_mlops.cache import cache_folder
+from fer_mlops.figures import TrialRecord
+from fer_mlops.tuning import tune
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.slow,
+]
+
+
+def test_a_study_is_a_parent_with_a_run_per_trial_and_goes_on_to_the_same_total(
+    world: Path, faces_folder: Path
+) -> None:
+    told: list[tuple[int, str, int]] = []
+
+    def on_trial(trial: TrialRecord, best: TrialRecord | None, _: str) -> None:
+        assert best
+        told.append((trial.number, trial.state, best.number))
+
+    first = tune(plan_of(world, faces_folder, "baseline", 2), cache=cache_folder(), on_trial=on_trial)
+    again = sweep(world, faces_folder, "baseline", 4)
+    assert first
+    assert first.winner
+    assert [number for number, *_ in told] == [0, 1]
+    assert (first.num_trials, again.num_trials) == (2, 4)
+    (parent,) = runs_named("tune-s")
+    assert parent.info.status == "FINISHED"
+    trials = runs_named("trial-")
+    assert [run.info.run_name for run in trials] == [f"trial-00{i}" for i in range(4)]
+    for run in trials:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["state"] == "COMPLETE"
+        assert "hog_svm.gamma" in run.data.params
+        assert run.data.metrics["objective"] == run.data.metrics["valid/macro_f1"]
+        assert not [name for name in run.data.metrics if name.startswith("test/")]
+    values = {t.number: t.value for t in study_in(world).trials}
+    client = MlflowClient()
+    best = client.get_metric_history(parent.info.run_id, "best/valid/macro_f1")
+    courses = {point.step: point.value for point in best}
+    assert courses == {i: max(values[j] for j in range(i + 1)) for i in range(4)}  # type: ignore[type-var]
+    assert again.best_value == max(values.values())  # type: ignore[type-var]
+    artifacts = client.list_artifacts(parent.info.run_id, "study")
+    files = {Path(item.path).stem for item in artifacts}
+    pictures = "history courses importances parallel_coordinates slices timeline"
+    assert files == set(pictures.split())
+    winner = client.get_run(again.winner_run)
+    assert "test/macro_f1" in winner.data.metrics
+    assert winner.data.tags["winner_of"] == "s"
+    assert parent.data.tags["winner_run"] == again.winner_run
+    assert again.winner_run in parent.data.tags["mlflow.note.content"]
+
+
+def test_a_winner_is_trained_once_for_each_best_trial(world: Path, faces_folder: Path) -> None:
+    first = sweep(world, faces_folder, "baseline", 1)
+    again = sweep(world, faces_folder, "baseline", 1)
+    assert first.winner
+    assert first.winner.registration
+    assert again.winner is None
+    assert again.winner_run == first.winner_run
+    assert len(runs_named("winner-")) == 1
