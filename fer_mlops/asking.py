@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,8 @@ from fer_mlops.prediction import Answer, Face, Predictor
 STDIN = "-"
 _AT_ONCE = 256
 _PHOTOS_AT_ONCE = 8
+_HEAD = 4096
+"""Bytes of standard input that tell text from an image."""
 _SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
 """Frames of answers; a question mark tells unsure ones too."""
 
@@ -226,7 +229,7 @@ def queries_of(images: Iterable[str], stdin: BinaryIO) -> Iterator[Query]:
 
 def _below(word: str) -> Iterator[Query]:
     path = Path(word)
-    if not path.is_dir():
+    if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
         yield Query(word, path)
         return
     found = find_images(path)
@@ -237,18 +240,19 @@ def _below(word: str) -> Iterator[Query]:
 
 
 def _read_stdin(stdin: BinaryIO) -> Iterator[Query]:
-    head = stdin.readline()
-    if _is_text(head):
-        for line in [head, *stdin] if head else []:
-            word = os.fsdecode(line).rstrip("\r\n")
-            if word:
-                yield from _below(word)
+    head = stdin.read(_HEAD)
+    if not _is_text(head):
+        yield Query(STDIN, head + stdin.read())
         return
-    yield Query(STDIN, head + stdin.read())
+    for line in chain((head + stdin.readline()).splitlines(), stdin):
+        word = os.fsdecode(line).rstrip("\r\n")
+        if word:
+            yield from _below(word)
 
 
-def _is_text(line: bytes) -> bool:
+def _is_text(head: bytes) -> bool:
     try:
-        return "\0" not in line.decode()
+        # a letter may be cut in two at the end
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False

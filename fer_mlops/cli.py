@@ -36,7 +36,7 @@ from fer_mlops.options import (
     is_chosen,
     with_options,
 )
-from fer_mlops.predict_commands import export, predict
+from fer_mlops.predict_commands import export, predict, score
 from fer_mlops.train_command import train
 
 
@@ -56,6 +56,7 @@ cli.add_command(evaluate)
 cli.add_command(explain)
 cli.add_command(compare)
 cli.add_command(predict)
+cli.add_command(score)
 cli.add_command(export)
 
 

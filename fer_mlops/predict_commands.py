@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.options import is_chosen, with_options
+
+if TYPE_CHECKING:
+    from fer_mlops.calibration import Point
 
 MODEL = click.option(
     "--model",
@@ -47,7 +51,7 @@ def predict(
     form: str,
     faces: bool,
     explain: bool,
-    point: str | None,
+    point: Point | None,
     threshold: float | None,
     out: str,
 ) -> int:
@@ -65,7 +69,7 @@ def predict(
     if is_chosen(out) and not (explain or faces):
         raise ConfigError("--out is for pictures, which only --faces and --explain make")
     predictor = load(model, for_gradients=explain)
-    calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)  # type: ignore[arg-type]  # click has checked it
+    calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
     asking = Asking(
         predictor=predictor,
         calibration=calibration,
@@ -83,6 +87,65 @@ def predict(
         else:
             click.echo(FORMATS[form].line(row))
     return 1 if num_bad else 0
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@with_options(MODEL)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the answers.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="All cores of this machine, or Spark.",
+)
+@click.option("--column", default="image", show_default=True, help="Of paths or images in a table.")
+@click.option("--rows-per-file", type=int, default=4096, show_default=True)
+@with_options(*POINT)
+def score(
+    source: Path,
+    model: str,
+    out: Path,
+    engine: str,
+    column: str,
+    rows_per_file: int,
+    point: Point | None,
+    threshold: float | None,
+) -> None:
+    """Score the images of SOURCE, a folder, csv or Parquet file, into Parquet files.
+
+    Images that cannot be read become rows with an error. Killed, the same command goes on.
+    """
+    from fer_mlops.console import progress_bars
+    from fer_mlops.prediction import check_threshold
+    from fer_mlops.registry import fixed_name
+    from fer_mlops.scoring import Job, open_source, score_locally, score_with_spark
+    from fer_mlops.scoring.job import content_digest
+    from fer_mlops.tracking import check_server
+
+    check_threshold(threshold)
+    rows = open_source(source, column)
+    if model.startswith(("models:/", "runs:/")):
+        check_server()
+    name = fixed_name(model)
+    job = Job(
+        engine=engine,
+        model=name,
+        model_digest=content_digest(Path(name)) if Path(name).exists() else "",
+        digest=rows.digest,
+        num_rows=len(rows),
+        rows_per_file=rows_per_file,
+        point=point or "default",
+        threshold=threshold,
+    )
+    run = score_locally if engine == "local" else score_with_spark
+    with progress_bars() as begin:
+        done = run(rows, out, job, begin)
+    before = f", {done.num_before} of them before" if done.num_before else ""
+    click.echo(
+        f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be read"
+    )
 
 
 @click.command()

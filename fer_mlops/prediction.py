@@ -111,6 +111,8 @@ class Predictor:
     name: str
     """What it was loaded by."""
     classifier: Classifier
+    num_threads: int = 0
+    """That images are decoded in; 0 for as many as there are cores."""
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is an iterable of texts, but means a path
@@ -219,7 +221,7 @@ class Predictor:
 
         left = iter(images)
         # threads, as Pillow lets go of the interpreter while it decodes
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self.num_threads or os.cpu_count()) as pool:
             begun = [pool.submit(decode, picture) for picture in itertools.islice(left, _BATCH)]
             while begun:
                 ahead = [pool.submit(decode, picture) for picture in itertools.islice(left, _BATCH)]
@@ -227,13 +229,17 @@ class Predictor:
                 begun = ahead
 
 
-def load(name: str | Path = CHAMPION_NAME, *, for_gradients: bool = False) -> Predictor:
+def load(
+    name: str | Path = CHAMPION_NAME, *, for_gradients: bool = False, num_threads: int = 0
+) -> Predictor:
     """Returns the trained model that ``name`` means, ready to be asked.
 
     Args:
         name: ``models:/fer-classifier@champion``, ``models:/fer-classifier/3``, ``runs:/<id>``, a
             folder with a bundle, or a file ``.onnx`` that ``fer-mlops export`` wrote.
         for_gradients: Rebuild the network from its weights, as Grad-CAM needs.
+        num_threads: That images are decoded in, and that onnxruntime works in; 0 for as many as there
+            are cores. torch's are set by ``torch.set_num_threads``.
 
     Raises:
         ModelError: There is no such model.
@@ -243,13 +249,16 @@ def load(name: str | Path = CHAMPION_NAME, *, for_gradients: bool = False) -> Pr
     if name.endswith(".onnx"):
         from fer_mlops.onnx_model import load_onnx
 
-        return Predictor(name=name, classifier=load_onnx(Path(name)))
+        return Predictor(
+            name=name, classifier=load_onnx(Path(name), num_threads), num_threads=num_threads
+        )
     from fer_mlops.registry import load_classifier  # mlflow takes seconds, which ONNX need not wait
     from fer_mlops.tracking import check_server
 
     if name.startswith(("models:/", "runs:/")):
         check_server()
-    return Predictor(name=name, classifier=load_classifier(name, for_gradients=for_gradients))
+    classifier = load_classifier(name, for_gradients=for_gradients)
+    return Predictor(name=name, classifier=classifier, num_threads=num_threads)
 
 
 def as_image(picture: Picture) -> bytes | Path | Image.Image:
@@ -300,9 +309,12 @@ def calibration_at(calibration: Calibration, point: Point, threshold: float | No
     """
     if point not in get_args(Point):
         raise ConfigError(f"point must be one of {', '.join(get_args(Point))}, got {point!r}")
+    check_threshold(threshold)
     chosen = calibration.at(point)
-    if threshold is None:
-        return chosen
-    if not 0 <= threshold <= 1:
+    return chosen if threshold is None else replace(chosen, threshold=threshold)
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raises ConfigError where the threshold is not between 0 and 1; None is the model's own."""
+    if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError(f"threshold must be between 0 and 1, got {threshold}")
-    return replace(chosen, threshold=threshold)

@@ -97,6 +97,7 @@ EDGES = {
         "comparison",
         "judging",
         "tuning",
+        "scoring",
         "serving",
         "project",
         "cli",
