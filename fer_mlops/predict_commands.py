@@ -120,8 +120,9 @@ def score(
     from fer_mlops.console import progress_bars
     from fer_mlops.prediction import check_threshold
     from fer_mlops.registry import fixed_name
-    from fer_mlops.scoring import Job, open_source, score_locally, score_with_spark
+    from fer_mlops.scoring import Job, open_source, score_locally
     from fer_mlops.scoring.job import content_digest
+    from fer_mlops.scoring.spark import score_with_spark
     from fer_mlops.tracking import check_server
 
     check_threshold(threshold)

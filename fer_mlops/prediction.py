@@ -252,12 +252,15 @@ def load(
         return Predictor(
             name=name, classifier=load_onnx(Path(name), num_threads), num_threads=num_threads
         )
-    from fer_mlops.registry import load_classifier  # mlflow takes seconds, which ONNX need not wait
-    from fer_mlops.tracking import check_server
+    if (Path(name) / "classifier.json").is_file():
+        classifier = Classifier.load(Path(name), for_gradients=for_gradients)
+    else:
+        from fer_mlops.registry import load_classifier  # takes MLflow's seconds to import
+        from fer_mlops.tracking import check_server
 
-    if name.startswith(("models:/", "runs:/")):
-        check_server()
-    classifier = load_classifier(name, for_gradients=for_gradients)
+        if name.startswith(("models:/", "runs:/")):
+            check_server()
+        classifier = load_classifier(name, for_gradients=for_gradients)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)
 
 

@@ -4,49 +4,68 @@ from __future__ import annotations
 
 import functools
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import tiny  # noqa: F401 - the tiny backbone
 import torch
 from PIL import Image
 
 from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier, NetworkScorer
-from fer_mlops.config import CnnConfig
-from fer_mlops.features import to_images
+from fer_mlops.config import CnnConfig, HogSvmConfig, TransferConfig
+from fer_mlops.features import hog_vectors, to_images
 from fer_mlops.models import build_network
+from fer_mlops.models.hog_svm import HogSvm, fit_hog_svm
 
 SIDE = 32
-CONFIG = CnnConfig(image_size=SIDE, widths=(8, 16), depths=(1, 1), hidden=32, dropout=0.0)
+_ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
+    "cnn": CnnConfig(image_size=SIDE, widths=(8, 16), depths=(1, 1), hidden=32, dropout=0.0),
+    "transfer": TransferConfig(image_size=SIDE, backbone="tiny", dropout=0.0),
+}
+FAMILIES = ("baseline", *_ARCHITECTURES)
+CALIBRATION = Calibration(
+    bias=(0.1, -0.2, 0.3, 0.0, 0.2, -0.1, 0.0),
+    temperature=0.8,
+    prior_strength=0.5,
+    log_prior=(-2.0, -2.0, -3.0, -1.0, -0.5, -2.0, -2.0),
+    balanced_strength=0.25,
+    natural_temperature=1.0,
+    balanced_temperature=1.2,
+    threshold=0.4,
+    natural_threshold=0.3,
+    balanced_threshold=0.35,
+)
 
 
 @functools.cache
-def nonsense() -> Classifier:
-    """Returns a network that has learned random labels of ``blobs``, so that its answers differ."""
+def nonsense(family: str = "cnn") -> Classifier:
+    """Returns a classifier that has learned random labels of ``blobs``, so that its answers differ."""
+    seen = np.stack([np.asarray(Image.fromarray(blob).resize((SIDE, SIDE))) for blob in blobs(64)])
+    labels = np.arange(64) % 7
+    scorer = _fitted_svm(seen, labels) if family == "baseline" else _fitted_network(family, seen, labels)
+    return Classifier(family=family, image_size=SIDE, scorer=scorer, calibration=CALIBRATION)
+
+
+def _fitted_svm(seen: np.ndarray, labels: np.ndarray) -> HogSvm:
+    config = HogSvmConfig(image_size=SIDE, cells=(8,), components=20)
+    vectors = hog_vectors(seen, cells=config.cells, orientations=config.orientations)
+    return replace(fit_hog_svm(vectors, labels, config, seed=0), mirror=np.array(False))
+
+
+def _fitted_network(family: str, seen: np.ndarray, labels: np.ndarray) -> NetworkScorer:
     torch.manual_seed(1)
-    network = build_network("cnn", CONFIG, 7)
-    seen = [np.asarray(Image.fromarray(blob).resize((SIDE, SIDE))) for blob in blobs(64)]
-    images = to_images(np.stack(seen), torch.device("cpu"))
+    config = _ARCHITECTURES[family]
+    network = build_network(family, config, 7)
+    images = to_images(seen, torch.device("cpu"))
     optimizer = torch.optim.Adam(network.parameters(), 0.02)
     for _ in range(150):
-        loss = torch.nn.functional.cross_entropy(network(images), torch.arange(64) % 7)
+        loss = torch.nn.functional.cross_entropy(network(images), torch.from_numpy(labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    calibration = Calibration(
-        bias=(0.1, -0.2, 0.3, 0.0, 0.2, -0.1, 0.0),
-        temperature=0.8,
-        prior_strength=0.5,
-        log_prior=(-2.0, -2.0, -3.0, -1.0, -0.5, -2.0, -2.0),
-        balanced_strength=0.25,
-        natural_temperature=1.0,
-        balanced_temperature=1.2,
-        threshold=0.4,
-        natural_threshold=0.3,
-        balanced_threshold=0.35,
-    )
-    scorer = NetworkScorer(network.eval(), CONFIG)
-    return Classifier(family="cnn", image_size=SIDE, scorer=scorer, calibration=calibration)
+    return NetworkScorer(network.eval(), config)
 
 
 def bundle(folder: Path) -> Path:

@@ -124,12 +124,14 @@ def test_a_name_that_cannot_be_is_told_like_any_other(
 def test_heat_maps_are_written_beside_the_answers(model: str, capfd: pytest.CaptureFixture[str]) -> None:
     save_blobs(Path("faces"), 2)
     words = ["--model", model, "--format", "json", "--explain", "--out", "seen"]
-    status, out, _ = fer(capfd, "predict", "faces", *words)
-    assert status == 0
+    status, out, err = fer(capfd, "predict", "faces", *words)
+    assert (status, err) == (0, "")
     pictures = [json.loads(line)["picture"] for line in out.splitlines()]
     emotions = [json.loads(line)["emotion"] for line in out.splitlines()]
     assert pictures == [f"seen/00{n}_00{n}_{e}_gradcam.png" for n, e in enumerate(emotions)]
-    assert all(Image.open(picture).size == (192, 192) for picture in pictures)
+    for picture in pictures:
+        with Image.open(picture) as opened:
+            assert opened.size == (192, 192)
     assert sorted(map(str, Path("seen").iterdir())) == pictures
 
 
@@ -154,7 +156,8 @@ def test_faces_of_a_photo_are_found_framed_and_told(
         "fer-mlops: no face found in 'photo_without.png'",
         "fer-mlops: 'nowhere.png' cannot be read as an image: FileNotFoundError",
     ]
-    drawn = np.asarray(Image.open(told["picture"]).convert("RGB"), np.int16)
+    with Image.open(told["picture"]) as opened:
+        drawn = np.asarray(opened.convert("RGB"), np.int16)
     changed = np.abs(drawn - np.asarray(photo, np.int16)).max(2) > 60
     assert changed[top : bottom + 1, left].mean() > 0.7
     assert not changed[300:].any()

@@ -2,12 +2,11 @@
 
 The output folder holds ``part-*.parquet`` and, once every row is there, ``_SUCCESS``. Its ``_job.json``
 tells what was asked, so that the same command goes on where a killed one stopped, and another one is
-refused.
+refused. ``spark`` is imported by who asks for it: it takes MLflow, which a local worker need not wait for.
 """
 
 from fer_mlops.scoring.job import Job, Scored
 from fer_mlops.scoring.local import score_locally
 from fer_mlops.scoring.source import Source, open_source
-from fer_mlops.scoring.spark import score_with_spark
 
-__all__ = ["Job", "Scored", "Source", "open_source", "score_locally", "score_with_spark"]
+__all__ = ["Job", "Scored", "Source", "open_source", "score_locally"]
