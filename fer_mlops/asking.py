@@ -211,6 +211,11 @@ def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Answer, size: tuple[int, 
     pen.text((across + 3, down + 1), words, fill=(255, 255, 255), font=font)
 
 
+def shown(path: str) -> str:
+    """Returns the path as text that any output takes, whatever bytes its name has."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def queries_of(images: Iterable[str], stdin: BinaryIO) -> Iterator[Query]:
     """Yields what the words of a command line mean: files, folders' images, standard input.
 
@@ -230,13 +235,13 @@ def queries_of(images: Iterable[str], stdin: BinaryIO) -> Iterator[Query]:
 def _below(word: str) -> Iterator[Query]:
     path = Path(word)
     if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
-        yield Query(word, path)
+        yield Query(shown(word), path)
         return
     found = find_images(path)
     if not found:
         raise DataError(f"no image below {word!r}")
     for image in found:
-        yield Query(str(path / image), path / image)
+        yield Query(shown(str(path / image)), path / image)
 
 
 def _read_stdin(stdin: BinaryIO) -> Iterator[Query]:

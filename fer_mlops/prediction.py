@@ -220,6 +220,10 @@ class Predictor:
                 return error
 
         left = iter(images)
+        if self.num_threads == 1:
+            while batch := [decode(picture) for picture in itertools.islice(left, _BATCH)]:
+                yield batch
+            return
         # threads, as Pillow lets go of the interpreter while it decodes
         with ThreadPoolExecutor(self.num_threads or os.cpu_count()) as pool:
             begun = [pool.submit(decode, picture) for picture in itertools.islice(left, _BATCH)]
@@ -301,7 +305,8 @@ def as_image(picture: Picture) -> bytes | Path | Image.Image:
 def _is_one(images: object) -> TypeGuard[Picture]:
     if isinstance(images, np.ndarray):
         return images.ndim < 3 or (images.ndim == 3 and images.shape[2] in _CHANNELS)
-    return isinstance(images, str | Path | bytes | bytearray | memoryview | Image.Image)
+    is_one = isinstance(images, str | Path | bytes | bytearray | memoryview | Image.Image)
+    return is_one or not isinstance(images, Iterable)  # the latter is none at all, as will be said
 
 
 def calibration_at(calibration: Calibration, point: Point, threshold: float | None) -> Calibration:

@@ -77,6 +77,13 @@ def test_many_images_are_answered_in_order_whatever_holds_them(model: Predictor)
     assert len({a.emotion for a in answers}) > 1
 
 
+def test_one_thread_answers_as_many_do(model: Predictor) -> None:
+    images = [*blobs(300), b"no image"]
+    alone, together = (list(load(model.name, num_threads=number).stream(images)) for number in (1, 3))
+    assert alone[:300] == together[:300]
+    assert str(alone[300]) == str(together[300])
+
+
 def test_nothing_is_answered_with_nothing(model: Predictor) -> None:
     assert list(model.predict([])) == []
     assert model.predict([]).to_frame().shape == (0, 10)
@@ -134,9 +141,14 @@ def test_a_stream_takes_two_batches_ahead_at_most(model: Predictor) -> None:
         (None, "not builtins.NoneType"),
     ],
 )
-def test_what_is_no_image_is_refused_in_one_sentence(image: object, says: str) -> None:
+def test_what_is_no_image_is_refused_in_one_sentence(image: object, says: str, model: Predictor) -> None:
     with pytest.raises(DataError, match=says):
         as_image(image)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=f"image 1 of 2: .*{says}"):
+        model.predict([blobs(1)[0], image])  # type: ignore[list-item]
+    if not isinstance(image, np.ndarray) or image.ndim != 3:
+        with pytest.raises(DataError, match=says):
+            model.predict(image)  # type: ignore[call-overload]
 
 
 def test_colours_are_red_green_blue(model: Predictor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,18 @@ def test_a_folder_in_use_or_of_others_is_refused(model: str) -> None:
     with opened(Path("done"), job), pytest.raises(DataError, match="another process is scoring into"):
         score_locally(source, Path("done"), job)
     assert score_locally(source, Path("done"), job).num_rows == 2
+
+
+def test_a_folder_that_others_wrote_to_is_not_called_complete(model: str) -> None:
+    save_blobs(Path("faces"), 4)
+    source = open_source(Path("faces"))
+    job = job_of(source, model)
+    score_locally(source, Path("done"), job)
+    Path("done/_SUCCESS").unlink()
+    shutil.copy("done/part-000000.parquet", "done/part-again.parquet")
+    with pytest.raises(DataError, match="'done' holds 7 rows where 4 were asked for"):
+        score_locally(source, Path("done"), job)
+    assert not Path("done/_SUCCESS").exists()
 
 
 @pytest.mark.parametrize(

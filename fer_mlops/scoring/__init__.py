@@ -2,7 +2,7 @@
 
 The output folder holds ``part-*.parquet`` and, once every row is there, ``_SUCCESS``. Its ``_job.json``
 tells what was asked, so that the same command goes on where a killed one stopped, and another one is
-refused. ``spark`` is imported by who asks for it: it takes MLflow, which a local worker need not wait for.
+refused. Who wants ``spark`` imports it: it takes MLflow, for which local workers need not wait.
 """
 
 from fer_mlops.scoring.job import Job, Scored

@@ -118,10 +118,18 @@ def num_done(out: Path) -> int:
 
 
 def finish(out: Path, job: Job, num_before: int) -> Scored:
-    """Marks the folder complete and returns what it holds."""
+    """Marks the folder complete and returns what it holds.
+
+    Raises:
+        DataError: Others have written to it: it has too many rows, or too few.
+    """
     rows = _parts(out)
     num = int(rows.count_rows())
-    assert num == job.num_rows, f"{num} rows are there, {job.num_rows} were asked for"
+    if num != job.num_rows:
+        raise DataError(
+            f"{str(out)!r} holds {num} rows where {job.num_rows} were asked for: something else has "
+            "changed it; score into a new folder"
+        )
     write_text(out / _DONE, "")
     return Scored(num, int(rows.count_rows(filter=pc.field("error").is_valid())), num_before)
 

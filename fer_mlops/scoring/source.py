@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fer_mlops.asking import Query
+from fer_mlops.asking import Query, shown
 from fer_mlops.datasets.folder import find_images
 from fer_mlops.datasets.lines import read_csv
 from fer_mlops.errors import DataError
@@ -30,7 +30,7 @@ class FilePart:
     root: Path
 
     def queries(self) -> list[Query]:
-        return [Query(name, self.root / name) for name in self.names]
+        return [Query(shown(name), self.root / name) for name in self.names]
 
 
 @dataclass(frozen=True)
