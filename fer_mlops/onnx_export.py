@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from fer_mlops import __version__
 from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier, NetworkScorer
+from fer_mlops.datasets.drawing import Person, draw_face
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.features import as_images
@@ -43,7 +45,8 @@ from fer_mlops.writing import write_bytes
 
 MOST_OFF = 1e-5
 """Largest difference of a probability that a float export may have."""
-_NUM_NOISE = 64
+_NUM_PEOPLE = 12
+"""Whose faces are drawn, one of each emotion, for the comparison."""
 _NUM_CALIBRATING = 256
 _PREPROCESSING = (
     "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one upright face, "
@@ -110,18 +113,16 @@ def export_onnx(classifier: Classifier, name: str, path: Path) -> Exported:
         DataError: The file cannot be written.
     """
     content = _described(_float_graph(classifier), classifier, {"model": name, "arithmetic": "float32"})
-    rng = np.random.default_rng(0)
-    side = classifier.image_size
-    noise = rng.integers(0, 256, (_NUM_NOISE, side, side), dtype=np.uint8)
+    faces = np.asarray(classifier.prepare(_drawn_faces(classifier.image_size)))
     with _loaded(content) as exported:
-        difference = _largest_difference(classifier, exported, noise)
+        difference = _largest_difference(classifier, exported, faces)
     if not difference <= MOST_OFF:
         raise ModelError(
             f"onnxruntime's probabilities of {name!r} differ by {difference:.1e}, more than "
             f"{MOST_OFF:.0e}: nothing was written"
         )
     write_bytes(path, content)
-    return Exported(path, len(content), difference, len(noise))
+    return Exported(path, len(content), difference, len(faces))
 
 
 def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, valid: Faces) -> Exported:
@@ -177,6 +178,12 @@ def data_of(name: str, source: str | None, cache: Path, begin: Begin = begin_sil
     if source is not None:
         experiment = replace(experiment, data=replace(experiment.data, source=source))
     return prepare_data(experiment, cache, begin)
+
+
+def _drawn_faces(side: int) -> list[Image.Image]:
+    generator = np.random.default_rng(0)
+    people = [Person.random(generator) for _ in range(_NUM_PEOPLE)]
+    return [draw_face(person, emotion, generator, side) for person in people for emotion in EMOTIONS]
 
 
 def _float_graph(classifier: Classifier) -> bytes:

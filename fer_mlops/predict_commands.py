@@ -172,8 +172,9 @@ def export(model: str, path: str, int8: bool, data: str) -> None:
             parts = data_of(model, data if is_chosen(data) else None, cache_folder(), begin).parts
         made = export_int8(classifier, model, Path(path), parts["train"], parts["valid"])
     click.echo(f"{path}: {made.num_bytes / 1e6:.2f} MB")
+    kind = "validation" if int8 else "drawn"
     click.echo(
-        f"largest difference of a probability, over {made.num_faces} faces: "
+        f"largest difference of a probability, over {made.num_faces} {kind} faces: "
         f"{made.largest_difference:.1e}"
     )
     if made.loss:

