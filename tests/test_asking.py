@@ -15,7 +15,7 @@ from quick import blobs, bundle, encoded, save_blobs
 from skimage import data
 from test_cli import fer
 
-from fer_mlops import load
+from fer_mlops import asking, load
 from fer_mlops.asking import Query, queries_of
 from fer_mlops.emotions import EMOTIONS
 
@@ -131,7 +131,10 @@ def test_a_name_that_is_no_text_is_shown_all_the_same(
     assert json.loads(out)["image"] == "\ufffdt\ufffd.png"
 
 
-def test_heat_maps_are_written_beside_the_answers(model: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_heat_maps_are_written_beside_the_answers(
+    model: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_AT_ONCE", 1)  # so that numbers go on over batches
     save_blobs(Path("faces"), 2)
     words = ["--model", model, "--format", "json", "--explain", "--out", "seen"]
     status, out, err = fer(capfd, "predict", "faces", *words)
