@@ -14,7 +14,7 @@ import copy
 import dataclasses
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,14 +137,18 @@ class Classifier:
             scorer = _rebuild(card, folder)
         else:
             scorer = NetworkScorer(torch.export.load(folder / "network.pt2").module())
-        lists = {k: tuple(v) for k, v in card["calibration"].items() if isinstance(v, list)}
-        calibration = {**card["calibration"], **lists}
         return cls(
             family=card["family"],
             image_size=card["image_size"],
             scorer=scorer,
-            calibration=Calibration(**calibration),
+            calibration=read_calibration(card["calibration"]),
         )
+
+
+def read_calibration(stored: Mapping[str, Any]) -> Calibration:
+    """Returns the calibration whose fields JSON has kept."""
+    lists = {key: tuple(value) for key, value in stored.items() if isinstance(value, list)}
+    return Calibration(**{**stored, **lists})
 
 
 def _save_network(network: nn.Module, side: int, folder: Path) -> None:

@@ -34,6 +34,7 @@ from fer_mlops.options import (
     build,
     with_options,
 )
+from fer_mlops.predict_commands import export, predict, score
 from fer_mlops.registry_commands import promote, promote_trained, registry, rollback
 from fer_mlops.train_command import train
 from fer_mlops.tune_command import tune
@@ -59,6 +60,9 @@ cli.add_command(promote)
 cli.add_command(rollback)
 cli.add_command(registry)
 cli.add_command(tune)
+cli.add_command(predict)
+cli.add_command(score)
+cli.add_command(export)
 
 
 @cli.command()

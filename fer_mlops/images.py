@@ -7,7 +7,8 @@ call it.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,44 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
     Raises:
         DataError: The image cannot be decoded.
     """
+    with _opened(image) as opened:
+        if opened is not image:
+            opened.draft("L", (2 * side, 2 * side))  # a JPEG decodes straight to about this size
+        small = _to_gray(opened).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        return np.asarray(small, dtype=np.uint8)
+
+
+def gray_photo(image: bytes | Path | Image.Image) -> Image.Image:
+    """Returns a whole photo upright in 8-bit gray, at its own size, in the tones of ``gray_face``.
+
+    Raises:
+        DataError: The image cannot be decoded.
+    """
+    with _opened(image) as opened:
+        gray = _to_gray(opened)
+        return gray.copy() if gray is opened else gray  # which may be about to be closed
+
+
+def colour_photo(image: bytes | Path | Image.Image) -> Image.Image:
+    """Returns a whole photo upright in RGB, to be drawn on; gray where Pillow would spoil its tones.
+
+    Raises:
+        DataError: The image cannot be decoded.
+    """
+    with _opened(image) as opened:
+        is_wide = opened.mode.startswith(("I", "F"))
+        return (_to_gray(opened) if is_wide else _upright(opened)).convert("RGB")
+
+
+@contextmanager
+def _opened(image: bytes | Path | Image.Image) -> Iterator[Image.Image]:
+    """Gives the image to read, and says in one sentence what Pillow says while it is read."""
     try:
         if isinstance(image, Image.Image):
-            return _gray(image, side)
-        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            opened.draft("L", (2 * side, 2 * side))  # a JPEG decodes straight to about this size
-            return _gray(opened, side)
+            yield image
+        else:
+            with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+                yield opened
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         name = repr(str(image)) if isinstance(image, Path) else "image"
         # Pillow may name the file again, or a buffer's address: then its kind of error tells as much
@@ -69,11 +102,16 @@ _TURNS = {
 fails where any other tag in it is malformed."""
 
 
-def _gray(image: Image.Image, side: int) -> NDArray[np.uint8]:
+def _upright(image: Image.Image) -> Image.Image:
     turn = None
     if "exif" in image.info or image.format not in ("JPEG", "PNG", "WEBP"):  # looking takes time
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    upright = image if turn is None else image.transpose(turn)
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_gray(image: Image.Image) -> Image.Image:
+    """Returns the whole image in 8-bit gray, turned upright by EXIF, transparency on white."""
+    upright = _upright(image)
     if upright.mode.startswith("I;16"):  # which Pillow would clip, not scale
         wide = np.asarray(upright, dtype=np.float64)
         upright = Image.fromarray((wide / 257).clip(0, 255).astype(np.uint8))
@@ -85,6 +123,4 @@ def _gray(image: Image.Image, side: int) -> NDArray[np.uint8]:
         layer = upright.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         upright = Image.alpha_composite(ground, layer)
-    gray = upright if upright.mode == "L" else upright.convert("L")
-    small = gray.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(small, dtype=np.uint8)
+    return upright if upright.mode == "L" else upright.convert("L")

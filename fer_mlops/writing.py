@@ -13,7 +13,16 @@ from fer_mlops.errors import DataError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path``, in whose place any older file stays until the new one is whole.
+    """Writes ``text`` to ``path`` as ``write_bytes`` does.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes ``content`` to ``path``, in whose place any older file stays until the new one is whole.
 
     Raises:
         DataError: The file cannot be written.
@@ -22,8 +31,8 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
             Path(aside).chmod(0o644)  # mkstemp's is for the owner only
             Path(aside).replace(path)
         finally:

@@ -1,0 +1,149 @@
+"""What was asked of an output folder, so that it is finished as it was begun, or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from fer_mlops.calibration import Point
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.writing import write_text
+
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("image", pa.string()),
+        ("emotion", pa.string()),
+        ("confidence", pa.float64()),
+        *((emotion, pa.float64()) for emotion in EMOTIONS),
+        ("is_sure", pa.bool_()),
+        ("error", pa.string()),
+    ]
+)
+"""``row`` numbers the input from 0; ``error`` tells why an image has no answer, else it is null."""
+
+_FORMAT = 1
+_JOB, _DONE = "_job.json", "_SUCCESS"
+"""Names that begin with an underscore are no data to whoever reads the folder as Parquet."""
+PART = "part-{:06}.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is asked: all of it decides the answers."""
+
+    engine: str
+    model: str
+    """A name that keeps meaning the same model."""
+    model_digest: str
+    """Of a folder's or file's content; empty for a registered model, which cannot change."""
+    digest: str
+    """Of the source."""
+    num_rows: int
+    rows_per_file: int
+    point: Point = "default"
+    threshold: float | None = None
+    format: int = _FORMAT
+
+    def __post_init__(self) -> None:
+        if self.rows_per_file < 1:
+            raise ConfigError(f"rows per file must be 1 or more, got {self.rows_per_file}")
+
+    @property
+    def num_parts(self) -> int:
+        return -(-self.num_rows // self.rows_per_file)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an output folder holds in the end."""
+
+    num_rows: int
+    num_bad: int
+    """Rows with an error."""
+    num_before: int
+    """Rows that were there when the command began."""
+
+
+@contextmanager
+def opened(out: Path, job: Job) -> Iterator[None]:
+    """Holds the output folder for this job alone; another process is refused until it ends.
+
+    Raises:
+        ConfigError: The folder was begun with another job.
+        DataError: It holds other things, is in use, or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not (out / _JOB).is_file():
+            if any(out.iterdir()):
+                raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
+            write_text(out / _JOB, json.dumps(dataclasses.asdict(job), indent=2))
+        with (out / _JOB).open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(f"another process is scoring into {str(out)!r}") from error
+            _compare(out, json.load(file), dataclasses.asdict(job))
+            yield
+    except OSError as error:
+        raise DataError(f"cannot write to {str(out)!r}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{str(out / _JOB)!r} is damaged; score into a new folder") from error
+
+
+def _compare(out: Path, begun: dict[str, object], asked: dict[str, object]) -> None:
+    for key, value in asked.items():
+        if begun.get(key) != value:
+            raise ConfigError(
+                f"{str(out)!r} was begun with {key.replace('_', ' ')} {begun.get(key)}, not {value}; "
+                "repeat that command to finish it, or name a new folder with --out"
+            )
+
+
+def num_done(out: Path) -> int:
+    """Returns how many rows are there."""
+    return int(_parts(out).count_rows())
+
+
+def finish(out: Path, job: Job, num_before: int) -> Scored:
+    """Marks the folder complete and returns what it holds.
+
+    Raises:
+        DataError: Others have written to it: it has too many rows, or too few.
+    """
+    rows = _parts(out)
+    num = int(rows.count_rows())
+    if num != job.num_rows:
+        raise DataError(
+            f"{str(out)!r} holds {num} rows where {job.num_rows} were asked for: something else has "
+            "changed it; score into a new folder"
+        )
+    write_text(out / _DONE, "")
+    return Scored(num, int(rows.count_rows(filter=pc.field("error").is_valid())), num_before)
+
+
+def _parts(out: Path) -> ds.Dataset:
+    files = sorted(str(path) for path in out.glob("part-*.parquet"))
+    return ds.dataset(files, schema=SCHEMA, format="parquet")
+
+
+def content_digest(path: Path) -> str:
+    """Returns a digest of a file, or of all files below a folder."""
+    state = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            state.update(f"{file.relative_to(path)}\0".encode())
+            state.update(file.read_bytes())
+    return state.hexdigest()

@@ -1,0 +1,100 @@
+"""Scoring by all cores of this machine: a process each, a file at a time."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from fer_mlops.errors import DataError
+from fer_mlops.prediction import Predictor, load
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.scoring.job import PART, SCHEMA, Job, Scored, finish, num_done, opened
+from fer_mlops.scoring.source import Part, Source
+from fer_mlops.workers import end_with
+from fer_mlops.writing import write_bytes
+
+
+def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_silently) -> Scored:
+    """Writes an answer for every row of ``source`` to ``out``.
+
+    Each file appears whole or not at all, so that after any kill the same call goes on with the
+    files that are missing: no row is lost, and none is there twice.
+
+    Raises:
+        ConfigError: ``out`` was begun with another job.
+        DataError: ``out`` cannot be written, or a process was killed.
+        ModelError: There is no such model.
+    """
+    with opened(out, job):
+        for left_over in out.glob(".part-*"):
+            left_over.unlink()
+        before = num_done(out)
+        missing = [n for n in range(job.num_parts) if not (out / PART.format(n)).is_file()]
+        advance = begin("faces", job.num_rows)
+        advance(before)
+        size = job.rows_per_file
+        tasks = (
+            delayed(_score_part)(
+                source.part(n * size, min((n + 1) * size, job.num_rows)), out / PART.format(n), job
+            )
+            for n in missing
+        )
+        watched = {"initializer": _start, "initargs": (os.getpid(),)}
+        try:
+            for num in Parallel(
+                n_jobs=min(os.cpu_count() or 1, max(1, len(missing))),
+                return_as="generator_unordered",
+                batch_size=1,
+                **watched,
+            )(tasks):
+                advance(num)
+        except TerminatedWorkerError as error:
+            raise DataError(
+                "a process that scored was killed, as when memory runs out; the same command goes on"
+            ) from error
+        return finish(out, job, before)
+
+
+def _start(asker: int) -> None:
+    """Prepares a process: it ends with the asker, and keeps to its own core."""
+    import torch
+
+    end_with(asker)
+    torch.set_num_threads(1)
+
+
+@functools.lru_cache(maxsize=1)
+def _predictor(name: str) -> Predictor:
+    return load(name, num_threads=1)
+
+
+def _score_part(part: Part, file: Path, job: Job) -> int:
+    """Writes the answers of a part and returns their number."""
+    queries = part.queries()
+    answers = _predictor(job.model).stream(
+        (query.content for query in queries), point=job.point, threshold=job.threshold
+    )
+    rows: list[dict[str, object]] = []
+    for number, (query, answer) in enumerate(zip(queries, answers, strict=True)):
+        row: dict[str, object] = {"row": part.first + number, "image": query.name}
+        if isinstance(answer, DataError):
+            row["error"] = str(answer)
+        else:
+            row |= {
+                "emotion": answer.emotion,
+                "confidence": answer.confidence,
+                **answer.probabilities,
+                "is_sure": answer.is_sure,
+            }
+        rows.append(row)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    write_bytes(file, buffer.getvalue())
+    return len(rows)
