@@ -36,6 +36,7 @@ from fer_mlops.options import (
     is_chosen,
     with_options,
 )
+from fer_mlops.serve_command import serve
 from fer_mlops.train_command import train
 
 
@@ -54,6 +55,7 @@ cli.add_command(data)
 cli.add_command(evaluate)
 cli.add_command(explain)
 cli.add_command(compare)
+cli.add_command(serve)
 
 
 @cli.command()

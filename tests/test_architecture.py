@@ -74,6 +74,7 @@ ROOMS = (
     "judgement_commands",
     "launching",
     "train_command",
+    "serve_command",
     "cli",
     "__main__",
 )
@@ -94,7 +95,9 @@ EDGES = {
         "cli",
     },
     "optuna": {"tuning"},
-    "click": {"options", "data_commands", "judgement_commands", "cli"},
+    "click": {"options", "data_commands", "judgement_commands", "serve_command", "cli"},
+    "fastapi": {"serving"},
+    "prometheus_client": {"serving"},
     "rich": {"console"},
     "captum": {"explanation"},
     "matplotlib": {"figures", "tracker", "comparison"},
