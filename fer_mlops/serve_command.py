@@ -26,7 +26,7 @@ import click
     show_default=True,
     help="Longest wait for requests still being decoded; a lone one waits for none.",
 )
-@click.option("--threads", default=0, help="Cores of a forward pass, if not half of them.")
+@click.option("--threads", default=0, help="Cores of a forward pass, if not all up to four.")
 @click.option("--max-bytes", default=10 * 2**20, show_default=True, help="Of a request.")
 @click.option("--max-pixels", default=16_000_000, show_default=True, help="Of an image.")
 @click.option("--max-images", default=256, show_default=True, help="Of a request.")

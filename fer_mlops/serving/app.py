@@ -65,6 +65,7 @@ def create_app(service: Service) -> FastAPI:
         description="Seven emotions of a face, by the champion of the registry.",
         docs_url=None,  # FastAPI's own page fetches its scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     _add_predictions(app, service)

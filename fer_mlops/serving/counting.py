@@ -27,7 +27,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=registry)
         self.requests = Counter(
             "fer_requests", "Requests answered.", ["route", "status"], registry=registry

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import DataError
@@ -25,7 +25,8 @@ from fer_mlops.serving.refusals import Refusal
 from fer_mlops.serving.settings import ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""What is read over the net; JPEG includes a phone's MPO. Pillow knows others, one of which would start a program (EPS)."""
+"""What is read over the net; a phone's MPO is a JPEG. Pillow knows others, one of which would start a
+program (EPS)."""
 _BODY_SECONDS = 30
 _DRAINED = 4
 """A body so many times too large is read to its end and thrown away, so that the client, which sends
@@ -69,6 +70,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
                         parts.clear()
     except TimeoutError as error:
         raise Refusal(408, f"the body did not arrive within {_BODY_SECONDS} s") from error
+    except ClientDisconnect as error:
+        raise Refusal(400, "the client hung up before its body was complete") from error
     if size > max_bytes:
         raise Refusal(413, f"the body is larger than the {max_bytes:,} bytes allowed")
     if not size:

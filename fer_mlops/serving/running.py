@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import uvicorn
@@ -33,8 +34,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         ModelError: There is no such model, or it does not load.
     """
     listener = bind(settings.host, settings.port)
-    with listener:
-        _log_to_stderr()
+    with listener, _log_to_stderr():
         torch.set_num_threads(settings.num_threads)
         service = Service(settings)
         service.slots.load()
@@ -51,12 +51,24 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         what = served.card.name if served else f"nothing yet: waiting for {settings.model}"
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        announce(f"serving {what} at http://{host}:{port}")
+        server = _Server(config, lambda: announce(f"serving {what} at http://{host}:{port}"))
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn, which has ended well, passes the signal on
             log = logging.getLogger("fer_mlops.serving")
             log.info("event=stopped")
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.announce()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -66,12 +78,16 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigError: It cannot have it.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind)
+        listener = socket.socket(family, kind, protocol)  # unnamed, asyncio leaves TCP's delay on: 40 ms
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         raise ConfigError(
             f"cannot listen at {host} port {port}: {error.strerror or error}; choose others with --host "
@@ -80,11 +96,17 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name, level in (("fer_mlops.serving", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(level)
-        logger.propagate = False
+    loggers = {"fer_mlops.serving": logging.INFO, "uvicorn": logging.WARNING}
+    for name, level in loggers.items():
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name in loggers:
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(logging.NOTSET)

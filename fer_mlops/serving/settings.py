@@ -30,7 +30,7 @@ class ServeSettings:
     max_wait_ms: float = 4.0
     """Longest that a request waits for others still being decoded; a lone one waits for none."""
     threads: int = 0
-    """Cores of one forward pass; 0 is half of them: the rest reads images and speaks HTTP."""
+    """Cores of one forward pass, which is most of the work; 0 is all of them up to four."""
     max_bytes: int = 10 * 2**20
     """Largest request body."""
     max_pixels: int = 16_000_000
@@ -61,4 +61,4 @@ class ServeSettings:
     @property
     def num_threads(self) -> int:
         """Returns how many cores a forward pass takes."""
-        return self.threads or max(1, (os.cpu_count() or 1) // 2)
+        return self.threads or min(4, os.cpu_count() or 1)
