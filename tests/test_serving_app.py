@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from fer_mlops.serving.intake import FORMATS
 from fer_mlops.serving.service import Service
 
 JPEG = {"Content-Type": "image/jpeg"}
+STYLE = (Path(__file__).parent.parent / "fer_mlops/serving/page/style.css").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -369,3 +371,25 @@ def test_hostile_requests_are_refused_and_leave_the_service_as_it_was(bundle: Pa
         assert service._num_asked == 0
         answered = TestClient(create_app(service)).post("/predict", content=face(), headers=JPEG)
         assert answered.status_code == 200
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = ((c / 12.92) if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("night", [False, True])
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        ("ink", "card"), ("ink", "paper"), ("muted", "card"), ("muted", "paper"), ("muted", "track"),
+        ("accent", "card"), ("accent", "soft"), ("on-accent", "accent"), ("unsure", "unsure-soft"),
+        ("ink", "error-soft"),
+    ],
+)  # fmt: skip
+def test_words_stand_out_from_their_ground_by_day_and_night(ink: str, ground: str, night: bool) -> None:
+    roots = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", roots[night]))
+    light, dark = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
