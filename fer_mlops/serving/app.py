@@ -103,7 +103,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/invocations",
-        summary="The same in MLflow's form, as `mlflow models serve` answers it",
+        summary="The same in MLflow's form, as mlflow models serve answers it",
         responses={200: {"description": "predictions, one object per image"}, **_ERRORS},
         openapi_extra=INVOKE_BODY,
     )
@@ -137,7 +137,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
         return JSONResponse({MAIN: None, BESIDE: None, **filled, "limits": limits})
 
     @app.api_route("/health", methods=both, summary="Whether the process is alive")
-    @app.api_route("/ping", methods=both, summary="The same, as `mlflow models serve` has it")
+    @app.api_route("/ping", methods=both, summary="The same, under MLflow's name for it")
     async def health() -> Response:
         return JSONResponse({"status": "alive"})
 

@@ -19,12 +19,17 @@ function valuesOf(schema) {
   return `${values}; ${JSON.stringify(schema.default)} unless said. `;
 }
 
+function saidOf(about, all) {
+  const found = [about, about.items ?? {}, ...(about.anyOf ?? [])].find((one) => one.$ref);
+  return found ? all[found.$ref.split("/").pop()].description : "";
+}
+
 function fieldsOf(schema, all) {
   const name = schema.$ref?.split("/").pop();
   const found = name ? all[name] : schema;
   return Object.entries(found.properties ?? {}).map(([field, about]) => [
     field,
-    about.description ?? about.examples?.join(", ") ?? about.type ?? "",
+    about.description ?? about.examples?.join(", ") ?? (saidOf(about, all) || about.type),
   ]);
 }
 
@@ -38,7 +43,7 @@ function endpoint(path, method, about, all) {
     const kinds = Object.entries(about.requestBody.content).map(([kind, { examples, schema }]) => {
       const shown = Object.values(examples ?? {}).map((one) => JSON.stringify(one.value));
       const needed = (schema?.oneOf ?? []).map((one) => `{"${one.required[0]}": …}`);
-      return [kind, [...shown, ...needed].join(" or ") || "the image as it is"];
+      return [kind, [...shown, ...needed].join(" or ") || (kind.startsWith("multipart") ? "one file or several" : "the image as it is")];
     });
     card.append(rows("Body, one of", kinds));
   }

@@ -50,6 +50,7 @@ async function take(given) {
   $("drop").classList.add("full");
   draw();
   await ask();
+  if (matchMedia("(max-width: 54rem)").matches) $("results").scrollIntoView({ block: "nearest" });
 }
 
 /** Returns the frame in pixels of the picture; at zoom 1 it is all of it. */
