@@ -68,35 +68,38 @@ def test_sigterm_lets_what_was_asked_be_answered_and_ends_with_status_0(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout
-        address = process.stdout.readline().split()[-1]
-        statuses: list[int] = []
+        try:
+            assert process.stdout
+            address = process.stdout.readline().split()[-1]
+            statuses: list[int] = []
 
-        def ask() -> None:
-            asked = urllib.request.Request(
-                f"{address}/predict?explain=true", face(), {"Content-Type": "image/jpeg"}
-            )
-            with urllib.request.urlopen(asked, timeout=30) as response:
-                statuses.append(response.status)
+            def ask() -> None:
+                asked = urllib.request.Request(
+                    f"{address}/predict?explain=true", face(), {"Content-Type": "image/jpeg"}
+                )
+                with urllib.request.urlopen(asked, timeout=30) as response:
+                    statuses.append(response.status)
 
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as slow:  # half of a request, before the signal
-            wire = request(face(), "image/jpeg")
-            slow.sendall(wire[:-500])
-            clients = [threading.Thread(target=ask) for _ in range(4)]
-            for client in clients:
-                client.start()
-            for client in clients:
-                client.join()
-            time.sleep(0.2)
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((host, int(port)))
-            slow.sendall(wire[-500:])
-            assert slow.recv(100).startswith(b"HTTP/1.1 200")
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 0
-        assert statuses == [200] * 4
-        assert err.splitlines()[-1].endswith("INFO event=stopped")
-        assert "Traceback" not in err
+            host, port = address.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port))) as slow:
+                wire = request(face(), "image/jpeg")
+                slow.sendall(wire[:-500])  # the rest comes after the signal
+                clients = [threading.Thread(target=ask) for _ in range(4)]
+                for client in clients:
+                    client.start()
+                for client in clients:
+                    client.join()
+                time.sleep(0.2)
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection((host, int(port)))
+                slow.sendall(wire[-500:])
+                assert slow.recv(100).startswith(b"HTTP/1.1 200")
+            _, err = process.communicate(timeout=90)
+            assert process.returncode == 0
+            assert statuses == [200] * 4
+            assert err.splitlines()[-1].endswith("INFO event=stopped")
+            assert "Traceback" not in err
+        finally:
+            process.kill()
