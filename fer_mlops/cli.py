@@ -36,6 +36,7 @@ from fer_mlops.options import (
 )
 from fer_mlops.predict_commands import export, predict, score
 from fer_mlops.registry_commands import promote, promote_trained, registry, rollback
+from fer_mlops.serve_command import serve
 from fer_mlops.train_command import train
 from fer_mlops.tune_command import tune
 from fer_mlops.workers import hush_vendors
@@ -63,6 +64,7 @@ cli.add_command(tune)
 cli.add_command(predict)
 cli.add_command(score)
 cli.add_command(export)
+cli.add_command(serve)
 
 
 @cli.command()

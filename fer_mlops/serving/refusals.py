@@ -1,0 +1,72 @@
+"""Why a request is not answered: a status and one sentence."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+
+from starlette.responses import JSONResponse
+
+_CLIENTS = 10_000
+"""Addresses to remember; the one not seen for longest is forgotten first."""
+
+
+class Refusal(Exception):
+    """Ends a request with ``status`` and a sentence for the client."""
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = headers
+
+
+def refuse(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Returns the answer, in the form that MLflow's own server gives errors."""
+    known = {s.value: s.name for s in HTTPStatus}
+    content = {"error_code": known.get(status, str(status)), "message": sentence}
+    return JSONResponse(content, status, dict(headers or {}))
+
+
+class RateLimit:
+    """So many requests per second for each address, with twice as many in a burst (token bucket)."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate = rate
+        self.burst = max(1.0, 2 * rate)
+        self.clock = clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Counts a request.
+
+        Raises:
+            Refusal: 429, with the seconds to wait.
+        """
+        if not self.rate:
+            return
+        client, now = _network(address), self.clock()
+        left, seen = self._left.pop(client, (self.burst, now))
+        left = min(self.burst, left + (now - seen) * self.rate)
+        self._left[client] = (max(0.0, left - 1), now) if left >= 1 else (left, now)
+        if len(self._left) > _CLIENTS:
+            self._left.popitem(last=False)
+        if left < 1:
+            wait = math.ceil((1 - left) / self.rate)
+            raise Refusal(
+                429,
+                f"more than {self.rate:g} requests a second from one address; try again in {wait} s",
+                {"Retry-After": str(wait)},
+            )
+
+
+def _network(address: str) -> str:
+    """Returns the address, or of IPv6 the /64 that one client has all of."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if parsed.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))

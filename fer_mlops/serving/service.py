@@ -1,0 +1,171 @@
+"""What happens to a request between its first byte and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from fer_mlops.calibration import Point
+from fer_mlops.serving.counting import Counts
+from fer_mlops.serving.intake import (
+    Asked,
+    form_images,
+    media_type,
+    mlflow_images,
+    plain_images,
+    prepare,
+    read_body,
+)
+from fer_mlops.serving.refusals import RateLimit, Refusal
+from fer_mlops.serving.served import Served
+from fer_mlops.serving.settings import ServeSettings
+from fer_mlops.serving.slots import MAIN, Slots
+
+_EXPLAINED = 16
+"""Most images of a request with explanations, each of which takes as long as several answers."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of a request's faces."""
+
+    answers: list[dict[str, Any]]
+    served: Served
+    is_batch: bool
+
+
+class Service:
+    """Reads images in some threads, computes in one, explains in another."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self.limit = RateLimit(settings.rate)
+        self.decoders = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 1)), "decode")
+        self.computer = ThreadPoolExecutor(1, "compute")
+        self.explainer = ThreadPoolExecutor(1, "explain")
+        self.slots = Slots(settings, self.computer, self.counts)
+        self._num_asked = 0
+
+    async def watch(self) -> None:
+        """Follows the registry until cancelled."""
+        while True:
+            await asyncio.sleep(self.settings.poll)
+            await asyncio.to_thread(self.slots.look)
+
+    def close(self) -> None:
+        """Ends the threads once they have done what was begun."""
+        for pool in (self.decoders, self.computer, self.explainer):
+            pool.shutdown()
+
+    def served(self, slot: str) -> Served:
+        """Returns what fills the slot.
+
+        Raises:
+            Refusal: 503 while there is no model at all, 404 where there is no challenger.
+        """
+        served = self.slots.filled.get(slot)
+        if served is not None:
+            return served
+        if slot == MAIN:
+            raise Refusal(503, f"there is no model {self.settings.model!r} yet", {"Retry-After": "5"})
+        raise Refusal(404, "there is no challenger at present")
+
+    @contextmanager
+    def _admitted(self, request: Request) -> Iterator[None]:
+        """Counts a request in, or refuses it before its body is read."""
+        self.limit.check(request.client.host if request.client else "")
+        if self._num_asked >= self.settings.max_queue:
+            raise Refusal(
+                503,
+                f"{self._num_asked} requests are being answered already; try again in a second",
+                {"Retry-After": "1"},
+            )
+        self._num_asked += 1
+        self.counts.queue.set(self._num_asked)
+        try:
+            yield
+        finally:
+            self._num_asked -= 1
+            self.counts.queue.set(self._num_asked)
+
+    async def predict(self, request: Request, slot: str, point: Point, explains: bool) -> Answered:
+        """Returns the answers to a request of this service's own form.
+
+        Raises:
+            Refusal: It cannot be answered.
+        """
+        with self._admitted(request):
+            served = self.served(slot)
+            most = self.settings.max_images
+            body, kind = await read_body(request, self.settings.max_bytes), media_type(request)
+            if kind == "multipart/form-data":
+                asked = await form_images(request, body, most)
+                return await self._answer(served, slot, lambda: asked, point, explains)
+            return await self._answer(
+                served, slot, lambda: plain_images(body, kind, most), point, explains
+            )
+
+    async def invoke(self, request: Request) -> list[dict[str, Any]]:
+        """Returns the rows that the registered model answers to a request of MLflow's form.
+
+        Raises:
+            Refusal: It cannot be answered.
+        """
+        with self._admitted(request):
+            served = self.served(MAIN)
+            body, kind = await read_body(request, self.settings.max_bytes), media_type(request)
+            answered = await self._answer(
+                served, MAIN, lambda: mlflow_images(body, kind, self.settings.max_images)
+            )
+        return [
+            {
+                "emotion": answer["emotion"],
+                "confidence": answer["confidence"],
+                **answer["probabilities"],
+                "is_sure": answer["is_sure"],
+            }
+            for answer in answered.answers
+        ]
+
+    async def _answer(
+        self,
+        served: Served,
+        slot: str,
+        find: Callable[[], Asked],
+        point: Point = "default",
+        explains: bool = False,
+    ) -> Answered:
+        """Answers the images that ``find`` returns, in a thread since parsing takes time too."""
+        loop = asyncio.get_running_loop()
+
+        def decode() -> tuple[Asked, Any]:
+            asked = find()
+            if explains and len(asked.images) > _EXPLAINED:
+                raise Refusal(
+                    400, f"{len(asked.images)} images to explain; {_EXPLAINED} are allowed at once"
+                )
+            return asked, prepare(served.classifier, asked.images, self.settings)
+
+        decoding = asyncio.ensure_future(loop.run_in_executor(self.decoders, decode))
+
+        async def pixels() -> Any:
+            return (await decoding)[1]
+
+        logits = await served.batcher.submit(pixels())
+        asked, faces = decoding.result()
+        answers = served.answers(logits, point)
+        self.counts.count_answers(slot, answers)
+        if explains:
+            found = await loop.run_in_executor(self.explainer, served.explanations, faces, logits, point)
+            answers = [
+                {**answer, "explanation": one} for answer, one in zip(answers, found, strict=True)
+            ]
+        return Answered(answers, served, asked.is_batch)

@@ -1,0 +1,109 @@
+"""Services small enough for a test: an untrained network, in this process."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import uvicorn
+from mlflow import MlflowClient
+from PIL import Image
+
+from fer_mlops.calibration import Calibration
+from fer_mlops.classifier import Classifier, NetworkScorer
+from fer_mlops.config import CnnConfig
+from fer_mlops.models import build_network
+from fer_mlops.registry import DIGEST_TAG, REGISTERED_NAME, SCORE_TAG, register
+from fer_mlops.serving.app import create_app
+from fer_mlops.serving.running import bind
+from fer_mlops.serving.service import Service
+from fer_mlops.serving.settings import ServeSettings
+from fer_mlops.tracking import track
+
+SIDE = 16
+
+
+def untrained(seed: int = 0, threshold: float = 0.2) -> Classifier:
+    """Returns a cnn of random weights, with three operating points that differ."""
+    torch.manual_seed(seed)
+    architecture = CnnConfig(image_size=SIDE, widths=(8, 8), depths=(1, 1), hidden=8)
+    return Classifier(
+        family="cnn",
+        image_size=SIDE,
+        scorer=NetworkScorer(build_network("cnn", architecture, 7).eval(), architecture),
+        calibration=Calibration(
+            bias=(0.3, 0.2, 0.1, 0.0, 0.0, -0.1, -0.2),
+            temperature=0.5,
+            prior_strength=0.5,
+            log_prior=(-1.0, -2.0, -3.0, -1.0, -1.5, -2.5, -2.0),
+            balanced_strength=0.25,
+            threshold=threshold,
+            natural_threshold=0.9,
+            balanced_threshold=2.0,
+        ),
+    )
+
+
+def face(shade: int = 120, kind: str = "JPEG", size: tuple[int, int] = (60, 60)) -> bytes:
+    """Returns an encoded picture with something to see in it."""
+    picture = Image.linear_gradient("L").rotate(shade).resize(size).convert("RGB")
+    content = io.BytesIO()
+    picture.save(content, format=kind)
+    return content.getvalue()
+
+
+def text(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def log_and_register(classifier: Classifier, score: float) -> int:
+    """Returns the version that the classifier became; it is champion if its score is the highest."""
+    with track("models", "served", system_metrics=False) as tracker:
+        model_id = tracker.log_classifier(classifier, face(), {"test/accuracy": 0.5})
+    tags = {SCORE_TAG: str(score), DIGEST_TAG: "same", "data": "drawn", "split": "identity"}
+    return register(model_id, tags).version
+
+
+def settings(model: object, **changes: object) -> ServeSettings:
+    return ServeSettings(model=str(model), **{"challenger": "none", "threads": 1, **changes})  # type: ignore[arg-type]
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[int]:
+    """Lets a loaded service listen on a free port, which it yields."""
+    listener = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def save_bundle(folder: Path, seed: int = 0) -> Path:
+    untrained(seed).save(folder)
+    return folder
+
+
+def publish(bundle: Path, *aliases: str) -> int:
+    """Returns the version that a bundle becomes in the registry, without a run."""
+    client = MlflowClient()
+    if not client.search_registered_models(f"name = '{REGISTERED_NAME}'"):
+        client.create_registered_model(REGISTERED_NAME)
+    version = client.create_model_version(
+        REGISTERED_NAME, bundle.as_uri(), tags={"family": "cnn"}
+    ).version
+    for alias in aliases:
+        client.set_registered_model_alias(REGISTERED_NAME, alias, version)
+    return int(version)
