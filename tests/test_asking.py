@@ -61,8 +61,8 @@ def test_csv_has_a_header_and_quotes_what_needs_it(
     model: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path('a,"b".png').write_bytes(encoded(blobs(1)[0]))
-    answer = load(model).predict(blobs(1)[0], point="balanced", threshold=0.9)
-    words = ["--model", model, "--format", "csv", "--balanced", "--threshold", "0.9"]
+    answer = load(model).predict(blobs(1)[0], point="balanced", threshold=0.1)
+    words = ["--model", model, "--format", "csv", "--balanced", "--threshold", "0.1"]
     _, out, _ = fer(capfd, "predict", 'a,"b".png', *words)
     (row,) = csv.DictReader(io.StringIO(out))
     assert list(row) == ["image", "emotion", "confidence", "is_sure", *EMOTIONS]
