@@ -3,11 +3,10 @@
 from fer_mlops.figures.curves import Curves, training_curves
 from fer_mlops.figures.heat import explanation_sheet, overlay
 from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix, model_chart
+from fer_mlops.figures.settings import parallel_coordinates, slices
 from fer_mlops.figures.studies import (
     TrialRecord,
     importances,
-    parallel_coordinates,
-    slices,
     study_history,
     timeline,
     trial_courses,
