@@ -13,11 +13,10 @@ from fer_mlops.figures.judgement import (
 )
 from fer_mlops.figures.looks import attribution_curves, mean_heats, sheet_of_looks
 from fer_mlops.figures.scores import ConfusionPictures, class_bars, confusion_matrix
+from fer_mlops.figures.settings import parallel_coordinates, slices
 from fer_mlops.figures.studies import (
     TrialRecord,
     importances,
-    parallel_coordinates,
-    slices,
     study_history,
     timeline,
     trial_courses,
