@@ -49,7 +49,7 @@ class FaceFinder:
         try:
             import dlib
         except ImportError as error:
-            raise ConfigError("finding faces needs dlib: pip install 'fer-mlops[faces]'") from error
+            raise ConfigError("finding faces needs dlib: pip install 'fer-mlops[face]'") from error
         self._detector: Any = dlib.get_frontal_face_detector()
         self._turn = Lock()  # it keeps the photo it works on, so one at a time
 
