@@ -20,6 +20,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from postgres import BIN, PASSWORD, postgres
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from sweeps import plan_of, runs_named, sweep, untrained
 
 from fer_mlops.errors import TrackingError
@@ -64,7 +65,7 @@ def start(world: Path, faces: Path, storage: str, *words: str) -> subprocess.Pop
 def trials_of(storage: str) -> list[FrozenTrial]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        opened = optuna.storages.RDBStorage(storage, skip_table_creation=True)
+        opened = optuna.storages.RDBStorage(storage, {"poolclass": NullPool}, skip_table_creation=True)
     except (optuna.exceptions.OptunaError, SQLAlchemyError):
         return []  # its tables are not made yet
     try:
@@ -73,7 +74,6 @@ def trials_of(storage: str) -> list[FrozenTrial]:
         return []  # nor the study
     finally:
         opened.remove_session()
-        opened.engine.dispose()
 
 
 def wait_for(
