@@ -19,7 +19,8 @@ from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import CnnConfig
 from fer_mlops.models import build_network
-from fer_mlops.registry import DIGEST_TAG, REGISTERED_NAME, SCORE_TAG, register
+from fer_mlops.promotion import move_champion
+from fer_mlops.registry import CHAMPION, DIGEST_TAG, REGISTERED_NAME, SCORE_TAG, find_version, register
 from fer_mlops.serving.app import create_app
 from fer_mlops.serving.running import bind
 from fer_mlops.serving.service import Service
@@ -65,9 +66,13 @@ def text(image: bytes) -> str:
 def log_and_register(classifier: Classifier, score: float) -> int:
     """Returns the version that the classifier became; it is champion if its score is the highest."""
     with track("models", "served", system_metrics=False) as tracker:
-        model_id = tracker.log_classifier(classifier, face(), {"test/accuracy": 0.5})
+        model_id = tracker.log_classifier(classifier, [face()], {"test/accuracy": 0.5})
     tags = {SCORE_TAG: str(score), DIGEST_TAG: "same", "data": "drawn", "split": "identity"}
-    return register(model_id, tags).version
+    version, champion = register(model_id, tags).version, find_version(CHAMPION)
+    assert champion
+    if score > float(champion.tags[SCORE_TAG]):
+        move_champion(version, int(champion.version))
+    return version
 
 
 def settings(model: object, **changes: object) -> ServeSettings:

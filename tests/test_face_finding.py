@@ -89,5 +89,5 @@ def test_beyond_the_edge_the_edge_goes_on() -> None:
 
 def test_without_dlib_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(ConfigError, match=r"pip install 'fer-mlops\[faces\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'fer-mlops\[face\]'"):
         FaceFinder()

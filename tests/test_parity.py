@@ -61,7 +61,7 @@ def test_a_model_answers_alike_wherever_it_runs(family: str, world: Path) -> Non
         path.write_bytes(content)
     classifier = nonsense(family)
     with track("models", "one", system_metrics=False) as tracker:
-        model_id = tracker.log_classifier(classifier, images[0], {})
+        model_id = tracker.log_classifier(classifier, images[:1], {})
     register(model_id, {SCORE_TAG: "0.5", DIGEST_TAG: "none"})
     ours = classifier.predict_proba(classifier.prepare(images))
     assert np.ptp(ours, axis=0).max() > 0.3  # or agreement would mean little

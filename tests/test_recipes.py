@@ -27,7 +27,7 @@ from fer_mlops.recipes import (
     recipes_folder,
 )
 
-RECIPES = sorted(p for p in recipes_folder().glob("*.yaml") if not p.stem.startswith("tune-"))
+RECIPES = sorted(p for p in recipes_folder().glob("*.yaml") if not p.stem.startswith(("tune-", "gate")))
 
 
 def setting_of(family: str, key: str, value: object) -> object:
@@ -225,7 +225,7 @@ OUT_OF_RANGE = [
     ("baseline", "hog_svm.fractions", [0, 1]),
     ("transfer", "transfer.image_size", 16),
     ("transfer", "transfer.dropout", -0.1),
-    ("transfer", "transfer.frozen_epochs", 0),
+    ("transfer", "transfer.frozen_epochs", -1),
     ("transfer", "transfer.frozen_learning_rate", 0),
 ]
 

@@ -244,7 +244,7 @@ def test_after_kill_9_no_row_is_lost_or_repeated(model: str) -> None:
 @pytest.mark.timeout(900)
 def test_spark_answers_as_all_cores_do_and_goes_on_after_a_kill(world: Path) -> None:
     with track("models", "one", system_metrics=False) as tracker:
-        model_id = tracker.log_classifier(nonsense(), encoded(blobs(1)[0]), {})
+        model_id = tracker.log_classifier(nonsense(), [encoded(blobs(1)[0])], {})
     register(model_id, {SCORE_TAG: "0.5", DIGEST_TAG: "none"})
     names = save_blobs(Path("faces"), 30)
     Path("faces/bad.png").write_bytes(b"no image")

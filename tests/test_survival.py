@@ -115,7 +115,7 @@ MOMENTS: dict[str, list[list[object]]] = {
         ["torch", "save", 2, "after"],  # a checkpoint that is written but not in its place
         ["fer_mlops.session", "Session.step", random.randint(1, 2), "after"],  # of the first epoch
         ["fer_mlops.session", "Session.step", random.randint(1, 4), "before"],
-        ["fer_mlops.experiment", "judge_faces", 1, "after"],  # everything learned, told in part
+        ["fer_mlops.experiment", "_judge_valid", 1, "after"],  # everything learned, told in part
         ["fer_mlops.experiment", "register", 1, "after"],  # everything but the end
     ],
 }

@@ -83,6 +83,7 @@ def test_a_pruned_trial_ends_as_killed_with_its_epoch_and_reason(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prune_from(1, monkeypatch)
+    monkeypatch.setenv("FER_MLOPS_CACHE", str(world / "cache"))
     sweep(world, faces_folder, "cnn", 3)
     runs = runs_named("trial-")
     assert [run.info.status for run in runs] == ["FINISHED", "KILLED", "KILLED"]

@@ -166,8 +166,8 @@ def judge_together(
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
     best = answers[order[0]]
     pairings = [pair(best, answers[i], point) for i in order[1:]]
-    corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings])
-    corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings])
+    corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings]).tolist()
+    corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings]).tolist()
     matches = tuple(
         Match(
             other=place,
