@@ -97,7 +97,6 @@ class Standing:
 
     num_finished: int
     num_running: int
-    num_waiting: int
     num_all: int
 
 
@@ -107,7 +106,6 @@ def standing_of(study: optuna.Study) -> Standing:
     return Standing(
         num_finished=sum(state in FINISHED for state in states),
         num_running=states.count(TrialState.RUNNING),
-        num_waiting=states.count(TrialState.WAITING),
         num_all=len(states),
     )
 

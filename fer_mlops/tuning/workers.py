@@ -64,8 +64,10 @@ class Worker:
             self.plan, faces, parent, cache, self.claims.owner, lambda: self.claims.drop(_ASKING)
         )
         while not self._is_done():
-            self.undertaker.look()
-            with self.claims.held(_ASKING):  # or several would start the last trial
+            # alone, or several would start the last trial, or one in place of a dead worker's that is
+            # about to be queued again
+            with self.claims.held(_ASKING):
+                self.undertaker.look()
                 is_started = self._may_start() and not self._is_done()
                 if is_started:
                     self._run_one(objective)
@@ -86,9 +88,7 @@ class Worker:
 
     def _may_start(self) -> bool:
         standing = standing_of(self.study)
-        return bool(standing.num_waiting) or (
-            standing.num_finished + standing.num_running < self.plan.total
-        )
+        return standing.num_finished + standing.num_running < self.plan.total
 
     def _run_one(self, objective: Objective) -> None:
         self.study.sampler = make_sampler(self.plan, standing_of(self.study).num_all)
