@@ -106,11 +106,11 @@ class Ours:
     metrics: dict[str, float]
 
 
-def run_ours(data: str, seed: int, settings: tuple[str, ...]) -> Ours:
+def run_ours(data: str, family: str, seed: int, settings: tuple[str, ...]) -> Ours:
     """Returns the run's wall time and metrics; nothing of it stays, nothing was read before."""
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/mlflow.db"
-        command = [sys.executable, "-m", "fer_mlops", "cnn", "--preset", "fast", "--split", "random"]
+        command = [sys.executable, "-m", "fer_mlops", family, "--preset", "fast", "--split", "random"]
         command += ["--data", data, "--seed", str(seed)]
         command += [part for setting in settings for part in ("--set", setting)]
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "FER_MLOPS_CACHE": f"{folder}/cache"}
@@ -126,14 +126,15 @@ def run_ours(data: str, seed: int, settings: tuple[str, ...]) -> Ours:
         return Ours(seconds, client.search_runs([experiment.experiment_id])[0].data.metrics)
 
 
-def show(runs: list[Ours], course: list[float]) -> None:
+def show(family: str, runs: list[Ours], course: list[float]) -> None:
     """Prints what the rounds came to."""
     ours = [run.seconds for run in runs]
-    for name, seen in (("course recipe, 7 + 11 epochs", course), ("fer-mlops cnn --preset fast", ours)):
+    rows = (("course recipe, 7 + 11 epochs", course), (f"fer-mlops {family} --preset fast", ours))
+    for name, seen in rows:
         middle, spread = statistics.median(seen), f"[{min(seen):.0f}, {max(seen):.0f}]"
-        print(f"{name:30} {middle:8.0f} s  {spread}, {middle / 60:.1f} min")
+        print(f"{name:33} {middle:8.0f} s  {spread}, {middle / 60:.1f} min")
     ratios = np.array(course) / np.array(ours)
-    print(f"{'ratio, n = ' + str(len(ratios)):30} {np.median(ratios):8.1f}    ", end="")
+    print(f"{'ratio, n = ' + str(len(ratios)):33} {np.median(ratios):8.1f}    ", end="")
     print(f"[{ratios.min():.1f}, {ratios.max():.1f}]")
     points = {"default": "test", "natural": "test_natural"}
     for seed, run in enumerate(runs):
@@ -155,6 +156,7 @@ def show(runs: list[Ours], course: list[float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
+    parser.add_argument("--family", choices=["cnn", "transfer"], default="cnn", help="whose preset fast")
     parser.add_argument("--rounds", type=int, default=3, help="each with its own seed of ours")
     parser.add_argument("--steps", type=int, default=24, help="steps of each course phase in a round")
     parser.add_argument(
@@ -170,10 +172,11 @@ def main() -> None:
     train = table.select(split.train)
     frozen, whole = Course(train, is_frozen=True), Course(train, is_frozen=False)
     per_step: dict[str, list[float]] = {"frozen": [], "whole": []}
+    settings = ("training.epochs=1",) if options.quick else ()
     runs = []
     for seed in range(rounds):
         per_step["frozen"].append(frozen.seconds_per_step(warm_up, steps))
-        runs.append(run_ours(data, seed, ("training.epochs=1",) if options.quick else ()))
+        runs.append(run_ours(data, options.family, seed, settings))
         per_step["whole"].append(whole.seconds_per_step(warm_up, steps))
     num = frozen.steps_per_epoch
     print(f"training faces n = {len(train)}, {num} steps an epoch; {steps} steps timed in each round")
@@ -183,7 +186,7 @@ def main() -> None:
         num * (FROZEN_EPOCHS * one + WHOLE_EPOCHS * other)
         for one, other in zip(per_step["frozen"], per_step["whole"], strict=True)
     ]
-    show(runs, course)
+    show(options.family, runs, course)
 
 
 if __name__ == "__main__":
