@@ -477,3 +477,12 @@ def test_charts_show_every_difference_and_win(judged: Comparison) -> None:
     bars = [bar.get_width() for bar in drawn["wins"].axes[0].patches]  # type: ignore[attr-defined]
     classes = judged.matches[0].pairing.classes
     assert bars == [row.only_a for row in classes] + [-row.only_b for row in classes]
+
+
+def test_minutes_are_charted_where_two_models_know_theirs(judged: Comparison) -> None:
+    assert "minutes" not in charts_of(judged)  # one of the two does not
+    known = replace(judged, entries=tuple(replace(one, minutes=2.0) for one in judged.entries))
+    axes = charts_of(known)["minutes"].axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [one.name for one in judged.entries]

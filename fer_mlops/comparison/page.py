@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from fer_mlops import figures
@@ -31,7 +32,10 @@ from fer_mlops.pairing import Difference
 
 
 def charts_of(comparison: Comparison) -> dict[str, Figure]:
-    """Returns the charts by name: scores side by side, differences, and wins over the second."""
+    """Returns the charts by name: scores side by side, differences, wins over the second, minutes.
+
+    The last only where the minutes of two models are known.
+    """
     scores = {
         entry.name: {score: (e.value, e.low, e.high) for score, e in entry.scores.items()}
         for entry in comparison.entries
@@ -43,11 +47,19 @@ def charts_of(comparison: Comparison) -> dict[str, Figure]:
         for match in comparison.matches
         for score in ("macro_f1", "balanced_accuracy", "accuracy")
     ]
-    return {
+    drawn = {
         "comparison": figures.model_chart(scores, title),
         "differences": figures.difference_chart(gaps, f"{best.name}, the best, less another"),
         "wins": figures.wins_chart(second.pairing, best.name, comparison.entries[second.other].name),
     }
+    points = {
+        entry.name: (entry.minutes, *scores[entry.name]["macro_f1"])
+        for entry in comparison.entries
+        if np.isfinite(entry.minutes)
+    }
+    if len(points) > 1:
+        drawn["minutes"] = figures.score_against_minutes(points, title)
+    return drawn
 
 
 def _row_name(comparison: Comparison, match: Match, score: str) -> str:
@@ -86,6 +98,11 @@ def render_comparison(comparison: Comparison, root: Path) -> str:
                 "a baseline are all numbers it keeps."
             ),
             _costs(comparison),
+            *(
+                [_chart(drawn["minutes"], "macro-F1 against minutes of training")]
+                if "minutes" in drawn
+                else []
+            ),
             heading("Wins and losses", "faces of each emotion that one model alone has right"),
             *_wins(comparison, root, drawn["wins"]),
         ],
