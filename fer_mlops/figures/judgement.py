@@ -166,6 +166,8 @@ def score_against_minutes(points: Mapping[str, tuple[float, float, float, float]
         spread = [[max(0.0, value - low)], [max(0.0, high - value)]]
         axes.errorbar(minutes, value, spread, color=colour, marker=mark, capsize=3, ls="", label=name)
     axes.set(xscale="log", xlabel="minutes of training", ylabel="macro-F1", ylim=(0, 1), title=title)
+    for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        set_formatter(lambda minutes, _: f"{minutes:g}")  # 0.2, not a power of ten
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     return figure

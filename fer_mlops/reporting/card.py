@@ -65,7 +65,7 @@ def make_card(classifier: Classifier, judged: Judged, origin: Origin) -> Card:
     sections = [
         ("Intended use", [USE]),
         ("Not for", [NOT_FOR]),
-        ("Data", [origin.data, *([f"Pretrained weights: {origin.weights}"] if origin.weights else [])]),
+        ("Data", [origin.data, *([f"Pretrained weights: {origin.weights}."] if origin.weights else [])]),
         ("Split", [origin.split]),
         ("Calibration", [_calibration(judged)]),
         ("Known limits", _limits(judged)),
@@ -155,7 +155,8 @@ def _markdown(
     lines += [f"## Scores: {judged.faces}", ""]
     lines += [f"{report.num_faces} faces of {report.num_people} people, 95 % intervals over people.", ""]
     lines += _as_markdown(_COLUMNS, _scores(judged))
-    lines += ["", *_as_markdown(("emotion", "n", "recall", "F1"), _classes(report))]
+    lines += ["", "## Emotion by emotion", ""]
+    lines += _as_markdown(("emotion", "n", "recall", "F1"), _classes(report))
     for title, said in sections:
         lines += ["", f"## {title}", "", *said]
     return "\n".join(lines) + "\n"
