@@ -34,6 +34,7 @@ from hostile import hostile_requests, request
 from wire import Line, send_hostile
 
 CLIENTS = 32
+TENTHS = 10
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 IN_PYTHON = """
@@ -231,12 +232,19 @@ def load(model: str, image: bytes, capacity: float, minutes: float) -> None:
     with running(ours(model, port), port, "/ready") as process:
         wire = request(image, "image/jpeg")
         fresh = memory(process)
-        asyncio.run(steady(port, wire, rate, 60 * minutes / 10))
-        before = memory(process)
-        taken, statuses = asyncio.run(steady(port, wire, rate, 60 * minutes))
+        asyncio.run(steady(port, wire, rate, 60 * minutes / TENTHS))
+        held = [fresh, memory(process)]
+        taken: list[float] = []
+        statuses: Counter[int] = Counter()
+        for _ in range(TENTHS):
+            times, answers = asyncio.run(steady(port, wire, rate, 60 * minutes / TENTHS))
+            taken += times
+            statuses += answers
+            held.append(memory(process))
         print(f"load of {rate:.0f} a second for {minutes:g} min: {quantiles(taken)}, {dict(statuses)}")
-        after = memory(process)
-        print(f"  memory {fresh:.0f} MB fresh, {before:.0f} MB warm, {after:.0f} MB at the end")
+        print(
+            "  memory in MB, fresh, warm, after each tenth: " + " ".join(f"{size:.0f}" for size in held)
+        )
 
 
 def rudeness(model: str, image: bytes, num: int) -> None:

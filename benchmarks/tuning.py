@@ -117,9 +117,8 @@ def pruning(data: str, *, quick: bool) -> None:
     """Epochs in which a pruned search reaches the best of an unpruned random search of 40 trials."""
     trials, rounds = (4, 1) if quick else (40, 3)
     # without early stopping, which would be a pruner of its own; all trials have equally many epochs
-    settings: dict[str, object] = {"training.epochs": 4 if quick else 12, "data.split": "identity"}
-    if data == "sample":
-        settings |= SMALL
+    epochs = 4 if quick else 12
+    settings: dict[str, object] = {**SMALL, "training.epochs": epochs, "data.split": "identity"}
     shares: dict[str, list[float]] = {"median": [], "hyperband": []}
     for seed in range(rounds):
         with own_store() as folder:

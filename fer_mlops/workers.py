@@ -28,5 +28,7 @@ def hush_vendors() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback, for a full disk
+    # tracebacks: for a full disk, and for a Ctrl-C in the middle of a question
+    for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say

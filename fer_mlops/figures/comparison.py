@@ -39,7 +39,7 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
         axes.bar_label(bars, labels, label_type="center", fontsize=8, color=ink)
     axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
     axes.set(ylim=(0, 1), ylabel="score with 95 % interval", title=title)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -106,7 +106,7 @@ def robustness_curves(robustness: Robustness, title: str) -> Figure:
     axes.axhline(1 / len(EMOTIONS), color="gray", ls="--", lw=1, label="chance")
     axes.set(xlabel="strength (0: as they are)", ylabel="balanced accuracy", ylim=(0, 1), title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, ncols=2)
+    axes.legend(fontsize=8, ncols=2, loc="lower left")
     return figure
 
 
@@ -169,5 +169,5 @@ def score_against_minutes(points: Mapping[str, tuple[float, float, float, float]
     for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         set_formatter(lambda minutes, _: f"{minutes:g}")  # 0.2, not a power of ten
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left")
     return figure

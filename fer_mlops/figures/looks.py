@@ -112,7 +112,7 @@ def attribution_curves(report: AttributionReport, title: str) -> Figure:
         axes.plot(shares, by_chance, color="gray", ls="--", label="smooth random order")
         axes.fill_between(shares, own, by_chance, color=COLOURS[0], alpha=0.12)
         axes.set(xlabel=f"share of pixels {verb}", title=name, ylim=(0, 1))
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper center")
     panels[0].set_ylabel("probability of the explained emotion")
     if report.sanity:
         _cascade(panels[2], report)

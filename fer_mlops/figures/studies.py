@@ -73,7 +73,7 @@ def study_history(
             color=COLOURS[2],
             label="best so far",
         )
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower right" if rises else "upper right")
     axes.set(xlabel="trial", ylabel=metric, title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -118,7 +118,7 @@ def trial_courses(trials: Sequence[TrialRecord], metric: str, title: str, best: 
         if any(trial.state == state and trial.course for trial in trials)
     ]
     handles.append(Line2D([], [], color=COLOURS[2], lw=2.5, label=f"best: trial {best}"))
-    axes.legend(handles=handles, fontsize=8)
+    axes.legend(handles=handles, fontsize=8, loc="lower right")
     axes.set(xlabel="step", ylabel=metric, title=title)
     return figure
 
