@@ -1,4 +1,4 @@
-"""What the shell asks a model: image files in, a row per face out, with pictures if wanted."""
+"""What the shell asks a model: images and films in, a row per face out, with pictures if wanted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from fer_mlops.calibration import Calibration
 from fer_mlops.datasets.folder import find_images
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.face_finding import Box
+from fer_mlops.films import Frame, camera_frames, film_frames, is_film
 from fer_mlops.images import colour_photo, gray_photo
 from fer_mlops.prediction import Answer, Face, Predictor
 
-STDIN = "-"
+STDIN, CAMERA = "-", "webcam"
 _AT_ONCE = 256
 _PHOTOS_AT_ONCE = 8
 _HEAD = 4096
@@ -35,8 +36,9 @@ class Query:
     """One image to ask about."""
 
     name: str
-    """Its path as given, or ``-`` for standard input."""
-    content: bytes | Path
+    """Its path as given, or ``-`` for standard input; of a film's frame also ``@`` and its seconds."""
+    content: bytes | Path | Image.Image | DataError
+    """A DataError says why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,10 @@ class _Subject:
 
     def file(self, what: str) -> str:
         """Returns a name that no other picture in the same folder has."""
-        stem = "stdin" if self.query.name == STDIN else Path(self.query.name).stem
+        film, at, seconds = Path(self.query.name).name.rpartition("@")
+        is_frame = at and isinstance(self.query.content, Image.Image)
+        stem = f"{Path(film).stem}@{seconds}" if is_frame else Path(self.query.name).stem
+        stem = "stdin" if self.query.name == STDIN else stem
         return f"{self.number:03}_{stem}_{what}"
 
 
@@ -94,6 +99,8 @@ class Asking:
     """Whether to write heat maps."""
     out: Path | None = None
     """Folder for heat maps and for photos with boxes."""
+    is_live: bool = False
+    """Whether each answer is wanted at once, not when there are enough for a batch."""
 
     def ask(self, queries: Iterable[Query]) -> Iterator[Row | NoFace | DataError]:
         """Yields, in order, an answer per face, or why there is none for a query.
@@ -103,7 +110,8 @@ class Asking:
             ConfigError: Faces are to be found, and dlib is not installed.
         """
         left, number = iter(queries), 0
-        while batch := list(islice(left, _PHOTOS_AT_ONCE if self.finds_faces else _AT_ONCE)):
+        at_once = 1 if self.is_live else _PHOTOS_AT_ONCE if self.finds_faces else _AT_ONCE
+        while batch := list(islice(left, at_once)):
             read = self._photos(batch, number) if self.finds_faces else self._faces(batch, number)
             subjects = [one for some in read if not isinstance(some, DataError) for one in some]
             rows = iter(self._rows(subjects))
@@ -117,19 +125,22 @@ class Asking:
             number += len(batch)
 
     def _faces(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
-        decoded = (one for some in self.predictor.decode(q.content for q in batch) for one in some)
-        return [
-            face
-            if isinstance(face, DataError)
-            else [_Subject(query=query, number=number + i, pixels=face)]
-            for i, (query, face) in enumerate(zip(batch, decoded, strict=True))
-        ]
+        contents = [query.content for query in batch if not isinstance(query.content, DataError)]
+        decoded = chain.from_iterable(self.predictor.decode(contents))
+        read: list[list[_Subject] | DataError] = []
+        for i, query in enumerate(batch):
+            face = query.content if isinstance(query.content, DataError) else next(decoded)
+            if isinstance(face, DataError):
+                read.append(face)
+            else:
+                read.append([_Subject(query=query, number=number + i, pixels=face)])
+        return read
 
     def _photos(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
         read: list[list[_Subject] | DataError] = []
         for i, query in enumerate(batch):
             try:
-                found = self.predictor.finder.find(gray_photo(query.content))
+                found = self.predictor.finder.find(gray_photo(_content(query)))
             except DataError as error:
                 read.append(error)
                 continue
@@ -185,7 +196,7 @@ def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) ->
     files: dict[int, str] = {}
     for number in dict.fromkeys(one.number for one in subjects):
         here = [(s, a) for s, a in zip(subjects, answers, strict=True) if s.number == number]
-        photo = colour_photo(here[0][0].query.content)
+        photo = colour_photo(_content(here[0][0].query))
         pen = ImageDraw.Draw(photo)
         for subject, answer in here:
             assert subject.box is not None
@@ -194,6 +205,13 @@ def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) ->
         photo.save(file, quality=92)
         files[number] = str(file)
     return [files[one.number] for one in subjects]
+
+
+def _content(query: Query) -> bytes | Path | Image.Image:
+    """Raises DataError where there is none."""
+    if isinstance(query.content, DataError):
+        raise query.content
+    return query.content
 
 
 def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Answer, size: tuple[int, int]) -> None:
@@ -216,26 +234,43 @@ def shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def queries_of(images: Iterable[str], stdin: BinaryIO) -> Iterator[Query]:
-    """Yields what the words of a command line mean: files, folders' images, standard input.
+def is_camera(word: str) -> bool:
+    """Returns whether a word of the command line means a camera, and not a file of that name."""
+    kind, _, number = word.partition(":")
+    return kind == CAMERA and (number.isdigit() or word == CAMERA) and not Path(word).exists()
+
+
+def queries_of(images: Iterable[str], stdin: BinaryIO, every: float = 1.0) -> Iterator[Query]:
+    """Yields what the words of a command line mean: files, folders' images, films, standard input.
 
     A word that is no folder is taken for a file, whose absence shows when it is read. Standard input
-    is one image, or else paths, one a line.
+    is one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's cameras.
+
+    Args:
+        images: The words.
+        stdin: Read for the word ``-``.
+        every: Seconds between two frames of a film or a camera.
 
     Raises:
         DataError: A folder cannot be read, or holds no image.
+        ConfigError: A film or a camera is asked for, and PyAV is not installed.
     """
     for word in images:
         if word == STDIN:
-            yield from _read_stdin(stdin)
+            yield from _read_stdin(stdin, every)
+        elif is_camera(word):
+            yield from _shots(word, camera_frames(int(word.partition(":")[2] or 0), every))
         else:
-            yield from _below(word)
+            yield from _below(word, every)
 
 
-def _below(word: str) -> Iterator[Query]:
+def _below(word: str, every: float) -> Iterator[Query]:
     path = Path(word)
     if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
-        yield Query(shown(word), path)
+        if is_film(path):
+            yield from _shots(shown(word), film_frames(path, every))
+        else:
+            yield Query(shown(word), path)
         return
     found = find_images(path)
     if not found:
@@ -244,7 +279,15 @@ def _below(word: str) -> Iterator[Query]:
         yield Query(shown(str(path / image)), path / image)
 
 
-def _read_stdin(stdin: BinaryIO) -> Iterator[Query]:
+def _shots(name: str, frames: Iterator[Frame]) -> Iterator[Query]:
+    try:
+        for frame in frames:
+            yield Query(f"{name}@{frame.seconds:.2f}s", frame.image)
+    except DataError as error:
+        yield Query(name, error)
+
+
+def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query]:
     head = stdin.read(_HEAD)
     if not _is_text(head):
         yield Query(STDIN, head + stdin.read())
@@ -252,7 +295,7 @@ def _read_stdin(stdin: BinaryIO) -> Iterator[Query]:
     for line in chain((head + stdin.readline()).splitlines(), stdin):
         word = os.fsdecode(line).rstrip("\r\n")
         if word:
-            yield from _below(word)
+            yield from _below(word, every)
 
 
 def _is_text(head: bytes) -> bool:

@@ -45,6 +45,14 @@ POINT = (
 @click.option("--explain", is_flag=True, help="Write a heat map of each answer to --out.")
 @with_options(*POINT)
 @click.option("--out", default="", help="Folder for heat maps and for photos with boxes.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two frames of a film or a camera.",
+)
 def predict(
     images: tuple[str, ...],
     model: str,
@@ -54,14 +62,15 @@ def predict(
     point: Point | None,
     threshold: float | None,
     out: str,
+    every: float,
 ) -> int:
-    """Tell the emotion in IMAGES: files, folders, or - for standard input.
+    """Tell the emotion in IMAGES: files, folders, films, webcam, or - for standard input.
 
-    Standard input is one image, or paths, one a line. Images that cannot be read are told on standard
-    error; the others are answered, and the exit status is 1.
+    Standard input is one image, or paths, one a line; webcam:1 is the second camera. Images that cannot
+    be read are told on standard error; the others are answered, and the exit status is 1.
     """
     from fer_mlops.answer_lines import FORMATS
-    from fer_mlops.asking import Asking, NoFace, queries_of
+    from fer_mlops.asking import Asking, NoFace, is_camera, queries_of
     from fer_mlops.prediction import calibration_at, load
 
     if explain and not is_chosen(out):
@@ -76,11 +85,12 @@ def predict(
         finds_faces=faces,
         explains=explain,
         out=Path(out) if is_chosen(out) else None,
+        is_live=any(is_camera(word) for word in images),
     )
     num_bad = 0
     if header := FORMATS[form].header(faces):
         click.echo(header)
-    for row in asking.ask(queries_of(images, sys.stdin.buffer)):
+    for row in asking.ask(queries_of(images, sys.stdin.buffer, every)):
         if isinstance(row, NoFace | DataError):
             num_bad += isinstance(row, DataError)
             click.echo(f"fer-mlops: {row}", err=True)

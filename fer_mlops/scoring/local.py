@@ -77,13 +77,13 @@ def _predictor(name: str) -> Predictor:
 
 def _score_part(part: Part, file: Path, job: Job) -> int:
     """Writes the answers of a part and returns their number."""
-    queries = part.queries()
+    items = part.items()
     answers = _predictor(job.model).stream(
-        (query.content for query in queries), point=job.point, threshold=job.threshold
+        (item.content for item in items), point=job.point, threshold=job.threshold
     )
     rows: list[dict[str, object]] = []
-    for number, (query, answer) in enumerate(zip(queries, answers, strict=True)):
-        row: dict[str, object] = {"row": part.first + number, "image": query.name}
+    for number, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        row: dict[str, object] = {"row": part.first + number, "image": item.name}
         if isinstance(answer, DataError):
             row["error"] = str(answer)
         else:

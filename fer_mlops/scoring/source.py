@@ -12,12 +12,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fer_mlops.asking import Query, shown
+from fer_mlops.asking import shown
 from fer_mlops.datasets.folder import find_images
 from fer_mlops.datasets.lines import read_csv
 from fer_mlops.errors import DataError
 
 COLUMN = "image"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to score."""
+
+    name: str
+    content: bytes | Path
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,8 @@ class FilePart:
     names: tuple[str, ...]
     root: Path
 
-    def queries(self) -> list[Query]:
-        return [Query(shown(name), self.root / name) for name in self.names]
+    def items(self) -> list[Item]:
+        return [Item(shown(name), self.root / name) for name in self.names]
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class CellPart:
     column: str
     starts: tuple[int, ...]
 
-    def queries(self) -> list[Query]:
+    def items(self) -> list[Item]:
         """Reads only the row groups that hold these rows."""
         group = bisect_right(self.starts, self.first) - 1
         last = bisect_right(self.starts, self.stop - 1) - 1
@@ -70,7 +78,7 @@ class CellPart:
             cells = file.read_row_groups(range(group, last + 1), columns=[self.column])[self.column]
         wanted = cells.slice(self.first - self.starts[group], self.stop - self.first)
         return [
-            Query(f"{self.path.name}#{self.first + number}", cell or b"")
+            Item(f"{self.path.name}#{self.first + number}", cell or b"")
             for number, cell in enumerate(wanted.to_pylist())
         ]
 

@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer_mlops.asking import Query
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.images import gray_face
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.registry import load_classifier
 from fer_mlops.scoring.job import Job, Scored, finish, num_done, opened
-from fer_mlops.scoring.source import Source
+from fer_mlops.scoring.source import Item, Source
 
 _FACES = "row long, image string, face binary, error string"
 _MARKS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
@@ -68,7 +67,7 @@ def score_with_spark(source: Source, out: Path, job: Job, begin: Begin = begin_s
                 stop = min(first + job.rows_per_file, job.num_rows)
                 missing = _missing(spark, out, first, stop) if before else list(range(first, stop))
                 if missing:
-                    queries = source.part(first, stop).queries()
+                    queries = source.part(first, stop).items()
                     rows = _frame(spark, [(row, queries[row - first]) for row in missing])
                     told = answer(rows.mapInPandas(_reader(side), _FACES))
                     told.write.mode("append").option(_MARKS, "false").parquet(str(out))
@@ -88,7 +87,7 @@ def _missing(spark: Any, out: Path, first: int, stop: int) -> list[int]:
     return [row for row in range(first, stop) if row not in there]
 
 
-def _frame(spark: Any, rows: list[tuple[int, Query]]) -> Any:
+def _frame(spark: Any, rows: list[tuple[int, Item]]) -> Any:
     """Returns a Spark frame of row, image, and either the path or the bytes."""
     table = [
         (row, one.name, None, one.content)
