@@ -19,8 +19,9 @@ from tiny import run, tiny
 from fer_mlops.cache import cache_folder
 from fer_mlops.config import TransferConfig
 from fer_mlops.errors import DataError
-from fer_mlops.features import frozen_features
-from fer_mlops.learning import transfer
+from fer_mlops.features import Vectors, frozen_features, hog_vectors
+from fer_mlops.learning import baseline, transfer
+from fer_mlops.learning import kept as kept_module
 from fer_mlops.learning.kept import digest_of_pixels, digest_of_weights, kept
 from fer_mlops.models.transfer import TransferNetwork
 
@@ -101,6 +102,29 @@ def test_another_living_process_may_go_on_writing(tmp_path: Path) -> None:
     assert other.exists()
 
 
+def test_those_not_asked_for_for_longest_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def ask(name: str) -> None:
+        def compute() -> torch.Tensor:
+            calls.append(name)
+            return torch.ones(25, 10)  # 1,000 bytes and a header of 128
+
+        kept(tmp_path, (name,), compute)
+        for file in tmp_path.glob("*.npy"):  # as if a minute had passed
+            os.utime(file, (file.stat().st_mtime - 60,) * 2)
+
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", 2500)
+    for name in ("a", "b", "a", "c", "a"):  # b is older than a when c needs room
+        ask(name)
+    assert calls == ["a", "b", "c"]
+    ask("b")
+    assert calls == ["a", "b", "c", "b"]
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
 def test_digests_change_with_the_backbone_and_the_faces_and_not_with_the_head() -> None:
     network = TransferNetwork("tiny", TransferConfig(backbone="tiny"), 7)
     before = digest_of_weights(network)
@@ -134,3 +158,26 @@ def test_a_second_run_of_one_backbone_on_the_same_faces_skips_its_pass(
     assert len(passes) == 3
     assert sorted(cache_folder().glob("features-*.npy")) == stored
     assert again.test == first.test
+
+
+def test_trials_of_the_baseline_with_equal_histograms_compute_them_once(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_MLOPS_CACHE", str(world / "cache"))
+    passes: list[int] = []
+
+    def counted(*args: object, **options: object) -> Vectors:
+        passes.append(1)
+        return hog_vectors(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(baseline, "hog_vectors", counted)
+    quiet = {"tracking__images_every": 0, "tracking__register": False}
+    first = run(tiny("baseline", faces_folder, **quiet))
+    assert len(passes) == 2  # of train and of valid; the test faces' are taken by the model
+    assert run(tiny("baseline", faces_folder, **quiet)).test == first.test
+    run(tiny("baseline", faces_folder, hog_svm__c=3.0, hog_svm__gamma=2.0, **quiet))
+    assert len(passes) == 2
+    for changed in ({"cells": [16]}, {"orientations": 7}, {"mirror": False}):
+        ((key, value),) = changed.items()
+        run(tiny("baseline", faces_folder, **{f"hog_svm__{key}": value}, **quiet))
+    assert len(passes) == 8

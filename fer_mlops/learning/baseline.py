@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from fer_mlops.cache import cache_folder
 from fer_mlops.calibration import fit_calibration, with_thresholds
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import BaselineExperiment
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.features import Vectors, hog_vectors
+from fer_mlops.learning.kept import digest_of_pixels, kept
 from fer_mlops.learning.steps import Faces, Learned, OnStep, Step, uncalibrated
 from fer_mlops.losses import log_prior
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
@@ -28,13 +32,20 @@ def learn_baseline(
     advance = begin("HOG features", len(train) + len(valid))
 
     def vectors_of(faces: Faces) -> Vectors:
-        return hog_vectors(
-            faces.pixels,
-            cells=config.cells,
-            orientations=config.orientations,
-            is_symmetric=config.mirror,
-            advance=advance,
-        )
+        def compute() -> Tensor:
+            vectors = hog_vectors(
+                faces.pixels,
+                cells=config.cells,
+                orientations=config.orientations,
+                is_symmetric=config.mirror,
+                advance=advance,
+            )
+            return torch.from_numpy(vectors)
+
+        how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
+        parts = ("hog", *how, digest_of_pixels(faces.pixels))
+        found = kept(cache_folder(), parts, compute, lambda: advance(len(faces)))
+        return found.numpy()
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
     advance = begin("learning curve", len(config.fractions))

@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from fer_mlops.pixels import Pixels
 _VERSION = 1
 _ROWS = 4096
 """Faces that are read at a time."""
+_MOST_BYTES = 4 * 2**30
+"""Of all features together; beyond it those go that were not asked for for longest."""
 
 
 def kept(
@@ -33,7 +35,8 @@ def kept(
     """Returns what ``compute`` does, float32 [n, features], from the cache if it is there.
 
     The file appears whole or not at all, and one that cannot be read is made again. Of several processes
-    of this machine that want the same, one computes and the others wait for it.
+    of this machine that want the same, one computes and the others wait for it. All files together take
+    at most 4 GiB.
 
     Args:
         cache: Folder for the files.
@@ -58,9 +61,12 @@ def kept(
 
 def _found(path: Path) -> Tensor | None:
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False))
+        features = torch.from_numpy(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError):
         return None
+    with suppress(OSError):  # of a cache that may only be read
+        os.utime(path)
+    return features
 
 
 @contextmanager
@@ -86,6 +92,7 @@ def _keep(path: Path, features: Tensor) -> Tensor:
     aside = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.writing")
     try:
         _remove_abandoned(cache)
+        _make_room(cache, _MOST_BYTES - features.nbytes)
         try:
             with aside.open("wb") as file:
                 np.save(file, features.numpy())
@@ -121,6 +128,20 @@ def digest_of_pixels(pixels: Pixels) -> str:
     for start in range(0, len(pixels), _ROWS):
         state.update(np.ascontiguousarray(pixels[start : start + _ROWS]).tobytes())
     return state.hexdigest()
+
+
+def _make_room(cache: Path, most: int) -> None:
+    """Removes features that were not asked for for longest, until the others take ``most`` bytes."""
+    found = []
+    for file in cache.glob("features-*.npy"):
+        with suppress(FileNotFoundError):  # another process makes room too
+            found.append((file.stat().st_mtime, file.stat().st_size, file))
+    total = sum(size for _, size, _ in found)
+    for _, size, file in sorted(found):
+        if total <= most:
+            break
+        file.unlink(missing_ok=True)
+        total -= size
 
 
 def _remove_abandoned(cache: Path) -> None:
