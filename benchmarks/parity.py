@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import json
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -13,6 +16,7 @@ import numpy as np
 import pandas as pd
 from machine import describe
 from numpy.typing import NDArray
+from serving import free_port, ours, running, theirs
 
 from fer_mlops import load
 from fer_mlops.cache import cache_folder
@@ -33,6 +37,36 @@ def by_score(name: str, files: list[Path], engine: str, folder: Path) -> NDArray
     return table[list(EMOTIONS)].to_numpy()
 
 
+def by_rest(name: str, images: list[bytes]) -> dict[str, NDArray[np.float64]]:
+    """Returns what ``fer-mlops serve`` and ``mlflow models serve`` answer, image by image."""
+
+    def asked(address: str, kind: str, body: bytes) -> dict[str, float]:
+        request = urllib.request.Request(address, body, {"Content-Type": kind})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            told = json.load(answer)
+        return told["predictions"][0] if "predictions" in told else told["probabilities"]
+
+    def invoked(address: str, image: bytes) -> dict[str, float]:
+        record = {"image": base64.b64encode(image).decode()}
+        return asked(address, "application/json", json.dumps({"dataframe_records": [record]}).encode())
+
+    def sent(address: str, image: bytes) -> dict[str, float]:
+        return asked(address, "image/*", image)
+
+    ways = {
+        "serve /predict": (ours, "/ready", "/predict", sent),
+        "serve /invocations": (ours, "/ready", "/invocations", invoked),
+        "mlflow models serve": (theirs, "/ping", "/invocations", invoked),
+    }
+    answers = {}
+    for way, (command, ready, path, ask) in ways.items():
+        port = free_port()
+        with running(command(name, port), port, ready):
+            rows = [ask(f"http://127.0.0.1:{port}{path}", image) for image in images]
+        answers[way] = np.array([[row[emotion] for emotion in EMOTIONS] for row in rows])
+    return answers
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -48,7 +82,7 @@ def main() -> None:
         files = [(data.table.root / data.table.paths[row]).resolve() for row in rows]
         images = [file.read_bytes() for file in files]
         trained = load_classifier(name, for_gradients=True)
-        ours = trained.predict_proba(
+        own = trained.predict_proba(
             np.asarray(data.parts["test"].pixels[:])[np.searchsorted(data.split.test, rows)]
         )
         model = load(name)
@@ -70,12 +104,13 @@ def main() -> None:
                 answers["onnx int8"] = load(int8).predict(images).probabilities
             except ModelError as error:
                 print(f"{name}: {error}")
+            answers |= by_rest(name, images)
             for engine in ("local", "spark") if asked.spark else ("local",):
                 answers[f"score, {engine}"] = by_score(name, files, engine, folder)
         print(f"{name} ({trained.family}), {len(files)} test faces, against the trained network itself:")
         for where, probabilities in answers.items():
-            off = float(np.abs(probabilities - ours).max())
-            others = (probabilities.argmax(1) != ours.argmax(1)).mean()
+            off = float(np.abs(probabilities - own).max())
+            others = (probabilities.argmax(1) != own.argmax(1)).mean()
             within = "" if "int8" in where else "  within 1e-5" if off <= AIM else "  TOO FAR"
             print(f"  {where:20} {off:.1e}, another emotion in {others:.1%}{within}")
 

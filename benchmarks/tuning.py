@@ -119,7 +119,11 @@ def pruning(data: str, *, quick: bool) -> None:
     # without early stopping, which would be a pruner of its own; all trials have equally many epochs
     epochs = 4 if quick else 12
     settings: dict[str, object] = {**SMALL, "training.epochs": epochs, "data.split": "identity"}
-    shares: dict[str, list[float]] = {"median": [], "hyperband": []}
+    shares: dict[tuple[str, str], list[float]] = {
+        ("median", "sampler"): [],
+        ("hyperband", "sampler"): [],
+        ("median", "recipe"): [],  # as `tune` does unless told otherwise
+    }
     for seed in range(rounds):
         with own_store() as folder:
             random = search(make_plan(
@@ -128,24 +132,29 @@ def pruning(data: str, *, quick: bool) -> None:
             ))  # fmt: skip
         best = max(value for value, _ in random if value is not None)
         spent = sum(epochs for _, epochs in random)
-        for pruner in shares:
+        print(f"seed {seed}: random, unpruned: {best:.4f}, {trials} trials, {spent} epochs", flush=True)
+        for (pruner, first), of_seeds in shares.items():
             with own_store() as folder:
-                found = search(make_plan(
-                    data, folder, {**settings, "seed": seed}, num_trials=2 * trials, pruner=pruner
-                ))  # fmt: skip
-            needed = epochs_until(found, best)
+                plan = make_plan(
+                    data, folder, {**settings, "seed": seed}, pruner=pruner, first_trial=first
+                )
+                for total in range(trials // 4, 2 * trials + 1, trials // 4):
+                    found = search(dataclasses.replace(plan, num_trials=total))
+                    if needed := epochs_until(found, best):
+                        break
             own_best = max((value for value, _ in found if value is not None), default=float("nan"))
-            said = f"after {needed} epochs" if needed else "not in twice as many trials"
             print(
-                f"seed {seed}: random, unpruned: best {best:.4f} of {trials} trials, {spent} epochs; "
-                f"tpe + {pruner}: reaches it {said}; its best {own_best:.4f} of {len(found)} trials, "
-                f"{sum(epochs for _, epochs in found)} epochs",
+                f"seed {seed}: tpe + {pruner}, first of the {first}: "
+                f"{f'reached after {needed} epochs' if needed else 'not reached'}; {own_best:.4f}, "
+                f"{len(found)} trials, {sum(epochs for _, epochs in found)} epochs",
                 flush=True,
             )
-            shares[pruner].append(needed / spent if needed else float("inf"))
-    for pruner, of_seeds in shares.items():
-        middle = statistics.median(of_seeds)
-        print(f"pruning: tpe + {pruner}: median share of epochs {middle:.2f}, aim {AIMS['pruning']:.2f}")
+            of_seeds.append(needed / spent if needed else float("inf"))
+    for (pruner, first), of_seeds in shares.items():
+        print(
+            f"pruning: tpe + {pruner}, first trial of the {first}: median share of epochs "
+            f"{statistics.median(of_seeds):.2f}, aim {AIMS['pruning']:.2f}"
+        )
 
 
 def overhead(data: str, *, quick: bool) -> None:
