@@ -94,6 +94,21 @@ def is_under_way(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.RUNNING and 2 <= len(trial.intermediate_values) <= 8
 
 
+def kill_in_the_middle(
+    storage: str, process: subprocess.Popen[str], victim: Callable[[FrozenTrial], int]
+) -> FrozenTrial:
+    """Kills the process ``victim`` names while a trial is under way, and returns that trial."""
+    while True:
+        number = wait_for(storage, is_under_way, process).number
+        pid = victim(trials_of(storage)[number])
+        os.kill(pid, signal.SIGSTOP)  # or it might be finished before the signal arrives
+        trial = trials_of(storage)[number]
+        if is_under_way(trial):
+            os.kill(pid, signal.SIGKILL)
+            return trial
+        os.kill(pid, signal.SIGCONT)
+
+
 def worker_of(trial: FrozenTrial) -> int:
     return int(trial.user_attrs["worker"].split(":")[1])
 
@@ -103,7 +118,7 @@ def all_runs() -> list[Run]:
     return list(found)
 
 
-def check_the_retried(storage: str, killed: FrozenTrial) -> None:
+def check_the_retried(storage: str, killed: FrozenTrial, epochs: int) -> None:
     """The trial of a killed worker was taken up again, in its own run, and no step is there twice."""
     trials = trials_of(storage)
     assert trials[killed.number].state == TrialState.FAIL
@@ -114,7 +129,7 @@ def check_the_retried(storage: str, killed: FrozenTrial) -> None:
     run = MlflowClient().get_run(again.user_attrs["run"])
     assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "COMPLETE")
     history = MlflowClient().get_metric_history(run.info.run_id, "valid/macro_f1")
-    assert [point.step for point in history] == list(range(1, 13))
+    assert [point.step for point in history] == list(range(1, epochs + 1))
 
 
 @needs_postgres
@@ -122,12 +137,13 @@ def test_four_workers_on_postgresql_lose_nothing_when_one_is_killed(
     world: Path, faces_folder: Path
 ) -> None:
     with postgres() as server:
-        process = start(world, faces_folder, server.url, "--trials", "8", "--workers", "4")
-        killed = wait_for(server.url, is_under_way, process)
-        os.kill(worker_of(killed), signal.SIGKILL)
+        # trials long enough for all four to get some
+        words = ("--trials", "8", "--workers", "4", "--set", "training.epochs=40")
+        process = start(world, faces_folder, server.url, *words)
+        killed = kill_in_the_middle(server.url, process, worker_of)
         said, _ = process.communicate(timeout=280)
         assert process.returncode == 0, said
-        check_the_retried(server.url, killed)
+        check_the_retried(server.url, killed, 40)
         trials = trials_of(server.url)
     assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 8
     assert len({worker_of(trial) for trial in trials}) == 4
@@ -140,14 +156,13 @@ def test_four_workers_on_postgresql_lose_nothing_when_one_is_killed(
 def test_who_was_killed_goes_on_by_the_same_command(world: Path, faces_folder: Path) -> None:
     storage = f"sqlite:///{world}/optuna.db"
     process = start(world, faces_folder, storage, "--trials", "2")
-    killed = wait_for(storage, is_under_way, process)
-    process.kill()
+    killed = kill_in_the_middle(storage, process, lambda _: process.pid)
     process.communicate()
     assert "RUNNING" in {run.info.status for run in all_runs()}
     again = start(world, faces_folder, storage, "--trials", "2")
     said, _ = again.communicate(timeout=280)
     assert again.returncode == 0, said
-    check_the_retried(storage, killed)
+    check_the_retried(storage, killed, 12)
     assert {run.info.status for run in all_runs()} == {"FINISHED"}
     assert len(runs_named("tune-s")) == 1
 
@@ -166,6 +181,27 @@ def test_ctrl_c_ends_the_workers_and_their_runs(world: Path, faces_folder: Path)
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(storage)}
     with pytest.raises(ProcessLookupError):
         os.kill(worker_of(running), 0)
+
+
+@needs_postgres
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_a_sweep_whose_storage_is_away_in_seconds_not_in_its_patience(
+    workers: int, world: Path, faces_folder: Path
+) -> None:
+    with postgres() as server:
+        words = ("--trials", "9", "--workers", str(workers), "--set", "training.epochs=60")
+        process = start(world, faces_folder, server.url, *words)
+        wait_for(server.url, is_under_way, process)
+        server.stop()
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=90)  # tracking.wait_minutes is 10
+        server.start()
+    assert process.returncode == 130
+    assert "the same command goes on with the study" in said
+    assert "Traceback" not in said
+    assert said.count("does not answer") <= 1 + workers  # by each process once
+    assert {run.info.status for run in all_runs()} == {"KILLED"}
 
 
 @needs_postgres

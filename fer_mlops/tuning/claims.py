@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from fer_mlops.errors import TrackingError
 from fer_mlops.tuning.storage import PatientStorage, is_away
 
 _POLL = 0.2
@@ -94,8 +95,11 @@ class Claims:
         self.wait(name)
         try:
             yield
-        finally:
-            self.drop(name)
+        except BaseException:
+            with suppress(TrackingError):  # what ended it says more
+                self.drop(name)
+            raise
+        self.drop(name)
 
     def owner_of(self, name: str) -> str | None:
         """Returns the living process that has the claim, or None."""

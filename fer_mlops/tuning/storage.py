@@ -6,7 +6,8 @@ import functools
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import mlflow
@@ -74,6 +75,7 @@ class PatientStorage(RDBStorage):
     def __init__(self, url: URL, *, heartbeat: int, grace: int, patience: float) -> None:
         self.patience, self.heartbeat, self.grace = patience, heartbeat, grace
         self.shown = shown_url(url)
+        self.was_interrupted = self._is_told = False
         self._away_at = float("-inf")
         arguments = {"timeout": 60} if url.get_backend_name() == "sqlite" else {}
         with warnings.catch_warnings():
@@ -92,17 +94,24 @@ class PatientStorage(RDBStorage):
         Raises:
             TrackingError: There is none.
         """
+        with self.hastened():
+            return self._ask(question)
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
         patience = self.patience
         deadline = time.monotonic() + patience
         pause = _FIRST_PAUSE
         while True:
             try:
-                return question()
+                answer = question()
+                self._is_told = False
+                return answer
             except (OptunaError, SQLAlchemyError) as error:
                 if not is_away(error):
                     raise
                 reason = reason_of(error)
-                if pause == _FIRST_PAUSE:
+                if not self._is_told:
+                    self._is_told = True
                     _log.warning(
                         "the study storage at %s does not answer; asking again (%s)", self.shown, reason
                     )
@@ -127,6 +136,16 @@ class PatientStorage(RDBStorage):
     def hurry(self) -> None:
         """Has the storage waited for no longer than someone who has pressed Ctrl-C would."""
         self.patience = min(self.patience, _HASTE)
+
+    @contextmanager
+    def hastened(self) -> Iterator[None]:
+        """Hurries from a Ctrl-C on that arrives while it is open."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.was_interrupted = True
+            self.hurry()
+            raise
 
     def close(self) -> None:
         """Gives the database's connections back."""

@@ -17,7 +17,7 @@ from typing import NoReturn
 import mlflow
 import optuna
 import torch
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fer_mlops.errors import FerError, TrackingError, TrainingError
 from fer_mlops.preparation import Data, prepare_data
@@ -91,19 +91,41 @@ class Worker:
         return standing.num_finished + standing.num_running < self.plan.total
 
     def _run_one(self, objective: Objective) -> None:
+        storage = self.claims.storage
         self.study.sampler = make_sampler(self.plan, standing_of(self.study).num_all)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of samplers that use no constraint
-                self.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
-        except (KeyboardInterrupt, TrackingError):
-            self.claims.storage.hurry()
+            self._optimize(objective)
+        except (KeyboardInterrupt, TrackingError) as error:
+            storage.hurry()
             with suppress(TrackingError):
                 self._hand_back()
+            if storage.was_interrupted:  # and Optuna could not tell the storage so
+                raise KeyboardInterrupt from error
             raise
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
             if not self._was_taken_over():
                 raise
+
+    def _optimize(self, objective: Objective) -> None:
+        """Runs one trial.
+
+        Raises:
+            TrackingError: MLflow or the storage does not answer.
+        """
+
+        def run(trial: Trial) -> float:
+            with self.claims.storage.hastened():
+                return objective(trial)
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of samplers that use no constraint
+                self.study.optimize(run, n_trials=1, catch=(TrialFailed,))
+        except (UnboundLocalError, AssertionError) as error:
+            # Optuna trips over its own report when a trial's end cannot be told to the storage
+            if isinstance(error.__context__, TrackingError):
+                raise error.__context__ from None
+            raise
 
     def _own(self) -> FrozenTrial | None:
         """Returns the last trial that this worker put its name to."""
