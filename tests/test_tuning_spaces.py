@@ -46,7 +46,7 @@ def test_every_space_of_the_project_is_made_of_settings_its_presets_can_have(fam
 
 
 @pytest.mark.parametrize(
-    "name", ["baseline-fast", "baseline-best", "cnn-fast", "cnn-best", "transfer-best"]
+    "name", ["baseline-fast", "baseline-best", "cnn-fast", "cnn-best", "cnn-tuned", "transfer-best"]
 )
 def test_the_presets_that_spaces_name_lie_inside_them(name: str) -> None:
     family, _, preset = name.partition("-")
