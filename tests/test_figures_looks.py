@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from maps import report_on_maps
 
 from fer_mlops import figures
@@ -70,3 +71,18 @@ def test_curves_stand_beside_chance() -> None:
         "share of layers shuffled, from the top",
     ]
     assert len(figures.attribution_curves(replace(report, sanity=None), "mine").axes) == 2
+
+
+@pytest.mark.parametrize("num_emotions", [1, 2, 7])
+def test_a_long_title_of_mean_maps_stays_inside_the_figure(num_emotions: int) -> None:
+    emotions = np.repeat(np.arange(num_emotions), 2)
+    pixels = np.zeros((len(emotions), 8, 8), np.uint8)
+    heats = np.ones((len(emotions), 4, 4), np.float32)
+    title = "mean map: runs:/0123456789abcdef0123456789abcdef (transfer, Grad-CAM of features.7.unit16)"
+    figure = figures.mean_heats(pixels, heats, emotions, title)
+    assert figure is not None
+    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    shown = figure._suptitle.get_window_extent()
+    assert figure.bbox.x0 <= shown.x0 < shown.x1 <= figure.bbox.x1
+    tops = [axes.title.get_window_extent().y1 for axes in figure.axes]
+    assert max(tops) <= shown.y0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ _SIDE, _CAPTION, _GAP = 128, 36, 10
 """Of a sheet: side of a picture, height of what is said below it, and space between faces, in pixels."""
 _ACROSS = 3
 """Faces side by side in a sheet."""
+_LETTERS = 12
+"""Of a title of 10 points that fit into an inch."""
 _INK = (29, 33, 41)
 
 
@@ -41,8 +44,10 @@ def mean_heats(
     shown = np.flatnonzero(counts >= 2)
     if not len(shown):
         return None
-    figure = Figure(figsize=(max(1.7 * len(shown), 3.4), 2.15), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    width = max(1.7 * len(shown), 3.4)
+    lines = textwrap.wrap(title, int(_LETTERS * width))
+    figure = Figure(figsize=(width, 2 + 0.15 * len(lines)), layout="constrained")
+    figure.suptitle("\n".join(lines), fontsize=10)
     angle = np.linspace(0, 2 * np.pi, 100)
     for axes, label in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         own = emotions == label

@@ -174,6 +174,7 @@ def _html(
     body = [
         heading("Scores", f"{judged.faces}, 95 % intervals over people"),
         table(_COLUMNS, _scores(judged)),
+        heading("Emotion by emotion"),
         table(("emotion", "n", "recall", "F1"), _classes(judged.report)),
     ]
     for title, said in sections:
