@@ -201,7 +201,9 @@ def test_ctrl_c_ends_a_sweep_whose_storage_is_away_in_seconds_not_in_its_patienc
     assert "the same command goes on with the study" in said
     assert "Traceback" not in said
     assert said.count("does not answer") <= 1 + workers  # by each process once
-    assert {run.info.status for run in all_runs()} == {"KILLED"}
+    # a trial may have ended before the storage was stopped
+    assert {run.info.status for run in all_runs()} <= {"KILLED", "FINISHED"}
+    assert runs_named("tune-s")[0].info.status == "KILLED"
 
 
 @needs_postgres
