@@ -234,10 +234,12 @@ def shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def is_camera(word: str) -> bool:
-    """Returns whether a word of the command line means a camera, and not a file of that name."""
-    kind, _, number = word.partition(":")
-    return kind == CAMERA and (number.isdigit() or word == CAMERA) and not Path(word).exists()
+def camera_of(word: str) -> int | None:
+    """Returns the number of the camera that a word of the command line means, None of a file."""
+    kind, colon, number = word.partition(":")
+    if kind != CAMERA or (colon and not number.isdigit()) or Path(word).exists():
+        return None
+    return int(number or 0)
 
 
 def queries_of(images: Iterable[str], stdin: BinaryIO, every: float = 1.0) -> Iterator[Query]:
@@ -258,8 +260,8 @@ def queries_of(images: Iterable[str], stdin: BinaryIO, every: float = 1.0) -> It
     for word in images:
         if word == STDIN:
             yield from _read_stdin(stdin, every)
-        elif is_camera(word):
-            yield from _shots(word, camera_frames(int(word.partition(":")[2] or 0), every))
+        elif (camera := camera_of(word)) is not None:
+            yield from _shots(word, camera_frames(camera, every))
         else:
             yield from _below(word, every)
 

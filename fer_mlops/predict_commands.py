@@ -70,7 +70,7 @@ def predict(
     be read are told on standard error; the others are answered, and the exit status is 1.
     """
     from fer_mlops.answer_lines import FORMATS
-    from fer_mlops.asking import Asking, NoFace, is_camera, queries_of
+    from fer_mlops.asking import Asking, NoFace, camera_of, queries_of
     from fer_mlops.prediction import calibration_at, load
 
     if explain and not is_chosen(out):
@@ -85,7 +85,7 @@ def predict(
         finds_faces=faces,
         explains=explain,
         out=Path(out) if is_chosen(out) else None,
-        is_live=any(is_camera(word) for word in images),
+        is_live=any(camera_of(word) is not None for word in images),
     )
     num_bad = 0
     if header := FORMATS[form].header(faces):

@@ -20,6 +20,13 @@ av = pytest.importorskip("av")
 RATE, NUM = 10, 25
 
 
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bundle in the folder that the test stands in."""
+    monkeypatch.chdir(tmp_path)
+    return str(bundle(tmp_path / "model"))
+
+
 def save_film(path: Path, *, rotation: int = 0, codec: str = "libx264") -> None:
     """Writes 2.5 seconds, dark to light, with a bar at the left that is white in every frame."""
     with av.open(str(path), "w") as container:
@@ -91,10 +98,8 @@ def test_a_film_without_pictures_is_told(tmp_path: Path) -> None:
 
 
 def test_a_film_that_breaks_off_is_answered_up_to_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    model = str(bundle(tmp_path / "model"))
     save_film(tmp_path / "whole.mp4")
     save_film(tmp_path / "cut.mkv", codec="mpeg4")
     frames = films.film_frames(tmp_path / "cut.mkv", 1.0)
@@ -110,10 +115,8 @@ def test_a_film_that_breaks_off_is_answered_up_to_there(
 
 
 def test_predict_names_frames_and_writes_a_picture_of_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    model: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    model = str(bundle(tmp_path / "model"))
     save_film(tmp_path / "film.mp4")
     words = ["--model", model, "--format", "json", "--every", "0.5", "--explain", "--out", "seen"]
     status, out, err = fer(capfd, "predict", "film.mp4", "missing.png", *words)
@@ -133,10 +136,8 @@ def test_every_must_be_more_than_nothing(capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_camera_is_answered_frame_by_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    model = str(bundle(tmp_path / "model"))
     # FFmpeg's own test picture in place of a camera: it is a device that is read the same way
     picture = "testsrc=duration=3:rate=10:size=96x64"
     monkeypatch.setitem(films._CAMERAS, platform.system(), ("lavfi", picture))
@@ -147,11 +148,8 @@ def test_a_camera_is_answered_frame_by_frame(
     ]
 
 
-def test_a_camera_that_is_not_there_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    status, _, err = fer(capfd, "predict", "webcam:97", "--model", str(bundle(tmp_path / "model")))
+def test_a_camera_that_is_not_there_is_told(model: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status, _, err = fer(capfd, "predict", "webcam:97", "--model", model)
     assert status == 1
     assert err.startswith("fer-mlops: cannot read camera 97: ")
 

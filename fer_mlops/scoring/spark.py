@@ -67,8 +67,8 @@ def score_with_spark(source: Source, out: Path, job: Job, begin: Begin = begin_s
                 stop = min(first + job.rows_per_file, job.num_rows)
                 missing = _missing(spark, out, first, stop) if before else list(range(first, stop))
                 if missing:
-                    queries = source.part(first, stop).items()
-                    rows = _frame(spark, [(row, queries[row - first]) for row in missing])
+                    items = source.part(first, stop).items()
+                    rows = _frame(spark, [(row, items[row - first]) for row in missing])
                     told = answer(rows.mapInPandas(_reader(side), _FACES))
                     told.write.mode("append").option(_MARKS, "false").parquet(str(out))
                     advance(len(missing))
