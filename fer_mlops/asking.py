@@ -37,8 +37,7 @@ class Query:
 
     name: str
     """Its path as given, or ``-`` for standard input; of a film's frame also ``@`` and its seconds."""
-    content: bytes | Path | Image.Image | DataError
-    """A DataError says why there is none."""
+    content: bytes | Path | Image.Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +101,11 @@ class Asking:
     is_live: bool = False
     """Whether each answer is wanted at once, not when there are enough for a batch."""
 
-    def ask(self, queries: Iterable[Query]) -> Iterator[Row | NoFace | DataError]:
+    def ask(self, queries: Iterable[Query | DataError]) -> Iterator[Row | NoFace | DataError]:
         """Yields, in order, an answer per face, or why there is none for a query.
+
+        Args:
+            queries: What is a DataError already is passed on.
 
         Raises:
             DataError: ``out`` cannot be written.
@@ -112,35 +114,37 @@ class Asking:
         left, number = iter(queries), 0
         at_once = 1 if self.is_live else _PHOTOS_AT_ONCE if self.finds_faces else _AT_ONCE
         while batch := list(islice(left, at_once)):
-            read = self._photos(batch, number) if self.finds_faces else self._faces(batch, number)
+            good = [one for one in batch if isinstance(one, Query)]
+            read = self._photos(good, number) if self.finds_faces else self._faces(good, number)
             subjects = [one for some in read if not isinstance(some, DataError) for one in some]
-            rows = iter(self._rows(subjects))
-            for query, some in zip(batch, read, strict=True):
-                if isinstance(some, DataError):
-                    yield some
-                elif not some:
+            rows, outcomes = iter(self._rows(subjects)), iter(read)
+            for query in batch:
+                if isinstance(query, DataError):
+                    yield query
+                    continue
+                outcome = next(outcomes)
+                if isinstance(outcome, DataError):
+                    yield outcome
+                elif not outcome:
                     yield NoFace(query.name)
                 else:
-                    yield from islice(rows, len(some))
+                    yield from islice(rows, len(outcome))
             number += len(batch)
 
     def _faces(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
-        contents = [query.content for query in batch if not isinstance(query.content, DataError)]
-        decoded = chain.from_iterable(self.predictor.decode(contents))
-        read: list[list[_Subject] | DataError] = []
-        for i, query in enumerate(batch):
-            face = query.content if isinstance(query.content, DataError) else next(decoded)
-            if isinstance(face, DataError):
-                read.append(face)
-            else:
-                read.append([_Subject(query=query, number=number + i, pixels=face)])
-        return read
+        decoded = chain.from_iterable(self.predictor.decode([query.content for query in batch]))
+        return [
+            face
+            if isinstance(face, DataError)
+            else [_Subject(query=query, number=number + i, pixels=face)]
+            for i, (query, face) in enumerate(zip(batch, decoded, strict=True))
+        ]
 
     def _photos(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
         read: list[list[_Subject] | DataError] = []
         for i, query in enumerate(batch):
             try:
-                found = self.predictor.finder.find(gray_photo(_content(query)))
+                found = self.predictor.finder.find(gray_photo(query.content))
             except DataError as error:
                 read.append(error)
                 continue
@@ -196,7 +200,7 @@ def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) ->
     files: dict[int, str] = {}
     for number in dict.fromkeys(one.number for one in subjects):
         here = [(s, a) for s, a in zip(subjects, answers, strict=True) if s.number == number]
-        photo = colour_photo(_content(here[0][0].query))
+        photo = colour_photo(here[0][0].query.content)
         pen = ImageDraw.Draw(photo)
         for subject, answer in here:
             assert subject.box is not None
@@ -205,13 +209,6 @@ def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) ->
         photo.save(file, quality=92)
         files[number] = str(file)
     return [files[one.number] for one in subjects]
-
-
-def _content(query: Query) -> bytes | Path | Image.Image:
-    """Raises DataError where there is none."""
-    if isinstance(query.content, DataError):
-        raise query.content
-    return query.content
 
 
 def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Answer, size: tuple[int, int]) -> None:
@@ -242,7 +239,9 @@ def camera_of(word: str) -> int | None:
     return int(number or 0)
 
 
-def queries_of(images: Iterable[str], stdin: BinaryIO, every: float = 1.0) -> Iterator[Query]:
+def queries_of(
+    images: Iterable[str], stdin: BinaryIO, every: float = 1.0
+) -> Iterator[Query | DataError]:
     """Yields what the words of a command line mean: files, folders' images, films, standard input.
 
     A word that is no folder is taken for a file, whose absence shows when it is read. Standard input
@@ -266,7 +265,7 @@ def queries_of(images: Iterable[str], stdin: BinaryIO, every: float = 1.0) -> It
             yield from _below(word, every)
 
 
-def _below(word: str, every: float) -> Iterator[Query]:
+def _below(word: str, every: float) -> Iterator[Query | DataError]:
     path = Path(word)
     if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
         if is_film(path):
@@ -281,15 +280,15 @@ def _below(word: str, every: float) -> Iterator[Query]:
         yield Query(shown(str(path / image)), path / image)
 
 
-def _shots(name: str, frames: Iterator[Frame]) -> Iterator[Query]:
+def _shots(name: str, frames: Iterator[Frame]) -> Iterator[Query | DataError]:
     try:
         for frame in frames:
             yield Query(f"{name}@{frame.seconds:.2f}s", frame.image)
     except DataError as error:
-        yield Query(name, error)
+        yield error
 
 
-def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query]:
+def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query | DataError]:
     head = stdin.read(_HEAD)
     if not _is_text(head):
         yield Query(STDIN, head + stdin.read())

@@ -112,7 +112,7 @@ def test_standard_input_may_be_paths() -> None:
     for start in ("", "a"):  # one of which has a letter cut in two where text is told from images
         many = [f"{start}{'ü' * 4000}", "last"]
         given = io.BytesIO("\n".join(many).encode())
-        assert [query.name for query in queries_of(["-"], given)] == many
+        assert [q.name for q in queries_of(["-"], given) if isinstance(q, Query)] == many
 
 
 def test_a_name_that_cannot_be_is_told_like_any_other(
