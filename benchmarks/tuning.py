@@ -120,9 +120,9 @@ def pruning(data: str, *, quick: bool, seeds: Sequence[int] = (0, 1, 2)) -> None
     epochs = 4 if quick else 12
     settings: dict[str, object] = {**SMALL, "training.epochs": epochs, "data.split": "identity"}
     shares: dict[tuple[str, str], list[float]] = {
-        ("median", "sampler"): [],
-        ("hyperband", "sampler"): [],
-        ("median", "recipe"): [],  # as `tune` does unless told otherwise
+        ("halving", "recipe"): [],  # as `tune` does unless told otherwise
+        ("halving", "sampler"): [],
+        ("median", "recipe"): [],
         ("hyperband", "recipe"): [],
     }
     for seed in seeds[:1] if quick else seeds:
@@ -141,7 +141,8 @@ def pruning(data: str, *, quick: bool, seeds: Sequence[int] = (0, 1, 2)) -> None
                 )
                 for total in range(trials // 4, 2 * trials + 1, trials // 4):
                     found = search(dataclasses.replace(plan, num_trials=total))
-                    if needed := epochs_until(found, best):
+                    needed = epochs_until(found, best)
+                    if needed or sum(epochs for _, epochs in found) >= spent:
                         break
             own_best = max((value for value, _ in found if value is not None), default=float("nan"))
             print(

@@ -42,8 +42,8 @@ _CHOICES = (
     ),
     click.option(
         "--pruner",
-        type=click.Choice(["median", "hyperband", "none"]),
-        default="median",
+        type=click.Choice(["halving", "median", "hyperband", "none"]),
+        default="halving",
         show_default=True,
     ),
     click.option("--space", default="", help="YAML file, if not experiments/tune-FAMILY.yaml."),
@@ -53,6 +53,13 @@ _CHOICES = (
     click.option("--direction", type=click.Choice(["auto", "maximize", "minimize"]), default="auto"),
     click.option("--folds", type=INT, default="auto", help="Judge trials by folds of train and valid."),
     click.option("--seeds", type=INT, default="auto", help="Fits per trial, whose mean counts."),
+    click.option(
+        "--finalists",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Best trials to fit again over folds; the best of them wins.",
+    ),
     click.option("--latency-budget", type=FLOAT, default="auto", help="Milliseconds a face may take."),
     click.option("--max-failures", type=int, default=5, show_default=True, help="In a row, then stop."),
     click.option(
@@ -115,6 +122,7 @@ def _plan(family: str, options: dict[str, Any]) -> Plan:
         pruner=options["pruner"],
         objective=options["objective"],
         asked_direction=options["direction"],
+        finalists=options["finalists"],
         max_failures=options["max_failures"],
         heartbeat=options["heartbeat"],
         first_trial=options["first_trial"],
@@ -140,5 +148,10 @@ def _print_sweep(sweep: Sweep, plan: Plan) -> None:
         f"study {sweep.study_name}: {sweep.num_trials} trials, best {plan.objective} "
         f"{sweep.best_value:.4f} of trial {sweep.best_trial}"
     )
-    for key, value in sweep.best_settings.items():
+    for place, one in enumerate(sweep.finalists):
+        click.echo(
+            f"{'  winner:' if not place else '         '} {one.name}, {one.trial.value:.4f}; over "
+            f"{len(one.values)} folds {one.mean:.4f} ± {one.deviation:.4f}"
+        )
+    for key, value in sweep.winner_settings.items():
         click.echo(f"  {key}: {shown(value)}")

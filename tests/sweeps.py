@@ -48,6 +48,7 @@ def plan_of(world: Path, faces: Path, family: str, trials: int, **changes: Any) 
         "study_name": "s",
         "storage_url": f"sqlite:///{world}/optuna.db",
         "num_trials": trials,
+        "pruner": "none",
     }
     return Plan(**{**given, **changes})
 

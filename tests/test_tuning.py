@@ -53,17 +53,18 @@ def _quick_winner(world: Path, empty_study: Path, monkeypatch: pytest.MonkeyPatc
 
 
 class _PruneFrom(optuna.pruners.BasePruner):
-    """Prunes every trial from a number on, at its first step."""
+    """Prunes every trial from a number on, at a step or later."""
 
-    def __init__(self, first: int) -> None:
-        self.first = first
+    def __init__(self, first: int, step: int) -> None:
+        self.first, self.step = first, step
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return trial.number >= self.first
+        assert trial.last_step is not None
+        return trial.number >= self.first and trial.last_step >= self.step
 
 
-def prune_from(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_mlops.tuning.study.make_pruner", lambda _: _PruneFrom(first))
+def prune_from(first: int, monkeypatch: pytest.MonkeyPatch, step: int = 1) -> None:
+    monkeypatch.setattr("fer_mlops.tuning.study.make_pruner", lambda _: _PruneFrom(first, step))
 
 
 # ── the runs ──
@@ -84,14 +85,38 @@ def test_a_pruned_trial_ends_as_killed_with_its_epoch_and_reason(
 ) -> None:
     prune_from(1, monkeypatch)
     monkeypatch.setenv("FER_MLOPS_CACHE", str(world / "cache"))
-    sweep(world, faces_folder, "cnn", 3)
+    sweep(world, faces_folder, "cnn", 3, pruner="halving")
     runs = runs_named("trial-")
     assert [run.info.status for run in runs] == ["FINISHED", "KILLED", "KILLED"]
     assert [run.data.tags["state"] for run in runs] == ["COMPLETE", "PRUNED", "PRUNED"]
     assert runs[1].data.tags["pruned"].startswith("epoch 1: valid/macro_f1 0.")
-    assert runs[1].data.tags["pruned"].endswith("behind the median of earlier trials")
+    assert runs[1].data.tags["pruned"].endswith("not among the best third")
     assert [t.state for t in study_in(world).trials].count(TrialState.PRUNED) == 2
     assert not list((cache_folder() / "checkpoints").glob("*.pt"))
+
+
+def test_halving_ends_trials_after_a_third_and_nowhere_else(world: Path, faces_folder: Path) -> None:
+    sweep(world, faces_folder, "cnn", 7, pruner="halving", training__epochs=3)
+    trials = study_in(world).trials
+    assert {(t.state, len(t.intermediate_values)) for t in trials} == {
+        (TrialState.COMPLETE, 3),
+        (TrialState.PRUNED, 1),
+    }
+    at_a_third = [t.intermediate_values[1] for t in trials]
+    assert trials[int(np.argmax(at_a_third))].state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_no_trial_is_pruned_at_its_last_step(
+    seeds: int, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = 2
+    prune_from(0, monkeypatch, step=seeds * epochs)
+    sweep(world, faces_folder, "cnn", 1, seeds=seeds, training__epochs=epochs)
+    assert [t.state for t in study_in(world).trials] == [TrialState.COMPLETE]
+    prune_from(1, monkeypatch, step=seeds * epochs - 1)
+    sweep(world, faces_folder, "cnn", 2, seeds=seeds, training__epochs=epochs)
+    assert study_in(world).trials[1].state == TrialState.PRUNED
 
 
 # ── folds and seeds ──
@@ -515,15 +540,18 @@ def test_a_grid_ends_when_every_point_was_tried(world: Path, faces_folder: Path)
     assert sorted(t.params["hog_svm.c"] for t in study_in(world).trials) == [1.0, 10.0, 30.0]
 
 
-def test_pruners_leave_the_first_eighth_of_a_fit_alone(world: Path, faces_folder: Path) -> None:
-    median = make_pruner(plan_of(world, faces_folder, "cnn", 1, training__epochs=24))
+def test_pruners_leave_the_first_third_of_a_fit_alone(world: Path, faces_folder: Path) -> None:
+    halving = make_pruner(plan_of(world, faces_folder, "cnn", 1, training__epochs=24, pruner="halving"))
+    assert isinstance(halving, optuna.pruners.SuccessiveHalvingPruner)
+    assert (halving._min_resource, halving._reduction_factor) == (8, 3)
+    median = make_pruner(plan_of(world, faces_folder, "cnn", 1, training__epochs=25, pruner="median"))
     assert isinstance(median, optuna.pruners.MedianPruner)
-    assert median._n_warmup_steps == 3
+    assert median._n_warmup_steps == 9
     hyperband = make_pruner(
         plan_of(world, faces_folder, "cnn", 1, training__epochs=24, pruner="hyperband", seeds=2)
     )
     assert isinstance(hyperband, optuna.pruners.HyperbandPruner)
-    assert (hyperband._min_resource, hyperband._max_resource) == (3, 48)
+    assert (hyperband._min_resource, hyperband._max_resource) == (8, 48)
     none = make_pruner(plan_of(world, faces_folder, "cnn", 1, pruner="none"))
     assert isinstance(none, optuna.pruners.NopPruner)
 

@@ -33,13 +33,16 @@ def end_orphans(
     for trial in study.get_trials(deepcopy=False, states=_LIVE):
         wanted |= {trial.user_attrs.get(RUN), *trial.user_attrs.get(RUNS, {}).values()}
 
-    if claims.owner_of(WINNER) not in (None, claims.owner):
+    trainer = claims.owner_of(WINNER)  # of the winner, and of finalists before it
+    if trainer not in (None, claims.owner):
         wanted.add(study.user_attrs.get(WINNER_BEGUN, {}).get("run"))
 
     def is_orphan(run: Run) -> bool:
         worker = run.data.tags.get("worker", "")
         if worker and (is_gone(worker) or (is_leaving and worker == claims.owner)):
             return True
+        if worker and worker == trainer:
+            return False
         is_new = time.time() - run.info.start_time / 1000 < grace
         return run.info.run_id not in wanted and not is_new
 

@@ -12,7 +12,7 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.tuning.spaces import Space
 
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "grid"]
-PrunerName = Literal["median", "hyperband", "none"]
+PrunerName = Literal["halving", "median", "hyperband", "none"]
 DirectionName = Literal["auto", "maximize", "minimize"]
 FirstTrial = Literal["recipe", "sampler"]
 OBJECTIVES = ("valid/macro_f1", "valid/accuracy", "valid/balanced_accuracy", "valid/loss")
@@ -37,7 +37,7 @@ class Plan:
     num_workers: int = 1
     """Processes on this machine."""
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
+    pruner: PrunerName = "halving"
     objective: str = "valid/macro_f1"
     """One of OBJECTIVES."""
     asked_direction: DirectionName = "auto"
@@ -45,6 +45,8 @@ class Plan:
     """Parts of train and valid, each of which judges a fit of every trial; 0 for the valid part."""
     seeds: int = 1
     """Fits of each trial that differ in their seed."""
+    finalists: int = 0
+    """Best trials that are fitted again over folds before one of them wins; 0 for none."""
     latency_budget: float = float("inf")
     """Milliseconds that one face may take on one thread."""
     max_failures: int = 5
@@ -60,6 +62,11 @@ class Plan:
         require(self.num_workers >= 1, "--workers", "1 or more", self.num_workers)
         require(self.folds == 0 or self.folds >= 3, "--folds", "0, or 3 or more", self.folds)
         require(self.seeds >= 1, "--seeds", "1 or more", self.seeds)
+        require(self.finalists >= 0, "--finalists", "0 or more", self.finalists)
+        if self.finalists and self.folds:
+            raise ConfigError(
+                "--finalists judges the best trials over folds, --folds every trial; give one of them"
+            )
         require(self.latency_budget > 0, "--latency-budget", "milliseconds above 0", self.latency_budget)
         require(self.max_failures >= 1, "--max-failures", "1 or more", self.max_failures)
         require(self.heartbeat >= 1, "--heartbeat", "1 second or more", self.heartbeat)

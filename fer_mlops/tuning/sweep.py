@@ -20,6 +20,7 @@ from fer_mlops.recipes import Scalar
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import shown_uri, track
 from fer_mlops.tuning.claims import Claims
+from fer_mlops.tuning.finals import Finalist
 from fer_mlops.tuning.orphans import end_orphans
 from fer_mlops.tuning.plan import Plan
 from fer_mlops.tuning.story import OnTrial, Story, tell_beginning
@@ -42,10 +43,12 @@ class Sweep:
     num_trials: int
     best_trial: int
     best_value: float
-    best_settings: dict[str, Scalar]
+    finalists: tuple[Finalist, ...]
+    """The winner first; none where the plan asks for none, and the best trial wins."""
+    winner_settings: dict[str, Scalar]
     winner_run: str
     winner: Trained | None
-    """None where another process trained it, or an earlier call with the same best trial."""
+    """None where another process trained it, or an earlier call of the same trial."""
 
 
 def tune(
@@ -167,9 +170,10 @@ def _sweep(plan: Plan, study: optuna.Study, parent: Tracker, winner: Winner) -> 
         experiment_id=parent.experiment_id,
         run_id=parent.run_id,
         num_trials=standing_of(study).num_finished,
-        best_trial=winner.trial.number,
-        best_value=float(winner.trial.value or 0.0),
-        best_settings=winner.trial.user_attrs[SETTINGS],
+        best_trial=winner.best.number,
+        best_value=float(winner.best.value or 0.0),
+        finalists=winner.finalists,
+        winner_settings=winner.trial.user_attrs[SETTINGS],
         winner_run=winner.run_id,
         winner=winner.trained,
     )

@@ -29,7 +29,11 @@ from fer_mlops.tuning.spaces import Settings, with_settings
 from fer_mlops.tuning.study import ERROR, RUN, RUNS, SETTINGS, WORKER
 
 _FITS = "fits"
-_REASONS = {"median": "behind the median of earlier trials", "hyperband": "not among the best third"}
+_REASONS = {
+    "median": "behind the median of earlier trials",
+    "halving": "not among the best third",
+    "hyperband": "not among the best third",
+}
 
 
 class TrialFailed(Exception):
@@ -128,8 +132,10 @@ class Objective:
         variants = self._variants(experiment)
         done: dict[str, Any] = dict(trial.user_attrs.get(_FITS, {}))
         values: list[float] = []
+        steps = num_steps(experiment)
         for number, variant in enumerate(variants):
-            watch = _Watch(self.plan, trial, tracker, values, number * num_steps(experiment))
+            so_far, in_all = number * steps, len(variants) * steps
+            watch = _Watch(self.plan, trial, tracker, values, so_far, in_all)
             if variant.name in done:
                 watch.repeat(done[variant.name]["scores"])
                 values.append(done[variant.name]["value"])
@@ -188,10 +194,16 @@ class _Watch:
     """Tells the study how a fit stands, and ends a trial that is behind."""
 
     def __init__(
-        self, plan: Plan, trial: Trial, tracker: Tracker, values: list[float], steps_before: int
+        self,
+        plan: Plan,
+        trial: Trial,
+        tracker: Tracker,
+        values: list[float],
+        steps_before: int,
+        steps_in_all: int,
     ) -> None:
         self.plan, self.trial, self.tracker = plan, trial, tracker
-        self.values, self.steps_before = values, steps_before
+        self.values, self.steps_before, self.steps_in_all = values, steps_before, steps_in_all
         self.told: list[tuple[int, float]] = []
 
     def repeat(self, scores: list[tuple[int, float]]) -> None:
@@ -208,7 +220,8 @@ class _Watch:
                     self._tell(score.step, score.value)
             self._tell(step.number, fit.scores[-1].value)
             self._keep_budget(step, data)
-            if self.trial.should_prune():
+            is_last = self.told[-1][0] == self.steps_in_all  # and all that pruning saves is spent
+            if not is_last and self.trial.should_prune():
                 raise RunStopped(
                     f"epoch {self.told[-1][0]}: {self.plan.objective} {self.told[-1][1]:.4f}, "
                     f"{_REASONS.get(self.plan.pruner, 'behind')}"

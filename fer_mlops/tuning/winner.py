@@ -1,4 +1,4 @@
-"""The best trial's settings, trained again by one of the study's processes, tested once, registered."""
+"""The winner's settings, trained again by one of the study's processes, tested once, registered."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fer_mlops.progress import Begin
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import track
 from fer_mlops.tuning.claims import Claims
+from fer_mlops.tuning.finals import Finalist, hold_finals
 from fer_mlops.tuning.orphans import end_orphans
 from fer_mlops.tuning.plan import Plan
 from fer_mlops.tuning.spaces import with_settings
@@ -30,8 +31,11 @@ _POLL = 1.0
 
 @dataclass(frozen=True)
 class Winner:
-    """Who was trained of a study's best trial."""
+    """Who was trained, and of which trial."""
 
+    best: FrozenTrial
+    finalists: tuple[Finalist, ...]
+    """The winner first; none where the best trial wins without."""
     trial: FrozenTrial
     run_id: str
     trained: Trained | None
@@ -58,16 +62,17 @@ def train_winner(
             try:
                 best = best_trial(study)
                 end_orphans(study, parent, claims, plan.grace)
+                finals = hold_finals(plan, study, data, parent, claims.owner, cache, begin)
+                chosen = finals[0].trial if finals else best
+                tell_pictures(plan, study, parent, best, chosen)
                 made = study.user_attrs.get(WINNER, {})
-                if made.get("trial") == best.number:
-                    tell_pictures(plan, study, parent, best)
-                    return Winner(best, made["run"], None)
-                tell_pictures(plan, study, parent, best)
-                trained = _train(plan, study, best, data, parent, cache, begin)
-                study.set_user_attr(WINNER, {"trial": best.number, "run": trained.run_id})
+                if made.get("trial") == chosen.number:
+                    return Winner(best, tuple(finals), chosen, made["run"], None)
+                trained = _train(plan, study, chosen, data, parent, cache, begin)
+                study.set_user_attr(WINNER, {"trial": chosen.number, "run": trained.run_id})
                 test = f"test macro-F1 {trained.test.macro_f1}" if trained.test else "not tested"
-                tell_winner(plan, parent, best, trained.run_id, test)
-                return Winner(best, trained.run_id, trained)
+                tell_winner(plan, parent, best, finals, trained.run_id, test)
+                return Winner(best, tuple(finals), chosen, trained.run_id, trained)
             finally:
                 claims.drop(WINNER)
         if not told:
@@ -79,25 +84,25 @@ def train_winner(
 def _train(
     plan: Plan,
     study: optuna.Study,
-    best: FrozenTrial,
+    chosen: FrozenTrial,
     data: Data,
     parent: Tracker,
     cache: Path,
     begin: Begin,
 ) -> Trained:
-    """Trains the best settings, with pictures, the test and registration; goes on after a kill."""
-    experiment = with_settings(plan.experiment, best.user_attrs[SETTINGS])
-    resume, state = _begun(study, best, cache)
+    """Trains the chosen settings, with pictures, the test and registration; goes on after a kill."""
+    experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
+    resume, state = _begun(study, chosen, cache)
     with track(
         experiment.tracking.experiment,
-        f"winner-{experiment.family}-trial-{best.number:03d}",
+        f"winner-{experiment.family}-trial-{chosen.number:03d}",
         nested=True,
         parent=parent.run_id,
         resume=resume,
         system_metrics=experiment.tracking.system_metrics,
     ) as tracker:
-        study.set_user_attr(WINNER_BEGUN, {"trial": best.number, "run": tracker.run_id})
-        tracker.log_facts({"trial": best.number, "winner_of": plan.study_name})
+        study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
+        tracker.log_facts({"trial": chosen.number, "winner_of": plan.study_name})
         trained = run_experiment(
             experiment,
             prepare_data(experiment, cache) if experiment != plan.experiment else data,
@@ -113,11 +118,11 @@ def _train(
 
 
 def _begun(
-    study: optuna.Study, best: FrozenTrial, cache: Path
+    study: optuna.Study, chosen: FrozenTrial, cache: Path
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Returns the run and the checkpoint of a process that was killed while it trained this winner."""
     begun = study.user_attrs.get(WINNER_BEGUN, {})
-    if begun.get("trial") != best.number:
+    if begun.get("trial") != chosen.number:
         return None, None
     try:
         return begun["run"], load_checkpoint(checkpoint_path(cache, begun["run"]))
