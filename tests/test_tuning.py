@@ -377,14 +377,20 @@ def test_runs_that_nobody_will_go_on_with_are_ended_by_the_next_start(
     assert (ended.info.status, ended.data.tags["ended"]) == ("FAILED", "its worker is gone")
 
 
-def test_a_winner_that_another_machine_trains_is_no_orphan(world: Path, faces_folder: Path) -> None:
+@pytest.mark.parametrize("is_finalist", [False, True])
+def test_what_another_machine_trains_at_the_end_is_no_orphan(
+    is_finalist: bool, world: Path, faces_folder: Path
+) -> None:
     sweep(world, faces_folder, "baseline", 1)
     (parent,) = runs_named("tune-s")
     client = MlflowClient()
     tags = {"mlflow.parentRunId": parent.info.run_id}
+    if is_finalist:
+        tags["worker"] = "elsewhere:1:theirs"
     run = client.create_run(parent.info.experiment_id, start_time=1, tags=tags)
     study = study_in(world)
-    study.set_user_attr("winner begun", {"trial": 0, "run": run.info.run_id})
+    if not is_finalist:
+        study.set_user_attr("winner begun", {"trial": 0, "run": run.info.run_id})
     storage = storage_of(plan_of(world, faces_folder, "baseline", 1))
     theirs, ours = (Claims(storage, "s", f"elsewhere:1:{name}") for name in ("theirs", "ours"))
     tracker = Tracker(parent.info.run_id, parent.info.experiment_id)

@@ -17,7 +17,6 @@ from sweeps import plan_of, runs_named, study_in, sweep, untrained
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError
 from fer_mlops.preparation import Data, prepare_data
-from fer_mlops.tuning.faces import TrialFaces
 from fer_mlops.tuning.finals import FOLDS
 from fer_mlops.tuning.fits import Fit
 
@@ -123,20 +122,23 @@ def test_finalists_are_judged_on_every_face_of_train_and_valid_and_on_none_of_te
         judged.append(data)
         return run(self, data, *words, **options)
 
-    plan = plan_of(world, faces_folder, "cnn", 1, finalists=1)
+    plan = plan_of(world, faces_folder, "cnn", 2, finalists=2)
     sweep(world, faces_folder, "cnn", 1)
     monkeypatch.setattr("fer_mlops.tuning.finals.Fit.run", spy)
-    done = sweep(world, faces_folder, "cnn", 1, finalists=1)
-    assert len(done.finalists) == 1
-    assert len(judged) == FOLDS
+    assert sweep(world, faces_folder, "cnn", 1, finalists=2).finalists == ()
+    sweep(world, faces_folder, "cnn", 2)
+    judged.clear()
+    done = sweep(world, faces_folder, "cnn", 2, finalists=2)
+    assert len(done.finalists) == 2
+    assert len(judged) == 2 * FOLDS
     data = prepare_data(plan.experiment, cache_folder())
     pool = sorted(str(data.table.paths[i]) for i in [*data.split.train, *data.split.valid])
     seen = sorted(str(one.table.paths[i]) for one in judged for i in one.split.valid)
-    assert seen == pool
+    assert seen == sorted(2 * pool)
     runs = runs_named("final-")
-    assert [run.data.metrics["objective"] for run in runs] == list(done.finalists[0].values)
+    values = [value for one in done.finalists for value in one.values]
+    assert sorted(run.data.metrics["objective"] for run in runs) == sorted(values)
     assert not [name for run in runs for name in run.data.metrics if name.startswith("test/")]
-    assert TrialFaces(plan.experiment, data, cache_folder(), FOLDS).num_folds == FOLDS
 
 
 def test_finalists_and_folds_are_one_too_many(world: Path, faces_folder: Path) -> None:

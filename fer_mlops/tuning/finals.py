@@ -63,7 +63,8 @@ def hold_finals(
 ) -> list[Finalist]:
     """Returns the study's best trials fitted again, and the one it began with if complete; best first.
 
-    There are none where the plan asks for none. What an earlier call has fitted counts.
+    There are none where the plan asks for none, or one trial alone is complete. What an earlier call has
+    fitted counts.
 
     Args:
         plan: Says how many.
@@ -74,9 +75,9 @@ def hold_finals(
         cache: Folder of checkpoints and decoded faces.
         begin: Told of the fits.
     """
-    if not plan.finalists:
+    trials = _contenders(plan, study) if plan.finalists else []
+    if len(trials) < 2:
         return []
-    trials = _contenders(plan, study)
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
     todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
     faces = TrialFaces(plan.experiment, data, cache, FOLDS)
