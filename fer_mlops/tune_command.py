@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fer_mlops.figures import TrialRecord
     from fer_mlops.tuning import Plan, Sweep
 
+_FINALISTS = 2
+"""Unless asked otherwise, beside the settings that a study began with."""
 _CHOICES = (
     click.option("--trials", type=int, default=20, show_default=True, help="Total of the study."),
     click.option("--timeout", type=FLOAT, default="auto", help="Minutes; no trial starts after them."),
@@ -55,10 +57,9 @@ _CHOICES = (
     click.option("--seeds", type=INT, default="auto", help="Fits per trial, whose mean counts."),
     click.option(
         "--finalists",
-        type=int,
-        default=0,
-        show_default=True,
-        help="Best trials to fit again over folds; the best of them wins.",
+        type=INT,
+        default="auto",
+        help="Best trials to fit again over folds before one wins; auto: 2, none with --folds.",
     ),
     click.option("--latency-budget", type=FLOAT, default="auto", help="Milliseconds a face may take."),
     click.option("--max-failures", type=int, default=5, show_default=True, help="In a row, then stop."),
@@ -103,8 +104,9 @@ def tune(family: str, **options: Any) -> None:
 def _plan(family: str, options: dict[str, Any]) -> Plan:
     from fer_mlops.tuning import Plan, default_space, read_space
 
-    names = ("folds", "seeds", "latency_budget")
+    names = ("folds", "seeds", "finalists", "latency_budget")
     asked = {name: value for name in names if (value := options.pop(name)) is not None}
+    asked.setdefault("finalists", 0 if asked.get("folds") else _FINALISTS)
     space, minutes, study = (options.pop(name) for name in ("space", "timeout", "study"))
     if family != "transfer":
         options = {k: v for k, v in options.items() if k not in ("backbone", "weights")}
@@ -122,7 +124,6 @@ def _plan(family: str, options: dict[str, Any]) -> Plan:
         pruner=options["pruner"],
         objective=options["objective"],
         asked_direction=options["direction"],
-        finalists=options["finalists"],
         max_failures=options["max_failures"],
         heartbeat=options["heartbeat"],
         first_trial=options["first_trial"],

@@ -11,12 +11,15 @@ import mlflow
 import numpy as np
 import optuna
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 from sweeps import plan_of, runs_named, study_in, sweep, untrained
 
 from fer_mlops.cache import cache_folder
+from fer_mlops.cli import cli
 from fer_mlops.errors import ConfigError
 from fer_mlops.preparation import Data, prepare_data
+from fer_mlops.tuning import Plan
 from fer_mlops.tuning.finals import FOLDS
 from fer_mlops.tuning.fits import Fit
 
@@ -144,3 +147,16 @@ def test_finalists_are_judged_on_every_face_of_train_and_valid_and_on_none_of_te
 def test_finalists_and_folds_are_one_too_many(world: Path, faces_folder: Path) -> None:
     with pytest.raises(ConfigError, match="give one of them"):
         plan_of(world, faces_folder, "baseline", 1, finalists=2, folds=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "finalists"), [([], 2), (["--folds", "3"], 0), (["--finalists", "0"], 0)]
+)
+def test_two_finalists_are_judged_unless_asked_otherwise(
+    words: list[str], finalists: int, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("fer_mlops.tuning.tune", lambda plan, **_: plans.append(plan))
+    done = CliRunner().invoke(cli, ["tune", "baseline", "--data", str(faces_folder), *words])
+    assert done.exit_code == 0, done.output
+    assert [plan.finalists for plan in plans] == [finalists]

@@ -54,7 +54,7 @@ def start(world: Path, faces: Path, storage: str, *words: str) -> subprocess.Pop
     (world / "space.yaml").write_text(SPACE)
     command = [sys.executable, "-m", "fer_mlops", "tune", "cnn", "--data", str(faces), "--study", "s"]
     command += ["--recipe", "recipe.yaml", "--space", "space.yaml", "--storage", storage]
-    command += ["--heartbeat", "1", "--pruner", "none", *words]
+    command += ["--heartbeat", "1", "--pruner", "none", "--finalists", "0", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
     return subprocess.Popen(
