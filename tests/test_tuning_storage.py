@@ -10,11 +10,13 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.tuning.claims import Claims, is_gone, this_process
@@ -66,6 +68,29 @@ def test_a_database_that_is_not_there_is_one_sentence_at_once() -> None:
     assert str(caught.value).startswith("the study storage at postgresql://me:***@127.0.0.1:9/db cannot")
     assert "hidden" not in repr(caught.value) + repr(caught.value.__cause__)
     assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_tables_that_another_process_is_making_are_waited_for(
+    times: int, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init, tries = PatientStorage.__init__, 0
+
+    def late(self: PatientStorage, *words: Any, **options: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= times:
+            said = "table alembic_version already exists"
+            raise OperationalError("CREATE TABLE alembic_version", {}, Exception(said))
+        init(self, *words, **options)
+
+    monkeypatch.setattr(PatientStorage, "__init__", late)
+    monkeypatch.setattr("fer_mlops.tuning.storage.time.sleep", lambda _: None)
+    if times == 1:
+        assert _open(database).get_all_studies() == []
+    else:
+        with pytest.raises(TrackingError, match="cannot be opened: .*alembic_version already"):
+            _open(database)
 
 
 def test_no_password_is_shown_wherever_it_stands() -> None:

@@ -237,7 +237,8 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
             try:
                 return PatientStorage(url, heartbeat=heartbeat, grace=grace, patience=patience)
             except SQLAlchemyError as error:
-                if is_away(error) or number == _OPENINGS - 1:
+                is_being_made = not is_away(error) or "already exists" in str(error)
+                if not is_being_made or number == _OPENINGS - 1:
                     raise
                 time.sleep(1 + number)  # another process is making the tables
         raise AssertionError
