@@ -89,7 +89,7 @@ def test_tables_that_another_process_is_making_are_waited_for(
     if times == 1:
         assert _open(database).get_all_studies() == []
     else:
-        with pytest.raises(TrackingError, match="cannot be opened: .*alembic_version already"):
+        with pytest.raises(TrackingError, match=r"cannot be opened: .*alembic_version already"):
             _open(database)
 
 
