@@ -297,9 +297,11 @@ def main() -> None:
     options = parser.parse_args()
     data = str(Path(options.data).resolve()) if Path(options.data).exists() else options.data
     os.environ["FER_MLOPS_CACHE"] = str(cache_folder().resolve())
+    if options.seeds and options.part != "pruning":
+        parser.error("--seeds is of --part pruning")
     if options.part:
         hush_vendors()
-        seeds = {"seeds": options.seeds} if options.part == "pruning" and options.seeds else {}
+        seeds = {"seeds": options.seeds} if options.seeds else {}
         PARTS[options.part](data, quick=options.quick, **seeds)
         return
     print(describe(), flush=True)

@@ -152,7 +152,7 @@ def _print_sweep(sweep: Sweep, plan: Plan) -> None:
     for place, one in enumerate(sweep.finalists):
         click.echo(
             f"{'  winner:' if not place else '         '} {one.name}, {one.trial.value:.4f}; over "
-            f"{len(one.values)} folds {one.mean:.4f} ± {one.deviation:.4f}"
+            f"{len(one.values)} folds {one.told}"
         )
     for key, value in sweep.winner_settings.items():
         click.echo(f"  {key}: {shown(value)}")

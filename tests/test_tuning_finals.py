@@ -66,8 +66,8 @@ def test_the_best_over_folds_wins_not_the_best_trial(
     assert done.best_trial == best
     assert [one.trial.number for one in done.finalists] == [second, best]
     assert done.finalists[0].values == (0.4, 0.5, 0.9)
-    assert done.finalists[0].mean == pytest.approx(0.6)
-    assert done.finalists[0].deviation == pytest.approx(np.std([0.4, 0.5, 0.9], ddof=1))
+    assert done.finalists[0].spread.mean == pytest.approx(0.6)
+    assert done.finalists[0].spread.deviation == pytest.approx(np.std([0.4, 0.5, 0.9], ddof=1))
     assert done.winner_settings == study_in(world).trials[second].user_attrs["settings"]
     assert runs_named(f"winner-baseline-trial-{second:03d}")[0].info.run_id == done.winner_run
     (parent,) = runs_named("tune-s")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -17,14 +16,15 @@ from fer_mlops.checkpoints import checkpoint_path
 from fer_mlops.distillation import with_fixed_teacher
 from fer_mlops.preparation import Data
 from fer_mlops.progress import Begin
-from fer_mlops.recipes import Scalar
+from fer_mlops.recipes import Scalar, flatten
+from fer_mlops.repetition import Spread, spread_of
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import track
 from fer_mlops.tuning.faces import TrialFaces
 from fer_mlops.tuning.fits import Fit
 from fer_mlops.tuning.plan import Plan
 from fer_mlops.tuning.spaces import with_settings
-from fer_mlops.tuning.study import SETTINGS
+from fer_mlops.tuning.study import SETTINGS, best_trial, is_over_budget
 
 FOLDS = 3
 """Parts of train and valid; each part judges what was learned from the others."""
@@ -43,14 +43,14 @@ class Finalist:
     """Whether it has the settings that the study began with."""
 
     @property
-    def mean(self) -> float:
-        """Mean over the folds."""
-        return fmean(self.values)
+    def spread(self) -> Spread:
+        """Of the values over the folds."""
+        return spread_of(self.values)
 
     @property
-    def deviation(self) -> float:
-        """Standard deviation over the folds, with n - 1."""
-        return stdev(self.values)
+    def told(self) -> str:
+        """What a reader is told of the values."""
+        return f"{self.spread.mean:.4f} ± {self.spread.deviation:.4f}"
 
     @property
     def name(self) -> str:
@@ -58,13 +58,28 @@ class Finalist:
         return f"trial {self.trial.number}{' (the start)' if self.is_start else ''}"
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a study's trials came to."""
+
+    best: FrozenTrial
+    """By its own value."""
+    finalists: tuple[Finalist, ...]
+    """The best over the folds first; none where the best trial wins without."""
+
+    @property
+    def winner(self) -> FrozenTrial:
+        """The trial whose settings are to be handed over."""
+        return self.finalists[0].trial if self.finalists else self.best
+
+
 def hold_finals(
     plan: Plan, study: optuna.Study, data: Data, parent: Tracker, owner: str, cache: Path, begin: Begin
-) -> list[Finalist]:
-    """Returns the study's best trials fitted again, and the one it began with if complete; best first.
+) -> Outcome:
+    """Fits the study's best trials again, and the one it began with if complete, and returns who wins.
 
-    There are none where the plan asks for none, or one trial alone is complete. What an earlier call has
-    fitted counts.
+    There are no finalists where the plan asks for none, or one trial alone is complete. What an earlier
+    call has fitted counts.
 
     Args:
         plan: Says how many.
@@ -74,10 +89,14 @@ def hold_finals(
         owner: This process, as its claims name it.
         cache: Folder of checkpoints and decoded faces.
         begin: Told of the fits.
+
+    Raises:
+        TrainingError: No trial was complete.
     """
+    best = best_trial(study)
     trials = _contenders(plan, study) if plan.finalists else []
     if len(trials) < 2:
-        return []
+        return Outcome(best, ())
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
     todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
     faces = TrialFaces(plan.experiment, data, cache, FOLDS)
@@ -95,9 +114,9 @@ def hold_finals(
         )
         for trial in trials
     ]
-    finals.sort(key=lambda one: one.mean, reverse=plan.direction == "maximize")
+    finals.sort(key=lambda one: one.spread.mean, reverse=plan.direction == "maximize")
     _tell(plan, finals, parent)
-    return finals
+    return Outcome(best, tuple(finals))
 
 
 def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
@@ -105,15 +124,15 @@ def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
     complete = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if all(value <= 0 for value in trial.constraints.values())
+        if not is_over_budget(trial)
     ]
     complete.sort(key=_value, reverse=plan.direction == "maximize")
-    unlike: list[FrozenTrial] = []
+    chosen: list[FrozenTrial] = []
     for trial in complete:
-        if all(trial.user_attrs[SETTINGS] != other.user_attrs[SETTINGS] for other in unlike):
-            unlike.append(trial)
-    rest = [trial for trial in unlike[plan.finalists :] if _is_start(plan, trial)]
-    return unlike[: plan.finalists] + rest
+        is_wanted = len(chosen) < plan.finalists or _is_start(plan, trial)
+        if is_wanted and all(trial.params != other.params for other in chosen):
+            chosen.append(trial)
+    return chosen
 
 
 def _value(trial: FrozenTrial) -> float:
@@ -121,8 +140,7 @@ def _value(trial: FrozenTrial) -> float:
 
 
 def _is_start(plan: Plan, trial: FrozenTrial) -> bool:
-    begun = with_settings(plan.experiment, {})
-    return with_settings(plan.experiment, trial.user_attrs[SETTINGS]) == begun
+    return trial.params == plan.space.start(flatten(plan.experiment))
 
 
 def _fit(
@@ -157,15 +175,15 @@ def _fit(
 def _tell(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
     rows: list[dict[str, Scalar | list[float]]] = []
     for one in finals:
-        parent.log_metrics({f"final/{plan.objective}": one.mean}, one.trial.number)
+        parent.log_metrics({f"final/{plan.objective}": one.spread.mean}, one.trial.number)
         rows.append(
             {
                 "trial": one.trial.number,
                 "is_start": one.is_start,
                 "value": _value(one.trial),
                 "folds": list(one.values),
-                "mean": one.mean,
-                "deviation": one.deviation,
+                "mean": one.spread.mean,
+                "deviation": one.spread.deviation,
             }
         )
     parent.log_json("study/finalists.json", rows)

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fer_mlops.figures import TrialRecord
 from fer_mlops.figures.studies import State
-from fer_mlops.tuning.study import ERROR, SETTINGS, WORKER
+from fer_mlops.tuning.study import ERROR, SETTINGS, WORKER, is_over_budget
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -31,10 +31,9 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Returns one trial."""
-    is_over = any(value > 0 for value in trial.constraints.values())
     return TrialRecord(
         number=trial.number,
-        state="over budget" if is_over else _STATES[trial.state],
+        state="over budget" if is_over_budget(trial) else _STATES[trial.state],
         value=trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
         settings=dict(trial.user_attrs.get(SETTINGS, trial.params)),
         course=sorted(trial.intermediate_values.items()),

@@ -181,7 +181,7 @@ def is_away(error: BaseException | None) -> bool:
     """Returns whether a database error says that there was no answer, so that a later try may do."""
     while error is not None:
         if isinstance(error, (OperationalError, InterfaceError)):
-            return True
+            return "already exists" not in str(error)  # which SQLite says of a table, as its answer
         error = error.__cause__
     return False
 
@@ -237,8 +237,7 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
             try:
                 return PatientStorage(url, heartbeat=heartbeat, grace=grace, patience=patience)
             except SQLAlchemyError as error:
-                is_being_made = not is_away(error) or "already exists" in str(error)
-                if not is_being_made or number == _OPENINGS - 1:
+                if is_away(error) or number == _OPENINGS - 1:
                     raise
                 time.sleep(1 + number)  # another process is making the tables
         raise AssertionError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from urllib.parse import quote
 
 import optuna
@@ -16,7 +16,7 @@ from fer_mlops.figures import TrialRecord
 from fer_mlops.progress import Advance
 from fer_mlops.tracker import Tracker
 from fer_mlops.tuning.claims import Claims
-from fer_mlops.tuning.finals import FOLDS, Finalist
+from fer_mlops.tuning.finals import FOLDS, Outcome
 from fer_mlops.tuning.plan import Plan
 from fer_mlops.tuning.records import complete_values, record_of, records_of
 from fer_mlops.tuning.spaces import shown
@@ -121,15 +121,14 @@ def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
     parent.log_json("space.json", json.loads(plan.space.as_json()))
 
 
-def tell_pictures(
-    plan: Plan, study: optuna.Study, parent: Tracker, best: FrozenTrial, chosen: FrozenTrial
-) -> None:
-    """Logs the pictures of the study as it stands, and the settings of the chosen trial."""
+def tell_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
+    """Logs the pictures of the study as it stands, and the winner's settings."""
+    best = outcome.best
     records = records_of(study)
     title, metric = f"study {plan.study_name}", plan.objective
     rises = plan.direction == "maximize"
     parent.log_metrics({f"best/{metric}": float(best.value or 0.0)}, best.number)
-    parent.log_json("best_settings.json", chosen.user_attrs[SETTINGS])
+    parent.log_json("best_settings.json", outcome.winner.user_attrs[SETTINGS])
     history = figures.study_history(records, metric, title, rises=rises)
     parent.log_figure("study/history.png", history)
     parent.log_figure("study/timeline.png", figures.timeline(records, title))
@@ -152,13 +151,12 @@ def tell_pictures(
 def tell_winner(
     plan: Plan,
     parent: Tracker,
-    best: FrozenTrial,
-    finals: Sequence[Finalist],
+    outcome: Outcome,
     winner_run: str,
     test: str,
 ) -> None:
     """Links the study's run to its best trial, to its finalists, and to the run of the winner."""
-    chosen = finals[0].trial if finals else best
+    best, winner, finals = outcome.best, outcome.winner, outcome.finalists
     base = f"#/experiments/{quote(parent.experiment_id)}/runs"
 
     def link(trial: FrozenTrial, name: str) -> str:
@@ -167,21 +165,19 @@ def tell_winner(
     parent.log_facts(
         {
             "winner_run": winner_run,
-            "winner_trial": chosen.number,
+            "winner_trial": winner.number,
             "best_trial_run": best.user_attrs.get(RUN, ""),
         }
     )
-    rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in chosen.user_attrs[SETTINGS].items())
+    rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in winner.user_attrs[SETTINGS].items())
     again = "".join(
-        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | "
-        f"{one.mean:.4f} ± {one.deviation:.4f} |\n"
-        for one in finals
+        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.told} |\n" for one in finals
     )
     head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
     note = (
         f"**Study {plan.study_name}**: {plan.direction} `{plan.objective}`\n\n"
         f"Best: {link(best, f'trial {best.number}')}, {best.value:.4f}. "
-        f"Trial {chosen.number} was retrained and tested once as [the winner]({base}/{winner_run}): "
+        f"Trial {winner.number} was retrained and tested once as [the winner]({base}/{winner_run}): "
         f"{test}.\n\n{head}{again}\n"
         f"| setting | winner |\n|---|---|\n{rows}\n\n"
         "Pictures: artifacts, `study/`."

@@ -140,6 +140,11 @@ def failures_in_a_row(study: optuna.Study, known: set[int]) -> list[FrozenTrial]
     ]
 
 
+def is_over_budget(trial: FrozenTrial) -> bool:
+    """Returns whether the trial breaks a constraint, as the latency budget is one."""
+    return any(value > 0 for value in trial.constraints.values())
+
+
 def best_trial(study: optuna.Study) -> FrozenTrial:
     """Returns the complete trial with the best value that keeps the latency budget.
 

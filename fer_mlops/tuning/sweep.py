@@ -165,15 +165,16 @@ def _require_run(run_id: str, plan: Plan) -> None:
 
 
 def _sweep(plan: Plan, study: optuna.Study, parent: Tracker, winner: Winner) -> Sweep:
+    outcome = winner.outcome
     return Sweep(
         study_name=plan.study_name,
         experiment_id=parent.experiment_id,
         run_id=parent.run_id,
         num_trials=standing_of(study).num_finished,
-        best_trial=winner.best.number,
-        best_value=float(winner.best.value or 0.0),
-        finalists=winner.finalists,
-        winner_settings=winner.trial.user_attrs[SETTINGS],
+        best_trial=outcome.best.number,
+        best_value=float(outcome.best.value or 0.0),
+        finalists=outcome.finalists,
+        winner_settings=outcome.winner.user_attrs[SETTINGS],
         winner_run=winner.run_id,
         winner=winner.trained,
     )

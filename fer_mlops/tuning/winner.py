@@ -19,12 +19,12 @@ from fer_mlops.progress import Begin
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import track
 from fer_mlops.tuning.claims import Claims
-from fer_mlops.tuning.finals import Finalist, hold_finals
+from fer_mlops.tuning.finals import Outcome, hold_finals
 from fer_mlops.tuning.orphans import end_orphans
 from fer_mlops.tuning.plan import Plan
 from fer_mlops.tuning.spaces import with_settings
 from fer_mlops.tuning.story import tell_pictures, tell_winner
-from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN, best_trial
+from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN
 
 _POLL = 1.0
 
@@ -33,10 +33,7 @@ _POLL = 1.0
 class Winner:
     """Who was trained, and of which trial."""
 
-    best: FrozenTrial
-    finalists: tuple[Finalist, ...]
-    """The winner first; none where the best trial wins without."""
-    trial: FrozenTrial
+    outcome: Outcome
     run_id: str
     trained: Trained | None
     """None where another process, or an earlier one, did it."""
@@ -60,19 +57,18 @@ def train_winner(
     while True:
         if claims.take(WINNER):
             try:
-                best = best_trial(study)
                 end_orphans(study, parent, claims, plan.grace)
-                finals = hold_finals(plan, study, data, parent, claims.owner, cache, begin)
-                chosen = finals[0].trial if finals else best
-                tell_pictures(plan, study, parent, best, chosen)
+                outcome = hold_finals(plan, study, data, parent, claims.owner, cache, begin)
+                chosen = outcome.winner
+                tell_pictures(plan, study, parent, outcome)
                 made = study.user_attrs.get(WINNER, {})
                 if made.get("trial") == chosen.number:
-                    return Winner(best, tuple(finals), chosen, made["run"], None)
+                    return Winner(outcome, made["run"], None)
                 trained = _train(plan, study, chosen, data, parent, cache, begin)
                 study.set_user_attr(WINNER, {"trial": chosen.number, "run": trained.run_id})
                 test = f"test macro-F1 {trained.test.macro_f1}" if trained.test else "not tested"
-                tell_winner(plan, parent, best, finals, trained.run_id, test)
-                return Winner(best, tuple(finals), chosen, trained.run_id, trained)
+                tell_winner(plan, parent, outcome, trained.run_id, test)
+                return Winner(outcome, trained.run_id, trained)
             finally:
                 claims.drop(WINNER)
         if not told:
