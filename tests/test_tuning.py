@@ -31,6 +31,7 @@ from fer_mlops.tuning.claims import Claims
 from fer_mlops.tuning.faces import TrialFaces
 from fer_mlops.tuning.fits import Fit, Score
 from fer_mlops.tuning.orphans import end_orphans
+from fer_mlops.tuning.records import records_of
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.workers import storage_of
 
@@ -208,6 +209,7 @@ def test_a_trial_over_the_latency_budget_is_ended_and_cannot_win(
     assert (over.state, over.constraints) == (TrialState.PRUNED, {"latency_ms": 4.0})
     assert (within.state, within.constraints) == (TrialState.COMPLETE, {"latency_ms": -2.0})
     assert done.best_trial == 1
+    assert [one.state for one in records_of(study_in(world))] == ["over budget", "complete"]
     first, second = runs_named("trial-")
     assert first.data.tags["pruned"] == "epoch 1: 9.0 ms for one face is over the budget of 5 ms"
     assert second.data.metrics["latency_ms"] == 3.0
