@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -62,10 +63,16 @@ def start(world: Path, faces: Path, storage: str, *words: str) -> subprocess.Pop
     )
 
 
-def trials_of(storage: str) -> list[FrozenTrial]:
+@functools.cache
+def opened_storage(storage: str) -> optuna.storages.RDBStorage:
+    """Opens it once: that takes longer than many a trial, and a look at a trial must not."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.storages.RDBStorage(storage, {"poolclass": NullPool}, skip_table_creation=True)
+
+
+def trials_of(storage: str) -> list[FrozenTrial]:
     try:
-        opened = optuna.storages.RDBStorage(storage, {"poolclass": NullPool}, skip_table_creation=True)
+        opened = opened_storage(storage)
     except (optuna.exceptions.OptunaError, SQLAlchemyError):
         return []  # its tables are not made yet
     try:
@@ -99,10 +106,10 @@ def kill_in_the_middle(
 ) -> FrozenTrial:
     """Kills the process ``victim`` names while a trial is under way, and returns that trial."""
     while True:
-        number = wait_for(storage, is_under_way, process).number
-        pid = victim(trials_of(storage)[number])
+        seen = wait_for(storage, is_under_way, process)
+        pid = victim(seen)
         os.kill(pid, signal.SIGSTOP)  # or it might be finished before the signal arrives
-        trial = trials_of(storage)[number]
+        trial = trials_of(storage)[seen.number]
         if is_under_way(trial):
             os.kill(pid, signal.SIGKILL)
             return trial
