@@ -79,6 +79,8 @@ def trials_of(storage: str) -> list[FrozenTrial]:
         return optuna.load_study(study_name="s", storage=opened).trials
     except KeyError:
         return []  # nor the study
+    except optuna.exceptions.StorageInternalError:
+        return []  # a process that was stopped in the middle of writing has the file
     finally:
         opened.remove_session()
 
@@ -109,10 +111,10 @@ def kill_in_the_middle(
         seen = wait_for(storage, is_under_way, process)
         pid = victim(seen)
         os.kill(pid, signal.SIGSTOP)  # or it might be finished before the signal arrives
-        trial = trials_of(storage)[seen.number]
-        if is_under_way(trial):
+        now = trials_of(storage)
+        if now and is_under_way(now[seen.number]):
             os.kill(pid, signal.SIGKILL)
-            return trial
+            return now[seen.number]
         os.kill(pid, signal.SIGCONT)
 
 
