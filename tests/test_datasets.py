@@ -14,7 +14,7 @@ from fer_mlops.config import DataConfig
 from fer_mlops.datasets import DATASETS, DataSet, FaceTable, Note, Request, relabelling, sample
 from fer_mlops.datasets.gathering import Gathering
 from fer_mlops.datasets.lines import read_csv, read_words
-from fer_mlops.datasets.table import Row, make_table, shorten
+from fer_mlops.datasets.table import Row, make_table, shorten, unnamed_identity
 from fer_mlops.datasets.unpacking import make_once
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -281,7 +281,7 @@ def test_a_pattern_tells_people_whatever_the_adapter_thinks(faces: Path) -> None
     for image in ("a_1.png", "b_1.png", "c_1.png"):
         gathering.add(image, "fear", identity="nobody")
     table = gathering.table()
-    assert table.identities.tolist() == ["a", "b", "c_1.png"]
+    assert table.identities.tolist() == ["a", "b", unnamed_identity("c_1.png")]
     assert said(table)["identities"] == "2 people, told by identity pattern (2)"
 
 

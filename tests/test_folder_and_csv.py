@@ -9,7 +9,7 @@ import pytest
 from layouts import draw, labelled, parts, read, said, write
 
 from fer_mlops.datasets.identities import person_of
-from fer_mlops.datasets.table import FaceTable, Note
+from fer_mlops.datasets.table import FaceTable, Note, unnamed_identity
 from fer_mlops.errors import DataError
 
 # ── whose face it is ──
@@ -85,7 +85,7 @@ def test_images_that_tell_no_person_count_as_one_each_and_a_note_says_so(tmp_pat
         draw(tmp_path / name)
     table = read("folder", tmp_path)
     nobody = ["anger/0001.png", "anger/IMG_0002.png", "fear/0001.png"]
-    assert table.identities.tolist() == [*nobody, "anna"]
+    assert table.identities.tolist() == [*(unnamed_identity(path) for path in nobody), "anna"]
     assert table.notes == (
         Note("identities", "1 people, told by file name (1)"),
         Note(

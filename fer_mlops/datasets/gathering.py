@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fer_mlops.datasets.source import Request
-from fer_mlops.datasets.table import FaceTable, Kind, Note, Row, make_table, shorten
+from fer_mlops.datasets.table import FaceTable, Kind, Note, Row, make_table, shorten, unnamed_identity
 from fer_mlops.emotions import OUTSIDE, normalise_emotion
 from fer_mlops.errors import DataError
 
@@ -163,7 +163,7 @@ class Gathering:
         if identity:
             self._origins[origin] += 1
             return identity
-        return path
+        return unnamed_identity(path)
 
     def _resolve(self) -> list[Row]:
         first: dict[str, Row] = {}
@@ -201,8 +201,9 @@ class Gathering:
         return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
 
     def _notes(self, kept: list[Row]) -> list[Note]:
-        people = len({row.identity for row in kept if row.identity != row.path})
-        self._found["no-identity"] = [row.path for row in kept if row.identity == row.path]
+        nobody = {row.path for row in kept if row.identity == unnamed_identity(row.path)}
+        people = len({row.identity for row in kept if row.path not in nobody})
+        self._found["no-identity"] = sorted(nobody)
         told = ", ".join(f"{origin} ({n})" for origin, n in self._origins.most_common())
         notes = [*self._remarks]
         if told:

@@ -16,6 +16,9 @@ from fer_mlops.emotions import EMOTIONS
 Labels = NDArray[np.int64]
 """Shape [n]; indices into EMOTIONS."""
 
+_UNNAMED = "unnamed: "
+"""Begins the identity of a face whose person nothing names."""
+
 Kind = Literal[
     "about",
     "identities",
@@ -54,8 +57,8 @@ class Note:
 class FaceTable:
     """Labelled faces on disk, sorted by path, each image once.
 
-    ``identities`` tells whose face it is (any text; equal text, same person) and ``sources`` which
-    collection it came from.
+    ``identities`` holds each face's person (equal text, same person; ``unnamed_identity`` where nothing
+    names the person) and ``sources`` the collection it came from.
     """
 
     name: str
@@ -117,6 +120,16 @@ class Row:
     votes: tuple[float, ...] | None = None
     """Share of annotators for each of EMOTIONS."""
     columns: Mapping[str, str] = field(default_factory=dict)
+
+
+def unnamed_identity(path: str) -> str:
+    """Returns the identity of a face whose person nothing names: unique to its image."""
+    return _UNNAMED + path
+
+
+def is_named(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Returns, for each identity [n], whether it is a known person's name."""
+    return ~np.char.startswith(identities, _UNNAMED)
 
 
 def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]) -> FaceTable:
