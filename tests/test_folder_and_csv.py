@@ -230,7 +230,7 @@ def test_a_csv_takes_identity_from_its_column_else_from_the_file_name(tmp_path: 
     assert labelled(table) == {
         "anna_1.png": ("anger", "anna"),
         "anna_2.png": ("sadness", "Anna B"),
-        "deep/0001.png": ("fear", "deep/0001.png"),
+        "deep/0001.png": ("fear", unnamed_identity("deep/0001.png")),
     }
     assert table.sources.tolist() == ["web", "film", tmp_path.name]
     assert said(table) == {
