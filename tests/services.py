@@ -28,6 +28,8 @@ from fer_mlops.serving.settings import ServeSettings
 from fer_mlops.tracking import track
 
 SIDE = 16
+PLAIN = {"challenger": "none", "threads": 1, "allowed_hosts": "testserver"}
+"""``testserver`` is what starlette's TestClient calls the service."""
 
 
 def untrained(seed: int = 0, threshold: float = 0.2) -> Classifier:
@@ -76,7 +78,7 @@ def log_and_register(classifier: Classifier, score: float) -> int:
 
 
 def settings(model: object, **changes: object) -> ServeSettings:
-    return ServeSettings(model=str(model), **{"challenger": "none", "threads": 1, **changes})  # type: ignore[arg-type]
+    return ServeSettings(model=str(model), **{**PLAIN, **changes})  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -1,22 +1,20 @@
-"""Request bodies to images, and images to the pixels a model sees; whatever is wrong is the client's.
-
-Bodies are kept in memory only, and for as long as the request lasts.
-"""
+"""Request bodies to images, and images to the pixels a model sees; whatever is wrong is the client's."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import io
 import json
-from collections.abc import AsyncGenerator
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File, FormParser, parse_options_header
+from starlette.requests import Request
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import DataError
@@ -27,11 +25,14 @@ from fer_mlops.serving.settings import ServeSettings
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is read over the net; a phone's MPO is a JPEG. Pillow knows others, one of which would start a
 program (EPS)."""
-_BODY_SECONDS = 30
-_DRAINED = 4
-"""A body so many times too large is read to its end and thrown away, so that the client, which sends
-first and reads later, sees the answer."""
-_HOW = (
+_MAX_FIELDS = 100
+_DEEP = 4
+"""Pixels of 8 bits that one of 16 or 32 bits costs: it is scaled as a float of 64."""
+_MAX_SCANS = 64
+"""A progressive JPEG has some ten; each costs a pass over all pixels, and takes few bytes."""
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+"""The head of a JPEG's scan: marker, length, number of components."""
+HOW = (
     "send the image itself as image/jpeg, image/png or image/webp, a form with files as "
     'multipart/form-data, or application/json with {"image": "<base64>"} or {"images": [...]}'
 )
@@ -47,66 +48,48 @@ class Asked:
     """Whether the answer is a list, even of one."""
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Returns the body.
-
-    Raises:
-        Refusal: It is too large (413), too slow (408) or empty (400).
-    """
-    declared = request.headers.get("content-length", "")
-    patience = _DRAINED * max_bytes
-    parts: list[bytes] = []
-    size = int(declared) if declared.isdecimal() and int(declared) > patience else 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            if not size:
-                async for part in request.stream():
-                    size += len(part)
-                    if size > patience:
-                        break
-                    if size <= max_bytes:
-                        parts.append(part)
-                    else:
-                        parts.clear()
-    except TimeoutError as error:
-        raise Refusal(408, f"the body did not arrive within {_BODY_SECONDS} s") from error
-    except ClientDisconnect as error:
-        raise Refusal(400, "the client hung up before its body was complete") from error
-    if size > max_bytes:
-        raise Refusal(413, f"the body is larger than the {max_bytes:,} bytes allowed")
-    if not size:
-        raise Refusal(400, f"the body is empty; {_HOW}")
-    return b"".join(parts)
-
-
 def media_type(request: Request) -> str:
     """Returns the body's type without its parameters, in small letters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def form_images(request: Request, body: bytes, max_images: int) -> Asked:
+def form_images(content_type: str, body: bytes, max_images: int) -> Asked:
     """Returns the files of a multipart form.
 
     Raises:
-        Refusal: It is no form, or holds no file, or too many.
+        Refusal: It is no form (400), holds no file (400), or too many (413).
     """
+    images: list[bytes] = []
+    num_fields = 0
 
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
+    def count_field(_: Field) -> None:
+        nonlocal num_fields
+        num_fields += 1
+        if num_fields > _MAX_FIELDS:
+            raise Refusal(413, f"the form has more than {_MAX_FIELDS} fields beside its files")
 
-    parser = MultiPartParser(request.headers, stream(), max_files=max_images, max_fields=100)
-    parser.spool_max_size = len(body) + 1  # or files above 1 MB would touch the disk
+    def keep_file(file: File) -> None:
+        if len(images) == max_images:
+            raise Refusal(413, f"more than {max_images} images in one request; {max_images} are allowed")
+        file.file_object.seek(0)
+        images.append(file.file_object.read())
+
+    in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # or files above 1 MB would touch the disk
     try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise Refusal(400, f"the form cannot be read: {error.message}") from error
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        parser = FormParser(
+            "multipart/form-data", count_field, keep_file, boundary=boundary, config=in_memory
+        )
+        parser.write(body)
+        parser.finalize()
+    except Refusal:
+        raise
+    except FormParserError as error:
+        raise Refusal(400, f"the form cannot be read: {str(error)[:100]}") from error
     except Exception as error:  # its parser meets whatever bytes a client makes up
         raise Refusal(400, f"the form cannot be read: {type(error).__name__}") from error
-    files = [value for _, value in form.multi_items() if not isinstance(value, str)]
-    if not files:
+    if not images:
         raise Refusal(400, "the form holds no file; add one with -F image=@face.jpg")
-    images = [await file.read() for file in files]
-    await form.close()
     return Asked(images, is_batch=len(images) > 1)
 
 
@@ -119,7 +102,7 @@ def plain_images(body: bytes, kind: str, max_images: int) -> Asked:
     if kind.startswith("image/") or kind == "application/octet-stream":
         return Asked([body], is_batch=False)
     if kind != "application/json":
-        raise Refusal(415, f"the content type is {kind[:60]!r}; {_HOW}")
+        raise Refusal(415, f"the content type is {kind[:60]!r}; {HOW}")
     content = _parsed(body)
     if not isinstance(content, dict) or len({"image", "images"} & content.keys()) != 1:
         raise Refusal(400, 'the JSON must be {"image": "<base64>"} or {"images": ["<base64>", ...]}')
@@ -194,34 +177,60 @@ def _decoded(image: Any, number: int) -> bytes:
         raise Refusal(400, f"image {number} is no base64: {error}") from error
 
 
-def prepare(classifier: Classifier, images: list[bytes], settings: ServeSettings) -> Pixels:
-    """Returns the images as the model sees them, uint8 [n, side, side].
+def check_images(images: list[bytes], settings: ServeSettings) -> int:
+    """Returns the pixels that decoding these images costs; refuses by their headers what costs too much.
 
     Raises:
-        Refusal: 400; one cannot be read, or has too many pixels.
+        Refusal: 413 for too many images; 400 for one that is no image, and for too many pixels, of one
+            image or of all.
     """
     if len(images) > settings.max_images:
         raise Refusal(413, f"{len(images)} images in one request; {settings.max_images} are allowed")
-    try:
-        for number, image in enumerate(images):
-            _check(image, f"image {number} of {len(images)}", settings.max_pixels)
-        return classifier.prepare(images)
-    except DataError as error:
-        raise Refusal(400, str(error)) from error
-    except Refusal:
-        raise
-    except Exception as error:  # Pillow's readers meet whatever bytes a client makes up
-        raise Refusal(400, f"an image cannot be read: {type(error).__name__}") from error
+    most = settings.max_request_pixels
+    total = 0
+    for number, image in enumerate(images):
+        total += _cost(image, f"image {number} of {len(images)}", settings.max_pixels)
+        if total > most:
+            raise Refusal(
+                400,
+                f"the first {number + 1} of {len(images)} images have {total:,} pixels, more than the "
+                f"{most:,} allowed in a request; send fewer at once, or smaller ones",
+            )
+    return total
 
 
-def _check(image: bytes, name: str, max_pixels: int) -> None:
-    """Refuses by the header alone what would take too much memory to decode."""
+def _cost(image: bytes, name: str, max_pixels: int) -> int:
+    """Returns the pixels that decoding takes memory and time for."""
     try:
         with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
-            width, height = opened.size
+            (width, height), mode, tags = opened.size, opened.mode, getattr(opened, "tag_v2", {})
+            # a tile of a TIFF is decoded whole, however little of it is in the picture
+            width, height = max(width, tags.get(TILEWIDTH, 0)), max(height, tags.get(TILELENGTH, 0))
     except Image.DecompressionBombError as error:
         raise Refusal(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
     except Exception as error:
         raise Refusal(400, f"{name} is no image that can be read ({', '.join(FORMATS)})") from error
-    if width * height > max_pixels:
-        raise Refusal(400, f"{name} has {width} x {height} pixels, more than the {max_pixels:,} allowed")
+    is_deep = mode.startswith(("I", "F"))
+    cost: int = width * height * (_DEEP if is_deep else 1)
+    if cost > max_pixels:
+        deep = f" of 16 or 32 bits, which count {_DEEP} times" if is_deep else ""
+        raise Refusal(
+            400, f"{name} has {width} x {height} pixels{deep}, more than the {max_pixels:,} allowed"
+        )
+    if len(_SCAN.findall(image)) > _MAX_SCANS:
+        raise Refusal(400, f"{name} has more than {_MAX_SCANS} scans; save it anew")
+    return cost
+
+
+def prepare(classifier: Classifier, images: list[bytes]) -> Pixels:
+    """Returns the images as the model sees them, uint8 [n, side, side].
+
+    Raises:
+        Refusal: 400; one cannot be read.
+    """
+    try:
+        return classifier.prepare(images)
+    except DataError as error:
+        raise Refusal(400, str(error)) from error
+    except Exception as error:  # Pillow's readers meet whatever bytes a client makes up
+        raise Refusal(400, f"an image cannot be read: {type(error).__name__}") from error

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
 from fer_mlops.calibration import Point
+from fer_mlops.pixels import Pixels
+from fer_mlops.serving.bodies import Bodies, unless_gone
 from fer_mlops.serving.counting import Counts
 from fer_mlops.serving.intake import (
     Asked,
+    check_images,
     form_images,
     media_type,
     mlflow_images,
     plain_images,
     prepare,
-    read_body,
 )
 from fer_mlops.serving.refusals import RateLimit, Refusal
 from fer_mlops.serving.served import Served
@@ -30,6 +32,8 @@ from fer_mlops.serving.slots import MAIN, Slots
 
 _EXPLAINED = 16
 """Most images of a request with explanations, each of which takes as long as several answers."""
+_QUICK = 4_000_000
+"""Pixels up to which a request is decoded beside others; larger ones wait for one another."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,15 @@ class Answered:
 
 
 class Service:
-    """Reads images in some threads, computes in one, explains in another."""
+    """Reads images in some threads, large ones in one, computes in another, explains in a third."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
         self.counts = Counts()
         self.limit = RateLimit(settings.rate)
+        self.bodies = Bodies(settings.max_bytes, settings.max_bytes * settings.max_queue)
         self.decoders = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 1)), "decode")
+        self.large_decoder = ThreadPoolExecutor(1, "decode-large")
         self.computer = ThreadPoolExecutor(1, "compute")
         self.explainer = ThreadPoolExecutor(1, "explain")
         self.slots = Slots(settings, self.computer, self.counts)
@@ -62,7 +68,7 @@ class Service:
 
     def close(self) -> None:
         """Ends the threads once they have done what was begun."""
-        for pool in (self.decoders, self.computer, self.explainer):
+        for pool in (self.decoders, self.large_decoder, self.computer, self.explainer):
             pool.shutdown()
 
     def served(self, slot: str) -> Served:
@@ -78,23 +84,31 @@ class Service:
             raise Refusal(503, f"there is no model {self.settings.model!r} yet", {"Retry-After": "5"})
         raise Refusal(404, "there is no challenger at present")
 
-    @contextmanager
-    def _admitted(self, request: Request) -> Iterator[None]:
-        """Counts a request in, or refuses it before its body is read."""
+    @asynccontextmanager
+    async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
+        """Yields the body of a request, which is counted in once it is read, or refused.
+
+        A slow body takes no place of the queue.
+        """
         self.limit.check(request.client.host if request.client else "")
+        self._check_queue()
+        async with self.bodies.read(request) as body:
+            self._check_queue()  # which may have filled while the body came
+            self._num_asked += 1
+            self.counts.queue.set(self._num_asked)
+            try:
+                yield body
+            finally:
+                self._num_asked -= 1
+                self.counts.queue.set(self._num_asked)
+
+    def _check_queue(self) -> None:
         if self._num_asked >= self.settings.max_queue:
             raise Refusal(
                 503,
                 f"{self._num_asked} requests are being answered already; try again in a second",
                 {"Retry-After": "1"},
             )
-        self._num_asked += 1
-        self.counts.queue.set(self._num_asked)
-        try:
-            yield
-        finally:
-            self._num_asked -= 1
-            self.counts.queue.set(self._num_asked)
 
     async def predict(self, request: Request, slot: str, point: Point, explains: bool) -> Answered:
         """Returns the answers to a request of this service's own form.
@@ -102,16 +116,16 @@ class Service:
         Raises:
             Refusal: It cannot be answered.
         """
-        with self._admitted(request):
-            served = self.served(slot)
-            most = self.settings.max_images
-            body, kind = await read_body(request, self.settings.max_bytes), media_type(request)
-            if kind == "multipart/form-data":
-                asked = await form_images(request, body, most)
-                return await self._answer(served, slot, lambda: asked, point, explains)
-            return await self._answer(
-                served, slot, lambda: plain_images(body, kind, most), point, explains
-            )
+        served, most = self.served(slot), self.settings.max_images
+        async with self._admitted(request) as body:
+            kind = media_type(request)
+
+            def find() -> Asked:
+                if kind == "multipart/form-data":
+                    return form_images(request.headers["content-type"], body, most)
+                return plain_images(body, kind, most)
+
+            return await unless_gone(request, self._answer(served, slot, find, point, explains))
 
     async def invoke(self, request: Request) -> list[dict[str, Any]]:
         """Returns the rows that the registered model answers to a request of MLflow's form.
@@ -119,11 +133,11 @@ class Service:
         Raises:
             Refusal: It cannot be answered.
         """
-        with self._admitted(request):
-            served = self.served(MAIN)
-            body, kind = await read_body(request, self.settings.max_bytes), media_type(request)
-            answered = await self._answer(
-                served, MAIN, lambda: mlflow_images(body, kind, self.settings.max_images)
+        served, most = self.served(MAIN), self.settings.max_images
+        async with self._admitted(request) as body:
+            kind = media_type(request)
+            answered = await unless_gone(
+                request, self._answer(served, MAIN, lambda: mlflow_images(body, kind, most))
             )
         return [
             {
@@ -146,17 +160,22 @@ class Service:
         """Answers the images that ``find`` returns, in a thread since parsing takes time too."""
         loop = asyncio.get_running_loop()
 
-        def decode() -> tuple[Asked, Any]:
+        def examine() -> tuple[Asked, int]:
             asked = find()
             if explains and len(asked.images) > _EXPLAINED:
                 raise Refusal(
                     400, f"{len(asked.images)} images to explain; {_EXPLAINED} are allowed at once"
                 )
-            return asked, prepare(served.classifier, asked.images, self.settings)
+            return asked, check_images(asked.images, self.settings)
 
-        decoding = asyncio.ensure_future(loop.run_in_executor(self.decoders, decode))
+        async def decode() -> tuple[Asked, Pixels]:
+            asked, cost = await loop.run_in_executor(self.decoders, examine)
+            pool = self.decoders if cost <= _QUICK else self.large_decoder
+            return asked, await loop.run_in_executor(pool, prepare, served.classifier, asked.images)
 
-        async def pixels() -> Any:
+        decoding = asyncio.ensure_future(decode())
+
+        async def pixels() -> Pixels:
             return (await decoding)[1]
 
         logits = await served.batcher.submit(pixels())

@@ -21,6 +21,9 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free one."""
+    allowed_hosts: str = ""
+    """Names, separated by commas, that the service answers to besides localhost, ``host`` and IP
+    addresses, and whose pages may post to it; ``*`` stands for any letters."""
     waits: bool = False
     """Whether to start without a model, not ready until there is one."""
     poll: float = 5.0
@@ -36,7 +39,7 @@ class ServeSettings:
     max_pixels: int = 16_000_000
     """Largest image, width times height as its header states them."""
     max_images: int = 256
-    """Most images of one request."""
+    """Most images of one request; together they may have four times ``max_pixels``."""
     max_queue: int = 128
     """Most requests at once; further ones are refused with 503."""
     rate: float = 0.0
@@ -57,6 +60,11 @@ class ServeSettings:
             raise ConfigError(f"poll must be above 0 seconds, got {self.poll}")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be 0 to 65535, got {self.port}")
+
+    @property
+    def max_request_pixels(self) -> int:
+        """Returns how many pixels all images of a request may have together."""
+        return 4 * self.max_pixels
 
     @property
     def num_threads(self) -> int:
