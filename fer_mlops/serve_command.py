@@ -17,6 +17,11 @@ import click
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others in.")
 @click.option("--port", default=8080, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--allowed-hosts",
+    default="",
+    help="Names it is reached by, as through a proxy, besides localhost and IP addresses; * is any.",
+)
 @click.option("--wait", "waits", is_flag=True, help="Start without a model; ready once there is one.")
 @click.option("--poll", default=5.0, show_default=True, help="Seconds between looks at the registry.")
 @click.option("--max-batch", default=64, show_default=True, help="Faces in one forward pass.")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
+from contextlib import suppress
+from http.client import BadStatusLine
 from pathlib import Path
 
 import mlflow
@@ -181,6 +184,83 @@ def test_a_silent_registry_is_told_once_and_the_model_goes_on(
     assert versions(service) == {"champion": "1"}
     service.slots.look()
     assert service.counts.registry.get_sample_value("fer_registry_reachable") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [BadStatusLine("GARBAGE"), ValueError(""), KeyError("host")],
+)
+def test_no_error_of_the_registry_ends_the_watch(
+    error: Exception, world: Path, bundles: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(bundles[0], "champion")
+    service = loaded(poll=0.01)
+    failures = iter([error, error, error])
+
+    def fail_thrice() -> None:
+        for one in failures:
+            raise one
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        caplog.at_level("INFO", "fer_mlops.serving"),
+        TestClient(create_app(service)) as client,
+    ):
+        patch.setattr(slots_module, "check_server", fail_thrice)
+        publish(bundles[1], "champion")
+        until = time.monotonic() + 20
+        while versions(service) != {"champion": "2"} and time.monotonic() < until:
+            time.sleep(0.01)
+        assert client.post("/predict", content=face(), headers=JPEG).json()["model"]["version"] == "2"
+    silent, answers = (r.getMessage() for r in caplog.records if "registry=" in r.getMessage())
+    assert f"{type(error).__name__}: " in silent.partition("event=silent reason=")[2]
+    assert "event=answers" in answers
+
+
+def test_a_registry_that_speaks_no_http_is_told_once_and_does_not_stop_the_end(
+    world: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(bundles[0], "champion")
+    service = loaded(poll=0.01)
+    with socket.create_server(("127.0.0.1", 0)) as other, TestClient(create_app(service)) as client:
+
+        def chat() -> None:
+            with suppress(OSError):  # until it is closed
+                while True:
+                    line, _ = other.accept()
+                    line.recv(1000)
+                    line.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+                    line.close()
+
+        threading.Thread(target=chat, daemon=True).start()
+        mlflow.set_tracking_uri(f"http://127.0.0.1:{other.getsockname()[1]}")
+        until = time.monotonic() + 20
+        while service.counts.registry.get_sample_value("fer_registry_reachable") and (
+            time.monotonic() < until
+        ):
+            time.sleep(0.01)
+        service.slots.look()
+        assert service.counts.registry.get_sample_value("fer_registry_reachable") == 0
+        assert client.post("/predict", content=face(), headers=JPEG).status_code == 200
+        other.shutdown(socket.SHUT_RDWR)
+    assert caplog.text.count("event=silent") == 1
+    assert service.computer._shutdown
+
+
+def test_the_threads_end_with_the_service_even_if_the_watch_is_broken(
+    bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(settings(bundles[0], poll=0.001))
+    service.slots.load()
+
+    def broken() -> None:
+        raise AssertionError("a mistake of ours")
+
+    monkeypatch.setattr(service.slots, "look", broken)
+    with TestClient(create_app(service)) as client:
+        time.sleep(0.05)
+        assert client.get("/health").status_code == 200
+    assert all(pool._shutdown for pool in (service.decoders, service.computer, service.explainer))
 
 
 @pytest.mark.parametrize("name", [CHAMPION, "models:/other/3", "models:/m-0123456789", "nowhere"])

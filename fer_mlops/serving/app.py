@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from fer_mlops import __version__
 from fer_mlops.calibration import Point
+from fer_mlops.serving.hosts import HostCheck
 from fer_mlops.serving.observing import Observer
 from fer_mlops.serving.refusals import Refusal, refuse
 from fer_mlops.serving.schemas import INVOKE_BODY, PREDICT_BODY, Many, One, Refused
@@ -37,6 +38,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused, "description": meaning}
     for status, meaning in {
         400: "An image, or the request, cannot be read",
+        403: "Another site's name or page; see --allowed-hosts",
         413: "Too many bytes or images",
         415: "Another content type",
         429: "Too many requests from one address; see Retry-After",
@@ -55,8 +57,7 @@ def create_app(service: Service) -> FastAPI:
             yield
         finally:
             watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            await asyncio.wait({watching})  # which raises nothing, however the watch ended
             service.close()
 
     app = FastAPI(
@@ -72,6 +73,7 @@ def create_app(service: Service) -> FastAPI:
     _add_states(app, service)
     _add_pages(app)
     _add_errors(app)
+    app.add_middleware(HostCheck, settings=service.settings)
     routes = frozenset(str(getattr(route, "path", "")) for route in app.routes)
     app.add_middleware(
         Observer, counts=service.counts, routes=routes, logs_requests=service.settings.logs_requests

@@ -70,27 +70,28 @@ class Slots:
 
     def look(self) -> None:
         """Brings the slots up to date; what goes wrong is logged and counted, never raised."""
-        for slot, name in self.names.items():
-            if not _moves(name):
-                continue
-            try:
-                wanted = self._wanted(name)
-                self._tell_reachable(None)
-            except (TrackingError, MlflowException) as error:
-                self._tell_reachable(error)
-                return
-            if wanted is None:
-                if slot == BESIDE and slot in self.filled:
-                    del self.filled[slot]
-                    log.info("slot=%s event=emptied name=%s", slot, name)
-                    self.counts.show_models(self.filled)
-                continue
-            if time.monotonic() < self._failed.get(wanted.name, 0.0):
-                continue
-            try:
-                self._fill(slot, wanted)
-            except Exception as error:  # the one that answers goes on, whatever ails the new one
-                self._fail(slot, wanted, error)
+        try:
+            for slot, name in self.names.items():
+                if _moves(name):
+                    self._follow(slot, self._wanted(name))
+        except Exception as error:  # a registry fails in any way it likes; what is served goes on
+            self._tell_reachable(error)
+        else:
+            self._tell_reachable(None)
+
+    def _follow(self, slot: str, wanted: Card | None) -> None:
+        if wanted is None:
+            if slot == BESIDE and slot in self.filled:
+                del self.filled[slot]
+                log.info("slot=%s event=emptied name=%s", slot, self.names[slot])
+                self.counts.show_models(self.filled)
+            return
+        if time.monotonic() < self._failed.get(wanted.name, 0.0):
+            return
+        try:
+            self._fill(slot, wanted)
+        except Exception as error:  # the one that answers goes on, whatever ails the new one
+            self._fail(slot, wanted, error)
 
     def _fill(self, slot: str, wanted: Card) -> None:
         """Puts the wanted version into the slot, loaded unless it is in one already."""
@@ -148,7 +149,8 @@ class Slots:
         if error is None:
             log.info("registry=%s event=answers", shown_uri())
         else:
-            log.warning("registry=%s event=silent reason=%r", shown_uri(), str(error).splitlines()[0])
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            log.warning("registry=%s event=silent reason=%r", shown_uri(), reason)
 
 
 def _moves(name: str) -> bool:
