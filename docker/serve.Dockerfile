@@ -9,17 +9,18 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 
-# Dependencies first: a changed line of our code must not fetch torch again.
+# Dependencies first: a changed line of our code must not fetch torch again. timm is for champions with
+# a backbone of its own.
 WORKDIR /app
 COPY pyproject.toml docker/constraints.txt ./
-RUN ${TORCH_INDEX:+env PIP_INDEX_URL="$TORCH_INDEX"} pip install -c constraints.txt torch torchvision \
- && python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} hatchling torch torchvision \
+ && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['timm'], sep='\n')" \
     > requirements.txt \
  && pip install -c constraints.txt -r requirements.txt \
  && rm requirements.txt
 
 COPY . .
-RUN pip install --no-deps .
+RUN pip install --no-deps --no-build-isolation .
 
 RUN useradd --no-log-init --create-home --uid 10001 fer
 USER 10001

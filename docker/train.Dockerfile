@@ -2,8 +2,9 @@
 #   docker build -f docker/train.Dockerfile -t fer-mlops-train .
 FROM python:3.11-slim-bookworm
 
-# Empty means PyPI's torch, which brings CUDA along: several GB. The address of PyTorch's own
-# index of CPU wheels, as its install page gives it, makes a small image.
+# Empty means pip's own torch, which brings CUDA along: several GB. The address of PyTorch's own
+# index of CPU wheels, as its install page gives it, makes a small image. That index is searched beside
+# pip's, which has everything else, and wins for torch: 2.14.1+cpu counts as later than 2.14.1.
 ARG TORCH_INDEX=""
 
 ENV PIP_NO_CACHE_DIR=1 \
@@ -14,15 +15,15 @@ ENV PIP_NO_CACHE_DIR=1 \
 # studies on PostgreSQL.
 WORKDIR /app
 COPY pyproject.toml docker/constraints.txt ./
-RUN ${TORCH_INDEX:+env PIP_INDEX_URL="$TORCH_INDEX"} pip install -c constraints.txt torch torchvision \
- && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['face'], sep='\n')" \
+RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} hatchling torch torchvision \
+ && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['face'], *p['optional-dependencies']['timm'], sep='\n')" \
     > requirements.txt \
  && pip install -c constraints.txt -r requirements.txt "psycopg[binary]" \
  && rm requirements.txt
 
 # Editable: the package then finds MLproject, the recipes and the commit of this checkout.
 COPY . .
-RUN pip install --no-deps -e .
+RUN pip install --no-deps --no-build-isolation -e .
 
 # /runs belongs to the user before it is a volume: a new named volume takes over the owner.
 RUN useradd --no-log-init --create-home --uid 10001 fer \
