@@ -121,9 +121,9 @@ def test_what_is_there_is_not_scored_again(model: str, monkeypatch: pytest.Monke
     Path("done/part-000001.parquet").unlink()
     Path("done/.part-000001.parquet-x7").write_bytes(b"half a file")
     parts = []
-    real = local._score_part
+    real = local.score_part
     monkeypatch.setattr(
-        local, "_score_part", lambda part, *rest: (parts.append(part.first), real(part, *rest))[1]
+        local, "score_part", lambda part, *rest: (parts.append(part.first), real(part, *rest))[1]
     )
     done = score_locally(source, Path("done"), job)
     assert (done.num_before, parts) == (5, [3])
@@ -152,6 +152,100 @@ def test_another_job_does_not_go_on_in_the_same_folder(
     score_locally(source, Path("done"), job_of(source, model))
     with pytest.raises(ConfigError, match=says):
         score_locally(source, Path("done"), job_of(source, model, **change))
+
+
+def damaged(content: bytes) -> dict[str, bytes]:
+    """Returns what a power cut or a full disk may leave of a file."""
+    return {"empty": b"", "cut off": content[: len(content) // 2], "zeros": bytes(len(content))}
+
+
+@pytest.mark.parametrize("how", ["empty", "cut off", "zeros"])
+def test_a_damaged_part_is_scored_again(how: str, model: str) -> None:
+    names = save_blobs(Path("faces"), 8)
+    source = open_source(Path("faces"))
+    job = job_of(source, model)
+    score_locally(source, Path("done"), job)
+    part = Path("done/part-000001.parquet")
+    part.write_bytes(damaged(part.read_bytes())[how])
+    done = score_locally(source, Path("done"), job)
+    assert (done.num_rows, done.num_before) == (8, 5)
+    check(read("done"), model, names)
+
+
+def test_a_part_of_other_rows_is_scored_again(model: str) -> None:
+    names = save_blobs(Path("faces"), 8)
+    source = open_source(Path("faces"))
+    job = job_of(source, model)
+    score_locally(source, Path("done"), job)
+    shutil.copy("done/part-000002.parquet", "done/part-000000.parquet")
+    score_locally(source, Path("done"), job)
+    check(read("done"), model, names)
+
+
+def test_success_is_taken_back_while_a_part_is_missing(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_blobs(Path("faces"), 4)
+    source = open_source(Path("faces"))
+    job = job_of(source, model)
+    score_locally(source, Path("done"), job)
+    Path("done/part-000001.parquet").unlink()
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "score_part", killed)
+    with pytest.raises(KeyboardInterrupt):
+        score_locally(source, Path("done"), job)
+    assert not Path("done/_SUCCESS").exists()
+
+
+def test_damage_that_no_part_explains_is_one_sentence(model: str) -> None:
+    save_blobs(Path("faces"), 4)
+    source = open_source(Path("faces"))
+    job = job_of(source, model)
+    score_locally(source, Path("done"), job)
+    Path("done/part-again.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match=r"'done' holds a damaged part: .*remove that file"):
+        score_locally(source, Path("done"), job)
+    Path("done/part-again.parquet").unlink()
+    Path("done/_job.json").write_text("[]")
+    with pytest.raises(DataError, match=r"'done/_job\.json' is damaged"):
+        score_locally(source, Path("done"), job)
+
+
+def tables_with_gaps(folder: Path) -> dict[str, Source]:
+    """Returns tables of four rows of which the first and the last have an image."""
+    first, _, _, last = blobs(4)
+    save_blobs(folder, 4)
+    gaps = ["000.png", None, "", "003.png"]
+    cells = pa.table({"image": pa.array([encoded(first), None, b"", encoded(last)], pa.binary())})
+    pq.write_table(cells, folder / "cells.parquet")
+    pq.write_table(pa.table({"image": cells["image"].cast(pa.large_binary())}), folder / "large.parquet")
+    pd.DataFrame({"image": gaps}).to_parquet(folder / "paths.parquet")
+    pd.DataFrame({"image": pd.Categorical(gaps)}).to_parquet(folder / "kinds.parquet")
+    pd.DataFrame({"image": ["000.png", float("nan"), "a\0b", "003.png"]}).to_parquet(
+        folder / "nan.parquet"
+    )
+    return {path.stem: open_source(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+@pytest.mark.parametrize("name", ["cells", "large", "paths", "kinds", "nan"])
+def test_rows_without_an_image_are_rows_with_an_error(name: str, model: str) -> None:
+    source = tables_with_gaps(Path("faces"))[name]
+    done = score_locally(source, Path("done"), job_of(source, model))
+    assert (done.num_rows, done.num_bad) == (4, 2)
+    table = read("done")
+    assert table["emotion"].isna().tolist() == [False, True, True, False]
+    assert table["error"][1] == "this row has no image"
+    assert ("cannot be read" in table["error"][2]) == (name == "nan")
+
+
+def test_a_source_that_is_damaged_meanwhile_is_one_sentence(model: str) -> None:
+    source = tables_with_gaps(Path("faces"))["cells"]
+    Path("faces/cells.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"cannot read rows 0 to 2 of 'faces/cells.parquet'"):
+        score_locally(source, Path("done"), job_of(source, model))
 
 
 def test_the_digest_changes_with_the_faces() -> None:
@@ -198,7 +292,6 @@ def test_a_folder_that_others_wrote_to_is_not_called_complete(model: str) -> Non
         (["numbers.parquet", "--column", "face"], 1, "needs a column 'face'; it has image"),
         (["list.csv", "--rows-per-file", "0"], 2, "rows per file must be 1 or more, got 0"),
         (["list.csv", "--threshold", "-1"], 2, "threshold must be between 0 and 1"),
-        (["list.csv", "--engine", "spark"], 2, "name it by models:/ or runs:/"),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(
@@ -274,3 +367,26 @@ def test_spark_answers_as_all_cores_do_and_goes_on_after_a_kill(world: Path) -> 
     )
     assert theirs["error"].notna().tolist() == [False] * 30 + [True]
     assert json.loads(Path("spark/_job.json").read_text())["model"] == "models:/fer-classifier/1"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_spark_scores_a_parquet_of_images_and_gaps_as_all_cores_do(model: str) -> None:
+    images = [encoded(blob) for blob in blobs(9)]
+    cells = [*images[:3], None, b"", b"no image", *images[3:]]
+    pq.write_table(pa.table({"face": pa.array(cells, pa.binary())}), "faces.parquet", row_group_size=4)
+    source = open_source(Path("faces.parquet"), "face")
+    score_locally(source, Path("local"), job_of(source, model, point="balanced", threshold=0.3))
+    command = [sys.executable, "-m", "fer_mlops", "score", "faces.parquet", "--column", "face"]
+    options = ["--out", "spark", "--rows-per-file", "3", "--model", model, "--balanced"]
+    done = subprocess.run(
+        [*command, *options, "--threshold", "0.3", "--engine", "spark"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "12 rows" in done.stdout
+    assert "3 of images that cannot be read" in done.stdout
+    pd.testing.assert_frame_equal(read("local"), read("spark"), rtol=0, atol=1e-6)
+    assert Path("spark/_SUCCESS").exists()

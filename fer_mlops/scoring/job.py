@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from fer_mlops.calibration import Point
 from fer_mlops.emotions import EMOTIONS
@@ -33,7 +34,7 @@ SCHEMA = pa.schema(
 )
 """``row`` numbers the input from 0; ``error`` tells why an image has no answer, else it is null."""
 
-_FORMAT = 1
+_FORMAT = 2
 _JOB, _DONE = "_job.json", "_SUCCESS"
 """Names that begin with an underscore are no data to whoever reads the folder as Parquet."""
 PART = "part-{:06}.parquet"
@@ -63,6 +64,11 @@ class Job:
     @property
     def num_parts(self) -> int:
         return -(-self.num_rows // self.rows_per_file)
+
+    def rows_of(self, number: int) -> tuple[int, int]:
+        """Returns the first row of a part, and the one after its last."""
+        first = number * self.rows_per_file
+        return first, min(first + self.rows_per_file, self.num_rows)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,9 @@ def opened(out: Path, job: Job) -> Iterator[None]:
         raise DataError(f"{str(out / _JOB)!r} is damaged; score into a new folder") from error
 
 
-def _compare(out: Path, begun: dict[str, object], asked: dict[str, object]) -> None:
+def _compare(out: Path, begun: object, asked: dict[str, object]) -> None:
+    if not isinstance(begun, dict):
+        raise DataError(f"{str(out / _JOB)!r} is damaged; score into a new folder")
     for key, value in asked.items():
         if begun.get(key) != value:
             raise ConfigError(
@@ -112,9 +120,34 @@ def _compare(out: Path, begun: dict[str, object], asked: dict[str, object]) -> N
             )
 
 
-def num_done(out: Path) -> int:
-    """Returns how many rows are there."""
-    return int(_parts(out).count_rows())
+def missing_parts(out: Path, job: Job) -> tuple[list[int], int]:
+    """Returns the numbers of the parts that are not there, and how many rows are.
+
+    A part that is damaged, as by a power cut or a full disk, is removed, so that it is scored anew.
+
+    Raises:
+        OSError: A part cannot be read or removed.
+    """
+    missing, num_done = [], 0
+    for number in range(job.num_parts):
+        file, (first, stop) = out / PART.format(number), job.rows_of(number)
+        if file.is_file() and _num_rows(file) == stop - first:
+            num_done += stop - first
+        else:
+            file.unlink(missing_ok=True)
+            missing.append(number)
+    if missing:
+        (out / _DONE).unlink(missing_ok=True)
+    return missing, num_done
+
+
+def _num_rows(file: Path) -> int | None:
+    try:
+        table = pq.ParquetFile(file)
+    except pa.ArrowException:  # empty, cut off, or something else
+        return None
+    with table:
+        return int(table.metadata.num_rows) if table.schema_arrow.equals(SCHEMA) else None
 
 
 def finish(out: Path, job: Job, num_before: int) -> Scored:
@@ -123,20 +156,22 @@ def finish(out: Path, job: Job, num_before: int) -> Scored:
     Raises:
         DataError: Others have written to it: it has too many rows, or too few.
     """
-    rows = _parts(out)
-    num = int(rows.count_rows())
+    try:
+        rows = ds.dataset(
+            sorted(str(path) for path in out.glob("part-*.parquet")), schema=SCHEMA, format="parquet"
+        )
+        num = int(rows.count_rows())
+        num_bad = int(rows.count_rows(filter=pc.field("error").is_valid()))
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{str(out)!r} holds a damaged part: {reason}; remove that file") from error
     if num != job.num_rows:
         raise DataError(
             f"{str(out)!r} holds {num} rows where {job.num_rows} were asked for: something else has "
             "changed it; score into a new folder"
         )
     write_text(out / _DONE, "")
-    return Scored(num, int(rows.count_rows(filter=pc.field("error").is_valid())), num_before)
-
-
-def _parts(out: Path) -> ds.Dataset:
-    files = sorted(str(path) for path in out.glob("part-*.parquet"))
-    return ds.dataset(files, schema=SCHEMA, format="parquet")
+    return Scored(num, num_bad, num_before)
 
 
 def content_digest(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +16,13 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from fer_mlops.errors import DataError
 from fer_mlops.prediction import Predictor, load
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.scoring.job import PART, SCHEMA, Job, Scored, finish, num_done, opened
+from fer_mlops.scoring.job import PART, SCHEMA, Job, Scored, finish, missing_parts, opened
 from fer_mlops.scoring.source import Part, Source
 from fer_mlops.workers import end_with
 from fer_mlops.writing import write_bytes
+
+Task = tuple[Part, Path, Job]
+"""Rows, the file for their answers, and what is asked."""
 
 
 def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_silently) -> Scored:
@@ -35,17 +39,10 @@ def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_sile
     with opened(out, job):
         for left_over in out.glob(".part-*"):
             left_over.unlink()
-        before = num_done(out)
-        missing = [n for n in range(job.num_parts) if not (out / PART.format(n)).is_file()]
+        missing, before = missing_parts(out, job)
         advance = begin("faces", job.num_rows)
         advance(before)
-        size = job.rows_per_file
-        tasks = (
-            delayed(_score_part)(
-                source.part(n * size, min((n + 1) * size, job.num_rows)), out / PART.format(n), job
-            )
-            for n in missing
-        )
+        tasks = (delayed(score_part)(*task) for task in tasks_of(source, out, job, missing))
         watched = {"initializer": _start, "initargs": (os.getpid(),)}
         try:
             for num in Parallel(
@@ -75,7 +72,12 @@ def _predictor(name: str) -> Predictor:
     return load(name, num_threads=1)
 
 
-def _score_part(part: Part, file: Path, job: Job) -> int:
+def tasks_of(source: Source, out: Path, job: Job, numbers: Sequence[int]) -> list[Task]:
+    """Returns what ``score_part`` takes for each of these parts."""
+    return [(source.part(*job.rows_of(n)), out / PART.format(n), job) for n in numbers]
+
+
+def score_part(part: Part, file: Path, job: Job) -> int:
     """Writes the answers of a part and returns their number."""
     items = part.items()
     answers = _predictor(job.model).stream(
@@ -85,7 +87,7 @@ def _score_part(part: Part, file: Path, job: Job) -> int:
     for number, (item, answer) in enumerate(zip(items, answers, strict=True)):
         row: dict[str, object] = {"row": part.first + number, "image": item.name}
         if isinstance(answer, DataError):
-            row["error"] = str(answer)
+            row["error"] = str(answer) if item.content else "this row has no image"
         else:
             row |= {
                 "emotion": answer.emotion,

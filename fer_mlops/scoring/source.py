@@ -38,7 +38,7 @@ class FilePart:
     root: Path
 
     def items(self) -> list[Item]:
-        return [Item(shown(name), self.root / name) for name in self.names]
+        return [Item(shown(name), self.root / name if name else b"") for name in self.names]
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,21 @@ class CellPart:
     starts: tuple[int, ...]
 
     def items(self) -> list[Item]:
-        """Reads only the row groups that hold these rows."""
+        """Reads only the row groups that hold these rows.
+
+        Raises:
+            DataError: They cannot be read.
+        """
         group = bisect_right(self.starts, self.first) - 1
         last = bisect_right(self.starts, self.stop - 1) - 1
-        with pq.ParquetFile(self.path) as file:
-            cells = file.read_row_groups(range(group, last + 1), columns=[self.column])[self.column]
+        try:
+            with pq.ParquetFile(self.path) as file:
+                cells = file.read_row_groups(range(group, last + 1), columns=[self.column])[self.column]
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"cannot read rows {self.first} to {self.stop - 1} of {str(self.path)!r}: {reason}"
+            ) from error
         wanted = cells.slice(self.first - self.starts[group], self.stop - self.first)
         return [
             Item(f"{self.path.name}#{self.first + number}", cell or b"")
@@ -137,8 +147,8 @@ def _files(path: Path, root: Path, names: Iterable[str]) -> FileSource:
     for name in listed:
         try:
             size = (root / name).stat().st_size
-        except OSError:
-            size = -1  # it is told in its row
+        except (OSError, ValueError):  # of no file, or no name of one, its row tells
+            size = -1
         state.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
     return FileSource(str(path), root, listed, state.hexdigest())
 
@@ -156,7 +166,7 @@ def _parquet(path: Path, column: str) -> Source:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot read {str(path)!r} as Parquet: {str(error).splitlines()[0]}") from error
     if not _is_binary(kind):
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
             raise DataError(f"column {column!r} of {str(path)!r} holds {kind}, neither paths nor bytes")
         return _files(path, path.parent, (name or "" for name in names))
     starts = [0]
@@ -167,4 +177,10 @@ def _parquet(path: Path, column: str) -> Source:
 
 
 def _is_binary(kind: Any) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    types = pa.types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    types = pa.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))

@@ -1,157 +1,88 @@
-"""Scoring by Spark: the registered model as MLflow's user-defined function."""
+"""Scoring by Spark: each output file is a task of its executors."""
 
 from __future__ import annotations
 
-import io
-import logging
+import dataclasses
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlflow
-import numpy as np
-import pandas as pd
-from PIL import Image
 
-from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.images import gray_face
+from fer_mlops.prediction import load
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.registry import load_classifier
-from fer_mlops.scoring.job import Job, Scored, finish, num_done, opened
-from fer_mlops.scoring.source import Item, Source
+from fer_mlops.scoring.job import Job, Scored, finish, missing_parts, opened
+from fer_mlops.scoring.local import Task, score_part, tasks_of
+from fer_mlops.scoring.source import FileSource, Source
 
-_FACES = "row long, image string, face binary, error string"
-_MARKS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
-"""Whether Spark writes ``_SUCCESS``, which here stands for all rows, not for some."""
+_AHEAD = 4
+"""Tasks that each core has in one Spark job, after which the progress is told."""
 
 
 def score_with_spark(source: Source, out: Path, job: Job, begin: Begin = begin_silently) -> Scored:
     """Writes an answer for every row of ``source`` to ``out``, as ``score_locally`` does.
 
     The session is the one that ``spark-submit`` or ``SPARK_*`` configures, else a local one on all
-    cores. Paths, ``out`` and the model must be reachable from all executors, which must have
-    fer_mlops. After any kill the same call scores the rows that no file holds.
+    cores. Executors read the images, load the model and write the files themselves: all of these must
+    be reachable from them, and they must have fer_mlops.
 
     Raises:
-        ConfigError: Spark is not installed, ``out`` was begun with another job, or another operating
-            point than the default is asked for, which the registered model does not answer at.
-        DataError: ``out`` cannot be written.
+        ConfigError: Spark is not installed, or ``out`` was begun with another job.
+        DataError: ``out`` cannot be written, or Spark failed.
         ModelError: There is no such model.
     """
     try:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise ConfigError("--engine spark needs pyspark: pip install 'fer-mlops[spark]'") from error
-    if job.point != "default" or not job.model.startswith(("models:/", "runs:/")):
-        raise ConfigError(
-            "--engine spark runs the registered model at its default point; name it by models:/ or "
-            "runs:/ and leave --balanced and --natural out"
-        )
-    side = load_classifier(job.model).image_size
+    load(job.model)  # where there is none, every task would say so
     with opened(out, job), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # or it takes the first on the path
-        spark = SparkSession.builder.appName("fer-mlops score").getOrCreate()
-        spark.sparkContext.setLogLevel("FATAL")  # of what ends the job, we tell in one sentence
-        before = num_done(out)
+        missing, before = missing_parts(out, job)
         advance = begin("faces", job.num_rows)
         advance(before)
-        answer = _answering(spark, job)
+        score = _scorer(mlflow.get_tracking_uri())
+        tasks = tasks_of(_everywhere(source), out.absolute(), job, missing)
         try:
-            for first in range(0, job.num_rows, job.rows_per_file):
-                stop = min(first + job.rows_per_file, job.num_rows)
-                missing = _missing(spark, out, first, stop) if before else list(range(first, stop))
-                if missing:
-                    items = source.part(first, stop).items()
-                    rows = _frame(spark, [(row, items[row - first]) for row in missing])
-                    told = answer(rows.mapInPandas(_reader(side), _FACES))
-                    told.write.mode("append").option(_MARKS, "false").parquet(str(out))
-                    advance(len(missing))
-        except PySparkException as error:
-            reason = str(error).strip().splitlines()[-1]
+            context = SparkSession.builder.appName("fer-mlops score").getOrCreate().sparkContext
+            context.setLogLevel("FATAL")  # of what ends the job, we tell in one sentence
+            at_once = _AHEAD * context.defaultParallelism
+            for first in range(0, len(tasks), at_once):
+                share = tasks[first : first + at_once]
+                for told in context.parallelize(share, len(share)).map(score).collect():
+                    if isinstance(told, str):
+                        raise DataError(f"Spark could not go on: {told}; the same command goes on")
+                    advance(told)
+        except (PySparkException, Py4JError) as error:
+            reason = next((line for line in str(error).splitlines() if "Exception:" in line), str(error))
             raise DataError(f"Spark could not go on: {reason}; the same command goes on") from error
         return finish(out, job, before)
 
 
-def _missing(spark: Any, out: Path, first: int, stop: int) -> list[int]:
-    """Returns the rows from ``first`` to before ``stop`` that no file holds."""
-    from pyspark.sql.functions import col
-
-    done = spark.read.parquet(*map(str, out.glob("part-*.parquet"))).select("row")
-    there = {one.row for one in done.where((col("row") >= first) & (col("row") < stop)).collect()}
-    return [row for row in range(first, stop) if row not in there]
+def _everywhere(source: Source) -> Source:
+    """Returns the source by paths that mean the same in every process."""
+    if isinstance(source, FileSource):
+        return dataclasses.replace(source, root=source.root.absolute())
+    return dataclasses.replace(source, path=source.path.absolute())
 
 
-def _frame(spark: Any, rows: list[tuple[int, Item]]) -> Any:
-    """Returns a Spark frame of row, image, and either the path or the bytes."""
-    table = [
-        (row, one.name, None, one.content)
-        if isinstance(one.content, bytes)
-        else (row, one.name, str(one.content.absolute()), None)
-        for row, one in rows
-    ]
-    frame = spark.createDataFrame(table, "row long, image string, path string, content binary")
-    return frame.repartition(spark.sparkContext.defaultParallelism)
+def _scorer(tracking_uri: str) -> Callable[[Task], int | str]:
+    """Returns what an executor does with a task: the number of its rows, or why there are none."""
 
+    def score(task: Task) -> int | str:
+        import torch
 
-def _reader(side: int) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """Returns what decodes images where they are scored.
+        torch.set_num_threads(1)  # Spark has a process for each core
+        mlflow.set_tracking_uri(tracking_uri)
+        try:
+            return score_part(*task)
+        except Exception as error:  # told in one sentence, where Spark would add its own trace
+            return str(error) or type(error).__name__
 
-    The registered model refuses a whole batch for one bad image, so images are decoded before: what
-    it gets is the gray face as it would make it itself, and a blank one where there is none.
-    """
-
-    def read(tables: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for table in tables:
-            faces: list[bytes] = []
-            errors: list[str | None] = []
-            for path, content in zip(table["path"], table["content"], strict=True):
-                try:
-                    face = gray_face(bytes(content) if path is None else Path(path), side)
-                    errors.append(None)
-                except DataError as error:
-                    face = np.zeros((side, side), np.uint8)
-                    errors.append(str(error))
-                buffer = io.BytesIO()
-                Image.fromarray(face).save(buffer, format="PNG", compress_level=1)
-                faces.append(buffer.getvalue())
-            yield table[["row", "image"]].assign(face=faces, error=pd.Series(errors, dtype=object))
-
-    return read
-
-
-def _answering(spark: Any, job: Job) -> Callable[[Any], Any]:
-    """Returns what adds the model's answers to a frame of faces."""
-    from pyspark.sql.functions import col, lit, struct, when
-    from pyspark.sql.types import BooleanType, DoubleType, StringType, StructField, StructType
-
-    numbers = [StructField(name, DoubleType()) for name in ("confidence", *EMOTIONS)]
-    kind = StructType(
-        [StructField("emotion", StringType()), *numbers, StructField("is_sure", BooleanType())]
-    )
-    logger = logging.getLogger("mlflow.pyfunc")
-    logger.addFilter(_says_nothing_new)
-    try:
-        ask = mlflow.pyfunc.spark_udf(spark, job.model, result_type=kind, env_manager="local")
-    finally:
-        logger.removeFilter(_says_nothing_new)
-
-    def answer(faces: Any) -> Any:
-        told = faces.withColumn("told", ask(struct(col("face").alias("image"))))
-        named = {field.name: col(f"told.{field.name}") for field in kind.fields}
-        if job.threshold is not None:
-            named["is_sure"] = col("told.confidence") >= lit(job.threshold)
-        good = [when(col("error").isNull(), value).alias(name) for name, value in named.items()]
-        return told.select("row", "image", *good, "error")
-
-    return answer
-
-
-def _says_nothing_new(record: logging.LogRecord) -> bool:
-    """Returns False for MLflow's warning of ``local``, which is the environment of this package."""
-    return "env_manager" not in record.getMessage()
+    return score
