@@ -33,6 +33,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut leaves the name with nothing behind it
             Path(aside).chmod(0o644)  # mkstemp's is for the owner only
             Path(aside).replace(path)
         finally:

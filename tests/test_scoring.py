@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +27,11 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, register
 from fer_mlops.scoring import Job, Source, local, open_source, score_locally
+from fer_mlops.scoring import job as job_module
 from fer_mlops.scoring.job import SCHEMA, opened
 from fer_mlops.tracking import track
+
+ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +160,23 @@ def test_another_job_does_not_go_on_in_the_same_folder(
         score_locally(source, Path("done"), job_of(source, model, **change))
 
 
+def test_answers_are_on_the_disk_before_they_have_their_name(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_blobs(Path("faces"), 4)
+    source, synced, real = open_source(Path("faces")), set(), os.fsync
+
+    def fsync(file: int) -> None:
+        real(file)
+        synced.add((os.fstat(file).st_ino, os.fstat(file).st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    score_locally(source, Path("done"), job_of(source, model))
+    files = [Path("done/_job.json"), *Path("done").glob("part-*.parquet")]
+    assert len(files) == 3
+    assert {(file.stat().st_ino, file.stat().st_size) for file in files} <= synced
+
+
 def damaged(content: bytes) -> dict[str, bytes]:
     """Returns what a power cut or a full disk may leave of a file."""
     return {"empty": b"", "cut off": content[: len(content) // 2], "zeros": bytes(len(content))}
@@ -267,6 +290,41 @@ def test_a_folder_in_use_or_of_others_is_refused(model: str) -> None:
     with opened(Path("done"), job), pytest.raises(DataError, match="another process is scoring into"):
         score_locally(source, Path("done"), job)
     assert score_locally(source, Path("done"), job).num_rows == 2
+
+
+def begin_together(job: Job, delay: float, barrier: Barrier, won: Queue[tuple[int, str]]) -> None:
+    """Opens a new folder in each round, at the same moment as its rival, and writes a little later."""
+    real = job_module.write_text
+    job_module.write_text = lambda *given: (time.sleep(delay), real(*given))[1]  # type: ignore[assignment]
+    for number in range(ROUNDS):
+        barrier.wait()
+        try:
+            with opened(Path(f"out{number}"), job):
+                won.put((number, job.model))
+                barrier.wait()
+        except (ConfigError, DataError):
+            barrier.wait()
+
+
+def test_of_two_jobs_that_begin_at_once_one_is_refused() -> None:
+    save_blobs(Path("faces"), 2)
+    source = open_source(Path("faces"))
+    fork = multiprocessing.get_context("fork")
+    barrier, won = fork.Barrier(2), fork.Queue()
+    rivals = [
+        fork.Process(target=begin_together, args=(job_of(source, name), delay, barrier, won))
+        for name, delay in (("one", 0.03), ("two", 0.1))
+    ]
+    for rival in rivals:
+        rival.start()
+    winners = [won.get(timeout=60) for _ in range(ROUNDS)]
+    for rival in rivals:
+        rival.join(60)
+        assert rival.exitcode == 0
+    assert won.empty()
+    assert [number for number, _ in winners] == list(range(ROUNDS))
+    for number, name in winners:
+        assert json.loads(Path(f"out{number}/_job.json").read_text())["model"] == name
 
 
 def test_a_folder_that_others_wrote_to_is_not_called_complete(model: str) -> None:

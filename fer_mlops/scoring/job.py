@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,21 +93,31 @@ def opened(out: Path, job: Job) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not (out / _JOB).is_file():
-            if any(out.iterdir()):
-                raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
-            write_text(out / _JOB, json.dumps(dataclasses.asdict(job), indent=2))
-        with (out / _JOB).open(encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(f"another process is scoring into {str(out)!r}") from error
-            _compare(out, json.load(file), dataclasses.asdict(job))
+        with _alone(out):
+            if not (out / _JOB).is_file():
+                if any(out.iterdir()):
+                    raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
+                write_text(out / _JOB, json.dumps(dataclasses.asdict(job), indent=2))
+            _compare(out, json.loads((out / _JOB).read_text("utf-8")), dataclasses.asdict(job))
             yield
     except OSError as error:
         raise DataError(f"cannot write to {str(out)!r}: {error.strerror}") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{str(out / _JOB)!r} is damaged; score into a new folder") from error
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Holds the lock on the folder itself, so that nothing in it is read or written before."""
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"another process is scoring into {str(out)!r}") from error
+        yield
+    finally:
+        os.close(folder)
 
 
 def _compare(out: Path, begun: object, asked: dict[str, object]) -> None:
