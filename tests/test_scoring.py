@@ -14,6 +14,7 @@ from multiprocessing import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -26,7 +27,7 @@ from fer_mlops import load
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.registry import DIGEST_TAG, SCORE_TAG, register
-from fer_mlops.scoring import Job, Source, local, open_source, score_locally
+from fer_mlops.scoring import Job, Source, local, open_source, score_locally, spark
 from fer_mlops.scoring import job as job_module
 from fer_mlops.scoring.job import SCHEMA, opened
 from fer_mlops.tracking import track
@@ -375,6 +376,17 @@ def kill_when(process: subprocess.Popen[bytes], out: Path, num_files: int) -> No
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def test_a_task_of_spark_that_fails_is_told_and_not_raised(world: Path, model: str) -> None:
+    save_blobs(Path("faces"), 2)
+    source = open_source(Path("faces"))
+    part, out = source.part(0, 2), Path("done.parquet").absolute()
+    score = spark._scorer(mlflow.get_tracking_uri())
+    assert score((part, out, job_of(source, model))) == 2
+    told = score((part, out, job_of(source, "models:/fer-classifier/9")))
+    assert isinstance(told, str)
+    assert "models:/fer-classifier/9" in told
 
 
 @pytest.mark.slow
