@@ -31,11 +31,6 @@ def brier_of_each(labels: Labels, probabilities: Probabilities) -> Scores:
     return np.asarray(((probabilities - truth) ** 2).sum(1))
 
 
-def negative_log_likelihood(labels: Labels, probabilities: Probabilities) -> float:
-    """Returns the mean of ``nll_of_each``."""
-    return float(nll_of_each(labels, probabilities).mean())
-
-
 def bin_of_each(confidence: Scores) -> NDArray[np.int64]:
     """Returns which of 15 bins of equal width each confidence [n] falls into; 1 is in the last."""
     return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)

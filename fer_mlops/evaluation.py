@@ -29,7 +29,7 @@ from fer_mlops.metrics import (
     per_class,
 )
 from fer_mlops.ranking import rank_faces, rank_resamples
-from fer_mlops.resampling import interval, resample_people
+from fer_mlops.resampling import Units, interval, resample_people
 
 HEADLINES = (
     "accuracy",
@@ -52,10 +52,16 @@ class Estimate:
 
     value: float
     low: float
+    """nan, as is ``high``, where fewer than 5 people are behind the score."""
     high: float
 
+    @property
+    def interval(self) -> str:
+        """The interval as one reads it."""
+        return f"[{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.low) else "[–]"
+
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:.3f} {self.interval}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,8 @@ class Report:
 
     num_faces: int
     num_people: int
+    units: Units
+    """What the intervals are over."""
     accuracy: Estimate
     balanced_accuracy: Estimate
     macro_f1: Estimate
@@ -135,13 +143,15 @@ def evaluate(
 ) -> Report:
     """Returns scores and intervals; people, not faces, are resampled.
 
+    An emotion's own interval needs 5 people who show it.
+
     Args:
         labels: [n], n at least 1.
         probabilities: [n, 7]; rows sum to 1.
         identities: Whose face each is, [n]; faces of a person are not independent.
         seed: Of the 2,000 resamples.
     """
-    resamples = resample_people(identities, seed=seed)
+    resamples, units = resample_people(identities, seed=seed), Units.of(identities)
     predictions = probabilities.argmax(1)
     counts = confusion_counts(labels, predictions).astype(np.float64)
     drawn = resamples.totals(confusion_cells(labels, predictions))
@@ -149,24 +159,25 @@ def evaluate(
     drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)
 
     def of_counts(score: Callable[[Scores], Scores]) -> Estimate:
-        return Estimate(float(score(counts)), *interval(score(drawn)))
+        return Estimate(float(score(counts)), *interval(score(drawn), units.num))
 
     def of_faces(values: Scores) -> Estimate:
-        return Estimate(float(values.mean()), *interval(resamples.means(values)))
+        return Estimate(float(values.mean()), *interval(resamples.means(values), units.num))
 
     return Report(
         num_faces=len(labels),
-        num_people=len(np.unique(identities)),
+        num_people=units.num,
+        units=units,
         accuracy=of_counts(accuracy),
         balanced_accuracy=of_counts(balanced_accuracy),
         macro_f1=of_counts(macro_f1),
-        auroc=_of_ranks(ranks.auroc, drawn_ranks.auroc),
-        average_precision=_of_ranks(ranks.average_precision, drawn_ranks.average_precision),
+        auroc=_of_ranks(ranks.auroc, drawn_ranks.auroc, units),
+        average_precision=_of_ranks(ranks.average_precision, drawn_ranks.average_precision, units),
         nll=of_faces(nll_of_each(labels, probabilities)),
         brier=of_faces(brier_of_each(labels, probabilities)),
         ece=Estimate(
             expected_calibration_error(labels, probabilities),
-            *interval(resampled_calibration_error(labels, probabilities, resamples)),
+            *interval(resampled_calibration_error(labels, probabilities, resamples), units.num),
         ),
         classes=tuple(
             ClassReport(
@@ -174,7 +185,10 @@ def evaluate(
                 support=int(own.support[label]),
                 precision=float(own.precision[label]),
                 recall=float(own.recall[label]),
-                f1=Estimate(float(own.f1[label]), *interval(drawn_f1[:, label])),
+                f1=Estimate(
+                    float(own.f1[label]),
+                    *interval(drawn_f1[:, label], resamples.count(labels == label)),
+                ),
                 auroc=float(ranks.auroc[label]),
                 average_precision=float(ranks.average_precision[label]),
             )
@@ -184,12 +198,13 @@ def evaluate(
     )
 
 
-def _of_ranks(own: Scores, drawn: Scores) -> Estimate:
+def _of_ranks(own: Scores, drawn: Scores, units: Units) -> Estimate:
     """Returns the mean over emotions that can be ranked; nan, not 0, where none can."""
     if not np.isfinite(own).any():
         return Estimate(np.nan, np.nan, np.nan)
     is_known = np.isfinite(drawn).any(1)
-    return Estimate(float(mean_over_present(own)), *interval(mean_over_present(drawn[is_known])))
+    found = interval(mean_over_present(drawn[is_known]), units.num)
+    return Estimate(float(mean_over_present(own)), *found)
 
 
 def confidence_metrics(

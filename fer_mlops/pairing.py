@@ -24,7 +24,16 @@ from fer_mlops.metrics import (
     confusion_counts,
     macro_f1,
 )
-from fer_mlops.resampling import Numbers, Resamples, bootstrap_p, interval, resample_people
+from fer_mlops.resampling import (
+    LEAST_FOR_INTERVAL,
+    LEAST_FOR_P,
+    Numbers,
+    Resamples,
+    Units,
+    interval,
+    p_of,
+    resample_people,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +45,26 @@ class Difference:
     value: float
     """a - b, -1 to 1."""
     low: float
-    """Start of the 95 % interval of its paired bootstrap, clustered on people."""
+    """Start of the 95 % interval of its paired bootstrap, clustered on people; nan, as are ``high`` and
+    ``probability``, where it rests on fewer than 5 people."""
     high: float
     probability: float
     """That A is better: the share of resamples in which it is, ties half."""
     p: float
-    """Two-sided, of there being no difference (Davison and Hinkley, 1997, section 4.4)."""
+    """Two-sided, of there being no difference (Student's t); nan below 10 people."""
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def interval(self) -> str:
+        """The interval as one reads it."""
+        return f"[{self.low:+.3f}, {self.high:+.3f}]" if np.isfinite(self.low) else "[–]"
+
     def __str__(self) -> str:
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        return f"{self.value:+.3f} {self.interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,7 @@ class McNemar:
     """Faces that A alone has right."""
     only_b: int
     p: float
-    """Two-sided; 1 where the two are right about the same faces."""
+    """Two-sided; 1 where the two are right about the same faces, nan below 10 people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +102,8 @@ class Pairing:
 
     num_faces: int
     num_people: int
+    units: Units
+    """What the intervals are over."""
     point: Point
     macro_f1: Difference
     balanced_accuracy: Difference
@@ -119,22 +136,24 @@ def pair(a: Answers, b: Answers, point: Point = "default", seed: int = 0) -> Pai
     labels = a.labels
     answers = [one.probabilities(point).argmax(1) for one in (a, b)]
     right_a, right_b = (answer == labels for answer in answers)
-    drawn = resample_people(a.identities, seed=seed)
+    drawn, units = resample_people(a.identities, seed=seed), Units.of(a.identities)
     counts = [confusion_counts(labels, answer).astype(np.float64) for answer in answers]
     resampled = [drawn.totals(confusion_cells(labels, answer)) for answer in answers]
 
     def differ(score: Callable[[Numbers], Scores]) -> Difference:
         own = [float(score(count)) for count in counts]
-        return _difference(own[0], own[1], score(resampled[0]) - score(resampled[1]))
+        return _difference(own[0], own[1], score(resampled[0]) - score(resampled[1]), units.num)
 
+    exact = mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))
     return Pairing(
         num_faces=len(labels),
-        num_people=len(np.unique(a.identities)),
+        num_people=units.num,
+        units=units,
         point=point,
         macro_f1=differ(macro_f1),
         balanced_accuracy=differ(balanced_accuracy),
         accuracy=differ(accuracy),
-        mcnemar=mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())),
+        mcnemar=exact if units.num >= LEAST_FOR_P else dataclasses.replace(exact, p=float("nan")),
         classes=_classes(labels, right_a, right_b, drawn),
     )
 
@@ -166,26 +185,30 @@ def _classes(
                 only_a=only_a,
                 only_b=only_b,
                 neither=len(right[0]) - both - only_a - only_b,
-                recall=_difference(float(own[0][label]), float(own[1][label]), gaps[:, label]),
+                recall=_difference(
+                    float(own[0][label]),
+                    float(own[1][label]),
+                    gaps[:, label],
+                    drawn.count(labels == label),
+                ),
             )
         )
     return tuple(rows)
 
 
-def _difference(a: float, b: float, gaps: Numbers) -> Difference:
-    """Returns the difference, given its resamples [resamples], some nan where no face was drawn."""
+def _difference(a: float, b: float, gaps: Numbers, num: int) -> Difference:
+    """Returns the difference of two scores.
+
+    Args:
+        a: The one.
+        b: The other.
+        gaps: Their difference in each resample, some nan where no face was drawn.
+        num: People that it rests on.
+    """
     known = gaps[np.isfinite(gaps)]
     known = np.where(np.abs(known) < 1e-12, 0.0, known)  # sums in another order are still a tie
-    if not len(known):
-        return Difference(a, b, a - b, *interval(known), float("nan"), float("nan"))
-    above, below = int((known > 0).sum()), int((known < 0).sum())
-    ties = len(known) - above - below
-    return Difference(
-        a=a,
-        b=b,
-        value=a - b,
-        low=interval(known)[0],
-        high=interval(known)[1],
-        probability=(above + ties / 2) / len(known),
-        p=bootstrap_p(known),
-    )
+    probability = float("nan")
+    if num >= LEAST_FOR_INTERVAL:
+        probability = float((known > 0).mean() + (known == 0).mean() / 2)
+    low, high = interval(known, num)
+    return Difference(a, b, a - b, low, high, probability, p_of(a - b, known, num))

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from fer_mlops.datasets.table import FaceTable, Labels
 from fer_mlops.doctor.records import FileRecord
 from fer_mlops.evaluation import FEW, Estimate, plain
-from fer_mlops.metrics import Scores, confusion_cells, confusion_counts, macro_f1
-from fer_mlops.resampling import Resamples, bootstrap_p, holm, interval, resample_people
+from fer_mlops.metrics import Scores, accuracy, confusion_cells, macro_f1
+from fer_mlops.resampling import LEAST_FOR_P, Resamples, holm, interval, p_of, resample_people
 
 _MOST_VALUES = 12
 """Of a trait; the rest become ``other``."""
 _NUM_FOR_RECALL = 5
-"""Faces of an emotion outside the slice from which its recall there is a measure."""
+"""People outside the slice who show an emotion, from which its recall there is a measure."""
 _COLOURED = 3.0
 """Mean difference of colour channels from which a picture is no gray one saved in colour."""
 
@@ -48,9 +48,22 @@ class Slice:
     """Accuracy less what the other faces would have with the slice's share of each emotion (direct
     standardisation); below 0 the slice is served worse. nan where fewer than 30 faces compare."""
     p_value: float
-    """Chance of a gap this far from 0 by the bootstrap, if there were none; nan without a gap."""
+    """Chance of a gap this far from 0, if there were none (Student's t); nan without a gap, and where
+    the gap rests on fewer than 10 people inside or outside."""
     adjusted_p: float
-    """Corrected for the number of slices (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    """Corrected for the number of slices with a p-value (Holm, Scandinavian Journal of Statistics 6,
+    1979)."""
+
+    @property
+    def why_no_p(self) -> str:
+        """Why nothing can be said of chance; empty where there is a p-value."""
+        if np.isfinite(self.p_value):
+            return ""
+        return (
+            f"fewer than {LEAST_FOR_P} people to compare"
+            if np.isfinite(self.gap.value)
+            else f"fewer than {FEW} faces to compare"
+        )
 
     @property
     def is_significant(self) -> bool:
@@ -72,8 +85,14 @@ class Slices:
 
     @property
     def worst_gap(self) -> float:
-        """How far accuracy falls in the worst slice at equal emotions, 0 to 1; 0 where none falls."""
-        return max(0.0, -self.worst.gap.value) if self.worst else 0.0
+        """How far accuracy falls in the worst slice at equal emotions, 0 to 1; 0 where none falls, nan
+        where none compares."""
+        return max(0.0, -self.worst.gap.value) if self.worst else float("nan")
+
+    @property
+    def num_tested(self) -> int:
+        """Slices with a p-value."""
+        return sum(np.isfinite(one.p_value) for one in self.slices)
 
     def metrics(self, part: str) -> dict[str, float]:
         """Returns numbers under the names they are tracked by."""
@@ -81,21 +100,21 @@ class Slices:
         for one in self.slices:
             key = re.sub(r"[^\w .-]", "_", f"{one.trait} {one.value}")
             flat[f"{part}/slice_accuracy/{key}"] = one.accuracy.value
-            if np.isfinite(one.gap.value):
-                flat[f"{part}/slice_gap/{key}"] = one.gap.value
-        return flat
+            flat[f"{part}/slice_gap/{key}"] = one.gap.value
+        return {name: value for name, value in flat.items() if np.isfinite(value)}
 
     def as_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
-        return {"worst_gap": self.worst_gap, "slices": plain(dataclasses.asdict(self)["slices"])}
+        return {"worst_gap": plain(self.worst_gap), "slices": plain(dataclasses.asdict(self)["slices"])}
 
 
 def traits_of(table: FaceTable, records: Sequence[FileRecord]) -> tuple[Trait, ...]:
     """Returns what can divide the faces: their files' properties, their source, their columns.
 
     Resolution has fixed bounds, so that it means the same everywhere; brightness and columns of
-    numbers are divided into thirds of these faces. A trait with one value divides nothing and is
-    left out.
+    numbers are divided into thirds of these faces. A column of texts that are mostly its faces' own,
+    such as addresses and captions, divides by those that many faces share. A trait with one value
+    divides nothing and is left out.
 
     Args:
         table: n faces.
@@ -120,15 +139,18 @@ def _thirds(numbers: Scores, low: str, high: str) -> NDArray[np.str_]:
 
 
 def _divided(values: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Returns a column's values, thirds of its numbers, or its most frequent values and ``other``."""
-    known = sorted(set(values.tolist()) - {""})
-    if len(known) <= _MOST_VALUES:
+    """Returns a column's values, thirds of its numbers, or ``other`` for texts that few faces share."""
+    known, counts = np.unique(values[values != ""], return_counts=True)
+    if len(known) <= _MOST_VALUES and counts.sum() >= 2 * len(known):
         return values
     try:
         numbers = np.array([float(value) if value else np.nan for value in values])
     except ValueError:
-        frequent = sorted(known, key=lambda value: -int((values == value).sum()))[: _MOST_VALUES - 1]
-        return np.where((values == "") | np.isin(values, frequent), values, "other")
+        frequent = known[np.argsort(-counts, kind="stable")][: _MOST_VALUES - 1]
+        shared = np.intersect1d(frequent, known[counts >= FEW])
+        return np.where((values == "") | np.isin(values, shared), values, "other")
+    if not np.isfinite(numbers).any():
+        return np.full_like(values, "")
     first, second = np.nanquantile(numbers, [1 / 3, 2 / 3])
     names = [f"up to {first:g}", f"{first:g} to {second:g}"]
     shown = np.select([numbers <= first, numbers <= second], names, f"over {second:g}")
@@ -153,9 +175,10 @@ def slice_faces(
         seed: Of the resamples.
     """
     resamples = resample_people(identities, seed=seed)
-    predictions = probabilities.argmax(1)
+    cells = confusion_cells(labels, probabilities.argmax(1))
+    drawn = resamples.totals(cells)
     slices = [
-        _slice(trait.name, value, trait.values == value, labels, predictions, resamples)
+        _slice(trait.name, value, trait.values == value, cells, drawn, resamples)
         for trait in traits
         for value in sorted(set(trait.values.tolist()) - {""})
     ]
@@ -172,38 +195,35 @@ def _slice(
     trait: str,
     value: str,
     is_inside: NDArray[np.bool_],
-    labels: Labels,
-    predictions: Labels,
+    cells: Scores,
+    drawn_all: Scores,
     resamples: Resamples,
 ) -> Slice:
-    cells = confusion_cells(labels, predictions)
-    inside, outside = cells * is_inside[:, None, None], cells * ~is_inside[:, None, None]
-    own = confusion_counts(labels[is_inside], predictions[is_inside]).astype(np.float64)
-    rest = confusion_counts(labels[~is_inside], predictions[~is_inside]).astype(np.float64)
-    drawn, drawn_rest = resamples.totals(inside), resamples.totals(outside)
-    compares = rest.sum(1) >= _NUM_FOR_RECALL
+    own, rest = cells[is_inside].sum(0), cells[~is_inside].sum(0)
+    drawn = resamples.totals(cells * is_inside[:, None, None])
+    shows = cells.any(2)
+    others = [resamples.count(~is_inside & shows[:, label]) for label in range(len(own))]
+    compares = (own.sum(1) > 0) & (np.array(others) >= _NUM_FOR_RECALL)
     gap, p_value = Estimate(np.nan, np.nan, np.nan), np.nan
     if own.sum(1)[compares].sum() >= FEW:
-        moved = _gap(drawn, drawn_rest, compares)
-        gap = Estimate(float(_gap(own, rest, compares)), *interval(moved))
-        p_value = bootstrap_p(moved)
+        does = shows[:, compares].any(1)
+        num = min(resamples.count(does & is_inside), resamples.count(does & ~is_inside))
+        moved = _gap(drawn, drawn_all - drawn, compares)
+        gap = Estimate(float(_gap(own, rest, compares)), *interval(moved, num))
+        p_value = p_of(gap.value, moved, num, least_error=_least_error(own, rest, compares))
+    num_people = resamples.count(is_inside)
+    drawn = drawn[drawn.any((1, 2))]  # a resample may have drawn nobody of the slice
     return Slice(
         trait=trait,
         value=value,
         num_faces=int(is_inside.sum()),
-        num_people=len(np.unique(resamples.person[is_inside])),
-        accuracy=Estimate(float(_accuracy(own)), *interval(_accuracy(drawn))),
-        macro_f1=Estimate(float(macro_f1(own)), *interval(macro_f1(drawn))),
+        num_people=num_people,
+        accuracy=Estimate(float(accuracy(own)), *interval(accuracy(drawn), num_people)),
+        macro_f1=Estimate(float(macro_f1(own)), *interval(macro_f1(drawn), num_people)),
         gap=gap,
         p_value=p_value,
         adjusted_p=p_value,
     )
-
-
-def _accuracy(counts: Scores) -> Scores:
-    """Returns accuracy, nan for a resample that drew no face of the slice."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.trace(counts, axis1=-2, axis2=-1) / counts.sum((-2, -1)))
 
 
 def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
@@ -212,7 +232,7 @@ def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
     Args:
         own: Confusion counts of the slice, [..., 7, 7].
         rest: Of all other faces, [..., 7, 7].
-        compares: Emotions of which the rest has faces enough, [7].
+        compares: Emotions that the slice has and the rest has people enough of, [7].
     """
     own, rest = own[..., compares, :], rest[..., compares, :]
     places = np.flatnonzero(compares)
@@ -222,3 +242,22 @@ def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
         difference = own[..., rows, places] - faces * rest[..., rows, places] / others
         counted = np.where(others > 0, faces, 0)
         return np.asarray(np.where(others > 0, difference, 0).sum(-1) / counted.sum(-1))
+
+
+def _least_error(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> float:
+    """Returns the standard error of a gap if faces were independent and there were no gap.
+
+    Resamples know no other error than that of the faces there are: of thirty faces, all right, none. So
+    each emotion's recall is that of both sides together, with two faces right and two wrong added
+    (Agresti and Coull, The American Statistician 52, 1998).
+
+    Args:
+        own: Confusion counts of the slice, [7, 7].
+        rest: Of all other faces, [7, 7].
+        compares: As ``_gap`` takes it.
+    """
+    faces, others = own.sum(1)[compares], rest.sum(1)[compares]
+    hits = (np.diagonal(own) + np.diagonal(rest))[compares]
+    recall = (hits + 2) / (faces + others + 4)
+    variance = recall * (1 - recall) * (1 / faces + 1 / others)
+    return float(np.sqrt(((faces / faces.sum()) ** 2 * variance).sum()))

@@ -13,11 +13,12 @@ import sklearn.metrics as sklearn
 from numpy.typing import NDArray
 
 from fer_mlops.calibration import Calibration
-from fer_mlops.confidence import expected_calibration_error, negative_log_likelihood
+from fer_mlops.confidence import expected_calibration_error, nll_of_each
+from fer_mlops.datasets.table import unnamed_identity
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import HEADLINES, Estimate, confidence_metrics, evaluate
 from fer_mlops.ranking import rank_faces, rank_resamples
-from fer_mlops.resampling import resample_people
+from fer_mlops.resampling import Units, resample_people
 
 Probabilities = NDArray[np.float64]
 
@@ -50,11 +51,11 @@ def test_nll_is_the_mean_of_minus_log_p_of_the_label() -> None:
     labels = np.array([0, 1, 2])
     probabilities = np.array([[0.5, 0.5, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]])
     expected = (math.log(2) + math.log(4) + 0) / 3
-    assert negative_log_likelihood(labels, probabilities) == pytest.approx(expected, abs=1e-12)
+    assert nll_of_each(labels, probabilities).mean() == pytest.approx(expected, abs=1e-12)
 
 
 def test_nll_of_the_impossible_is_large_and_finite() -> None:
-    value = negative_log_likelihood(np.array([1]), np.array([[1.0, 0.0]]))
+    (value,) = nll_of_each(np.array([1]), np.array([[1.0, 0.0]]))
     assert value == pytest.approx(12 * math.log(10))
 
 
@@ -104,12 +105,37 @@ def test_an_interval_is_as_wide_as_the_binomial_says_where_every_face_is_a_perso
     assert estimate.high == pytest.approx(0.8 + margin, abs=0.008)
 
 
-def test_faces_of_one_person_alone_leave_nothing_to_resample() -> None:
+@pytest.mark.parametrize("num", [1, 2, 3, 4])
+def test_fewer_than_five_people_have_no_interval(num: int) -> None:
     labels, probabilities = one_wrong_in_five(40)
-    report = evaluate(labels, probabilities, np.array(["anna"] * 40))
-    assert report.num_people == 1
-    for estimate in (report.accuracy, report.balanced_accuracy, report.macro_f1):
-        assert estimate.low == estimate.value == estimate.high
+    report = evaluate(labels, probabilities, np.array([f"p{i % num}" for i in range(40)]))
+    assert report.num_people == num
+    assert np.isfinite(report.accuracy.value)
+    for name in HEADLINES:
+        estimate = getattr(report, name)
+        assert np.isnan([estimate.low, estimate.high]).all(), name
+    assert str(report.accuracy) == "0.800 [–]"
+    assert f"at least 5 people, here {num}" in report.units.caution
+    assert not [name for name in report.metrics("test") if name.endswith(("_low", "_high"))]
+    told = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert told["accuracy"] == {"value": pytest.approx(0.8), "low": None, "high": None}
+
+
+def test_an_emotion_of_four_people_has_no_interval_beside_one_of_many() -> None:
+    labels = np.array([3] * 60 + [5] * 40)
+    people = np.r_[own_person(60), np.array([f"few {i % 4}" for i in range(40)])]
+    predictions = np.where(np.arange(100) % 5 == 0, 4, labels)
+    happiness, sadness = (evaluate(labels, certain(predictions), people).classes[i] for i in (3, 5))
+    assert happiness.f1.low < happiness.f1.value < happiness.f1.high
+    assert np.isnan([sadness.f1.low, sadness.f1.high]).all()
+
+
+def test_intervals_over_unnamed_faces_say_so() -> None:
+    labels, probabilities = one_wrong_in_five(40)
+    faces = np.array([unnamed_identity(f"{i}.jpg") for i in range(40)])
+    report = evaluate(labels, probabilities, faces)
+    assert report.units == Units(num_people=0, num_unnamed=40)
+    assert report.accuracy == evaluate(labels, probabilities, own_person(40)).accuracy
 
 
 def test_taking_everyone_twice_does_not_narrow_an_interval() -> None:
@@ -130,9 +156,9 @@ def test_an_interval_contains_its_value_and_lies_in_zero_to_one(seed: int) -> No
     generator = np.random.default_rng(seed)
     labels = generator.choice(7, 120, p=np.array([4, 1, 1, 8, 8, 2, 2]) / 26)
     probabilities = generator.dirichlet(np.ones(7), 120) / 2 + certain(labels) / 2
-    report = evaluate(labels, probabilities, generator.integers(0, 40, 120).astype(str))
+    report = evaluate(labels, probabilities, own_person(120))
     scores = [report.accuracy, report.balanced_accuracy, report.macro_f1]
-    scores += [row.f1 for row in report.classes if row.support]
+    scores += [row.f1 for row in report.classes if row.support >= 5]
     for score in scores:
         assert 0 <= score.low <= score.value <= score.high <= 1
 
@@ -191,7 +217,7 @@ def test_a_report_is_json_without_nan_even_where_emotions_are_absent() -> None:
     assert read["classes"][2]["emotion"] == "fear"
     assert read["classes"][2]["recall"] is None
     assert read["classes"][2]["f1"] == {"value": None, "low": None, "high": None}
-    assert read["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert read["accuracy"] == {"value": 1.0, "low": None, "high": None}
     assert read["confusion"][3] == [0, 0, 0, 1, 0, 0, 0]
 
 
@@ -200,7 +226,7 @@ def test_tracked_numbers_are_finite_and_leave_absent_emotions_out() -> None:
     flat = report.metrics("test")
     assert set(flat) == {
         *(f"test/{name}" for name in ("faces", "people")),
-        *(f"test/{name}{end}" for name in HEADLINES for end in ("", "_low", "_high")),
+        *(f"test/{name}" for name in HEADLINES),
         *(
             f"test/{score}/{emotion}"
             for score in ("precision", "recall", "f1", "auroc", "average_precision")
@@ -264,7 +290,7 @@ def test_resampled_ranks_are_those_of_faces_repeated_as_often_as_drawn() -> None
     resamples = resample_people(np.arange(40).astype(str), num=6)
     ranking = rank_resamples(labels, probabilities, resamples)
     for weights, auroc, precision in zip(
-        resamples.face_weights(), ranking.auroc, ranking.average_precision, strict=True
+        resamples.weights[:, resamples.person], ranking.auroc, ranking.average_precision, strict=True
     ):
         rows = np.repeat(np.arange(40), weights.astype(int))
         alone = rank_faces(labels[rows], probabilities[rows])

@@ -113,7 +113,7 @@ def test_class_bars_stand_around_their_emotion_and_do_not_overlap() -> None:
 
 
 def test_class_bars_draw_the_interval_of_f1_and_a_line_at_macro_f1() -> None:
-    report = report_of({"anger": 4, "happiness": 40})
+    report = report_of({"anger": 6, "happiness": 40})
     axes = figures.class_bars(report, "cnn").axes[0]
     f1 = [container for container in axes.containers if container.get_label() == "F1"]
     drawn = intervals(f1[0])

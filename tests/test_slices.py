@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,15 +71,100 @@ def test_a_slice_served_worse_is_found_and_named_worst() -> None:
 
 
 def test_people_not_faces_are_resampled() -> None:
-    """Of one person alone in a slice nothing can be said with certainty."""
+    """The same faces say less of ten people than of a hundred, and of one person nothing."""
     labels = np.tile([3, 4], 100)
     predictions = np.r_[labels[:100], 7 - labels[100:160], labels[160:]]
-    one_person = np.r_[people(100), np.array(["anna"] * 100)]
-    of_one = slice_faces(labels, certain(predictions), one_person, [halves(200)]).slices[1]
-    of_many = slice_faces(labels, certain(predictions), people(200), [halves(200)]).slices[1]
-    assert (of_one.num_people, of_many.num_people) == (1, 100)
-    assert of_one.accuracy.low == of_one.accuracy.high == 0.4  # the same 100 faces in every draw
-    assert of_many.accuracy.low < 0.4 < of_many.accuracy.high
+    widths = {}
+    for num in (1, 10, 100):
+        identities = np.r_[people(100), np.array([f"slice {i * num // 100}" for i in range(100)])]
+        young = slice_faces(labels, certain(predictions), identities, [halves(200)]).slices[1]
+        assert young.num_people == num
+        assert young.accuracy.value == 0.4
+        widths[num] = young.accuracy.high - young.accuracy.low
+    assert np.isnan(widths[1])
+    assert 0 < widths[100] < widths[10] / 2
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_fewer_than_ten_people_inside_or_outside_have_no_p_value(num: int, is_inside: bool) -> None:
+    labels = np.tile([3, 4], 200)
+    few = np.array([f"few {i % num}" for i in range(200)])
+    identities = np.r_[few, people(200)] if is_inside else np.r_[people(200), few]
+    predictions = np.r_[7 - labels[:200], labels[200:]]
+    found = slice_faces(labels, certain(predictions), identities, [halves(400)])
+    for one in found.slices:
+        assert np.isnan([one.p_value, one.adjusted_p]).all()
+        assert not one.is_significant
+        assert one.why_no_p.startswith("fewer than ")
+    assert found.num_tested == 0
+
+
+def false_alarms(num_inside: int, faces: int, accuracy: float | tuple[float, float]) -> float:
+    """Returns how often a slice is called different that is not, of 120 draws of people."""
+    generator = np.random.default_rng(num_inside)
+    person = np.repeat(np.arange(num_inside + 60), faces)
+    is_inside = person < num_inside
+    names = np.array([f"p{i:03}" for i in person])
+    trait = Trait("age", np.where(is_inside, "old", ""))
+    alarms = []
+    for _ in range(120):
+        labels = generator.choice([0, 3, 4], len(person), p=[0.1, 0.5, 0.4])
+        chance = accuracy
+        if isinstance(accuracy, tuple):
+            chance = generator.beta(*accuracy, num_inside + 60)[person]
+        predictions = np.where(generator.random(len(person)) < chance, labels, (labels + 1) % 7)
+        (one,) = slice_faces(labels, certain(predictions), names, [trait]).slices
+        alarms.append(one.is_significant)
+    return float(np.mean(alarms))
+
+
+@pytest.mark.parametrize(
+    ("num_inside", "faces", "accuracy"),
+    [(10, 5, (8.0, 2.0)), (10, 3, 0.95), (12, 3, 0.05)],
+)
+def test_a_slice_of_ten_people_and_more_is_falsely_called_different_in_at_most_8_of_100(
+    num_inside: int, faces: int, accuracy: float | tuple[float, float]
+) -> None:
+    """Resamples alone say so of 19 in 100 where nearly all faces are right: in a slice where all are,
+    they know no error."""
+    assert false_alarms(num_inside, faces, accuracy) <= 0.08
+
+
+def test_one_of_many_slices_can_be_significant() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.tile([3, 4], 1300)
+    place = np.repeat(np.arange(52), 50)
+    predictions = np.where(place == 0, 7 - labels, labels)
+    traits = [Trait("place", np.array([f"{i:02}" for i in place]))]
+    found = slice_faces(labels, certain(predictions), people(2600), traits)
+    worst = found.worst
+    assert worst is not None
+    assert (len(found.slices), worst.value, worst.gap.value) == (52, "00", -1.0)
+    assert worst.adjusted_p < 0.001
+    shuffled = [Trait("place", generator.permutation(traits[0].values))]
+    equal = slice_faces(labels, certain(predictions), people(2600), shuffled)
+    assert not any(one.is_significant for one in equal.slices)
+
+
+def test_slices_without_a_gap_do_not_count_as_tests() -> None:
+    labels = np.tile([3, 4], 100)
+    is_right = np.r_[np.arange(100) % 20 > 0, np.arange(100) % 4 > 0]
+    probabilities = certain(np.where(is_right, labels, 7 - labels))
+    few = np.array([str(i) for i in range(40) for _ in range(5)])
+    alone = slice_faces(labels, probabilities, people(200), [halves(200)])
+    beside = slice_faces(labels, probabilities, people(200), [halves(200), Trait("few", few)])
+    assert len(beside.slices) == 42
+    assert alone.num_tested == beside.num_tested == 2
+    assert beside.slices[1].adjusted_p == alone.slices[1].adjusted_p < 0.05
+
+
+def test_the_worst_gap_is_unknown_where_none_compares() -> None:
+    labels = np.tile([3, 4], 10)
+    found = slice_faces(labels, certain(labels), people(20), [halves(20)])
+    assert np.isnan(found.worst_gap)
+    assert "test/worst_slice_gap" not in found.metrics("test")
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["worst_gap"] is None
 
 
 def table_of(tmp_path: Path, ages: list[str], sources: list[str]) -> object:
@@ -96,23 +182,43 @@ def record(width: int, chroma: float, brightness: float) -> FileRecord:
 def test_traits_come_from_files_source_and_columns_and_one_valued_ones_are_left_out(
     tmp_path: Path,
 ) -> None:
-    table = table_of(tmp_path, ["old", "", "young"], ["web", "web", "web"])
-    records = [record(50, 0.0, 10), record(100, 20.0, 100), record(224, 20.0, 200)]
+    ages = ["old", "", "young", "old", "young"]
+    table = table_of(tmp_path, ages, ["web"] * 5)
+    sides, shades = (50, 100, 224, 224, 224), (10, 20, 100, 200, 250)
+    records = [record(sides[i], 20.0 if i else 0.0, shades[i]) for i in range(5)]
     traits = {trait.name: trait.values.tolist() for trait in traits_of(table, records)}  # type: ignore[arg-type]
     assert traits == {
-        "resolution": ["under 64 px", "64 to 127 px", "128 px and more"],
-        "colour": ["gray", "colour", "colour"],
-        "brightness": ["dark", "medium", "bright"],
-        "age": ["old", "", "young"],
+        "resolution": ["under 64 px", "64 to 127 px", *["128 px and more"] * 3],
+        "colour": ["gray", *["colour"] * 4],
+        "brightness": ["dark", "dark", "medium", "bright", "bright"],
+        "age": ages,
     }
 
 
-def test_many_numbers_become_thirds_and_many_names_the_most_frequent(tmp_path: Path) -> None:
-    ages = [str(i) for i in range(30)]
-    names = ["anna"] * 5 + [f"name {i}" for i in range(25)]
-    table = table_of(tmp_path, ages, names)
-    (age,) = (t for t in traits_of(table, [record(99, 0, 0)] * 30) if t.name == "age")  # type: ignore[arg-type]
-    assert set(age.values) == {"up to 9.66667", "9.66667 to 19.3333", "over 19.3333"}
-    named = table_of(tmp_path, names, ["web"] * 30)
-    (name,) = (t for t in traits_of(named, [record(99, 0, 0)] * 30) if t.name == "age")  # type: ignore[arg-type]
-    assert (len(set(name.values)), (name.values == "anna").sum()) == (12, 5)
+def column(tmp_path: Path, values: list[str]) -> list[str] | None:
+    """Returns what a column of the faces' table is sliced by; None where it is not."""
+    table = table_of(tmp_path, values, ["web"] * len(values))
+    traits = traits_of(table, [record(99, 0, 0)] * len(values))  # type: ignore[arg-type]
+    found = {trait.name: sorted(set(trait.values.tolist())) for trait in traits}
+    return found.get("age")
+
+
+def test_many_numbers_become_thirds(tmp_path: Path) -> None:
+    assert column(tmp_path, [str(i) for i in range(30)]) == [
+        "9.66667 to 19.3333",
+        "over 19.3333",
+        "up to 9.66667",
+    ]
+
+
+def test_of_many_texts_those_that_many_faces_share_divide(tmp_path: Path) -> None:
+    names = ["anna"] * 40 + ["ben"] * 30 + ["cleo"] * 29 + [f"name {i}" for i in range(25)]
+    assert column(tmp_path, names) == ["anna", "ben", "other"]
+
+
+@pytest.mark.parametrize("num", [8, 60, 300])
+def test_a_column_of_texts_that_are_each_face_s_own_is_not_sliced_by(tmp_path: Path, num: int) -> None:
+    assert column(tmp_path, [f"https://example.org/{i:0200}.jpg" for i in range(num)]) is None
+    assert column(tmp_path, [f"photo {i // 2} of someone" for i in range(num)][: num - 1]) is None
+    assert column(tmp_path, ["", *(f"id-{i}" for i in range(num))]) is None
+    assert column(tmp_path, ["nan"] * num) is None

@@ -77,7 +77,9 @@ def render_comparison(comparison: Comparison, root: Path) -> str:
         root: Folder of the data set, for the pictures.
     """
     drawn = charts_of(comparison)
-    corrected = "" if len(comparison.matches) == 1 else ", corrected by Holm's method"
+    corrected = (
+        "" if len(comparison.matches) == 1 else ", corrected by Holm's method for all pairs of models"
+    )
     return document(
         "fer-mlops compare",
         verdict_of(comparison),
@@ -167,16 +169,12 @@ def _certainty(comparison: Comparison) -> Html:
 
 
 def _caution(comparison: Comparison) -> str:
-    few = (
-        f" With only {comparison.num_people} people the intervals are rough, and rather too narrow."
-        if comparison.num_people < FEW
-        else ""
-    )
+    units = comparison.units
     return (
-        "Intervals and shares come from 2,000 resamples of people, the same for all models. McNemar's "
-        "exact test takes faces as independent, which those of one person are not: where the two "
-        f"disagree, believe the resamples.{few}"
-    )
+        f"Intervals and shares come from 2,000 resamples of {units.noun}, the same for all models. "
+        "McNemar's exact test takes faces as independent, which those of one person are not: where the "
+        f"two disagree, believe the resamples. {units.caution}"
+    ).strip()
 
 
 def _costs(comparison: Comparison) -> Html:

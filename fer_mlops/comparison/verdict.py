@@ -13,9 +13,9 @@ from fer_mlops.comparison.contestants import Contestant
 from fer_mlops.comparison.costs import Speed, count_parameters
 from fer_mlops.comparison.ground import Ground
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.evaluation import FEW, Estimate, Report, evaluate
+from fer_mlops.evaluation import FEW, Estimate, Report, evaluate, plain
 from fer_mlops.pairing import Pairing, pair
-from fer_mlops.resampling import holm
+from fer_mlops.resampling import Units, holm
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 DOUBT = 0.05
@@ -64,7 +64,8 @@ class Match:
     """Number of B in the entries."""
     pairing: Pairing
     p_macro_f1: float
-    """Corrected for the number of matches, as is the next (Holm)."""
+    """Corrected for all pairs of models, as is the next (Holm): which is best was read off the same
+    faces. nan below 10 people."""
     p_accuracy: float
     disputes: tuple[Dispute, ...]
     """Those with the largest gap either way, the best's wins first."""
@@ -90,6 +91,8 @@ class Comparison:
     """Of those faces."""
     num_faces: int
     num_people: int
+    units: Units
+    """What the intervals are over."""
     point: Point
     entries: tuple[Entry, ...]
     matches: tuple[Match, ...]
@@ -137,12 +140,10 @@ class Comparison:
 
     def as_dict(self) -> dict[str, object]:
         """Returns the comparison as plain values, for JSON; a number that does not exist is None."""
-        plain = asdict(self)
-        for entry in plain["entries"]:
-            entry["minutes"] = entry["minutes"] if np.isfinite(entry["minutes"]) else None
-        for told, match in zip(plain["matches"], self.matches, strict=True):
-            told["pairing"], told["is_clear"] = match.pairing.as_dict(), match.is_clear
-        return {str(key): value for key, value in plain.items()}
+        told = asdict(self)
+        for one, match in zip(told["matches"], self.matches, strict=True):
+            one["pairing"], one["is_clear"] = match.pairing.as_dict(), match.is_clear
+        return {str(key): plain(value) for key, value in told.items()}
 
 
 def judge_together(
@@ -166,8 +167,9 @@ def judge_together(
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
     best = answers[order[0]]
     pairings = [pair(best, answers[i], point) for i in order[1:]]
-    corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings]).tolist()
-    corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings]).tolist()
+    num_pairs = len(reports) * len(pairings) // 2
+    corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
+    corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()
     matches = tuple(
         Match(
             other=place,
@@ -182,7 +184,8 @@ def judge_together(
         faces=ground.described,
         digest=table.digest(),
         num_faces=len(table),
-        num_people=len(np.unique(table.identities)),
+        num_people=reports[0].num_people,
+        units=reports[0].units,
         point=point,
         entries=tuple(_entry(contestants[i], reports[i], speeds[i]) for i in order),
         matches=matches,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fer_mlops.comparison.verdict import Comparison, Match
-from fer_mlops.resampling import NUM_RESAMPLES
+from fer_mlops.pairing import Difference
+from fer_mlops.resampling import LEAST_FOR_P, NUM_RESAMPLES
 
 
 def answers_of(comparison: Comparison) -> dict[str, str]:
@@ -39,22 +40,28 @@ def how_much(comparison: Comparison, match: Match) -> str:
     gap, right = match.pairing.macro_f1, match.pairing.accuracy
     other = comparison.entries[match.other]
     return (
-        f"macro-F1 {gap.a:.3f} against {gap.b:.3f} of {other.name}: {gap.value:+.3f}, 95 % interval "
-        f"{gap.low:+.3f} to {gap.high:+.3f}; accuracy {right.value:+.3f}, {right.low:+.3f} to "
-        f"{right.high:+.3f}"
+        f"macro-F1 {gap.a:.3f} against {gap.b:.3f} of {other.name}: {gap.value:+.3f}, {_between(gap)}; "
+        f"accuracy {right.value:+.3f}, {_between(right)}"
     )
+
+
+def _between(gap: Difference) -> str:
+    if gap.low != gap.low:
+        return "no interval"
+    return f"95 % interval {gap.low:+.3f} to {gap.high:+.3f}"
 
 
 def how_sure(comparison: Comparison, match: Match) -> str:
-    """Returns how sure that lead is, in macro-F1 and in accuracy."""
+    """Returns how sure that lead is, in macro-F1 and in accuracy, and how far to believe that."""
     pairing, other = match.pairing, comparison.entries[match.other]
-    only = pairing.mcnemar
-    corrected = " corrected" if len(comparison.matches) > 1 else ""
-    return (
+    only, units = pairing.mcnemar, comparison.units
+    corrected = " corrected" if len(comparison.matches) > 1 and units.num >= LEAST_FOR_P else ""
+    said = (
         f"better than {other.name} in {percent(pairing.macro_f1.probability)} of the resamples of "
-        f"{pairing.num_people} people ({p_value(match.p_macro_f1)}{corrected}); right alone on "
+        f"{units.num} {units.noun} ({p_value(match.p_macro_f1)}{corrected}); right alone on "
         f"{only.only_a} faces against {only.only_b} (McNemar {p_value(match.p_accuracy)}{corrected})"
     )
+    return f"{said}. {units.caution}".removesuffix(".") if units.caution else said
 
 
 def what_cost(comparison: Comparison) -> str:
@@ -71,14 +78,21 @@ def what_cost(comparison: Comparison) -> str:
 
 
 def percent(share: float) -> str:
-    """Returns a share of resamples; none and all of them are only as sure as their number."""
+    """Returns a share of resamples; none and all of them are only as sure as their number.
+
+    A share that is not known is a dash.
+    """
+    if share != share:
+        return "–"
     if share in (0.0, 1.0):
         return f"{'under' if share == 0 else 'over'} {abs(share - 1 / NUM_RESAMPLES):.2%}"
     return f"{share:.2%}" if min(share, 1 - share) < 0.001 else f"{share:.1%}"
 
 
 def p_value(p: float) -> str:
-    """Returns p as one reads it in a paper."""
+    """Returns p as one reads it in a paper, or that there is none."""
+    if p != p:
+        return f"no p: fewer than {LEAST_FOR_P} people"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 

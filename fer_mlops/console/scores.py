@@ -29,15 +29,18 @@ def print_report(report: Report, title: str) -> None:
             table.add_row(row.emotion, "0", "–", "–", "–", "no face")
             continue
         few = " *" if row.support < FEW else ""
-        interval = f"{row.f1.low:.2f} – {row.f1.high:.2f}{few}"
+        interval = f"{row.f1.low:.2f} – {row.f1.high:.2f}" if row.f1.low == row.f1.low else "–"
         scores = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1.value))
-        table.add_row(row.emotion, str(row.support), *scores, interval)
+        table.add_row(row.emotion, str(row.support), *scores, interval + few)
     console.print(table)
     if any(row.support < FEW for row in report.classes):
         console.print(f"* fewer than {FEW} faces: too few for a claim")
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}")
-    console.print(f"{'calibration error':18} {report.ece}")
+        console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}", markup=False)
+    console.print(f"{'calibration error':18} {report.ece}", markup=False)
+    console.print(f"95 % intervals {report.units.over}")
+    if report.units.caution:
+        console.print(report.units.caution, style="bold")
 
 
 def print_judged(evaluation: Evaluation) -> None:
@@ -48,9 +51,10 @@ def print_judged(evaluation: Evaluation) -> None:
         worst = judged.slices.worst
         if worst and worst.gap.value < 0:
             found = "more than chance" if worst.is_significant else "chance may do that"
+            found = worst.why_no_p or f"{found}, p {worst.adjusted_p:.3f}"
             console.print(
                 f"worst slice: {worst.trait} {worst.value}, {-worst.gap.value:.3f} below other faces at "
-                f"equal emotions ({found}, p {worst.adjusted_p:.3f})"
+                f"equal emotions ({found})"
             )
         if judged.robustness:
             console.print(
@@ -111,11 +115,10 @@ def _print_match(comparison: Comparison, match: Match) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     for score in reversed(SCORES):
         gap = getattr(match.pairing, score)
-        shown = f"[{gap.low:+.3f}, {gap.high:+.3f}]"
         table.add_row(
             score.replace("_", " ").replace("f1", "F1"),
             f"{gap.value:+.3f}",
-            Text(shown),
+            Text(gap.interval),
             percent(gap.probability),
         )
     console.print(table, soft_wrap=False)

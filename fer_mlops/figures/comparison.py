@@ -61,7 +61,7 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
             str(gap), (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
         )
     axes.axvline(0, color="black", lw=1)
-    reach = 1.1 * max([0.01, *(max(abs(gap.low), abs(gap.high)) for _, gap in rows)])
+    reach = 1.1 * np.nanmax([0.01, *(abs(x) for _, gap in rows for x in (gap.value, gap.low, gap.high))])
     axes.set(xlim=(-reach, reach), ylim=(-0.6, len(rows) - 0.4), title=title)
     axes.set_xlabel("← other is better      difference with 95 % interval      best is better →")
     axes.set_yticks(places, [name for name, _ in rows])

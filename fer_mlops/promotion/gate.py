@@ -32,6 +32,7 @@ from fer_mlops.registry import (
     bundle_of,
     find_version,
 )
+from fer_mlops.resampling import LEAST_FOR_INTERVAL
 from fer_mlops.slices import Slices, slice_faces, traits_of
 from fer_mlops.tracker import Tracker
 
@@ -118,13 +119,14 @@ def promote(
     contestants = [contestant_of(name) for name in names]
     ground = _ground(contestants, source, cache, begin)
     measured = _measure(contestants, ground, cache, begin) if len(ground.table) else []
+    cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
     checks = tuple(_checks(rules, contestants[0], measured, len(ground.table)))
     decision = Decision(
         version=version,
         champion=before,
         faces=f"{ground.described}, {len(ground.table)} faces",
         checks=checks,
-        warnings=ground.warnings,
+        warnings=(*ground.warnings, *cautions),
     )
     if decision.is_promoted:
         move_champion(version, before)
@@ -227,13 +229,12 @@ def _against(rules: GateRules, pairing: Pairing, own: _Measured, other: _Measure
     saved_time = 1 - own.speed.milliseconds / other.speed.milliseconds
     saved_room = 1 - own.num_bytes / other.num_bytes
     is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
-    is_close = difference.low > -rules.margin
-    found = (
-        f"{difference}, better with {difference.probability:.0%}; latency {-saved_time:+.0%}, size "
-        f"{-saved_room:+.0%}"
-    )
+    low, sure = difference.low, f"better with {difference.probability:.0%}"
+    if not np.isfinite(low):
+        low, sure = -1.0, f"no interval: it needs {LEAST_FOR_INTERVAL} {pairing.units.noun}"
+    found = f"{difference}, {sure}; latency {-saved_time:+.0%}, size {-saved_room:+.0%}"
     asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
-    is_kept = difference.low > 0 or (is_close and is_cheaper)
+    is_kept = low > 0 or (low >= -rules.margin and is_cheaper)
     return Check("macro-F1 against the champion", found, asked, is_kept)
 
 
@@ -252,7 +253,8 @@ def _slices(rules: GateRules, slices: Slices) -> Check:
     worst = min(worse, key=lambda one: one.gap.value, default=None)
     asked = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
     if worst is None:
-        return Check("worst slice", "none is significantly worse", asked, True)
+        found = "none is significantly worse" if slices.num_tested else "too few people to test any"
+        return Check("worst slice", found, asked, True)
     found = f"{worst.trait} {worst.value} {worst.gap.value:+.3f} (n = {worst.num_faces})"
     return Check("worst slice", found, asked, worst.gap.value >= -rules.slice_gap_ceiling)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from fer_mlops.classifier import Classifier
 from fer_mlops.evaluation import FEW, Report
 from fer_mlops.pages import Html, document, heading, paragraph, table, text
@@ -131,8 +129,13 @@ def _limits(judged: Judged) -> list[str]:
     )
     limits += [_worse(one) for one in worse[:_MOST_SLICES]]
     if not worse:
-        num = sum(np.isfinite(one.gap.value) for one in judged.slices.slices)
-        limits.append(f"No slice of {num} compared is served significantly worse at equal emotions.")
+        num = judged.slices.num_tested
+        limits.append(
+            f"No slice of {num} tested is served significantly worse at equal emotions."
+            if num
+            else "No slice has faces and people enough to be tested: whether one is served worse is "
+            "unknown."
+        )
     traits = sorted({one.trait for one in judged.slices.slices})
     limits.append(f"Slices looked at: {', '.join(traits) or 'none'}. No other audit was made.")
     return limits
@@ -145,6 +148,11 @@ def _worse(one: Slice) -> str:
     )
 
 
+def _intervals(report: Report) -> str:
+    """Returns what the intervals are over, and how far they can be believed."""
+    return f"95 % intervals {report.units.over}. {report.units.caution}".strip()
+
+
 def _markdown(
     origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
@@ -153,7 +161,7 @@ def _markdown(
     if origin.is_optimistic:
         lines += ["**Optimistic: the test shows people from training.**", ""]
     lines += [f"## Scores: {judged.faces}", ""]
-    lines += [f"{report.num_faces} faces of {report.num_people} people, 95 % intervals over people.", ""]
+    lines += [f"{report.num_faces} faces of {report.num_people} people. {_intervals(report)}", ""]
     lines += _as_markdown(_COLUMNS, _scores(judged))
     lines += ["", "## Emotion by emotion", ""]
     lines += _as_markdown(("emotion", "n", "recall", "F1"), _classes(report))
@@ -172,7 +180,8 @@ def _html(
 ) -> str:
     warning = paragraph(Html("<b>Optimistic: the test shows people from training.</b>"), "verdict")
     body = [
-        heading("Scores", f"{judged.faces}, 95 % intervals over people"),
+        heading("Scores", judged.faces),
+        paragraph(_intervals(judged.report)),
         table(_COLUMNS, _scores(judged)),
         heading("Emotion by emotion"),
         table(("emotion", "n", "recall", "F1"), _classes(judged.report)),

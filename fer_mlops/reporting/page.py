@@ -27,6 +27,7 @@ from fer_mlops.pages import (
 )
 from fer_mlops.reporting.judged import Judged, confident_mistakes
 from fer_mlops.reporting.telling import mistake_captions, pictures
+from fer_mlops.resampling import LEAST_FOR_INTERVAL, LEAST_FOR_P
 from fer_mlops.slices import Slice
 
 NAMES = {
@@ -95,9 +96,15 @@ def _verdict(judged: Judged) -> Html:
     said = [
         f"<b>What can be said.</b> On the {text(judged.faces)}, {report.num_faces:,} faces of "
         f"{report.num_people:,} people, it names the labelled emotion {report.accuracy.value:.1%} of "
-        f"the time; 95 % of such samples of people would give {report.accuracy.low:.1%} to "
-        f"{report.accuracy.high:.1%}."
+        "the time."
     ]
+    if np.isfinite(report.accuracy.low):
+        said.append(
+            f"The 95 % interval is {report.accuracy.low:.1%} to {report.accuracy.high:.1%} "
+            f"({report.units.over}): of 100 intervals drawn so, 95 hold the true score."
+        )
+    if report.units.caution:
+        said.append(f"<b>{report.units.caution}</b>")
     commonest = max(report.classes, key=lambda one: one.support)
     share = commonest.support / report.num_faces
     said.append(f"Always answering {commonest.emotion} would be right {share:.1%} of the time.")
@@ -138,7 +145,7 @@ def _across(judgements: Sequence[Judged]) -> Html:
 def _about(judged: Judged, sheet: Figure | None) -> list[Html]:
     shown = pictures(judged, judged.faces)
     parts = [
-        heading("Scores", "with 95 % intervals over people"),
+        heading("Scores", f"with 95 % intervals {judged.report.units.over}"),
         _headlines(judged),
         heading("Emotion by emotion"),
         _classes(judged.report),
@@ -177,7 +184,7 @@ def _about(judged: Judged, sheet: Figure | None) -> list[Html]:
 def _shown(estimate: Estimate) -> Cell:
     if not np.isfinite(estimate.value):
         return None
-    return Html(f"{estimate.value:.3f} <small>[{estimate.low:.3f}, {estimate.high:.3f}]</small>")
+    return Html(f"{estimate.value:.3f} <small>{estimate.interval}</small>")
 
 
 def _headlines(judged: Judged) -> Html:
@@ -228,8 +235,10 @@ def _slices(judged: Judged) -> Html:
     about = (
         "gap: accuracy less what all other faces would have with the slice's share of each emotion, so "
         "that a slice is not blamed for holding harder emotions; below 0 it is served worse. p is "
-        f"corrected for {len(rows)} slices (Holm); – where fewer than {FEW} faces compare. macro-F1 is "
-        "over the slice's own emotions."
+        f"corrected for the {judged.slices.num_tested} slices that have one (Holm): there is no gap "
+        f"where fewer than {FEW} faces compare, no p where fewer than {LEAST_FOR_P} people do inside or "
+        f"outside, and no interval [–] below {LEAST_FOR_INTERVAL} people. macro-F1 is over the slice's "
+        "own emotions."
     )
     return Html(table(columns, rows) + paragraph(about))
 
@@ -242,7 +251,7 @@ def _slice_row(one: Slice) -> list[Cell]:
         _shown(one.accuracy),
         _shown(one.macro_f1),
         _shown(one.gap),
-        one.adjusted_p,
+        Html(f"– <small>{one.why_no_p}</small>") if one.why_no_p else one.adjusted_p,
     ]
 
 
