@@ -14,7 +14,6 @@ from PIL import Image
 
 from fer_mlops import crew, figures
 from fer_mlops.answers import Answers, answer
-from fer_mlops.cache import cache_folder
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment, TransferExperiment
 from fer_mlops.datasets import DATASETS
@@ -110,7 +109,7 @@ def run_experiment(
             keeper.keep(0, None)
     else:
         tracker.go_on(resume_from["tracker"])
-    train, taught = with_answers(experiment, data, cache_folder(), begin)
+    train, taught = with_answers(experiment, data, data.cache, begin)
     tracker.log_facts(taught)
     diary = _Diary(experiment, data.parts["valid"], tracker, is_blank=not tracker.has_pictures)
 
@@ -129,6 +128,7 @@ def run_experiment(
             data.parts["valid"],
             on_step=log_step,
             begin=begin,
+            cache=data.cache,
             resume_from=resume_from["learning"] if resume_from else None,
         )
         return _conclude(experiment, data, tracker, learned, keeper, uses_test=uses_test)
@@ -189,9 +189,16 @@ def assist_experiment(
 ) -> None:
     """Takes part in the training of the first process, whose run it is."""
     experiment = with_fixed_teacher(experiment)
-    train, _ = with_answers(experiment, data, cache_folder(), begin_silently)
+    train, _ = with_answers(experiment, data, data.cache, begin_silently)
     learned = resume_from["learning"] if resume_from else None
-    learn(experiment, train, data.parts["valid"], on_step=lambda _: None, resume_from=learned)
+    learn(
+        experiment,
+        train,
+        data.parts["valid"],
+        on_step=lambda _: None,
+        cache=data.cache,
+        resume_from=learned,
+    )
 
 
 def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:

@@ -27,6 +27,8 @@ class Data:
     split: Split
     parts: Mapping[str, Faces]
     """``train``, ``valid`` and ``test``."""
+    cache: Path
+    """Folder of decoded faces, and of what is computed from them."""
 
     def digest(self) -> str:
         """Returns 16 hexadecimal digits that change with any path, label, person or part."""
@@ -106,7 +108,7 @@ def prepare_each(
         parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
         if votes is not None:
             parts["train"] = replace(parts["train"], targets=votes[split.train])
-        prepared.append(Data(table=table, split=split, parts=parts))
+        prepared.append(Data(table=table, split=split, parts=parts, cache=cache))
     return prepared
 
 

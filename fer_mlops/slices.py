@@ -201,7 +201,7 @@ def _slice(
 ) -> Slice:
     own, rest = cells[is_inside].sum(0), cells[~is_inside].sum(0)
     drawn = resamples.totals(cells * is_inside[:, None, None])
-    shows = cells.any(2)
+    shows = np.asarray(cells.any(2))
     others = [resamples.count(~is_inside & shows[:, label]) for label in range(len(own))]
     compares = (own.sum(1) > 0) & (np.array(others) >= _NUM_FOR_RECALL)
     gap, p_value = Estimate(np.nan, np.nan, np.nan), np.nan

@@ -59,7 +59,7 @@ _CHOICES = (
         "--finalists",
         type=INT,
         default="auto",
-        help="Best trials to fit again over folds before one wins; auto: 2, none with --folds.",
+        help="Best trials to fit again over folds before one wins; auto: 2; 0 with --folds, a teacher.",
     ),
     click.option("--latency-budget", type=FLOAT, default="auto", help="Milliseconds a face may take."),
     click.option("--max-failures", type=int, default=5, show_default=True, help="In a row, then stop."),
@@ -103,19 +103,22 @@ def tune(family: str, **options: Any) -> None:
 
 def _plan(family: str, options: dict[str, Any]) -> Plan:
     from fer_mlops.tuning import Plan, default_space, read_space
+    from fer_mlops.tuning.plan import has_teacher
 
     names = ("folds", "seeds", "finalists", "latency_budget")
     asked = {name: value for name in names if (value := options.pop(name)) is not None}
-    asked.setdefault("finalists", 0 if asked.get("folds") else _FINALISTS)
     space, minutes, study = (options.pop(name) for name in ("space", "timeout", "study"))
     if family != "transfer":
         options = {k: v for k, v in options.items() if k not in ("backbone", "weights")}
     experiment = build(family, options)
+    chosen_space = read_space(Path(space) if is_chosen(space) else default_space(family), experiment)
+    has_none = asked.get("folds") or has_teacher(experiment, chosen_space)
+    asked.setdefault("finalists", 0 if has_none else _FINALISTS)
     if minutes is not None:
         asked["minutes"] = minutes
     return Plan(
         experiment=experiment,
-        space=read_space(Path(space) if is_chosen(space) else default_space(family), experiment),
+        space=chosen_space,
         study_name=study if is_chosen(study) else family,
         storage_url=options["storage"],
         num_trials=options["trials"],

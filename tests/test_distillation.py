@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from mlflow import MlflowClient
+from sweeps import SPACES, plan_of, untrained
 from tiny import run, tiny
 
 from fer_mlops.cache import cache_folder
 from fer_mlops.checkpoints import load_checkpoint
+from fer_mlops.cli import cli
 from fer_mlops.config import CnnExperiment, TrainingConfig
 from fer_mlops.distillation import soft_answers, with_answers
 from fer_mlops.errors import ConfigError, DataError, ModelError
@@ -27,6 +31,9 @@ from fer_mlops.progress import begin_silently
 from fer_mlops.registry import load_classifier
 from fer_mlops.session import Examples
 from fer_mlops.tracking import track
+from fer_mlops.tuning import Plan, tune
+from fer_mlops.tuning.faces import TrialFaces
+from fer_mlops.tuning.spaces import Parameter
 
 COUNTS = torch.tensor([40, 2, 3, 10, 20, 5, 20])
 
@@ -200,3 +207,40 @@ def test_a_logged_network_teaches_as_the_one_in_memory(world: Path, faces_folder
     loaded = load_classifier(f"runs:/{trained.run_id}")
     expected = soft_answers(trained.classifier, faces, 2.0)
     np.testing.assert_allclose(soft_answers(loaded, faces, 2.0), expected, atol=1e-5)
+
+
+def test_a_trial_may_have_a_teacher_and_the_judges_of_no_fold_do(
+    teacher: Trained, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_mlops.tuning.winner.run_experiment", untrained)
+    name = f"runs:/{teacher.run_id}"
+    plan = plan_of(world, faces_folder, "cnn", 1, training__teacher=name)
+    done = tune(plan, cache=cache_folder())
+    assert done is not None
+    assert 0 <= done.best_value <= 1
+    offered = replace(SPACES["cnn"], parameters=(Parameter(key="training.teacher", choices=("", name)),))
+    for extra in ({"finalists": 2}, {"folds": 3}):
+        with pytest.raises(ConfigError, match=r"would tell their labels; give --folds 0"):
+            replace(plan, **extra)
+        with pytest.raises(ConfigError, match=r"would tell their labels; give --folds 0"):
+            plan_of(world, faces_folder, "cnn", 1, space=offered, **extra)
+
+
+def test_a_sweep_with_a_teacher_has_no_finalists_unless_asked(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("fer_mlops.tuning.tune", lambda plan, **_: plans.append(plan))
+    words = ["tune", "cnn", "--data", str(faces_folder), "--set", "training.teacher=models:/t/1"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert [plan.finalists for plan in plans] == [0]
+    refused = CliRunner().invoke(cli, [*words, "--finalists", "2"])
+    assert isinstance(refused.exception, ConfigError)
+
+
+def test_a_teacher_of_a_fold_s_judges_is_refused_by_name(teacher: Trained, faces_folder: Path) -> None:
+    experiment = student(faces_folder, f"runs:/{teacher.run_id}")
+    data = prepare_data(tiny("cnn", faces_folder), cache_folder())
+    fold = TrialFaces(tiny("cnn", faces_folder), data, cache_folder(), 3)
+    with pytest.raises(DataError, match="learned from people whom this run is judged on"):
+        fold.of(experiment, 0)

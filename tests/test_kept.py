@@ -19,11 +19,14 @@ from tiny import run, tiny
 from fer_mlops.cache import cache_folder
 from fer_mlops.config import TransferConfig
 from fer_mlops.errors import DataError
+from fer_mlops.experiment import run_experiment
 from fer_mlops.features import Vectors, frozen_features, hog_vectors
 from fer_mlops.learning import baseline, transfer
 from fer_mlops.learning import kept as kept_module
 from fer_mlops.learning.kept import digest_of_pixels, digest_of_weights, kept
 from fer_mlops.models.transfer import TransferNetwork
+from fer_mlops.preparation import prepare_data
+from fer_mlops.tracking import track
 
 
 def test_it_is_computed_once_for_equal_parts(tmp_path: Path) -> None:
@@ -158,6 +161,19 @@ def test_a_second_run_of_one_backbone_on_the_same_faces_skips_its_pass(
     assert len(passes) == 3
     assert sorted(cache_folder().glob("features-*.npy")) == stored
     assert again.test == first.test
+
+
+@pytest.mark.parametrize("family", ["baseline", "transfer"])
+def test_features_are_kept_in_the_cache_that_the_faces_were_read_into(
+    family: str, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_MLOPS_CACHE", str(world / "default"))
+    experiment = tiny(family, faces_folder, tracking__images_every=0)
+    data = prepare_data(experiment, world / "named")
+    with track("fer_mlops", family) as tracker:
+        run_experiment(experiment, data, tracker, uses_test=False)
+    assert list((world / "named").glob("features-*.npy"))
+    assert not (world / "default").exists()
 
 
 def test_trials_of_the_baseline_with_equal_histograms_compute_them_once(

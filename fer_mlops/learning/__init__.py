@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from fer_mlops.cache import cache_folder
 from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, TransferExperiment
 from fer_mlops.errors import TrainingError
 from fer_mlops.learning.baseline import learn_baseline
@@ -25,6 +27,7 @@ def learn(
     *,
     on_step: OnStep,
     begin: Begin = begin_silently,
+    cache: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
 ) -> Learned:
     """Returns the classifier fitted to ``train``, chosen and calibrated on ``valid``.
@@ -35,19 +38,21 @@ def learn(
         valid: Faces that choose epochs, prior strength and temperature.
         on_step: Called after each step; may raise to end the learning.
         begin: Told of each stage.
+        cache: Folder for features; None for ``cache_folder()``.
         resume_from: What a ``Step.state`` returned.
 
     Raises:
         TrainingError: The loss is no longer a number, or the device's memory is full.
     """
+    cache = cache or cache_folder()
     try:
         match experiment:
             case BaselineExperiment():
-                return learn_baseline(experiment, train, valid, on_step, begin)
+                return learn_baseline(experiment, train, valid, on_step, begin, cache)
             case CnnExperiment():
                 return learn_cnn(experiment, train, valid, on_step, begin, resume_from)
             case TransferExperiment():
-                return learn_transfer(experiment, train, valid, on_step, begin, resume_from)
+                return learn_transfer(experiment, train, valid, on_step, begin, cache, resume_from)
     except torch.OutOfMemoryError as error:  # beside a training step, whose batch could be smaller
         raise TrainingError(
             "the device's memory is full: end other programs that use it, choose a smaller "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_mlops.cache import cache_folder
 from fer_mlops.calibration import fit_calibration, with_thresholds
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import BaselineExperiment
@@ -20,14 +20,20 @@ from fer_mlops.learning.kept import digest_of_pixels, kept
 from fer_mlops.learning.steps import Faces, Learned, OnStep, Step, uncalibrated
 from fer_mlops.losses import log_prior
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts, macro_f1
-from fer_mlops.models.hog_svm import fit_hog_svm
+from fer_mlops.models.hog_svm import can_calibrate, fit_hog_svm
 from fer_mlops.progress import Begin
 
 
 def learn_baseline(
-    experiment: BaselineExperiment, train: Faces, valid: Faces, on_step: OnStep, begin: Begin
+    experiment: BaselineExperiment,
+    train: Faces,
+    valid: Faces,
+    on_step: OnStep,
+    begin: Begin,
+    cache: Path,
 ) -> Learned:
-    """Returns the baseline; one step per share of the training faces."""
+    """Returns the baseline; one step per share of the training faces that is large enough to calibrate,
+    and one for all of them."""
     config, seed = experiment.hog_svm, experiment.seed
     advance = begin("HOG features", len(train) + len(valid))
 
@@ -44,7 +50,7 @@ def learn_baseline(
 
         how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
         parts = ("hog", *how, digest_of_pixels(faces.pixels))
-        found = kept(cache_folder(), parts, compute, lambda: advance(len(faces)))
+        found = kept(cache, parts, compute, lambda: advance(len(faces)))
         return found.numpy()
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
@@ -54,8 +60,8 @@ def learn_baseline(
     zeros = np.zeros(len(EMOTIONS), np.float32)
     for number, fraction in enumerate(config.fractions, start=1):
         rows = np.sort(order[: max(2, round(fraction * len(train)))])
-        if len(np.unique(train.labels[rows])) < 2:
-            continue  # a share so small that it shows one emotion teaches nothing
+        if fraction < 1 and not can_calibrate(train.labels[rows]):
+            continue  # a share so small has no probabilities to compare with those of the others
         machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
         logits = machine.logits_of_vectors(valid_vectors)
         step = Step(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from fer_mlops import crew
 from fer_mlops.augment import make_augment, make_mix
-from fer_mlops.cache import cache_folder
 from fer_mlops.config import TrainingConfig, TransferExperiment
 from fer_mlops.devices import choose_arithmetic, choose_device
 from fer_mlops.emotions import EMOTIONS
@@ -40,6 +40,7 @@ def learn_transfer(
     valid: Faces,
     on_step: OnStep,
     begin: Begin,
+    cache: Path,
     resume_from: Mapping[str, Any] | None,
 ) -> Learned:
     """Returns the fine-tuned backbone; one step per epoch, frozen ones first."""
@@ -58,7 +59,7 @@ def learn_transfer(
 
     if phase == 1:
         arithmetic = choose_arithmetic(experiment.training.precision, device)
-        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, begin)
+        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, begin, cache)
         advance = begin("frozen epochs", experiment.transfer.frozen_epochs)
         frozen = _frozen_training(experiment)
         history = fit(
@@ -139,6 +140,7 @@ def _frozen_examples(
     valid: Faces,
     arithmetic: torch.dtype,
     begin: Begin,
+    cache: Path,
 ) -> tuple[Examples, Examples]:
     """Returns the backbone's features of training faces and their mirror images, and of valid.
 
@@ -164,7 +166,7 @@ def _frozen_examples(
 
         how = (str(mirrored), device.type, str(arithmetic))
         parts = (name, weights, digest_of_pixels(faces.pixels), *how)
-        return kept(cache_folder(), parts, compute, lambda: advance(len(faces)))
+        return kept(cache, parts, compute, lambda: advance(len(faces)))
 
     both = torch.cat([features(train, False), features(train, True)])
     labels = torch.from_numpy(train.labels).repeat(2)

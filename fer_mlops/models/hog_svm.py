@@ -29,6 +29,8 @@ from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
 _FOLDS = 3
+_LEAST_VARIANCE = 1e-12
+"""Of the faces' components; equal pictures have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,8 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
 
     Probabilities come from a multinomial logistic regression on the SVM's decisions about faces left
     out of its fit (3 folds), so that they are not the overconfident ones of faces it has memorised.
+    Where the faces are too few for folds that each keep two emotions (``can_calibrate``), they come from
+    the decisions as they are, and the emotions' shares.
 
     Args:
         vectors: Training HOG vectors [n, features].
@@ -133,7 +137,7 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
         config: The settings.
         seed: Of the principal components' solver and the folds.
     """
-    folds = _folds(labels, seed)
+    folds = _folds(labels, seed) if can_calibrate(labels) else []
     everything = np.arange(len(labels))
     fit = delayed(_fit_machine)
     with threadpool_limits(1, "blas"):  # or each machine's matrix products would fight for all cores
@@ -142,6 +146,9 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
             for kept in (everything, *(kept for kept, _ in folds))
         )
     machine, *partial = machines
+    if not folds:
+        shares = np.unique(labels, return_counts=True)[1] / len(labels)
+        return replace(machine, offsets=np.log(shares))
     decisions = np.zeros((len(labels), len(machine.classes)))
     for part, (_, left_out) in zip(partial, folds, strict=True):
         columns = np.searchsorted(machine.classes, part.classes)
@@ -154,6 +161,11 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
     return replace(machine, weights=weights, offsets=offsets)
 
 
+def can_calibrate(labels: Labels) -> bool:
+    """Returns whether two emotions have a face for each fold: then each fit shows both."""
+    return int((np.bincount(labels) >= _FOLDS).sum()) >= 2
+
+
 def _folds(labels: Labels, seed: int) -> list[tuple[Labels, Labels]]:
     with warnings.catch_warnings():  # it warns of emotions with fewer faces than folds
         warnings.simplefilter("ignore", UserWarning)
@@ -164,10 +176,11 @@ def _folds(labels: Labels, seed: int) -> list[tuple[Labels, Labels]]:
 def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
     """Returns the baseline whose decisions are not calibrated yet."""
     components = min(config.components, *vectors.shape)
-    reducer = PCA(components, svd_solver="randomized", random_state=seed).fit(vectors)
+    with np.errstate(invalid="ignore"):  # equal pictures have no variance to explain a share of
+        reducer = PCA(components, svd_solver="randomized", random_state=seed).fit(vectors)
     mean, axes = reducer.mean_.astype(np.float64), reducer.components_.astype(np.float64)
     points = (vectors - mean) @ axes.T
-    gamma = config.gamma / (components * points.var())
+    gamma = config.gamma / (components * max(points.var(), _LEAST_VARIANCE))
     svm = SVC(C=config.c, gamma=gamma, cache_size=500).fit(points, labels)
     k = len(svm.classes_)
     sign = -1.0 if k == 2 else 1.0  # with two classes scikit-learn turns libsvm's sign round

@@ -80,6 +80,7 @@ class Fit:
             data.parts["train"],
             data.parts["valid"],
             on_step=on_step,
+            cache=cache,
             resume_from=kept["learning"] if kept else None,
         )
         path.unlink(missing_ok=True)

@@ -67,6 +67,11 @@ class Plan:
             raise ConfigError(
                 "--finalists judges the best trials over folds, --folds every trial; give one of them"
             )
+        if (self.folds or self.finalists) and has_teacher(self.experiment, self.space):
+            raise ConfigError(
+                "a teacher learned from the faces that --folds and --finalists judge by, and would tell "
+                "their labels; give --folds 0 and --finalists 0, or no training.teacher"
+            )
         require(self.latency_budget > 0, "--latency-budget", "milliseconds above 0", self.latency_budget)
         require(self.max_failures >= 1, "--max-failures", "1 or more", self.max_failures)
         require(self.heartbeat >= 1, "--heartbeat", "1 second or more", self.heartbeat)
@@ -117,6 +122,13 @@ class Plan:
     def is_better(self, value: float, other: float) -> bool:
         """Returns whether ``value`` is the better of the two."""
         return value > other if self.direction == "maximize" else value < other
+
+
+def has_teacher(experiment: Experiment, space: Space) -> bool:
+    """Returns whether a trial may have a teacher, by the settings it starts from or by the space."""
+    return (isinstance(experiment, CnnExperiment) and bool(experiment.training.teacher)) or any(
+        parameter.key == "training.teacher" for parameter in space.parameters
+    )
 
 
 def num_steps(experiment: Experiment) -> int:
