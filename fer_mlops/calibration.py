@@ -163,6 +163,9 @@ def fit_threshold(labels: Labels, probabilities: NDArray[np.float64], max_error:
     Selection with guaranteed risk (arXiv 1705.08500, algorithm 1): a binary search over the faces'
     confidences, each step by the upper Clopper-Pearson bound at its part of the doubt. It is above 1
     where no confidence will do, as with few faces: no error in 59 bounds it by 5 % in a single test.
+
+    The bound holds for faces that chose nothing else. A run's validation faces have chosen epoch,
+    operating point and temperature before, so that there it is somewhat too low.
     """
     confidence, is_wrong = probabilities.max(1), probabilities.argmax(1) != labels
     candidates = np.sort(confidence)[::-1]

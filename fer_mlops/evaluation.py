@@ -52,8 +52,15 @@ class Estimate:
 
     value: float
     low: float
-    """nan, as is ``high``, where fewer than 5 people are behind the score."""
+    """nan, as is ``high``, where fewer than 5 people are behind the score, and where all of its
+    resamples are equal: they know no other faces than these, all right or all wrong."""
     high: float
+
+    @classmethod
+    def of(cls, value: float, resampled: Scores, num: int) -> Estimate:
+        """Returns the estimate, given the score of each resample, and of how many people it is."""
+        low, high = interval(resampled, num)
+        return cls(value, low, high) if low < high else cls(value, np.nan, np.nan)
 
     @property
     def interval(self) -> str:
@@ -159,10 +166,10 @@ def evaluate(
     drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)
 
     def of_counts(score: Callable[[Scores], Scores]) -> Estimate:
-        return Estimate(float(score(counts)), *interval(score(drawn), units.num))
+        return Estimate.of(float(score(counts)), score(drawn), units.num)
 
     def of_faces(values: Scores) -> Estimate:
-        return Estimate(float(values.mean()), *interval(resamples.means(values), units.num))
+        return Estimate.of(float(values.mean()), resamples.means(values), units.num)
 
     return Report(
         num_faces=len(labels),
@@ -175,9 +182,10 @@ def evaluate(
         average_precision=_of_ranks(ranks.average_precision, drawn_ranks.average_precision, units),
         nll=of_faces(nll_of_each(labels, probabilities)),
         brier=of_faces(brier_of_each(labels, probabilities)),
-        ece=Estimate(
+        ece=Estimate.of(
             expected_calibration_error(labels, probabilities),
-            *interval(resampled_calibration_error(labels, probabilities, resamples), units.num),
+            resampled_calibration_error(labels, probabilities, resamples),
+            units.num,
         ),
         classes=tuple(
             ClassReport(
@@ -185,9 +193,8 @@ def evaluate(
                 support=int(own.support[label]),
                 precision=float(own.precision[label]),
                 recall=float(own.recall[label]),
-                f1=Estimate(
-                    float(own.f1[label]),
-                    *interval(drawn_f1[:, label], resamples.count(labels == label)),
+                f1=Estimate.of(
+                    float(own.f1[label]), drawn_f1[:, label], resamples.count(labels == label)
                 ),
                 auroc=float(ranks.auroc[label]),
                 average_precision=float(ranks.average_precision[label]),
@@ -203,8 +210,7 @@ def _of_ranks(own: Scores, drawn: Scores, units: Units) -> Estimate:
     if not np.isfinite(own).any():
         return Estimate(np.nan, np.nan, np.nan)
     is_known = np.isfinite(drawn).any(1)
-    found = interval(mean_over_present(drawn[is_known]), units.num)
-    return Estimate(float(mean_over_present(own)), *found)
+    return Estimate.of(float(mean_over_present(own)), mean_over_present(drawn[is_known]), units.num)
 
 
 def confidence_metrics(

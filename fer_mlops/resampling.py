@@ -63,6 +63,13 @@ class Units:
         return f"over people, with {unnamed} that nobody is named for taken as independent"
 
     @property
+    def told(self) -> str:
+        """What intervals are over, and how far to believe them."""
+        if self.num < LEAST_FOR_INTERVAL:
+            return self.caution
+        return f"95 % intervals {self.over}. {self.caution}".strip()
+
+    @property
     def caution(self) -> str:
         """A sentence on how far intervals can be believed; empty from 30 units on."""
         if self.num < LEAST_FOR_INTERVAL:

@@ -159,7 +159,9 @@ class Session:
                 cycle_momentum=isinstance(optimizer, AdamW),
             )
             if config.schedule == "one_cycle"
-            else ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=2)
+            else ReduceLROnPlateau(  # torch waits for one epoch more than its patience
+                optimizer, mode="max", factor=0.5, patience=2
+            )
             for optimizer in self.optimizers
         ]
         self.average = (

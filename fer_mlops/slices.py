@@ -14,7 +14,7 @@ from fer_mlops.datasets.table import FaceTable, Labels
 from fer_mlops.doctor.records import FileRecord
 from fer_mlops.evaluation import FEW, Estimate, plain
 from fer_mlops.metrics import Scores, accuracy, confusion_cells, macro_f1
-from fer_mlops.resampling import LEAST_FOR_P, Resamples, holm, interval, p_of, resample_people
+from fer_mlops.resampling import LEAST_FOR_P, Resamples, holm, p_of, resample_people
 
 _MOST_VALUES = 12
 """Of a trait; the rest become ``other``."""
@@ -46,7 +46,8 @@ class Slice:
     """Over the emotions that the slice has: not to be compared between slices of other emotions."""
     gap: Estimate
     """Accuracy less what the other faces would have with the slice's share of each emotion (direct
-    standardisation); below 0 the slice is served worse. nan where fewer than 30 faces compare."""
+    standardisation); below 0 the slice is served worse. nan where fewer than 30 faces compare: those of
+    an emotion that 5 people outside show."""
     p_value: float
     """Chance of a gap this far from 0, if there were none (Student's t); nan without a gap, and where
     the gap rests on fewer than 10 people inside or outside."""
@@ -59,11 +60,9 @@ class Slice:
         """Why nothing can be said of chance; empty where there is a p-value."""
         if np.isfinite(self.p_value):
             return ""
-        return (
-            f"fewer than {LEAST_FOR_P} people to compare"
-            if np.isfinite(self.gap.value)
-            else f"fewer than {FEW} faces to compare"
-        )
+        if np.isfinite(self.gap.value) or self.num_people < LEAST_FOR_P:
+            return f"fewer than {LEAST_FOR_P} people to compare"
+        return f"fewer than {FEW} faces to compare"
 
     @property
     def is_significant(self) -> bool:
@@ -209,7 +208,7 @@ def _slice(
         does = shows[:, compares].any(1)
         num = min(resamples.count(does & is_inside), resamples.count(does & ~is_inside))
         moved = _gap(drawn, drawn_all - drawn, compares)
-        gap = Estimate(float(_gap(own, rest, compares)), *interval(moved, num))
+        gap = Estimate.of(float(_gap(own, rest, compares)), moved, num)
         p_value = p_of(gap.value, moved, num, least_error=_least_error(own, rest, compares))
     num_people = resamples.count(is_inside)
     drawn = drawn[drawn.any((1, 2))]  # a resample may have drawn nobody of the slice
@@ -218,8 +217,8 @@ def _slice(
         value=value,
         num_faces=int(is_inside.sum()),
         num_people=num_people,
-        accuracy=Estimate(float(accuracy(own)), *interval(accuracy(drawn), num_people)),
-        macro_f1=Estimate(float(macro_f1(own)), *interval(macro_f1(drawn), num_people)),
+        accuracy=Estimate.of(float(accuracy(own)), accuracy(drawn), num_people),
+        macro_f1=Estimate.of(float(macro_f1(own)), macro_f1(drawn), num_people),
         gap=gap,
         p_value=p_value,
         adjusted_p=p_value,

@@ -74,7 +74,8 @@ def fit(
     """Fits ``network`` in place and returns its history; ends with the weights of its best epoch.
 
     Best is the highest validation macro-F1, of equals the earlier; or simply the last (``keep``). On
-    one machine and number of threads, equal arguments give equal numbers.
+    the CPU of one machine, with one number of threads, equal arguments give equal numbers; on a GPU
+    they may differ from run to run.
 
     Args:
         network: On the device it is to be trained on.

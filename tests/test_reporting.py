@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig
 from fer_mlops.datasets import load_faces
 from fer_mlops.datasets.source import Request
+from fer_mlops.datasets.table import unnamed_identity
 from fer_mlops.reporting import (
     Judged,
     Origin,
@@ -120,6 +122,53 @@ def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: J
     assert page.count("<img") >= 8 + 3
     assert 'src="http' not in page
     assert "<script" not in page
+
+
+def of_people(answers: Answers, identities: list[str]) -> Judged:
+    """Returns the judgement of the same answers where the faces are of these people."""
+    table = dataclasses.replace(answers.table, identities=np.array(identities))
+    pixels = np.zeros((len(answers), 32, 32), np.uint8)
+    return judge_answers("faces", dataclasses.replace(answers, table=table), pixels)
+
+
+def told(judged: Judged) -> tuple[str, str]:
+    """Returns the page and the card of a judgement, without pictures."""
+    page = render_page("m", [judged], [], {})
+    return re.sub(r'"data:[^"]*"', "", page), make_card(classifier(), judged, origin()).markdown
+
+
+def test_a_page_says_what_an_interval_means(judged: Judged) -> None:
+    page, card = told(judged)
+    accuracy = judged.report.accuracy
+    between = f"The 95 % interval is {accuracy.low:.1%} to {accuracy.high:.1%} (over people)"
+    assert f"{between}: of 100 intervals drawn so, 95 hold the true score." in page
+    for text in (page, card):
+        assert "With only 20 people the intervals are rough, and rather too narrow." in text
+        assert "95 % intervals over people" in text
+        assert "No intervals" not in text
+
+
+def test_fewer_than_five_people_are_told_without_an_interval(answers: Answers) -> None:
+    judged = of_people(answers, [f"p{i % 3}" for i in range(len(answers))])
+    page, card = told(judged)
+    for text in (page, card):
+        assert "No intervals: they need at least 5 people, here 3." in text
+        assert "[–]" in text
+        assert "nan" not in text
+    assert "interval is" not in page
+    assert "fewer than 10 people to compare" in page
+    assert "No slice has faces and people enough to be tested" in card
+    assert not any(name.endswith(("_low", "_high")) for name in judged.metrics("test"))
+    json.dumps(judged.as_dict(), allow_nan=False)
+
+
+def test_intervals_over_faces_whose_people_nothing_names_say_so(answers: Answers) -> None:
+    names = [unnamed_identity(path) for path in answers.table.paths]
+    for text in told(of_people(answers, names)):
+        assert "over faces, taken as independent: nobody is named" in text
+        assert "over people" not in text
+    for text in told(of_people(answers, [*names[:40], *(f"p{i}" for i in range(len(names) - 40))])):
+        assert "over people, with 40 faces that nobody is named for taken as independent" in text
 
 
 def test_several_data_sets_stand_side_by_side(judged: Judged) -> None:

@@ -101,14 +101,14 @@ def test_fewer_than_ten_people_inside_or_outside_have_no_p_value(num: int, is_in
 
 
 def false_alarms(num_inside: int, faces: int, accuracy: float | tuple[float, float]) -> float:
-    """Returns how often a slice is called different that is not, of 120 draws of people."""
+    """Returns how often a slice is called different that is not, of 80 draws of people."""
     generator = np.random.default_rng(num_inside)
     person = np.repeat(np.arange(num_inside + 60), faces)
     is_inside = person < num_inside
     names = np.array([f"p{i:03}" for i in person])
     trait = Trait("age", np.where(is_inside, "old", ""))
     alarms = []
-    for _ in range(120):
+    for _ in range(80):
         labels = generator.choice([0, 3, 4], len(person), p=[0.1, 0.5, 0.4])
         chance = accuracy
         if isinstance(accuracy, tuple):

@@ -25,8 +25,8 @@ class TrainingConfig:
     weight_decay: float = 0.01
     """AdamW's decoupled decay (arXiv 1711.05101)."""
     schedule: Literal["plateau", "one_cycle"] = "plateau"
-    """``plateau`` halves the rate when validation stalls for 2 epochs; ``one_cycle`` warms up and
-    anneals over all epochs (arXiv 1708.07120)."""
+    """``plateau`` halves the rate after 3 epochs in a row without a better validation score;
+    ``one_cycle`` warms up and anneals over all epochs (arXiv 1708.07120)."""
     loss: Literal["cross_entropy", "class_weighted", "logit_adjusted", "focal"] = "logit_adjusted"
     """What is minimised; all but the first counter class imbalance."""
     adjustment: float = 1.0

@@ -38,9 +38,7 @@ def print_report(report: Report, title: str) -> None:
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}", markup=False)
     console.print(f"{'calibration error':18} {report.ece}", markup=False)
-    console.print(f"95 % intervals {report.units.over}")
-    if report.units.caution:
-        console.print(report.units.caution, style="bold")
+    console.print(report.units.told)
 
 
 def print_judged(evaluation: Evaluation) -> None:

@@ -148,11 +148,6 @@ def _worse(one: Slice) -> str:
     )
 
 
-def _intervals(report: Report) -> str:
-    """Returns what the intervals are over, and how far they can be believed."""
-    return f"95 % intervals {report.units.over}. {report.units.caution}".strip()
-
-
 def _markdown(
     origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
@@ -161,7 +156,7 @@ def _markdown(
     if origin.is_optimistic:
         lines += ["**Optimistic: the test shows people from training.**", ""]
     lines += [f"## Scores: {judged.faces}", ""]
-    lines += [f"{report.num_faces} faces of {report.num_people} people. {_intervals(report)}", ""]
+    lines += [f"{report.num_faces} faces of {report.num_people} people. {report.units.told}", ""]
     lines += _as_markdown(_COLUMNS, _scores(judged))
     lines += ["", "## Emotion by emotion", ""]
     lines += _as_markdown(("emotion", "n", "recall", "F1"), _classes(report))
@@ -181,7 +176,7 @@ def _html(
     warning = paragraph(Html("<b>Optimistic: the test shows people from training.</b>"), "verdict")
     body = [
         heading("Scores", judged.faces),
-        paragraph(_intervals(judged.report)),
+        paragraph(judged.report.units.told),
         table(_COLUMNS, _scores(judged)),
         heading("Emotion by emotion"),
         table(("emotion", "n", "recall", "F1"), _classes(judged.report)),

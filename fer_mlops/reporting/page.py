@@ -145,7 +145,7 @@ def _across(judgements: Sequence[Judged]) -> Html:
 def _about(judged: Judged, sheet: Figure | None) -> list[Html]:
     shown = pictures(judged, judged.faces)
     parts = [
-        heading("Scores", f"with 95 % intervals {judged.report.units.over}"),
+        heading("Scores", judged.report.units.told),
         _headlines(judged),
         heading("Emotion by emotion"),
         _classes(judged.report),
@@ -235,10 +235,10 @@ def _slices(judged: Judged) -> Html:
     about = (
         "gap: accuracy less what all other faces would have with the slice's share of each emotion, so "
         "that a slice is not blamed for holding harder emotions; below 0 it is served worse. p is "
-        f"corrected for the {judged.slices.num_tested} slices that have one (Holm): there is no gap "
-        f"where fewer than {FEW} faces compare, no p where fewer than {LEAST_FOR_P} people do inside or "
-        f"outside, and no interval [–] below {LEAST_FOR_INTERVAL} people. macro-F1 is over the slice's "
-        "own emotions."
+        f"corrected for the {judged.slices.num_tested} slices that have one (Holm). There is no gap "
+        f"where fewer than {FEW} faces are of an emotion that others show, no p below {LEAST_FOR_P} "
+        f"people inside or outside, and no interval [–] below {LEAST_FOR_INTERVAL}. macro-F1 is over "
+        "the slice's own emotions."
     )
     return Html(table(columns, rows) + paragraph(about))
 
