@@ -21,6 +21,7 @@ from fer_mlops.calibration import Calibration
 from fer_mlops.classifier import Classifier
 from fer_mlops.comparison import (
     Comparison,
+    answers_of,
     compare_models,
     latest_runs,
     log_comparison,
@@ -116,6 +117,29 @@ def test_models_stand_best_first_each_against_the_best_with_corrected_p(judged: 
     assert corrected[0] == pytest.approx(3 * raw[0])  # three models are three pairs
     assert corrected[1] == pytest.approx(max(3 * raw[0], 2 * raw[1]))
     assert verdict_of(judged) == "good is better than all others"
+
+
+def test_of_three_people_a_comparison_says_no_more_than_the_scores(
+    table: FaceTable, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_mlops.comparison.verdict.count_parameters", lambda _: 1)
+    few = replace(table, identities=np.array([f"p{i % 3}" for i in range(len(table))]))
+    found = judge_together(
+        [contestant("one"), contestant("two")],
+        [answers(few, 0.95), answers(few, 0.6)],
+        [Speed(1, 1)] * 2,
+        Ground(config=DataConfig(), table=few, described="few"),
+        "default",
+    )
+    assert verdict_of(found) == "No clear winner: one is ahead of two by what may be chance"
+    said = " ".join(answers_of(found).values())
+    page = re.sub(r'"data:[^"]*"', "", render_comparison(found, faces_folder))
+    for text in (said, page):
+        assert "No intervals: they need at least 5 people, here 3" in text
+        assert "no p: fewer than 10 people" in text
+        assert "nan" not in text
+    assert not [name for name in found.metrics() if name.endswith(("_low", "_high", "_probability"))]
+    json.dumps(found.as_dict(), allow_nan=False)
 
 
 def test_no_more_is_claimed_than_chance_allows(table: FaceTable) -> None:

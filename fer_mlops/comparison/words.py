@@ -56,10 +56,14 @@ def how_sure(comparison: Comparison, match: Match) -> str:
     pairing, other = match.pairing, comparison.entries[match.other]
     only, units = pairing.mcnemar, comparison.units
     corrected = " corrected" if len(comparison.matches) > 1 and units.num >= LEAST_FOR_P else ""
+    share = pairing.macro_f1.probability
+    lead = (
+        f"better than {other.name} in {percent(share)} of the resamples of {units.num} {units.noun} "
+        f"({p_value(match.p_macro_f1)}{corrected})"
+    )
     said = (
-        f"better than {other.name} in {percent(pairing.macro_f1.probability)} of the resamples of "
-        f"{units.num} {units.noun} ({p_value(match.p_macro_f1)}{corrected}); right alone on "
-        f"{only.only_a} faces against {only.only_b} (McNemar {p_value(match.p_accuracy)}{corrected})"
+        f"{lead if share == share else 'unknown'}; right alone on {only.only_a} faces against "
+        f"{only.only_b} (McNemar {p_value(match.p_accuracy)}{corrected})"
     )
     return f"{said}. {units.caution}".removesuffix(".") if units.caution else said
 
