@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.config import SPLITS, DataConfig
 from fer_mlops.datasets.lines import read_csv
-from fer_mlops.datasets.table import FaceTable, shorten
+from fer_mlops.datasets.table import FaceTable, composed, shorten
 from fer_mlops.duplicates import join
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -171,14 +171,14 @@ def _from_file(table: FaceTable, path: Path) -> Split:
         if line["part"] not in PARTS:
             where = f"{path.name} line {line.number}"
             raise DataError(f"{where}: part must be train, valid or test, got {line['part']!r}")
-        part_of[line["image"]] = line["part"]
-    missing = [image for image in table.paths if image not in part_of]
+        part_of[composed(line["image"])] = line["part"]
+    missing = [image for image in table.paths if composed(image) not in part_of]
     if missing:
         raise DataError(
             f"split {str(path)!r} does not say where {len(missing)} of {len(table)} faces belong: "
             f"{shorten(missing)}"
         )
-    return _split("file", np.array([PARTS.index(part_of[image]) for image in table.paths]))
+    return _split("file", np.array([PARTS.index(part_of[composed(image)]) for image in table.paths]))
 
 
 def _split(kind: str, part: NDArray[np.int64]) -> Split:

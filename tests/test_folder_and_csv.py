@@ -20,9 +20,9 @@ from fer_mlops.errors import DataError
     [
         ("anna_01.png", "anna"),
         ("anna (2).png", "anna"),
-        ("anna-b-3.png", "anna-b"),
+        ("anna-b-3.png", "anna b"),
         ("anna.png", "anna"),
-        ("Anna Lee 07.jpg", "Anna Lee"),
+        ("Anna Lee 07.jpg", "anna lee"),
         ("imogen_3.png", "imogen"),
         ("faye.1.png", "faye"),
         ("ben/01.png", "ben"),
@@ -62,7 +62,7 @@ def test_what_cameras_scripts_and_collections_call_files_names_nobody(name: str)
 
 
 def test_a_name_full_of_blanks_is_read_at_once() -> None:
-    assert person_of("img" + "_" * 200 + "anna.png")[0] == "img" + "_" * 200 + "anna"
+    assert person_of("img" + "_" * 20_000 + "anna.png")[0] == "anna"
 
 
 # ── a folder per emotion ──
@@ -216,7 +216,7 @@ def csv_of(root: Path, *lines: str) -> Path:
     return write(root / "faces.csv", *lines)
 
 
-def test_a_csv_takes_identity_from_its_column_else_from_the_file_name(tmp_path: Path) -> None:
+def test_a_csv_takes_identity_from_its_column(tmp_path: Path) -> None:
     table = read(
         "csv",
         csv_of(
@@ -228,15 +228,15 @@ def test_a_csv_takes_identity_from_its_column_else_from_the_file_name(tmp_path: 
         ),
     )
     assert labelled(table) == {
-        "anna_1.png": ("anger", "anna"),
-        "anna_2.png": ("sadness", "Anna B"),
+        "anna_1.png": ("anger", unnamed_identity("anna_1.png")),
+        "anna_2.png": ("sadness", "anna b"),
         "deep/0001.png": ("fear", unnamed_identity("deep/0001.png")),
     }
     assert table.sources.tolist() == ["web", "film", tmp_path.name]
     assert said(table) == {
-        "identities": "2 people, told by file name (1), column identity (1)",
-        "no-identity": "1 image without a person's name count as one each: no identity "
-        "split protects them: deep/0001.png",
+        "identities": "1 people, told by column identity (1)",
+        "no-identity": "2 images without a person's name count as one each: no identity "
+        "split protects them: anna_1.png, deep/0001.png",
     }
     assert (table.name, table.root) == ("faces", tmp_path)
 

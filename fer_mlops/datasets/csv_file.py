@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_mlops.datasets.gathering import Gathering, part_of
-from fer_mlops.datasets.identities import person_of
+from fer_mlops.datasets.identities import person_of, stated_person
 from fer_mlops.datasets.lines import read_csv
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable
@@ -33,15 +33,14 @@ def load(path: Path, request: Request) -> FaceTable:
                 "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
             )
             continue
-        person, origin = line.get("identity", ""), "column identity"
-        if not person:
-            named, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
-            person = named or ""
+        person, origin = stated_person(line.get("identity", "")), "column identity"
+        if not person and "identity" not in line:
+            person, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
         gathering.add(
             line["image"],
             line["emotion"],
             where=where,
-            identity=person or None,
+            identity=person,
             identity_from=origin,
             source=line.get("source", ""),
             part=part,

@@ -9,16 +9,34 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
+from fer_mlops.datasets.identities import doubtful_names, stated_person
 from fer_mlops.datasets.source import Request
-from fer_mlops.datasets.table import FaceTable, Kind, Note, Row, make_table, shorten, unnamed_identity
+from fer_mlops.datasets.table import (
+    FaceTable,
+    Kind,
+    Note,
+    Row,
+    is_named,
+    make_table,
+    shorten,
+    unnamed_identity,
+)
 from fer_mlops.emotions import OUTSIDE, normalise_emotion
 from fer_mlops.errors import DataError
 
+PUBLISHED = "published file name"
+"""Origin of an identity that the publisher's naming states."""
+GUESSES = ("file name", "folder")
+"""Origins of an identity that a path suggests and nobody states."""
 _OUTSIDE = "(outside)"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -54,7 +72,7 @@ class Gathering:
         self._texts: Counter[str] = Counter()
         self._named: dict[str, str | DataError] = {}
         self._found: dict[Kind, list[str]] = {}
-        self._origins: Counter[str] = Counter()
+        self._origins: dict[str, str] = {}
 
     def add(
         self,
@@ -63,7 +81,7 @@ class Gathering:
         *,
         where: str = "",
         identity: str | None = None,
-        identity_from: str = "file name",
+        identity_from: str = PUBLISHED,
         source: str = "",
         part: str = "",
         votes: tuple[float, ...] | None = None,
@@ -77,7 +95,7 @@ class Gathering:
             emotion: In any known spelling; empty where the image has no label.
             where: Names the row in messages, such as ``legend.csv line 4``; the image if empty.
             identity: Whose face it is, or None where nothing tells.
-            identity_from: How that was told, for a note.
+            identity_from: How that was told, for a note; GUESSES are not believed where they look odd.
             source: Which collection it came from; the root's name if empty.
             part: ``train``, ``valid``, ``test`` or empty.
             votes: Share of annotators for each of EMOTIONS.
@@ -88,7 +106,7 @@ class Gathering:
         if not image:
             self._meet("malformed-row", f"{where}: no image is named")
             return
-        path = image if is_there else posixpath.normpath(image.replace("\\", "/"))
+        path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
         if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
             self._meet("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
         elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
@@ -128,7 +146,15 @@ class Gathering:
         if not kept:
             why = self._first_problem() or "none was found"
             raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
+        kept = self._doubt(kept)
         return make_table(self.name, self.root, kept, self._notes(kept))
+
+    def _spelled_on_disk(self, path: str) -> str:
+        """Returns the path in the Unicode form of its file; macOS decomposes letters."""
+        if path.isascii():
+            return path
+        forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
+        return next((form for form in forms if os.path.isfile(self._top + form)), path)  # noqa: PTH113
 
     def _meet(self, kind: Kind, what: str) -> None:
         self._found.setdefault(kind, []).append(what)
@@ -160,10 +186,11 @@ class Gathering:
         if self._pattern is not None:
             found = self._pattern.search(path)
             identity, origin = found and next(filter(None, found.groups()), None), "identity pattern"
-        if identity:
-            self._origins[origin] += 1
-            return identity
-        return unnamed_identity(path)
+        person = identity if origin == PUBLISHED else stated_person(identity or "")
+        if not person:
+            return unnamed_identity(path)
+        self._origins[path] = origin
+        return person
 
     def _resolve(self) -> list[Row]:
         first: dict[str, Row] = {}
@@ -185,6 +212,31 @@ class Gathering:
                 kept.append(row)
         return kept
 
+    def _doubt(self, rows: list[Row]) -> list[Row]:
+        """Returns the rows, those whose guessed name is doubtful naming nobody; notes what was found."""
+        shown: dict[str, set[str]] = {}
+        for row in rows:
+            if row.path in self._origins:
+                shown.setdefault(row.identity, set()).add(row.emotion)
+        doubtful = doubtful_names(shown)
+        if not doubtful:
+            return rows
+        looked_at, num_guesses, num_nobody = [], 0, 0
+        for row in rows:
+            if row.identity in doubtful and self._origins.get(row.path) in GUESSES:
+                person = doubtful[row.identity]
+                num_guesses, num_nobody = num_guesses + 1, num_nobody + (person is None)
+                row = replace(row, identity=person or unnamed_identity(row.identity))
+            looked_at.append(row)
+        outcome = f"{num_nobody} faces count as nobody's" if num_guesses else "look whether that is so"
+        text = (
+            f"{len(doubtful)} of {len(shown)} people show one emotion only, such as "
+            f"{shorten(sorted(doubtful), 2)}: the names seem to hold the emotion, the session or a "
+            f"number; {outcome}"
+        )
+        self._remarks.append(Note("doubtful-identity", text, tuple(sorted(doubtful))))
+        return looked_at
+
     def _refuse(self) -> None:
         fatal: list[Kind] = ["malformed-row", "escaping-path", "unknown-emotion"]
         if self.request.config.on_bad_image == "error":
@@ -201,10 +253,19 @@ class Gathering:
         return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
 
     def _notes(self, kept: list[Row]) -> list[Note]:
-        nobody = {row.path for row in kept if row.identity == unnamed_identity(row.path)}
-        people = len({row.identity for row in kept if row.path not in nobody})
-        self._found["no-identity"] = sorted(nobody)
-        told = ", ".join(f"{origin} ({n})" for origin, n in self._origins.most_common())
+        self._found["no-identity"] = sorted(
+            row.path for row in kept if row.identity == unnamed_identity(row.path)
+        )
+        named = [
+            row
+            for row, is_one in zip(
+                kept, is_named(np.array([row.identity for row in kept], dtype=np.str_)), strict=True
+            )
+            if is_one
+        ]
+        people = len({row.identity for row in named})
+        origins = Counter(self._origins[row.path] for row in named)
+        told = ", ".join(f"{origin} ({n})" for origin, n in origins.most_common())
         notes = [*self._remarks]
         if told:
             notes.append(Note("identities", f"{people} people, told by {told}"))

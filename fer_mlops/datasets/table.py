@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ Kind = Literal[
     "about",
     "identities",
     "no-identity",
+    "doubtful-identity",
     "spelling",
     "repeated-rows",
     "conflicting-rows",
@@ -122,14 +124,24 @@ class Row:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-def unnamed_identity(path: str) -> str:
-    """Returns the identity of a face whose person nothing names: unique to its image."""
-    return _UNNAMED + path
+def unnamed_identity(text: str) -> str:
+    """Returns an identity that names nobody.
+
+    Args:
+        text: The image's path, which no other face shares; or a doubtful name, whose faces then stay
+            together in a split and still count as nobody's.
+    """
+    return _UNNAMED + text
 
 
 def is_named(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Returns, for each identity [n], whether it is a known person's name."""
     return ~np.char.startswith(identities, _UNNAMED)
+
+
+def composed(path: str) -> str:
+    """Returns a path as paths are compared: in NFC, whatever form its letters have on disk."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]) -> FaceTable:

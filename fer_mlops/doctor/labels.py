@@ -27,6 +27,11 @@ _MEANINGS: dict[str, _Meaning] = {
         "if one person has several images, they fall on both sides of any split and scores flatter",
         "tell people apart: a column identity, a folder per person, or --identity-pattern",
     ),
+    "doubtful-identity": _Meaning(
+        "warning",
+        "one person under several names can be in train and test at once, and scores flatter",
+        "say who is who: a column identity, a folder per person, or --identity-pattern",
+    ),
     "spelling": _Meaning(
         "note",
         "read as the emotion they mean; a spelling used by one source only gives that source away",
