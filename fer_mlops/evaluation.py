@@ -16,7 +16,7 @@ from fer_mlops.confidence import (
     nll_of_each,
     resampled_calibration_error,
 )
-from fer_mlops.datasets.table import Labels
+from fer_mlops.datasets.table import Labels, count_people, describe_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics import (
     Scores,
@@ -78,6 +78,9 @@ class Report:
 
     num_faces: int
     num_people: int
+    """How many are named."""
+    num_unnamed: int = 0
+    """Faces whose person nothing names."""
     accuracy: Estimate
     balanced_accuracy: Estimate
     macro_f1: Estimate
@@ -95,9 +98,15 @@ class Report:
     confusion: tuple[tuple[int, ...], ...]
     """Rows are labels, columns predictions, in the order of EMOTIONS."""
 
+    def people(self) -> str:
+        """Returns how many faces of how many people these are, as far as they are named."""
+        return describe_people(self.num_faces, self.num_people, self.num_unnamed)
+
     def metrics(self, part: str) -> dict[str, float]:
         """Returns every number under the name it is tracked by, such as ``test/macro_f1``."""
-        flat: dict[str, float] = {f"{part}/faces": self.num_faces, f"{part}/people": self.num_people}
+        flat: dict[str, float] = {f"{part}/faces": self.num_faces}
+        if self.num_people:
+            flat[f"{part}/people"] = self.num_people
         for name in HEADLINES:
             estimate: Estimate = getattr(self, name)
             flat[f"{part}/{name}"] = estimate.value
@@ -142,6 +151,7 @@ def evaluate(
         seed: Of the 2,000 resamples.
     """
     resamples = resample_people(identities, seed=seed)
+    num_people, num_unnamed = count_people(identities)
     predictions = probabilities.argmax(1)
     counts = confusion_counts(labels, predictions).astype(np.float64)
     drawn = resamples.totals(confusion_cells(labels, predictions))
@@ -156,7 +166,8 @@ def evaluate(
 
     return Report(
         num_faces=len(labels),
-        num_people=len(np.unique(identities)),
+        num_people=num_people,
+        num_unnamed=num_unnamed,
         accuracy=of_counts(accuracy),
         balanced_accuracy=of_counts(balanced_accuracy),
         macro_f1=of_counts(macro_f1),

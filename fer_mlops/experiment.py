@@ -17,7 +17,6 @@ from fer_mlops.answers import Answers, answer
 from fer_mlops.cache import cache_folder
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment, TransferExperiment
-from fer_mlops.datasets import DATASETS
 from fer_mlops.distillation import with_answers, with_fixed_teacher
 from fer_mlops.doctor import fast_examine
 from fer_mlops.emotions import EMOTIONS
@@ -41,7 +40,7 @@ from fer_mlops.reporting import (
     make_card,
     one_of_each,
 )
-from fer_mlops.splits import share_of_known_people
+from fer_mlops.splits import find_known_people
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import git_commit
 
@@ -139,7 +138,7 @@ def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None
     tracker.log_settings(experiment)
     tracker.log_data(data.table, data.split)
     tracker.log_facts(_facts(experiment, data))
-    tracker.log_findings(fast_examine(data.table, data.split, experiment.data))
+    tracker.log_findings(fast_examine(data.table, data.split, experiment.data, data.clusters))
 
 
 def _conclude(
@@ -195,7 +194,7 @@ def assist_experiment(
 
 
 def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
-    known = share_of_known_people(data.table, data.split)
+    known = find_known_people(data.table, data.split)
     facts: dict[str, str | float] = {
         "family": experiment.family,
         "processes": crew.size(),
@@ -203,13 +202,22 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "data": data.table.name,
         DIGEST_TAG: data.digest(),
         "split": data.split.kind,
-        "test_faces_of_known_people": f"{known:.3f}",
+        "test_faces_of_known_people": known.tag(),
     }
-    if known:
-        facts["warning"] = (
-            f"optimistic: {known:.0%} of the test faces show a person who is also in train"
-        )
+    if _caution(data):
+        facts["warning"] = _caution(data)
     return facts
+
+
+def _caution(data: Data) -> str:
+    """Returns why test scores may be too good; empty if nothing says so."""
+    said = [find_known_people(data.table, data.split).caution()]
+    copies = data.share_of_known_photos()
+    if copies > 0:
+        said.append(
+            f"Optimistic: {copies:.1%} of the test faces are near duplicates of photos in train."
+        )
+    return " ".join(filter(None, said))
 
 
 class _Diary:
@@ -305,16 +313,18 @@ def _as_png(face: NDArray[np.uint8]) -> bytes:
 
 def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, run_id: str) -> Origin:
     """Returns in words where the model comes from."""
-    known = share_of_known_people(data.table, data.split)
-    terms = DATASETS[data.table.name].terms if data.table.name in DATASETS else DATASETS["folder"].terms
+    known = find_known_people(data.table, data.split)
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
-    is_pretrained = isinstance(experiment, TransferExperiment) and experiment.transfer.weights != "none"
+    weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
+    lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""
+    copies = f"{data.share_of_known_photos():.1%} of them are near duplicates of photos in train."
     return Origin(
         name=f"{REGISTERED_NAME}/{version}",
         run_id=run_id,
-        data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. {terms}",
-        split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known:.0%} of the test faces show "
-        "a person from training. Every choice was made on validation; the test was looked at once.",
-        weights=find_backbone(learned.facts["backbone"]).lineage if is_pretrained else "",
-        is_optimistic=known > 0,
+        data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. "
+        f"{data.table.terms}",
+        split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known.sentence()} {copies} Every "
+        "choice was made on validation; the test was looked at once.",
+        weights=lineage,
+        caution=_caution(data),
     )

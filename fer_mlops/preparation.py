@@ -25,8 +25,15 @@ class Data:
 
     table: FaceTable
     split: Split
+    clusters: NDArray[np.int64]
+    """Equal numbers [n] for near duplicates."""
     parts: Mapping[str, Faces]
     """``train``, ``valid`` and ``test``."""
+
+    def share_of_known_photos(self) -> float:
+        """Returns the share of test faces of which train has a near duplicate; 0 without test faces."""
+        test, train = (self.clusters[rows] for rows in (self.split.test, self.split.train))
+        return float(np.isin(test, train).mean()) if len(test) else 0.0
 
     def digest(self) -> str:
         """Returns 16 hexadecimal digits that change with any path, label, person or part."""
@@ -55,18 +62,16 @@ def divide_faces(
     Raises:
         DataError: The faces cannot be divided.
     """
-    return split_faces(table, config, seed, _clusters(table, config, cache, begin))
+    needs_clusters = config.split in ("identity", "given")
+    clusters = _clusters(table, cache, begin) if needs_clusters else None
+    return split_faces(table, config, seed, clusters)
 
 
-def _clusters(
-    table: FaceTable, config: DataConfig, cache: Path, begin: Begin
-) -> NDArray[np.int64] | None:
-    """Returns equal numbers [n] for near duplicates, or None where the split does not ask for them.
+def _clusters(table: FaceTable, cache: Path, begin: Begin) -> NDArray[np.int64]:
+    """Returns equal numbers [n] for near duplicates.
 
     They are looked for in thumbnails of one size, so that models of any image size have the same split.
     """
-    if config.split == "random" or config.split.endswith(".csv"):
-        return None
     advance = begin("looking for near duplicates", len(table))
     _, thumbnails = load_pixels(table, THUMBNAIL, cache, advance=advance)
     return near_duplicate_clusters(thumbnails)
@@ -99,14 +104,14 @@ def prepare_each(
     first = experiments[0]
     table, pixels = read_faces(first.data, image_size(first), cache, begin)
     votes = _soft_labels(table, first)
-    clusters = _clusters(table, first.data, cache, begin)
+    clusters = _clusters(table, cache, begin)
     prepared = []
     for experiment in experiments:
         split = split_faces(table, experiment.data, experiment.seed, clusters)
         parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
         if votes is not None:
             parts["train"] = replace(parts["train"], targets=votes[split.train])
-        prepared.append(Data(table=table, split=split, parts=parts))
+        prepared.append(Data(table=table, split=split, clusters=clusters, parts=parts))
     return prepared
 
 

@@ -63,7 +63,7 @@ def origin(**changes: object) -> Origin:
         data="drawn: 140 faces; data and split 0123. Nobody's rights.",
         split="identity, seed 0",
         weights="",
-        is_optimistic=False,
+        caution="",
     )
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 
@@ -161,7 +161,7 @@ def test_a_card_says_use_data_split_scores_limits_and_how_to_load(judged: Judged
 
 
 def test_a_card_of_a_leaking_split_says_so_first(judged: Judged) -> None:
-    card = make_card(classifier(), judged, origin(is_optimistic=True))
+    card = make_card(classifier(), judged, origin(caution="Optimistic: 40% known."))
     assert card.markdown.index("Optimistic") < card.markdown.index("## Scores")
     assert "Optimistic" in card.html
 

@@ -11,6 +11,7 @@ import numpy as np
 from fer_mlops.comparison.contestants import Contestant
 from fer_mlops.config import DataConfig
 from fer_mlops.datasets import FaceTable, Request, load_faces
+from fer_mlops.datasets.table import count_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.pixels import Pixels, take_pixels
@@ -92,6 +93,12 @@ def check_fairness(
         DataError: A model has seen people who are to judge it.
     """
     warnings = list(ground.warnings)
+    _, num_unnamed = count_people(ground.table.identities)
+    if num_unnamed:
+        warnings.append(
+            "it is unknown whether the models saw people on these faces in training: "
+            f"{num_unnamed:,} of {len(ground.table):,} faces name nobody"
+        )
     for one in contestants:
         if one.schooling is None:
             warnings.append(

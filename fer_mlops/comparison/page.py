@@ -21,6 +21,7 @@ from fer_mlops.pages import (
     gallery,
     heading,
     paragraph,
+    people_tile,
     picture,
     section,
     table,
@@ -125,7 +126,7 @@ def _tiles(comparison: Comparison) -> Html:
     return tiles(
         [
             (f"{comparison.num_faces:,}", "faces", ""),
-            (f"{comparison.num_people:,}", "people", ""),
+            people_tile(comparison.num_people, comparison.num_unnamed),
             (str(len(comparison.entries)), "models", ""),
             (f"{gap.value:+.3f}", "macro-F1 over the second", ""),
             (percent(gap.probability), "of resamples", ""),
@@ -169,7 +170,7 @@ def _certainty(comparison: Comparison) -> Html:
 def _caution(comparison: Comparison) -> str:
     few = (
         f" With only {comparison.num_people} people the intervals are rough, and rather too narrow."
-        if comparison.num_people < FEW
+        if comparison.num_people < FEW and not comparison.num_unnamed
         else ""
     )
     return (

@@ -52,7 +52,7 @@ def how_sure(comparison: Comparison, match: Match) -> str:
     corrected = " corrected" if len(comparison.matches) > 1 else ""
     return (
         f"better than {other.name} in {percent(pairing.macro_f1.probability)} of the resamples of "
-        f"{pairing.num_people} people ({p_value(match.p_macro_f1)}{corrected}); right alone on "
+        f"{comparison.people()} ({p_value(match.p_macro_f1)}{corrected}); right alone on "
         f"{only.only_a} faces against {only.only_b} (McNemar {p_value(match.p_accuracy)}{corrected})"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from fer_mlops.datasets import (
@@ -49,7 +50,7 @@ def load_faces(request: Request) -> FaceTable:
     """
     dataset, path = _find(request.config.source)
     try:
-        table = dataset.load(path, request)
+        table = replace(dataset.load(path, request), terms=dataset.terms)
     except OSError as error:
         raise DataError(f"cannot read {error.filename or str(path)!r}: {error.strerror}") from error
     return relabel(table, Path(request.config.relabel)) if request.config.relabel else table

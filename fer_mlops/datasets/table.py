@@ -77,6 +77,8 @@ class FaceTable:
     columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """What else is known of each face, such as ``annotator`` or ``age``; [n] each."""
     notes: tuple[Note, ...] = ()
+    terms: str = ""
+    """What the publisher of the data set that it was read as allows, in a sentence."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -107,6 +109,7 @@ class FaceTable:
             votes=None if self.votes is None else self.votes[index],
             columns={name: values[index] for name, values in self.columns.items()},
             notes=(*self.notes, *notes),
+            terms=self.terms,
         )
 
 
@@ -137,6 +140,33 @@ def unnamed_identity(text: str) -> str:
 def is_named(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Returns, for each identity [n], whether it is a known person's name."""
     return ~np.char.startswith(identities, _UNNAMED)
+
+
+def count_people(identities: NDArray[np.str_]) -> tuple[int, int]:
+    """Returns how many people ``identities`` [n] name, and how many of the n faces name nobody."""
+    named = is_named(identities)
+    return len(np.unique(identities[named])), int((~named).sum())
+
+
+def describe_people(num_faces: int, num_people: int, num_unnamed: int) -> str:
+    """Returns ``196 faces of 14 people``, or how many of the faces name nobody."""
+    faces, people = _counted(num_faces, "face"), _counted(num_people, "person", "people")
+    if not num_unnamed:
+        return f"{faces} of {people}"
+    if num_unnamed == num_faces:
+        return f"{faces}, people unknown: nobody is named"
+    return f"{faces}, {num_faces - num_unnamed:,} of {people}; {num_unnamed:,} name nobody"
+
+
+def count_or_unknown(num_people: int, num_unnamed: int) -> str | int:
+    """Returns the number of people for a table's cell, with ``?`` for those whom nobody names."""
+    if not num_unnamed:
+        return num_people
+    return f"{num_people} + ?" if num_people else "?"
+
+
+def _counted(num: int, one: str, many: str = "") -> str:
+    return f"{num:,} {one if num == 1 else many or one + 's'}"
 
 
 def composed(path: str) -> str:

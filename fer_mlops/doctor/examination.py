@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import FaceTable
+from fer_mlops.datasets.table import FaceTable, count_people
 from fer_mlops.doctor.balance import balance_findings, balance_listing, class_sizes
 from fer_mlops.doctor.copies import copy_findings
 from fer_mlops.doctor.files import file_findings
@@ -50,6 +50,9 @@ class Examination:
     seed: int
     num_faces: int
     num_people: int
+    """How many are named."""
+    num_unnamed: int
+    """Faces whose person nothing names."""
     counts: dict[str, int]
     """Faces by emotion."""
     facts: tuple[str, ...]
@@ -202,6 +205,7 @@ class _Visit:
         table, sizes = self.table, class_sizes(self.table, self.config, self.split)
         found = [*self.findings, *balance_findings(sizes), *self.copies, *faults]
         findings = worst_first(found)
+        num_people, num_unnamed = count_people(table.identities)
         return Examination(
             name=table.name,
             root=table.root,
@@ -209,7 +213,8 @@ class _Visit:
             split=self.kind,
             seed=self.seed,
             num_faces=len(table),
-            num_people=len(np.unique(table.identities)),
+            num_people=num_people,
+            num_unnamed=num_unnamed,
             counts=table.counts(),
             facts=tuple(note.text for note in table.notes if note.kind in FACTS),
             findings=findings,

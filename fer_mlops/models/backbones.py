@@ -56,7 +56,19 @@ class Backbone:
     has_statistics: bool = True
     """Whether its weights come with batch statistics, without which it cannot be trained on."""
     lineage: str = _IMAGENET
-    """What its published weights were trained on, and their licence."""
+    """What the weights of ``fetch`` were trained on, and their licence."""
+    lineages: Mapping[str, str] = field(default_factory=dict)
+    """The same of each of ``named``, where it differs."""
+
+    def lineage_of(self, weights: str) -> str:
+        """Returns what weights were trained on, and their licence.
+
+        Args:
+            weights: As ``transfer.weights`` has them; not ``none``.
+        """
+        if weights == "imagenet" or weights in self.named:
+            return self.lineages.get(weights, self.lineage)
+        return f"{Path(weights).name}, a file of yours: its licence and training data are yours to know"
 
 
 def find_backbone(name: str) -> Backbone:
@@ -107,8 +119,18 @@ def _of_torchvision(name: str) -> Backbone:
         mean=tuple(transforms.mean),
         deviation=tuple(transforms.std),
         named={weights.name: partial(_fetch, name, weights) for weights in published},
-        lineage=f"torchvision (BSD-3-Clause), {_IMAGENET}",
+        lineage=_lineage_of_torchvision(published.DEFAULT),
+        lineages={weights.name: _lineage_of_torchvision(weights) for weights in published},
     )
+
+
+def _lineage_of_torchvision(weights: Any) -> str:
+    if "SWAG" in weights.name:
+        return (
+            "torchvision, SWAG (CC-BY-NC 4.0: no commercial use), 3.6 billion Instagram photos with "
+            f"hashtags (arXiv 2201.08371), then {_IMAGENET}"
+        )
+    return f"torchvision (BSD-3-Clause), {_IMAGENET}"
 
 
 def _without_classes(network: nn.Module) -> nn.Module:
@@ -212,6 +234,8 @@ def _of_timm(name: str) -> Backbone:
         fetch,
         mean=tuple(card.mean),
         deviation=tuple(card.std),
+        lineage=f"timm's {card.architecture}.{card.tag} ({card.license or 'no licence stated'}), its "
+        f"training data as the tag says; see {card.origin_url or 'its card at huggingface.co/timm'}",
     )
 
 

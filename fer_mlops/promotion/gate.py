@@ -15,6 +15,7 @@ from fer_mlops.comparison.contestants import Contestant, contestant_of
 from fer_mlops.comparison.costs import Speed, measure_speed
 from fer_mlops.comparison.ground import Ground, check_fairness, find_ground
 from fer_mlops.config import DataConfig
+from fer_mlops.datasets.table import count_people
 from fer_mlops.doctor.records import read_records
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.evaluation import Report, evaluate
@@ -161,7 +162,9 @@ def _ground(contestants: list[Contestant], source: str | None, cache: Path, begi
         if other.schooling.digest == version.schooling.digest:
             continue
         is_new = ~np.isin(ground.table.identities, sorted(other.schooling.people))
-        said = f"{ground.described}, without people whom {other.uri} learned from"
+        _, num_unnamed = count_people(ground.table.identities)
+        told = ", as far as they are named" if num_unnamed else ""
+        said = f"{ground.described}, without people whom {other.uri} learned from{told}"
         ground = replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=said)
     return ground
 

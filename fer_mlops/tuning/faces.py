@@ -60,7 +60,12 @@ class TrialFaces:
             assert table.votes is not None
             train = replace(train, targets=table.votes[learned])
         split = Split(kind=dealt.kind, train=learned, valid=dealt.test, test=np.zeros(0, np.int64))
-        return Data(table=table, split=split, parts={"train": train, "valid": valid})
+        return Data(
+            table=table,
+            split=split,
+            clusters=data.clusters[pool],
+            parts={"train": train, "valid": valid},
+        )
 
 
 def _key(experiment: Experiment) -> tuple[int, bool]:
