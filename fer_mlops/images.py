@@ -7,7 +7,7 @@ call it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,24 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from fer_mlops.errors import DataError
+
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+}
+"""Pillow's name of each format that is read, and the ends of its files' names.
+
+All are decoded by Pillow itself and begin with a signature. Pillow knows others: EPS starts Ghostscript,
+and TGA has no signature, so that any bytes may be one.
+"""
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 Chunk = tuple[NDArray[np.uint8], dict[str, str]]
 """Decoded faces [k, side, side], and by path why some, blank there, cannot be read."""

@@ -6,6 +6,7 @@ with the project, ``experiments/<family>-<preset>.yaml``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -124,11 +125,20 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
     for key, value in dataclasses.asdict(experiment).items():
         if isinstance(value, dict):
             for name, inner in value.items():
-                is_list = isinstance(inner, (tuple, list))
-                flat[f"{key}.{name}"] = ",".join(map(str, inner)) if is_list else inner
+                flat[f"{key}.{name}"] = _plain(inner)
         else:
             flat[key] = value
     return flat
+
+
+def _plain(value: object) -> Scalar:
+    """Returns a setting as one text or number."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    assert isinstance(value, Scalar)
+    return value
 
 
 def _fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
@@ -163,6 +173,12 @@ def _convert(value: object, kind: object, key: str) -> object:
         if value not in choices:
             raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
         return value
+    if typing.get_origin(kind) is Mapping:
+        with contextlib.suppress(yaml.YAMLError):  # text that is no YAML is no mapping either
+            value = yaml.safe_load(value) if isinstance(value, str) else value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f'{key} must be a mapping, such as {{"0": "anger"}}, got {value!r}')
+        return {str(text): _convert(item, str, f"{key} of {text!r}") for text, item in value.items()}
     if isinstance(kind, types.GenericAlias):
         item = typing.get_args(kind)[0]
         parts = value.split(",") if isinstance(value, str) else value

@@ -13,7 +13,9 @@ from fer_mlops.datasets.identities import person_of, stated_person
 from fer_mlops.datasets.lines import read_csv
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable
+from fer_mlops.errors import DataError
 
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 _OWN = frozenset({"image", "emotion", "identity", "source", "part"})
 
 
@@ -24,6 +26,8 @@ def load(path: Path, request: Request) -> FaceTable:
         DataError: The file is unreadable, lacks a column, names a missing image or one outside the
             csv's folder, or has an unknown emotion or part; the message says which line.
     """
+    if path.suffix.lower() in _ARCHIVES:
+        raise DataError(f"{str(path)!r} is an archive; unpack it, and pass the folder with --data")
     gathering = Gathering(path.stem, path.parent, request)
     for line in read_csv(path, ("image", "emotion")):
         where = f"{path.name} line {line.number}"

@@ -6,12 +6,13 @@ which emotion, what a repeated row means, whether a file is there.
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +39,7 @@ PUBLISHED = "published file name"
 GUESSES = ("file name", "folder")
 """Origins of an identity that a path suggests and nobody states."""
 _OUTSIDE = "(outside)"
+_DROPPED = "(dropped)"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _DRIVE = re.compile(r"[A-Za-z]:")
 _PARTS = {
@@ -51,6 +53,13 @@ _PARTS = {
     "testing": "test",
     "": "",
 }
+
+
+def by_suffix(names: Sequence[str]) -> str:
+    """Returns how many files end in what, such as ``30 .heic, 1 .txt``, most first."""
+    suffixes = Counter(posixpath.splitext(name)[1].lower() or "without suffix" for name in names)
+    most_first = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{num} {suffix}" for suffix, num in most_first)
 
 
 def part_of(text: str) -> str | None:
@@ -69,6 +78,7 @@ class Gathering:
         self._rows: list[Row] = []
         self._remarks: list[Note] = []
         self._turned: list[str] = []
+        self._labels = {text.lower(): emotion for text, emotion in request.config.labels.items()}
         self._texts: Counter[str] = Counter()
         self._named: dict[str, str | DataError] = {}
         self._found: dict[Kind, list[str]] = {}
@@ -115,6 +125,9 @@ class Gathering:
             self._meet("no-label", path)
         else:
             named = self._name(emotion, where)
+            if named == _DROPPED:
+                self._meet("dropped-label", path)
+                return
             if named and named != emotion:
                 self._count_spelling(emotion, path)
             if named:
@@ -163,7 +176,7 @@ class Gathering:
         """Returns the emotion, a mark for one outside the seven, or nothing for an unknown one."""
         if text not in self._named:
             try:
-                self._named[text] = normalise_emotion(text) or self._outside()
+                self._named[text] = self.emotion_of(text)
             except DataError as error:  # kept, since looking for the nearest word takes long
                 self._named[text] = error
         named = self._named[text]
@@ -171,6 +184,24 @@ class Gathering:
             self._meet("unknown-emotion", f"{where}: {named}")
             return ""
         return named
+
+    def emotion_of(self, text: str) -> str:
+        """Returns the emotion that a label means, as ``data.labels`` says, or a mark for none.
+
+        Raises:
+            DataError: The label is unknown.
+        """
+        word = text.strip()
+        told = self._labels.get(word.lower())
+        if told:
+            return _DROPPED if told == "drop" else told
+        try:
+            return normalise_emotion(word) or self._outside()
+        except DataError as error:
+            setting = json.dumps({word: "drop"}, ensure_ascii=False)
+            way_out = f"name its emotion, or leave it out: --set data.labels='{setting}'"
+            is_spelling = "did you mean" in str(error)
+            raise DataError(f"{error} Or {way_out}" if is_spelling else f"{error}; {way_out}") from None
 
     def _outside(self) -> str:
         contempt = self.request.config.contempt
@@ -278,19 +309,20 @@ class Gathering:
         for kind, words in _WORDS.items():
             met = self._found.get(kind, [])
             if met:
-                notes.append(Note(kind, _say(words, met), tuple(met)))
+                some = by_suffix(met) if kind == "not-read" else shorten(met)
+                notes.append(Note(kind, _say(words, met, some), tuple(met)))
         return notes
 
 
 _SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
 
 
-def _say(words: str, met: list[str]) -> str:
+def _say(words: str, met: list[str], some: str = "") -> str:
     """Returns the sentence about what was met, in the singular where it was met once."""
     nouns = {
         f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
     }
-    return words.format(n=len(met), some=shorten(met), **nouns)
+    return words.format(n=len(met), some=some, **nouns)
 
 
 _WORDS: dict[Kind, str] = {
@@ -301,6 +333,8 @@ _WORDS: dict[Kind, str] = {
     "no-label": "{n} {files} without a label left out: {some}",
     "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
     "no-majority": "{n} {images} without a majority of votes left out: {some}",
+    "dropped-label": "{n} {images} left out, as data.labels says: {some}",
+    "not-read": "{n} {files} not read, no image in a known format: {some}",
     "missing-file": "{n} {rows} without a file left out: {some}",
     "unreadable": "{n} unreadable {images} left out: {some}",
     "escaping-path": "{n} {rows} outside the data set's folder: {some}",

@@ -31,6 +31,8 @@ Kind = Literal[
     "unknown-emotion",
     "outside-emotion",
     "no-label",
+    "dropped-label",
+    "not-read",
     "not-a-face",
     "no-majority",
     "missing-file",

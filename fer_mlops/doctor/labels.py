@@ -50,6 +50,12 @@ _MEANINGS: dict[str, _Meaning] = {
         "to keep the faces, say what they count as with --contempt EMOTION",
     ),
     "no-label": _Meaning("note", "left out", "label them to have more faces"),
+    "dropped-label": _Meaning("note", "left out", ""),
+    "not-read": _Meaning(
+        "note",
+        "left out",
+        "save pictures as JPEG or PNG, HEIC of a phone among them, to have more faces",
+    ),
     "not-a-face": _Meaning("note", "left out", ""),
     "missing-file": _Meaning(
         "error", "training stops at them", "restore the files, or train with --on-bad-image skip"
