@@ -36,7 +36,7 @@ class Data:
         return float(np.isin(test, train).mean()) if len(test) else 0.0
 
     def digest(self) -> str:
-        """Returns 16 hexadecimal digits that change with any path, label, person or part."""
+        """Returns 16 hexadecimal digits that change with any path, label, person, file or part."""
         return self.split.digest(self.table)
 
 

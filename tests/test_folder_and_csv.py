@@ -171,8 +171,8 @@ def test_a_folder_that_is_no_emotion_is_refused_or_noted_when_reading_on(tmp_pat
     table = read("folder", tmp_path, is_strict=False)
     assert table.paths == ("fear/anna_2.png",)
     assert said(table)["unknown-emotion"] == (
-        "1 row with an unknown emotion: hapy/anna_1.png: unknown emotion 'hapy'; did you mean 'happy'? Or "
-        'name its emotion, or leave it out: --set data.labels=\'{"hapy": "drop"}\''
+        "1 row with an unknown emotion: hapy/anna_1.png: unknown emotion 'hapy'; did you mean 'happy'? "
+        'Or name its emotion, or leave it out: --set data.labels=\'{"hapy": "drop"}\''
     )
 
 
