@@ -118,7 +118,7 @@ def _crossed(hashes: Hashes, mirrored: Hashes) -> Iterator[Pairs]:
         yield crossed[crossed[:, 0] != crossed[:, 1]]
 
 
-def _candidates(hashes: Hashes, sortings: int = _SORTINGS) -> Iterator[Pairs]:
+def _candidates(hashes: Hashes, num: int = _SORTINGS) -> Iterator[Pairs]:
     """Yields pairs of hashes that differ in few bits, as far as sorting brings them together.
 
     Locality-sensitive hashing: faces whose hashes agree in some random bits become neighbours when
@@ -129,7 +129,7 @@ def _candidates(hashes: Hashes, sortings: int = _SORTINGS) -> Iterator[Pairs]:
     num_bits = max(n - 1, 1).bit_length()
     weights = 1 << np.arange(num_bits, dtype=np.int64)
     generator = np.random.default_rng(0)
-    for _ in range(sortings):
+    for _ in range(num):
         key = bits[:, generator.permutation(64)[:num_bits]] @ weights
         order = np.lexsort((hashes, key))
         found = [np.zeros((0, 2), dtype=np.int64)]
