@@ -13,7 +13,7 @@ import click
 
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.options import COMMON, ON_BAD_IMAGE, READING, build, with_options
+from fer_mlops.options import COMMON, ON_BAD_IMAGE, READING, SET, build, with_options
 from fer_mlops.writing import write_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     click.option("--label-errors", type=_FILE, help="Write doubted labels, a csv for --relabel."),
     *COMMON[1:3],
     *READING,
+    SET,
     ON_BAD_IMAGE,
     click.option("--model", default="", help="Doubt labels by this model, not a quick baseline."),
     click.option(
@@ -118,6 +119,7 @@ def _load(model: str) -> Classifier:
     click.option("--out", required=True, type=click.Path(path_type=Path), help="The csv to write."),
     *COMMON[1:3],
     *READING,
+    SET,
     ON_BAD_IMAGE,
 )
 def write_split(source: str, out: Path, **options: Any) -> None:

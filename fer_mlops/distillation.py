@@ -107,8 +107,8 @@ def _check(name: str, data: Data) -> dict[str, str]:
     known = sorted(schooling.people & set(judged.tolist()))
     if known:
         raise DataError(
-            f"the teacher {name} learned from faces or people that this run is judged on "
-            f"({len(known)}, such as {known[0]!r}), and would tell their labels; train it on this data "
-            "with this split and seed, or take another teacher"
+            f"the teacher {name} learned from people whom this run is judged on ({len(known)}, such as "
+            f"{known[0]!r}), and would tell their labels; train it on this data with this split and "
+            "seed, or take another teacher"
         )
     return {}

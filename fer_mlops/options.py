@@ -45,6 +45,9 @@ ON_BAD_IMAGE = click.option(
     default="auto",
     help="Stop at an unreadable image, or leave it out.",
 )
+SET = click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
+)
 COMMON = (
     click.option("--data", default="sample", show_default=True, help=DATA_HELP),
     click.option(
@@ -56,9 +59,7 @@ COMMON = (
     click.option("--seed", type=INT, default="auto", help="Start of every random choice."),
     click.option("--recipe", default="", help="YAML file of settings, read first."),
     click.option("--preset", default="", help="One of the project's own recipes, by name."),
-    click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
-    ),
+    SET,
     ON_BAD_IMAGE,
     click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
 )

@@ -148,20 +148,15 @@ class KnownPeople:
 
     def caution(self) -> str:
         """Returns why scores may be too good; empty where no test face is of a person in train."""
-        if not self.num_test:
-            return ""
         if self.share > 0:
             return f"Optimistic: {self.sentence()}"
-        return f"Perhaps optimistic: {self.sentence()}" if self._nobody() else ""
+        return f"Perhaps optimistic: {self.sentence()}" if self.num_test and self._nobody() else ""
 
     def _nobody(self) -> str:
         if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
             return "nobody is named"
-        parts = {
-            "test": (self.unnamed_test, self.num_test),
-            "train": (self.unnamed_train, self.num_train),
-        }
-        told = [f"{n:,} of {of:,} {part} faces" for part, (n, of) in parts.items() if n]
+        told = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
+        told += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(self.unnamed_train)
         return f"{' and '.join(told)} name nobody" if told else ""
 
 

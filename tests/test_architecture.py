@@ -21,8 +21,8 @@ ROOMS = (
     "config",
     "recipes",
     # data
-    "datasets",
     "images",
+    "datasets",
     "workers",
     "face_finding",
     "films",

@@ -14,8 +14,9 @@ import pytest
 from layouts import draw, read, said, write
 
 from fer_mlops.config import DataConfig
+from fer_mlops.datasets.doubts import doubtful_names
 from fer_mlops.datasets.gathering import Gathering
-from fer_mlops.datasets.identities import doubtful_names, person_of
+from fer_mlops.datasets.identities import person_of
 from fer_mlops.datasets.source import Request
 from fer_mlops.datasets.table import FaceTable, is_named
 from fer_mlops.doctor.labels import label_findings
@@ -224,6 +225,13 @@ def test_names_in_doubt_are_a_warning_with_a_remedy_and_count_as_nobody(tmp_path
     assert finding.what.endswith("or a number; 420 faces count as nobody's")
     assert "--identity-pattern" in finding.remedy
     assert "identities" not in said(table)
+
+
+def test_one_name_for_all_faces_may_be_the_collections_and_names_nobody(tmp_path: Path) -> None:
+    table = folder_of(tmp_path, lambda p, e, t: f"studio_p{p:03d}_{t}.png")
+    assert not is_named(table.identities).any()
+    assert len(np.unique(table.identities)) == len(table)
+    assert said(table)["doubtful-identity"].startswith("all 420 faces have one name, 'studio'")
 
 
 def test_faces_of_a_doubtful_name_stay_together(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from fer_mlops.datasets.identities import doubtful_names, stated_person
+from fer_mlops.datasets.doubts import PUBLISHED, doubt_guesses
+from fer_mlops.datasets.identities import stated_person
 from fer_mlops.datasets.source import Request
 from fer_mlops.datasets.table import (
     FaceTable,
@@ -34,10 +34,6 @@ from fer_mlops.datasets.table import (
 from fer_mlops.emotions import OUTSIDE, normalise_emotion
 from fer_mlops.errors import DataError
 
-PUBLISHED = "published file name"
-"""Origin of an identity that the publisher's naming states."""
-GUESSES = ("file name", "folder")
-"""Origins of an identity that a path suggests and nobody states."""
 _OUTSIDE = "(outside)"
 _DROPPED = "(dropped)"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -159,7 +155,8 @@ class Gathering:
         if not kept:
             why = self._first_problem() or "none was found"
             raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
-        kept = self._doubt(kept)
+        kept, doubts = doubt_guesses(kept, self._origins)
+        self._remarks += doubts
         return make_table(self.name, self.root, kept, self._notes(kept))
 
     def _spelled_on_disk(self, path: str) -> str:
@@ -242,31 +239,6 @@ class Gathering:
             else:
                 kept.append(row)
         return kept
-
-    def _doubt(self, rows: list[Row]) -> list[Row]:
-        """Returns the rows, those whose guessed name is doubtful naming nobody; notes what was found."""
-        shown: dict[str, set[str]] = {}
-        for row in rows:
-            if row.path in self._origins:
-                shown.setdefault(row.identity, set()).add(row.emotion)
-        doubtful = doubtful_names(shown)
-        if not doubtful:
-            return rows
-        looked_at, num_guesses, num_nobody = [], 0, 0
-        for row in rows:
-            if row.identity in doubtful and self._origins.get(row.path) in GUESSES:
-                person = doubtful[row.identity]
-                num_guesses, num_nobody = num_guesses + 1, num_nobody + (person is None)
-                row = replace(row, identity=person or unnamed_identity(row.identity))
-            looked_at.append(row)
-        outcome = f"{num_nobody} faces count as nobody's" if num_guesses else "look whether that is so"
-        text = (
-            f"{len(doubtful)} of {len(shown)} people show one emotion only, such as "
-            f"{shorten(sorted(doubtful), 2)}: the names seem to hold the emotion, the session or a "
-            f"number; {outcome}"
-        )
-        self._remarks.append(Note("doubtful-identity", text, tuple(sorted(doubtful))))
-        return looked_at
 
     def _refuse(self) -> None:
         fatal: list[Kind] = ["malformed-row", "escaping-path", "unknown-emotion"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from fer_mlops.datasets.nobody import CODES, NOBODY, SHOWN, STOCK, UNKNOWN
@@ -94,42 +93,6 @@ def person_of(path: str) -> tuple[str | None, str]:
         if person:
             return person, "folder"
     return _in_name(_SUFFIX.sub("", name)), "file name"
-
-
-def doubtful_names(emotions_of: Mapping[str, Collection[str]]) -> dict[str, str | None]:
-    """Returns names that seem to hold more than a person, and the person they begin or end with.
-
-    A name that shows one emotion only is doubtful where nearly all names of that emotion do: real people
-    are seen with several, while ``anna gloomy`` and ``3f2c`` are not. It is ``anna`` where she is a name
-    that is not doubtful, else None.
-
-    Args:
-        emotions_of: What each name's faces show.
-    """
-    names_of: dict[str, list[str]] = {}
-    for name, emotions in emotions_of.items():
-        for emotion in emotions:
-            names_of.setdefault(emotion, []).append(name)
-    doubtful: set[str] = set()
-    for names in names_of.values():
-        alone = [name for name in names if len(emotions_of[name]) == 1]
-        if len(names) >= _FEWEST and len(alone) > _ALONE * len(names):
-            doubtful.update(alone)
-    return {name: _person_within(name, emotions_of.keys() - doubtful) for name in doubtful}
-
-
-def _person_within(name: str, believed: Collection[str]) -> str | None:
-    words = name.split()
-    cuts = range(len(words) - 1, 0, -1)
-    shorter = [" ".join(some) for cut in cuts for some in (words[:cut], words[-cut:])]
-    return next((person for person in shorter if person in believed), None)
-
-
-_FEWEST = 5
-"""Names of an emotion from which they can be doubted."""
-_ALONE = 0.9
-"""Share of an emotion's names that show nothing else, from which they are doubted. In Labeled Faces in
-the Wild, where most people have one photo, it is at most .8."""
 
 
 def _in_folder(folder: str) -> str | None:
