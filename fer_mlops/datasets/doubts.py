@@ -27,8 +27,8 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
     if all(origins.get(row.path) in GUESSES for row in rows) and _is_one_for_all(shown):
         name = rows[0].identity
         text = (
-            f"all {len(rows)} faces have one name, {name!r}, which may be the collection's; they count as "
-            "nobody's"
+            f"all {len(rows)} faces have one name, {name!r}, which may be the collection's; they "
+            "count as nobody's"
         )
         nobody = [replace(row, identity=unnamed_identity(row.path)) for row in rows]
         return nobody, [Note("doubtful-identity", text, (name,))]
