@@ -6,9 +6,10 @@ of pixels in the project: training, evaluation and serving all call it.
 
 from __future__ import annotations
 
+import base64
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
 
 from fer_mlops.errors import DataError
 
@@ -39,6 +41,8 @@ SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffi
 MOST_PIXELS = 200_000_000
 """Most pixels that are decoded of one image; a phone's largest photo has as many."""
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_HEAD = 16
+"""Bytes that tell a file's format."""
 _MOST_LETTERS = 160
 """Letters of a name or reason in a message: what a caller takes for a path may be a whole picture."""
 
@@ -112,27 +116,58 @@ def open_image(image: bytes | Path) -> Iterator[ImageFile.ImageFile]:
 
 
 def _identified(file: IO[bytes]) -> ImageFile.ImageFile:
-    Image.init()
-    head = file.read(16)
-    begun = ""
-    for name in FORMATS:
-        factory, accepts = Image.OPEN[name]
-        if accepts is not None and accepts(head) is True:
-            file.seek(0)
-            try:
-                return factory(file, "")
-            except SyntaxError as error:
-                begun = begun or f"it begins as {name} does, and goes on otherwise: {error}"
+    head = file.read(_HEAD)
+    begun = "" if head else "it is empty"
+    for name, factory in _openers(head):
+        file.seek(0)
+        try:
+            return factory(file, "")
+        except SyntaxError as error:
+            begun = begun or f"it begins as {name} does, but {error}"
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
         raise UnidentifiedImageError("it is HEIC; convert it to JPEG")
     raise UnidentifiedImageError(begun or f"it is none of {', '.join(FORMATS)}")
 
 
+def _openers(head: bytes) -> Iterator[tuple[str, Callable[[IO[bytes], str], ImageFile.ImageFile]]]:
+    """Yields the formats whose files begin like ``head``, and what opens them."""
+    Image.init()
+    for name in FORMATS:
+        factory, accepts = Image.OPEN[name]
+        if accepts is not None and accepts(head) is True:
+            yield name, factory
+
+
+def begins_like_image(content: bytes) -> bool:
+    """Returns whether the first bytes are those of one of FORMATS."""
+    return any(_openers(content[:_HEAD]))
+
+
+def from_base64(text: str) -> bytes:
+    """Returns the bytes that base64 text, or a ``data:`` address with such text, stands for.
+
+    Raises:
+        ValueError: It is no base64.
+    """
+    bare = text.partition(",")[2] if text.startswith("data:") else text
+    return base64.b64decode("".join(bare.split()), validate=True)
+
+
+def decoded_size(image: Image.Image) -> tuple[int, int]:
+    """Returns width and height of what is decoded of an image not loaded yet.
+
+    A tile of a TIFF is decoded whole, however little of it is in the picture.
+    """
+    tags = getattr(image, "tag_v2", {})
+    return max(image.width, tags.get(TILEWIDTH, 0)), max(image.height, tags.get(TILELENGTH, 0))
+
+
 def check_size(image: Image.Image) -> None:
     """Raises DataError where an image has more pixels than are decoded."""
-    if image.width * image.height > MOST_PIXELS:
+    width, height = decoded_size(image)
+    if width * height > MOST_PIXELS:
         raise DataError(
-            f"{image.width} x {image.height} pixels are more than the {MOST_PIXELS:,} that are decoded; "
+            f"{width} x {height} pixels are more than the {MOST_PIXELS:,} that are decoded; "
             "scale it down"
         )
 
@@ -236,7 +271,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _to_gray(image: Image.Image) -> Image.Image:
     """Returns the whole image in 8-bit gray, turned upright by EXIF, transparency on white."""
     upright = _upright(image)
-    if upright.mode.startswith("I;16"):  # which Pillow would clip, not scale
+    is_pgm = upright.mode == "I" and image.format == "PPM"  # of 16 bits, which Pillow gives as 32
+    if upright.mode.startswith("I;16") or is_pgm:  # which Pillow would clip, not scale
         wide = np.asarray(upright, dtype=np.float64)
         upright = Image.fromarray((wide / 257).clip(0, 255).astype(np.uint8))
     elif upright.mode in ("I", "F"):  # 32 bits, whose white nobody states: the brightest pixel
