@@ -205,6 +205,7 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "split": data.split.kind,
         "test_faces_of_known_people": f"{known:.3f}",
     }
+    facts |= {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
     if known:
         facts["warning"] = (
             f"optimistic: {known:.0%} of the test faces show a person who is also in train"

@@ -35,6 +35,7 @@ Kind = Literal[
     "escaping-path",
     "malformed-row",
     "unreadable",
+    "almost-black",
     "relabelled",
 ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -74,7 +75,7 @@ def _images(cells: pd.Series) -> list[bytes]:
     return images
 
 
-def _image(cell: object) -> bytes:
+def _image(cell: Any) -> bytes:
     """Returns the encoded image that a cell stands for; MLflow makes bytes of text in ``inputs``."""
     if isinstance(cell, bytes):
         if not begins_like_image(cell):
