@@ -66,7 +66,7 @@ class Trained:
     """About the test faces; None for a tuning trial."""
     registration: Registration | None
     facts: Mapping[str, str]
-    """What was decided on the way, such as the backbone and why."""
+    """What was decided on the way, such as the backbone and why, and how many faces are almost black."""
     minutes: float
 
 
@@ -179,7 +179,7 @@ def _conclude(
         points={p: r for p, r in judged.reports.items() if p != "default"} if judged else {},
         answers=judged.answers if judged else None,
         registration=registration,
-        facts=learned.facts,
+        facts={**learned.facts, **_darkness(data)},
         minutes=minutes,
     )
 
@@ -205,12 +205,15 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "split": data.split.kind,
         "test_faces_of_known_people": f"{known:.3f}",
     }
-    facts |= {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
     if known:
         facts["warning"] = (
             f"optimistic: {known:.0%} of the test faces show a person who is also in train"
         )
     return facts
+
+
+def _darkness(data: Data) -> dict[str, str]:
+    return {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
 
 
 class _Diary:
