@@ -65,7 +65,7 @@ class Trained:
     """About the test faces; None for a tuning trial."""
     registration: Registration | None
     facts: Mapping[str, str]
-    """What was decided on the way, such as the backbone and why."""
+    """What was decided on the way, such as the backbone and why, and how many faces are almost black."""
     minutes: float
 
 
@@ -178,7 +178,7 @@ def _conclude(
         points={p: r for p, r in judged.reports.items() if p != "default"} if judged else {},
         answers=judged.answers if judged else None,
         registration=registration,
-        facts=learned.facts,
+        facts={**learned.facts, **_darkness(data)},
         minutes=minutes,
     )
 
@@ -218,6 +218,10 @@ def _caution(data: Data) -> str:
             f"Optimistic: {copies:.1%} of the test faces are near duplicates of photos in train."
         )
     return " ".join(filter(None, said))
+
+
+def _darkness(data: Data) -> dict[str, str]:
+    return {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
 
 
 class _Diary:

@@ -49,9 +49,9 @@ _NUM_PEOPLE = 12
 """Whose faces are drawn, one of each emotion, for the comparison."""
 _NUM_CALIBRATING = 256
 _PREPROCESSING = (
-    "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one upright face, "
-    "converted to gray (0.299 red + 0.587 green + 0.114 blue) and resized by area averaging. Scaling is "
-    "in the graph."
+    "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one face, turned "
+    "upright as EXIF says, converted to gray (0.299 red + 0.587 green + 0.114 blue) and resized by an "
+    "antialiased bilinear filter (Pillow's BILINEAR). Scaling is in the graph."
 )
 
 

@@ -23,7 +23,7 @@ from fer_mlops.images import Chunk, gray_faces
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.workers import end_with
 
-_VERSION = 2
+_VERSION = 3
 _MOST_BAD = 5
 _CHUNK = 256
 """Faces that one worker decodes before it hands them over."""

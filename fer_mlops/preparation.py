@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_size
 from fer_mlops.datasets import FaceTable, Request, load_faces
+from fer_mlops.datasets.table import Note
 from fer_mlops.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.errors import DataError
 from fer_mlops.learning import Faces
-from fer_mlops.pixels import Pixels, load_pixels, take_pixels
+from fer_mlops.pixels import Pixels, StoredFaces, load_pixels, take_pixels
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.splits import Rows, Split, split_faces
+
+_AT_ONCE = 4096
+_DARK = 64
+"""Gray, 0 to 255, below which a face shows next to nothing; 14 bits in a file of 16 stay below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,22 @@ def read_faces(
     table = load_faces(Request(cache=cache, config=config, begin=begin))
     advance = begin("reading faces", len(table))
     skip_bad = config.on_bad_image == "skip"
-    return load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)
+    table, pixels = load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)
+    return _with_note_of_dark_faces(table, pixels), pixels
+
+
+def _with_note_of_dark_faces(table: FaceTable, pixels: StoredFaces) -> FaceTable:
+    """Returns the table, with a note if faces are almost black."""
+    starts = range(0, len(pixels), _AT_ONCE)
+    brightest = np.concatenate([pixels[s : s + _AT_ONCE].max(axis=(1, 2)) for s in starts])
+    dark = tuple(table.paths[i] for i in np.flatnonzero(brightest < _DARK))
+    if not dark:
+        return table
+    text = (
+        f"{len(dark)} of {len(table)} faces are almost black: no pixel reaches {_DARK} of 255; if their "
+        "files hold fewer bits than the 16 they have room for, rescale them"
+    )
+    return replace(table, notes=(*table.notes, Note("almost-black", text, dark)))
 
 
 def divide_faces(

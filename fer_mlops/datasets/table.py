@@ -40,6 +40,7 @@ Kind = Literal[
     "escaping-path",
     "malformed-row",
     "unreadable",
+    "almost-black",
     "relabelled",
 ]
 

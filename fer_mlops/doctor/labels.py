@@ -65,6 +65,11 @@ _MEANINGS: dict[str, _Meaning] = {
     ),
     "malformed-row": _Meaning("error", "training stops at them", "correct the rows"),
     "unreadable": _Meaning("warning", "left out", "mend or delete them"),
+    "almost-black": _Meaning(
+        "warning",
+        "a model sees next to nothing of them; 10, 12 or 14 bits of a camera in a file of 16 look so",
+        "fer-mlops data check names the files; multiply their pixels by one factor, 16 for 12 bits",
+    ),
 }
 
 
