@@ -197,8 +197,8 @@ class Card:
                 card = cls.parse(file.read(_MOST_LETTERS + 1))
         except (OSError, ValueError) as error:
             raise ModelError(f"classifier.json cannot be read: {error}") from error
-        if (card.architecture is None) != (card.family == "baseline"):
-            raise ModelError(f"classifier.json of family {card.family} has the wrong architecture")
+        if card.family in _ARCHITECTURES and card.architecture is None:
+            raise ModelError("classifier.json has no architecture")
         return card
 
     @classmethod
@@ -230,9 +230,11 @@ class Card:
             calibration = fill(_NEUTRAL, _section(told, "calibration"), "calibration.")
             architecture = None
             if "architecture" in told:
-                default = _ARCHITECTURES.get(family)
-                architecture = fill(default, _section(told, "architecture"), "architecture.")
-        except (ConfigError, TypeError) as error:
+                if family not in _ARCHITECTURES:
+                    raise ConfigError(f"the family {family} has no architecture")
+                section = _section(told, "architecture")
+                architecture = fill(_ARCHITECTURES[family], section, "architecture.")
+        except ConfigError as error:
             raise ModelError(f"the classifier's card is not valid: {str(error)[:200]}") from error
         _check_calibration(calibration)
         if architecture is not None and architecture.image_size != side:
