@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -182,3 +184,28 @@ def test_methods_that_do_not_fit_are_refused(scorer: NetworkScorer) -> None:
         with pytest.raises(ConfigError, match="looks into no layer"):
             explain(classifier, *one, layer="features.0", method=method)  # type: ignore[arg-type]
     assert explain(network, *one, method="occlusion")[1] == "occlusion"
+
+
+def test_faces_are_scored_alike_while_others_are_explained(scorer: NetworkScorer) -> None:
+    many, targets = faces(64), np.zeros(64, np.int64)
+    expected, maps = scorer.logits(many), grad_cam(scorer, many, targets)
+    with ThreadPoolExecutor(3) as pool:
+        explained = [pool.submit(grad_cam, scorer, many, targets) for _ in range(6)]
+        scored = [pool.submit(scorer.logits, many[: 1 + n]) for n in range(30)]
+        for number, one in enumerate(scored):
+            np.testing.assert_allclose(one.result(), expected[: 1 + number], atol=1e-5)
+        for heats in explained:
+            np.testing.assert_allclose(heats.result(), maps, atol=1e-4)
+
+
+def test_explaining_hooks_nothing_onto_the_network_that_answers(scorer: NetworkScorer) -> None:
+    met: list[int] = []
+
+    def note(module: nn.Module, *_: object) -> None:
+        met.append(len(hooks_of(scorer)))
+
+    (module,) = [m for name, m in scorer.network.named_modules() if name == "head"]
+    module.register_forward_hook(note)
+    own = len(hooks_of(scorer))
+    grad_cam(scorer, faces(2), np.zeros(2, np.int64))
+    assert set(met) <= {own}
