@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import shutil
 import warnings
@@ -18,6 +19,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.entities import FileInfo
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from quick import SIDE, nonsense, save_blobs
 from services import publish
 
@@ -29,14 +32,14 @@ from fer_mlops.models.weights import fill_network
 from fer_mlops.registry import REGISTERED_NAME, ModelName, load_classifier
 
 TRAP = Path("trap")
-"""Written, where a test stands, by whatever runs code of a bundle."""
+"""Made, where a test stands, by whatever runs code of a bundle."""
 
 
 class Trap:
-    """Writes a file when it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
-    def __reduce__(self) -> tuple[object, tuple[str, str]]:
-        return open, (str(TRAP.absolute()), "w")
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(TRAP.absolute()),)
 
 
 @pytest.fixture(autouse=True)
@@ -248,10 +251,23 @@ def test_a_hostile_baseline_is_refused_in_a_sentence(kind: str, tmp_path: Path) 
 
 
 def hostile_graph(bundle: Path) -> None:
-    """Puts an exported graph beside the weights that runs code when it is loaded."""
+    """Puts an exported graph beside the weights that runs code when torch loads it."""
+    graph = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(2, 2),), strict=False)
+        torch.export.save(program, graph)
+    honest = zipfile.ZipFile(graph)
+    stored = json.loads(honest.read("archive/data/weights/model_weights_config.json"))["config"]
+    meta = next(iter(stored.values()))["tensor_meta"]
+    entry = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": False, "tensor_meta": meta}
     with zipfile.ZipFile(bundle / "network.pt2", "w") as archive:
-        archive.writestr("data/constants/opaque_obj_0", pickle.dumps(Trap()))
-        archive.writestr("data.pkl", pickle.dumps(Trap()))
+        for name in honest.namelist():
+            is_list = name.endswith("model_constants_config.json")
+            told = json.dumps({"config": {"x": entry}}).encode() if is_list else honest.read(name)
+            archive.writestr(name, told)
+        trap = pickle.dumps(Trap()).ljust(64 * 8, b"\0")  # whole numbers, as torch looks at it first
+        archive.writestr("archive/data/constants/opaque_obj_0", trap)
 
 
 def test_a_graph_that_an_earlier_version_wrote_is_never_opened(tmp_path: Path) -> None:
@@ -260,6 +276,25 @@ def test_a_graph_that_an_earlier_version_wrote_is_never_opened(tmp_path: Path) -
     np.testing.assert_array_equal(
         Classifier.load(bundle).predict_proba(faces), nonsense().predict_proba(faces)
     )
+    assert not TRAP.exists()
+    torch.export.load(bundle / "network.pt2")
+    assert TRAP.exists(), "or this graph would be no trap"
+    TRAP.rmdir()
+
+
+def test_a_version_whose_files_are_named_or_linked_out_of_its_folder_is_refused(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = spoiled(world, "cnn", linked("weights.pt"))
+    publish(bundle, "champion")
+    with pytest.raises(ModelError, match="models:/fer-classifier@champion"):
+        load_classifier("models:/fer-classifier@champion")
+    outside = [FileInfo("../../escaped", False, 1), FileInfo("/tmp/escaped", False, 1)]
+    for one in outside:
+        monkeypatch.setattr(LocalArtifactRepository, "list_artifacts", lambda *_, one=one: [one])
+        with pytest.raises(ModelError, match="models:/fer-classifier@champion"):
+            load_classifier("models:/fer-classifier@champion")
+    assert not list(world.rglob("escaped"))
 
 
 @pytest.mark.parametrize(
