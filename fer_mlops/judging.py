@@ -97,7 +97,7 @@ def judge(
         ConfigError: ``name`` is a folder, so that a source must be given, and is not.
         DataError: The data cannot be read.
     """
-    classifier = load_classifier(name, for_gradients=True)
+    classifier = load_classifier(name)
     judgements, sheets, warnings = [], {}, []
     asked: Sequence[str | None] = sources or [None]
     for source in asked:

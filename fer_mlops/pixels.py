@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
@@ -190,6 +189,8 @@ def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
 
 def _remove_abandoned(cache: Path) -> None:
     """Removes what processes of this machine that were killed while decoding left behind."""
+    import psutil  # loading a model needs the rest of this module, and has no use for it
+
     for folder in cache.glob(f"decoding-{platform.node()}-*"):
         owner = folder.name.split("-")[-2]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):

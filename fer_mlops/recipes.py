@@ -104,7 +104,7 @@ def build_experiment(
                 raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
             node = inner
         node[name] = value
-    return _fill(FAMILIES[family](), tree, "")
+    return fill(FAMILIES[family](), tree, "")
 
 
 def settings_as_json(experiment: Experiment) -> str:
@@ -116,7 +116,7 @@ def experiment_from_json(text: str) -> Experiment:
     """Returns the experiment of which ``settings_as_json`` returned ``text``."""
     tree = json.loads(text)
     family = tree.pop("family")
-    return _fill(FAMILIES[family](), tree, "")
+    return fill(FAMILIES[family](), tree, "")
 
 
 def flatten(experiment: Experiment) -> dict[str, Scalar]:
@@ -141,8 +141,13 @@ def _plain(value: object) -> Scalar:
     return value
 
 
-def _fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
-    """Returns the dataclass ``default`` with the values of ``tree`` in place of its own."""
+def fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
+    """Returns the dataclass ``default`` with the values of ``tree`` in place of its own.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range; the message
+            names it behind ``prefix``.
+    """
     hints = typing.get_type_hints(type(default))
     known = {f.name for f in dataclasses.fields(default)}  # type: ignore[arg-type]
     changes: Tree = {}
@@ -154,7 +159,7 @@ def _fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{key} is a section and needs keys of its own, got {value!r}")
-            changes[name] = _fill(current, value, f"{key}.")
+            changes[name] = fill(current, value, f"{key}.")
         else:
             changes[name] = _convert(value, hints[name], key)
     return dataclasses.replace(default, **changes)  # type: ignore[type-var]

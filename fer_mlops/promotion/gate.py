@@ -23,14 +23,13 @@ from fer_mlops.pairing import Pairing, pair
 from fer_mlops.preparation import divide_faces, read_faces
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.promotion.changes import move_champion
-from fer_mlops.promotion.reproducing import TOLERANCE, reproduction_error
+from fer_mlops.promotion.reproducing import TOLERANCE, compare_code, reproduction_error
 from fer_mlops.promotion.rules import GateRules
 from fer_mlops.registry import (
     CHALLENGER,
     CHAMPION,
     DECISION_TAG,
     REGISTERED_NAME,
-    bundle_of,
     find_version,
 )
 from fer_mlops.slices import Slices, slice_faces, traits_of
@@ -220,9 +219,11 @@ def _checks(
         f"at most {rules.latency_ms:g} ms",
         time <= rules.latency_ms,
     )
-    error, found = reproduction_error(version.uri, bundle_of(version.uri))
+    error, found = reproduction_error(version.uri)
     is_same = error is not None and error <= TOLERANCE
-    yield Check("loads without pickles, answers as stored", found, f"at most {TOLERANCE:.0e}", is_same)
+    yield Check("loads, answers as stored", found, f"at most {TOLERANCE:.0e}", is_same)
+    is_ours, found = compare_code(version.uri)
+    yield Check("code that mlflow.pyfunc runs", found, "this version's", is_ours)
 
 
 def _against(rules: GateRules, pairing: Pairing, own: _Measured, other: _Measured) -> Check:
