@@ -111,7 +111,7 @@ def load_pixels(
     Raises:
         DataError: An image is unreadable (unless ``skip_bad``), or the cache cannot be written.
     """
-    stem = cache / f"pixels-{_key(table, side)}"
+    stem = cache / f"pixels-{files_key(table, side)}"
     array, bad_list = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not array.is_file():
         _decode(table, side, array, bad_list, advance)
@@ -135,9 +135,14 @@ def load_pixels(
     return table.select(rows, note), pixels.take(rows)
 
 
-def _key(table: FaceTable, side: int) -> str:
+def files_key(table: FaceTable, content: object) -> str:
+    """Returns a name for what ``content`` says is made of the table's files, as they are now.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
     root = table.root.resolve()
-    state = hashlib.sha256(f"{_VERSION} {side} {root}\n".encode())
+    state = hashlib.sha256(f"{_VERSION} {content} {root}\n".encode())
     for path in table.paths:
         try:
             stat = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path's takes three times as long
