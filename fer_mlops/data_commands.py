@@ -63,19 +63,20 @@ def check_data(
 ) -> None:
     """Say what is wrong with DATA, what it will do to the numbers, and what to do about it."""
     from fer_mlops.console import print_findings, progress_bars
-    from fer_mlops.datasets import Request, load_faces
     from fer_mlops.doctor import examine, examine_quickly, is_at_least, render_page
+    from fer_mlops.preparation import load_table
 
     if fast and (label_errors or model):
         raise ConfigError("--fast looks for no label errors; leave out --label-errors and --model")
     experiment = build("cnn", {"data": source, **options})
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
     judge = _load(model) if model else None
-    table = load_faces(Request(cache=cache, config=config, is_strict=False))
     if fast:
+        table = load_table(config, cache, is_strict=False)
         examination = examine_quickly(table, config, seed)
     else:
         with progress_bars() as begin:
+            table = load_table(config, cache, begin, is_strict=False)
             examination = examine(table, config, seed, cache, begin=begin, judge=judge)
     print_findings(examination)
     if track:
@@ -125,12 +126,11 @@ def _load(model: str) -> Classifier:
 def write_split(source: str, out: Path, **options: Any) -> None:
     """Write a split of DATA as a csv, to share it or to train with --split CSV."""
     from fer_mlops.console import print_split, progress_bars
-    from fer_mlops.datasets import Request, load_faces
-    from fer_mlops.preparation import divide_faces
+    from fer_mlops.preparation import divide_faces, load_table
 
     experiment = build("cnn", {"data": source, **options})
-    table = load_faces(Request(cache=cache_folder(), config=experiment.data))
     with progress_bars() as begin:
+        table = load_table(experiment.data, cache_folder(), begin)
         split = divide_faces(table, experiment.data, experiment.seed, cache_folder(), begin)
     write_text(out, split.as_csv(table))
     print_split(table, split)

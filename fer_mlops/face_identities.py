@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache as once
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from PIL import Image
 
 from fer_mlops.datasets.table import FaceTable, Note, is_named, unnamed_identity
 from fer_mlops.duplicates import join
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.images import gray_photo
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
 from fer_mlops.pixels import files_key
@@ -43,7 +44,7 @@ _SIDE, _PADDING = 150, 0.25
 """Of an aligned face, in pixels, and around it, in its own sides: what the network was trained on."""
 _LEAST, _MOST = 160, 1000
 """Pixels of a photo's longer side that the detector works on; others are resized."""
-_MARGIN, _ENLARGED = 0.25, 450
+_MARGIN, _ENLARGED = 0.25, 250
 """Of a tight crop, in which the detector finds a face only after it got a margin and a size."""
 _CHUNK = 64
 _ROWS = 2048
@@ -61,8 +62,8 @@ def identify(table: FaceTable, identities: str, cache: Path, begin: Begin = begi
 
     Raises:
         ConfigError: dlib is not installed.
-        WeightsError: dlib's weights are not installed.
-        DataError: An image cannot be read, or the cache cannot be written.
+        WeightsError: dlib's weights are damaged.
+        DataError: A file is not there, or the cache cannot be written.
     """
     if identities == "none":
         nobody = np.array([unnamed_identity(path) for path in table.paths], dtype=np.str_)
@@ -95,7 +96,7 @@ def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
     """
     rows = np.arange(len(table))
     ties = []
-    for tie, counts in ((table.identities, is_named(table.identities)), (groups, groups >= 0)):
+    for tie, counts in ((table.identities, rows >= 0), (groups, groups >= 0)):
         own = rows[counts]
         _, first, inverse = np.unique(tie[counts], return_index=True, return_inverse=True)
         ties.append(np.stack([own, own[first[inverse]]], axis=1))
@@ -103,15 +104,15 @@ def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
     names: dict[int, Counter[str]] = {}
     for row in rows[is_named(table.identities)]:
         names.setdefault(int(person[row]), Counter())[str(table.identities[row])] += 1
-    first_path = {int(person[row]): table.paths[row] for row in rows[::-1]}
+    first_path = {int(person[row]): table.paths[row] for row in rows[::-1] if groups[row] >= 0}
     told = []
     for row in rows:
         found = names.get(int(person[row]))
         if found:
             told.append(min(found, key=lambda name: (-found[name], name)))
         else:
-            by_face = groups[row] >= 0
-            told.append(f"face of {first_path[int(person[row])]}" if by_face else table.identities[row])
+            path = first_path.get(int(person[row]))
+            told.append(f"face of {path}" if path else str(table.identities[row]))
     return np.array(told, dtype=np.str_)
 
 
@@ -175,13 +176,16 @@ def embed_faces(table: FaceTable, cache: Path, begin: Begin = begin_silently) ->
 
     Raises:
         ConfigError: dlib is not installed.
-        WeightsError: dlib's weights are not installed.
-        DataError: An image cannot be read, or the cache cannot be written.
+        WeightsError: dlib's weights are damaged.
+        DataError: A file is not there, or the cache cannot be written.
     """
     path = cache / f"embeddings-{files_key(table, f'faces {_VERSION}')}.npy"
     if path.is_file():
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    _check_dlib()
+    if not can_embed():
+        raise ConfigError(
+            "--identities faces needs dlib: pip install 'fer-mlops[face]', or choose --identities names"
+        )
     network = fetch_embedding_network().to(memory_format=torch.channels_last)
     advance = begin("comparing faces", len(table))
     parts = []
@@ -221,7 +225,10 @@ def align_faces(root: Path, paths: Sequence[str]) -> tuple[NDArray[np.uint8], ND
     chips = np.zeros((len(paths), _SIDE, _SIDE), dtype=np.uint8)
     is_found = np.zeros(len(paths), dtype=bool)
     for number, path in enumerate(paths):
-        photo = gray_photo(root / path)
+        try:
+            photo = gray_photo(root / path)
+        except DataError:  # reading the faces says so, and stops or leaves it out
+            continue
         longer = max(photo.size)
         size = min(max(longer, _LEAST), _MOST)
         chip = _align(_resized(photo, size / longer))
@@ -257,10 +264,6 @@ def _dlib_models() -> tuple[Any, Any]:
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(landmarks_file()))
 
 
-def _check_dlib() -> None:
-    try:
-        import dlib  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "--identities faces needs dlib: pip install 'fer-mlops[face]', or choose --identities names"
-        ) from error
+def can_embed() -> bool:
+    """Returns whether the extra ``face`` is installed."""
+    return all(find_spec(name) is not None for name in ("dlib", "face_recognition_models"))

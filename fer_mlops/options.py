@@ -85,6 +85,12 @@ TRANSFER = (
     ),
 )
 READING = (
+    click.option(
+        "--identities",
+        type=click.Choice(["auto", "names", "faces", "none"]),
+        default="auto",
+        help="Tell people apart by names (default), by names and faces, or not at all.",
+    ),
     click.option("--identity-pattern", default="", help="Regex whose group in a path is the person."),
     click.option("--relabel", default="", help="Reviewed csv with image,emotion to apply."),
     click.option(
@@ -143,6 +149,7 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         "split": "data.split",
         "seed": "seed",
         "on_bad_image": "data.on_bad_image",
+        "identities": "data.identities",
         "identity_pattern": "data.identity_pattern",
         "relabel": "data.relabel",
         "contempt": "data.contempt",

@@ -14,6 +14,7 @@ from fer_mlops.datasets import FaceTable, Request, load_faces
 from fer_mlops.datasets.table import Note
 from fer_mlops.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.errors import DataError
+from fer_mlops.face_identities import identify
 from fer_mlops.learning import Faces
 from fer_mlops.pixels import Pixels, StoredFaces, load_pixels, take_pixels
 from fer_mlops.progress import Begin, begin_silently
@@ -45,6 +46,19 @@ class Data:
         return self.split.digest(self.table)
 
 
+def load_table(
+    config: DataConfig, cache: Path, begin: Begin = begin_silently, *, is_strict: bool = True
+) -> FaceTable:
+    """Returns the faces that ``config`` names, with the identities it asks for.
+
+    Raises:
+        DataError: They cannot be read.
+        ConfigError: Identities by face need dlib, which is not installed.
+    """
+    table = load_faces(Request(cache=cache, config=config, is_strict=is_strict, begin=begin))
+    return identify(table, config.identities, cache, begin)
+
+
 def read_faces(
     config: DataConfig, side: int, cache: Path, begin: Begin = begin_silently
 ) -> tuple[FaceTable, Pixels]:
@@ -53,7 +67,7 @@ def read_faces(
     Raises:
         DataError: They cannot be read.
     """
-    table = load_faces(Request(cache=cache, config=config, begin=begin))
+    table = load_table(config, cache, begin)
     advance = begin("reading faces", len(table))
     skip_bad = config.on_bad_image == "skip"
     table, pixels = load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)

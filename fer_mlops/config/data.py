@@ -31,6 +31,10 @@ class DataConfig:
     """Share of the faces that is looked at once, at the end, in (0, 0.5)."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What an unreadable image does: stop with its name, or be left out and listed in the run."""
+    identities: Literal["auto", "names", "faces", "none"] = "auto"
+    """What tells people apart: ``names`` (of files, folders or a column), ``faces`` (photos of one
+    name or one face are one person; needs the extra ``face``) or ``none`` (nobody is named). ``auto``
+    is ``names``, which ``data check`` compares with faces where the extra is installed."""
     identity_pattern: str = ""
     """Regular expression whose first group, found in an image's path, names the person."""
     relabel: str = ""
