@@ -26,7 +26,8 @@ RUN useradd --no-log-init --create-home --uid 10001 fer
 USER 10001
 WORKDIR /home/fer
 
-# No pickles: loading a model then runs no code that it brings.
+# serve itself runs no code that a version brings. This forbids pickles to MLflow's own flavours, should somebody
+# load one by hand here; it does not stop mlflow.pyfunc from running the source stored with a version.
 ENV MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
     MLFLOW_DISABLE_TELEMETRY=true \
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false \

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer_mlops.calibration import Calibration
-from fer_mlops.datasets.folder import find_images
+from fer_mlops.datasets.folder import find_images, unread_below
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.face_finding import Box
@@ -275,7 +275,7 @@ def _below(word: str, every: float) -> Iterator[Query | DataError]:
         return
     found = find_images(path)
     if not found:
-        raise DataError(f"no image below {word!r}")
+        raise DataError(f"no image below {word!r}{unread_below(path)}")
     for image in found:
         yield Query(shown(str(path / image)), path / image)
 

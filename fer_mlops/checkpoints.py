@@ -100,5 +100,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from None
     except _UNREADABLE as error:
         raise TrainingError(f"cannot read the checkpoint {str(path)!r}: {error}") from error
-    assert isinstance(state, dict)
+    if not isinstance(state, dict):
+        raise TrainingError(f"cannot read the checkpoint {str(path)!r}: it is no mapping of names")
     return state

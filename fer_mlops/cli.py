@@ -100,9 +100,11 @@ def transfer(**options: Any) -> None:
 def run_everything(cnn_preset: str, **options: Any) -> None:
     """Train all three families on the same faces and compare them."""
     from fer_mlops.console import print_comparison, print_registration, print_view, progress_bars
+    from fer_mlops.memory import keep_heap
     from fer_mlops.suite import run_suite
     from fer_mlops.tracking import check_server
 
+    keep_heap()
     check_server()
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
     experiments = [

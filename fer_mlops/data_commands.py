@@ -13,7 +13,7 @@ import click
 
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.options import COMMON, ON_BAD_IMAGE, READING, build, with_options
+from fer_mlops.options import COMMON, ON_BAD_IMAGE, READING, SET, build, with_options
 from fer_mlops.writing import write_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     click.option("--label-errors", type=_FILE, help="Write doubted labels, a csv for --relabel."),
     *COMMON[1:3],
     *READING,
+    SET,
     ON_BAD_IMAGE,
     click.option("--model", default="", help="Doubt labels by this model, not a quick baseline."),
     click.option(
@@ -62,19 +63,20 @@ def check_data(
 ) -> None:
     """Say what is wrong with DATA, what it will do to the numbers, and what to do about it."""
     from fer_mlops.console import print_findings, progress_bars
-    from fer_mlops.datasets import Request, load_faces
     from fer_mlops.doctor import examine, examine_quickly, is_at_least, render_page
+    from fer_mlops.preparation import load_table
 
     if fast and (label_errors or model):
         raise ConfigError("--fast looks for no label errors; leave out --label-errors and --model")
     experiment = build("cnn", {"data": source, **options})
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
     judge = _load(model) if model else None
-    table = load_faces(Request(cache=cache, config=config, is_strict=False))
     if fast:
+        table = load_table(config, cache, is_strict=False)
         examination = examine_quickly(table, config, seed)
     else:
         with progress_bars() as begin:
+            table = load_table(config, cache, begin, is_strict=False)
             examination = examine(table, config, seed, cache, begin=begin, judge=judge)
     print_findings(examination)
     if track:
@@ -118,17 +120,17 @@ def _load(model: str) -> Classifier:
     click.option("--out", required=True, type=click.Path(path_type=Path), help="The csv to write."),
     *COMMON[1:3],
     *READING,
+    SET,
     ON_BAD_IMAGE,
 )
 def write_split(source: str, out: Path, **options: Any) -> None:
     """Write a split of DATA as a csv, to share it or to train with --split CSV."""
     from fer_mlops.console import print_split, progress_bars
-    from fer_mlops.datasets import Request, load_faces
-    from fer_mlops.preparation import divide_faces
+    from fer_mlops.preparation import divide_faces, load_table
 
     experiment = build("cnn", {"data": source, **options})
-    table = load_faces(Request(cache=cache_folder(), config=experiment.data))
     with progress_bars() as begin:
+        table = load_table(experiment.data, cache_folder(), begin)
         split = divide_faces(table, experiment.data, experiment.seed, cache_folder(), begin)
     write_text(out, split.as_csv(table))
     print_split(table, split)

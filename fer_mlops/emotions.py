@@ -37,10 +37,8 @@ _SPELLINGS = {
 }
 
 
-def is_emotion(text: str) -> bool:
-    """Returns whether ``text`` is a known spelling of an emotion, one OUTSIDE the seven included."""
-    word = text.strip().lower()
-    return word in EMOTIONS or word in _SPELLINGS or word in OUTSIDE
+SPELLINGS = frozenset({*EMOTIONS, *_SPELLINGS, *OUTSIDE})
+"""Every known word for an emotion, in lower case."""
 
 
 def normalise_emotion(text: str) -> str | None:

@@ -16,7 +16,7 @@ from fer_mlops.confidence import (
     nll_of_each,
     resampled_calibration_error,
 )
-from fer_mlops.datasets.table import Labels
+from fer_mlops.datasets.table import Labels, describe_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics import (
     Scores,
@@ -91,8 +91,9 @@ class Report:
 
     num_faces: int
     num_people: int
-    units: Units
-    """What the intervals are over."""
+    """How many are named."""
+    num_unnamed: int = 0
+    """Faces whose person nothing names."""
     accuracy: Estimate
     balanced_accuracy: Estimate
     macro_f1: Estimate
@@ -110,9 +111,20 @@ class Report:
     confusion: tuple[tuple[int, ...], ...]
     """Rows are labels, columns predictions, in the order of EMOTIONS."""
 
+    @property
+    def units(self) -> Units:
+        """What the intervals are over."""
+        return Units(self.num_people, self.num_unnamed)
+
+    def people(self) -> str:
+        """Returns how many faces of how many people these are, as far as they are named."""
+        return describe_people(self.num_faces, self.num_people, self.num_unnamed)
+
     def metrics(self, part: str) -> dict[str, float]:
         """Returns every number under the name it is tracked by, such as ``test/macro_f1``."""
-        flat: dict[str, float] = {f"{part}/faces": self.num_faces, f"{part}/people": self.num_people}
+        flat: dict[str, float] = {f"{part}/faces": self.num_faces}
+        if self.num_people:
+            flat[f"{part}/people"] = self.num_people
         for name in HEADLINES:
             estimate: Estimate = getattr(self, name)
             flat[f"{part}/{name}"] = estimate.value
@@ -173,8 +185,8 @@ def evaluate(
 
     return Report(
         num_faces=len(labels),
-        num_people=units.num,
-        units=units,
+        num_people=units.num_people,
+        num_unnamed=units.num_unnamed,
         accuracy=of_counts(accuracy),
         balanced_accuracy=of_counts(balanced_accuracy),
         macro_f1=of_counts(macro_f1),

@@ -16,7 +16,6 @@ from fer_mlops import crew, figures
 from fer_mlops.answers import Answers, answer
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment, TransferExperiment
-from fer_mlops.datasets import DATASETS
 from fer_mlops.distillation import with_answers, with_fixed_teacher
 from fer_mlops.doctor import fast_examine
 from fer_mlops.emotions import EMOTIONS
@@ -40,7 +39,7 @@ from fer_mlops.reporting import (
     make_card,
     one_of_each,
 )
-from fer_mlops.splits import share_of_known_people
+from fer_mlops.splits import find_known_people
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import git_commit
 
@@ -65,7 +64,7 @@ class Trained:
     """About the test faces; None for a tuning trial."""
     registration: Registration | None
     facts: Mapping[str, str]
-    """What was decided on the way, such as the backbone and why."""
+    """What was decided on the way, such as the backbone and why, and how many faces are almost black."""
     minutes: float
 
 
@@ -139,7 +138,7 @@ def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None
     tracker.log_settings(experiment)
     tracker.log_data(data.table, data.split)
     tracker.log_facts(_facts(experiment, data))
-    tracker.log_findings(fast_examine(data.table, data.split, experiment.data))
+    tracker.log_findings(fast_examine(data.table, data.split, experiment.data, data.clusters))
 
 
 def _conclude(
@@ -179,7 +178,7 @@ def _conclude(
         points={p: r for p, r in judged.reports.items() if p != "default"} if judged else {},
         answers=judged.answers if judged else None,
         registration=registration,
-        facts=learned.facts,
+        facts={**learned.facts, **_darkness(data)},
         minutes=minutes,
     )
 
@@ -191,18 +190,12 @@ def assist_experiment(
     experiment = with_fixed_teacher(experiment)
     train, _ = with_answers(experiment, data, data.cache, begin_silently)
     learned = resume_from["learning"] if resume_from else None
-    learn(
-        experiment,
-        train,
-        data.parts["valid"],
-        on_step=lambda _: None,
-        cache=data.cache,
-        resume_from=learned,
-    )
+    valid = data.parts["valid"]
+    learn(experiment, train, valid, on_step=lambda _: None, cache=data.cache, resume_from=learned)
 
 
 def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
-    known = share_of_known_people(data.table, data.split)
+    known = find_known_people(data.table, data.split)
     facts: dict[str, str | float] = {
         "family": experiment.family,
         "processes": crew.size(),
@@ -210,13 +203,26 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "data": data.table.name,
         DIGEST_TAG: data.digest(),
         "split": data.split.kind,
-        "test_faces_of_known_people": f"{known:.3f}",
+        "test_faces_of_known_people": known.tag(),
     }
-    if known:
-        facts["warning"] = (
-            f"optimistic: {known:.0%} of the test faces show a person who is also in train"
-        )
+    if _caution(data):
+        facts["warning"] = _caution(data)
     return facts
+
+
+def _caution(data: Data) -> str:
+    """Returns why test scores may be too good; empty if nothing says so."""
+    said = [find_known_people(data.table, data.split).caution()]
+    copies = data.share_of_known_photos()
+    if copies > 0:
+        said.append(
+            f"Optimistic: {copies:.1%} of the test faces are near duplicates of photos in train."
+        )
+    return " ".join(filter(None, said))
+
+
+def _darkness(data: Data) -> dict[str, str]:
+    return {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
 
 
 class _Diary:
@@ -312,16 +318,18 @@ def _as_png(face: NDArray[np.uint8]) -> bytes:
 
 def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, run_id: str) -> Origin:
     """Returns in words where the model comes from."""
-    known = share_of_known_people(data.table, data.split)
-    terms = DATASETS[data.table.name].terms if data.table.name in DATASETS else DATASETS["folder"].terms
+    known = find_known_people(data.table, data.split)
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
-    is_pretrained = isinstance(experiment, TransferExperiment) and experiment.transfer.weights != "none"
+    weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
+    lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""
+    copies = f"{data.share_of_known_photos():.1%} of them are near duplicates of photos in train."
     return Origin(
         name=f"{REGISTERED_NAME}/{version}",
         run_id=run_id,
-        data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. {terms}",
-        split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known:.0%} of the test faces show "
-        "a person from training. Every choice was made on validation; the test was looked at once.",
-        weights=find_backbone(learned.facts["backbone"]).lineage if is_pretrained else "",
-        is_optimistic=known > 0,
+        data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. "
+        f"{data.table.terms}",
+        split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known.sentence()} {copies} Every "
+        "choice was made on validation; the test was looked at once.",
+        weights=lineage,
+        caution=_caution(data),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections import Counter
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def explain(
     """Returns the heat map of each face for its target emotion, and the method's name.
 
     Args:
-        classifier: Its network, if any, is left in evaluation mode and without hooks.
+        classifier: Left as it is.
         pixels: Prepared faces, uint8 [n, side, side].
         targets: The emotion to explain, [n].
         layer: Name of what Grad-CAM weighs, one of ``feature_maps``; None for the network's own choice.
@@ -68,10 +69,8 @@ def explain(
 
 
 def default_method(classifier: Classifier) -> Method:
-    """Returns Grad-CAM for networks; occlusion for the baseline, and for a graph made for serving."""
-    scorer = classifier.scorer
-    has_gradients = isinstance(scorer, NetworkScorer) and scorer.architecture is not None
-    return "gradcam" if has_gradients else "occlusion"
+    """Returns Grad-CAM for networks; occlusion for the baseline and for an ONNX file."""
+    return "gradcam" if isinstance(classifier.scorer, NetworkScorer) else "occlusion"
 
 
 def _network_of(classifier: Classifier) -> NetworkScorer:
@@ -90,7 +89,7 @@ def grad_cam(
     """Returns Grad-CAM (arXiv 1610.02391) by captum, a batch of faces at a time.
 
     Args:
-        scorer: Left in evaluation mode, without hooks or gradients.
+        scorer: Left as it is; other threads may score with it meanwhile.
         pixels: Prepared faces, uint8 [n, side, side].
         targets: The emotion to explain, [n].
         layer: One of ``feature_maps``; None for the network's ``explained_layer``.
@@ -98,8 +97,8 @@ def grad_cam(
     Raises:
         ConfigError: There is no such layer, or it has no map.
     """
+    scorer = _twin(scorer)
     network: Any = scorer.network
-    network.eval()
     side = pixels.shape[-1]
     weighed = network.explained_layer if layer is None else _layer(scorer, side, layer)
     cam = LayerGradCam(_score_of(network), weighed)
@@ -114,8 +113,14 @@ def grad_cam(
             )
         wide = F.interpolate(attribution.detach(), (side, side), mode="bilinear", align_corners=False)
         parts.append(wide[:, 0].float().cpu().numpy())
-    network.zero_grad(set_to_none=True)
     return _normalise(np.concatenate([*parts, np.zeros((0, side, side), np.float32)]))
+
+
+def _twin(scorer: NetworkScorer) -> NetworkScorer:
+    """Returns a network of the same weights, in evaluation mode, whose hooks no other thread meets."""
+    network = scorer.network
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    return NetworkScorer(copy.deepcopy(network, shared).eval(), scorer.architecture)
 
 
 def _score_of(network: nn.Module) -> Callable[[Tensor], Tensor]:

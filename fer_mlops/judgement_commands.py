@@ -82,7 +82,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
 
     found = find_images(list(images), cache_folder())
     check_server()
-    classifiers = [(name, load_classifier(name, for_gradients=True)) for name in models]
+    classifiers = [(name, load_classifier(name)) for name in models]
     options["measures"] = options.pop("measure")
     with progress_bars() as begin:
         looks = explain_images(classifiers, found, out, begin=begin, **options)

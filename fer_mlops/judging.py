@@ -17,6 +17,7 @@ from fer_mlops.attribution import measure_explanations
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.datasets import FaceTable
+from fer_mlops.datasets.table import is_named
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.pixels import Pixels, load_pixels, take_pixels
 from fer_mlops.preparation import divide_faces, read_faces
@@ -33,7 +34,7 @@ from fer_mlops.robustness import (
     Robustness,
     measure_robustness,
 )
-from fer_mlops.splits import share_of_known_people
+from fer_mlops.splits import find_known_people
 from fer_mlops.tracking import CONFIG_FILE, Tracker
 
 _REPORT = "evaluate"
@@ -96,7 +97,7 @@ def judge(
         ConfigError: ``name`` is a folder, so that a source must be given, and is not.
         DataError: The data cannot be read.
     """
-    classifier = load_classifier(name, for_gradients=True)
+    classifier = load_classifier(name)
     judgements, sheets, warnings = [], {}, []
     asked: Sequence[str | None] = sources or [None]
     for source in asked:
@@ -160,19 +161,15 @@ def choose_faces(
             split = None
         stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
         if split and split.digest(table) == stated:
-            known = share_of_known_people(table, split)
             return Chosen(
                 table=table.select(split.test),
                 pixels=take_pixels(pixels, split.test),
                 described=f"test part of {table.name}, {split.kind} split",
-                warning=_OPTIMISTIC.format(known) if known else "",
+                warning=find_known_people(table, split).caution(),
             )
     return Chosen(
         table=table, pixels=pixels, described=f"all of {table.name}", warning=_overlap(name, table)
     )
-
-
-_OPTIMISTIC = "Optimistic: {:.0%} of the test faces show a person who is also in training."
 
 
 def _overlap(name: str, table: FaceTable) -> str:
@@ -180,13 +177,22 @@ def _overlap(name: str, table: FaceTable) -> str:
     seen = schooling_of(name)
     if seen is None:
         return "What this model was trained on is not known here: these faces may have been among it."
-    known = float(np.isin(table.identities, list(seen.people)).mean())
-    if not known:
-        return ""
-    return (
-        f"Optimistic: {known:.0%} of these faces are of people with the names of people it was trained "
-        "or chosen on."
-    )
+    known, named = np.isin(table.identities, list(seen.people)), is_named(table.identities)
+    said = []
+    if (known & named).any():
+        said.append(
+            f"Optimistic: {(known & named).mean():.0%} of these faces are of people with the names of "
+            "people it was trained or chosen on."
+        )
+    if (known & ~named).any():
+        said.append(
+            f"Optimistic: {(known & ~named).mean():.0%} of these faces have the file names of faces it "
+            "was trained or chosen on."
+        )
+    if not named.all():
+        who = "nobody is named" if not named.any() else f"{(~named).sum():,} faces name nobody"
+        said.append(f"The share of these faces that show a person from training is unknown: {who}.")
+    return " ".join(said)
 
 
 def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, begin: Begin) -> Robustness:

@@ -6,14 +6,41 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
-from fer_mlops.checkpoints import claim, save_checkpoint
+from fer_mlops.checkpoints import claim, load_checkpoint, save_checkpoint
 from fer_mlops.config import Experiment
-from fer_mlops.errors import TrackingError
+from fer_mlops.errors import TrackingError, TrainingError
 from fer_mlops.preparation import Data
 from fer_mlops.recipes import settings_as_json
 from fer_mlops.tracker import Tracker
+
+
+def read_kept(path: Path) -> dict[str, Any]:
+    """Returns what a ``Keeper`` wrote to ``path``, without running any code in it.
+
+    Raises:
+        TrainingError: There is no checkpoint, or it is not one of a run.
+    """
+    state = load_checkpoint(path)
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]
+    if wrong:
+        raise TrainingError(
+            f"cannot read the checkpoint {str(path)!r}: it is not one of a run, {wrong[0]!r} is missing "
+            "or of another type"
+        )
+    return state
+
+
+_KINDS: dict[str, type | UnionType] = {
+    "settings": str,
+    "digest": str,
+    "step": int,
+    "learning": dict | None,
+    "minutes": float,
+    "tracker": dict,
+}
 
 
 class Keeper:

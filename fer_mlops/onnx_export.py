@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fer_mlops import __version__
 from fer_mlops.calibration import Calibration
-from fer_mlops.classifier import Classifier, NetworkScorer
+from fer_mlops.classifier import Card, Classifier, NetworkScorer
 from fer_mlops.datasets.drawing import Person, draw_face
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError
@@ -31,7 +31,6 @@ from fer_mlops.learning import Faces
 from fer_mlops.metrics import accuracy, confusion_counts, macro_f1
 from fer_mlops.onnx_model import (
     CARD_KEY,
-    FORMAT,
     INPUT,
     LOGITS,
     PROBABILITIES,
@@ -49,9 +48,9 @@ _NUM_PEOPLE = 12
 """Whose faces are drawn, one of each emotion, for the comparison."""
 _NUM_CALIBRATING = 256
 _PREPROCESSING = (
-    "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one upright face, "
-    "converted to gray (0.299 red + 0.587 green + 0.114 blue) and resized by area averaging. Scaling is "
-    "in the graph."
+    "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one face, turned "
+    "upright as EXIF says, converted to gray (0.299 red + 0.587 green + 0.114 blue) and resized by an "
+    "antialiased bilinear filter (Pillow's BILINEAR). Scaling is in the graph."
 )
 
 
@@ -103,7 +102,7 @@ def export_onnx(classifier: Classifier, name: str, path: Path) -> Exported:
     """Writes the classifier to ``path`` once onnxruntime has given its probabilities to 1e-5.
 
     Args:
-        classifier: A network as exported for serving.
+        classifier: A network.
         name: The model's, for the metadata.
         path: Of the file, which appears whole or not at all.
 
@@ -131,7 +130,7 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
     Ranges are taken from some training faces, the cost from the validation faces.
 
     Args:
-        classifier: A network as exported for serving.
+        classifier: A network.
         name: The model's, for the metadata.
         path: Of the file, which appears whole or not at all.
         train: Prepared for this classifier.
@@ -168,7 +167,7 @@ def data_of(name: str, source: str | None, cache: Path, begin: Begin = begin_sil
         ModelError: There is no such model, or its run keeps no settings.
         DataError: The data cannot be read.
     """
-    run_id = run_of(name) if name.startswith(("models:/", "runs:/")) else None
+    run_id = run_of(name)
     if run_id is None:
         raise ConfigError(
             f"{name!r} does not tell which faces it was trained on, which 8 bits are measured with; "
@@ -251,13 +250,11 @@ def _described(graph: bytes, classifier: Classifier, facts: Mapping[str, str]) -
     """Returns the graph with metadata that a person, or ``load_onnx``, can use it by."""
     import onnx
 
-    card = {
-        "format": FORMAT,
-        "family": classifier.family,
-        "emotions": EMOTIONS,
-        "image_size": classifier.image_size,
-        "calibration": dataclasses.asdict(classifier.calibration),
-    }
+    card = Card(
+        family=classifier.family,
+        image_size=classifier.image_size,
+        calibration=classifier.calibration,
+    )
     proto = onnx.load_from_string(graph)
     proto.producer_name, proto.producer_version = "fer_mlops", __version__
     properties = {
@@ -265,7 +262,7 @@ def _described(graph: bytes, classifier: Classifier, facts: Mapping[str, str]) -
         "image_size": str(classifier.image_size),
         "preprocessing": _PREPROCESSING.format(side=classifier.image_size),
         "threshold": str(classifier.calibration.threshold),
-        CARD_KEY: json.dumps(card),
+        CARD_KEY: card.as_json(),
         **facts,
     }
     onnx.helper.set_model_props(proto, properties)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fer_mlops.calibration import Logits
-from fer_mlops.classifier import Classifier, read_calibration
+from fer_mlops.classifier import Card, Classifier
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError
 from fer_mlops.pixels import Pixels
@@ -19,7 +18,6 @@ INPUT, LOGITS, PROBABILITIES = "faces", "logits", "probabilities"
 """uint8 [n, side, side]; float32 [n, 7] each, the latter calibrated at the default point."""
 CARD_KEY = "fer_mlops"
 """Of the metadata: what ``load_onnx`` needs, as JSON."""
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -64,20 +62,32 @@ def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
         raise ModelError(f"no model {str(path)!r}: there is no such file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
+        # from bytes: a graph on disk may name any other file as its weights
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=onnxruntime.get_available_providers()
+            path.read_bytes(), options, providers=onnxruntime.get_available_providers()
         )
     except Exception as error:  # its exceptions have no base of their own
         reason = str(error).splitlines()[0]
         raise ModelError(f"{str(path)!r} cannot be read as an ONNX model: {reason}") from error
-    card = json.loads(session.get_modelmeta().custom_metadata_map.get(CARD_KEY, "{}"))
-    if card.get("format") != FORMAT or tuple(card["emotions"]) != EMOTIONS:
-        raise ModelError(f"{str(path)!r} was not written by 'fer-mlops export' of this version")
+    try:
+        card = Card.parse(session.get_modelmeta().custom_metadata_map.get(CARD_KEY, "{}"))
+    except ModelError as error:
+        raise ModelError(
+            f"{str(path)!r} was not written by 'fer-mlops export' of this version: {error}"
+        ) from error
+    side = card.image_size
+    taken = [(one.name, one.type, list(one.shape[1:])) for one in session.get_inputs()]
+    given = [(one.name, list(one.shape[1:])) for one in session.get_outputs()]
+    asked = [(name, [len(EMOTIONS)]) for name in (LOGITS, PROBABILITIES)]
+    if taken != [(INPUT, "tensor(uint8)", [side, side])] or given != asked:
+        raise ModelError(
+            f"{str(path)!r} does not turn faces of {side} pixels into {len(EMOTIONS)} emotions"
+        )
     return Classifier(
-        family=card["family"],
-        image_size=card["image_size"],
+        family=card.family,
+        image_size=side,
         scorer=OnnxScorer(session),
-        calibration=read_calibration(card["calibration"]),
+        calibration=card.calibration,
     )

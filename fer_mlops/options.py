@@ -45,6 +45,9 @@ ON_BAD_IMAGE = click.option(
     default="auto",
     help="Stop at an unreadable image, or leave it out.",
 )
+SET = click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
+)
 COMMON = (
     click.option("--data", default="sample", show_default=True, help=DATA_HELP),
     click.option(
@@ -56,9 +59,7 @@ COMMON = (
     click.option("--seed", type=INT, default="auto", help="Start of every random choice."),
     click.option("--recipe", default="", help="YAML file of settings, read first."),
     click.option("--preset", default="", help="One of the project's own recipes, by name."),
-    click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
-    ),
+    SET,
     ON_BAD_IMAGE,
     click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
 )
@@ -84,6 +85,12 @@ TRANSFER = (
     ),
 )
 READING = (
+    click.option(
+        "--identities",
+        type=click.Choice(["auto", "names", "faces", "none"]),
+        default="auto",
+        help="Tell people apart by names (default), by names and faces, or not at all.",
+    ),
     click.option("--identity-pattern", default="", help="Regex whose group in a path is the person."),
     click.option("--relabel", default="", help="Reviewed csv with image,emotion to apply."),
     click.option(
@@ -142,6 +149,7 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
         "split": "data.split",
         "seed": "seed",
         "on_bad_image": "data.on_bad_image",
+        "identities": "data.identities",
         "identity_pattern": "data.identity_pattern",
         "relabel": "data.relabel",
         "contempt": "data.contempt",

@@ -147,7 +147,7 @@ def pair(a: Answers, b: Answers, point: Point = "default", seed: int = 0) -> Pai
     exact = mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))
     return Pairing(
         num_faces=len(labels),
-        num_people=units.num,
+        num_people=units.num_people,
         units=units,
         point=point,
         macro_f1=differ(macro_f1),

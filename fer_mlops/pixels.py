@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
@@ -23,7 +22,7 @@ from fer_mlops.images import Chunk, gray_faces
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.workers import end_with
 
-_VERSION = 2
+_VERSION = 3
 _MOST_BAD = 5
 _CHUNK = 256
 """Faces that one worker decodes before it hands them over."""
@@ -112,7 +111,7 @@ def load_pixels(
     Raises:
         DataError: An image is unreadable (unless ``skip_bad``), or the cache cannot be written.
     """
-    stem = cache / f"pixels-{_key(table, side)}"
+    stem = cache / f"pixels-{files_key(table, side)}"
     array, bad_list = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not array.is_file():
         _decode(table, side, array, bad_list, advance)
@@ -136,9 +135,14 @@ def load_pixels(
     return table.select(rows, note), pixels.take(rows)
 
 
-def _key(table: FaceTable, side: int) -> str:
+def files_key(table: FaceTable, content: object) -> str:
+    """Returns a name for what ``content`` says is made of the table's files, as they are now.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
     root = table.root.resolve()
-    state = hashlib.sha256(f"{_VERSION} {side} {root}\n".encode())
+    state = hashlib.sha256(f"{_VERSION} {content} {root}\n".encode())
     for path in table.paths:
         try:
             stat = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path's takes three times as long
@@ -190,6 +194,8 @@ def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
 
 def _remove_abandoned(cache: Path) -> None:
     """Removes what processes of this machine that were killed while decoding left behind."""
+    import psutil  # loading a model needs the rest of this module, and has no use for it
+
     for folder in cache.glob(f"decoding-{platform.node()}-*"):
         owner = folder.name.split("-")[-2]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):

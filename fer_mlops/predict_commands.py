@@ -77,7 +77,7 @@ def predict(
         raise ConfigError("--explain writes heat maps: name a folder for them with --out")
     if is_chosen(out) and not (explain or faces):
         raise ConfigError("--out is for pictures, which only --faces and --explain make")
-    predictor = load(model, for_gradients=explain)
+    predictor = load(model)
     calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
     asking = Asking(
         predictor=predictor,
@@ -129,7 +129,7 @@ def score(
     """
     from fer_mlops.console import progress_bars
     from fer_mlops.prediction import check_threshold
-    from fer_mlops.registry import fixed_name
+    from fer_mlops.registry import ModelName, fixed_name
     from fer_mlops.scoring import Job, open_source, score_locally
     from fer_mlops.scoring.job import content_digest
     from fer_mlops.scoring.spark import score_with_spark
@@ -137,7 +137,7 @@ def score(
 
     check_threshold(threshold)
     rows = open_source(source, column)
-    if model.startswith(("models:/", "runs:/")):
+    if ModelName.parse(model).is_stored:
         check_server()
     name = fixed_name(model)
     job = Job(

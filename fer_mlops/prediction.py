@@ -233,20 +233,17 @@ class Predictor:
                 begun = ahead
 
 
-def load(
-    name: str | Path = CHAMPION_NAME, *, for_gradients: bool = False, num_threads: int = 0
-) -> Predictor:
-    """Returns the trained model that ``name`` means, ready to be asked.
+def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor:
+    """Returns the trained model that ``name`` means, ready to be asked. No code stored with it is run.
 
     Args:
         name: ``models:/fer-classifier@champion``, ``models:/fer-classifier/3``, ``runs:/<id>``, a
             folder with a bundle, or a file ``.onnx`` that ``fer-mlops export`` wrote.
-        for_gradients: Rebuild the network from its weights, as Grad-CAM needs.
         num_threads: That images are decoded in, and that onnxruntime works in; 0 for as many as there
             are cores. torch's are set by ``torch.set_num_threads``.
 
     Raises:
-        ModelError: There is no such model.
+        ModelError: There is no such model, or it is not one of ours.
         TrackingError: The tracking server does not answer.
     """
     name = str(name)
@@ -257,14 +254,14 @@ def load(
             name=name, classifier=load_onnx(Path(name), num_threads), num_threads=num_threads
         )
     if (Path(name) / "classifier.json").is_file():
-        classifier = Classifier.load(Path(name), for_gradients=for_gradients)
+        classifier = Classifier.load(Path(name))
     else:
-        from fer_mlops.registry import load_classifier  # takes MLflow's seconds to import
+        from fer_mlops.registry import ModelName, load_classifier  # takes MLflow's seconds to import
         from fer_mlops.tracking import check_server
 
-        if name.startswith(("models:/", "runs:/")):
+        if ModelName.parse(name).is_stored:
             check_server()
-        classifier = load_classifier(name, for_gradients=for_gradients)
+        classifier = load_classifier(name)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)
 
 

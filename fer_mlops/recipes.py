@@ -6,6 +6,7 @@ with the project, ``experiments/<family>-<preset>.yaml``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -103,7 +104,7 @@ def build_experiment(
                 raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
             node = inner
         node[name] = value
-    return _fill(FAMILIES[family](), tree, "")
+    return fill(FAMILIES[family](), tree, "")
 
 
 def settings_as_json(experiment: Experiment) -> str:
@@ -115,7 +116,7 @@ def experiment_from_json(text: str) -> Experiment:
     """Returns the experiment of which ``settings_as_json`` returned ``text``."""
     tree = json.loads(text)
     family = tree.pop("family")
-    return _fill(FAMILIES[family](), tree, "")
+    return fill(FAMILIES[family](), tree, "")
 
 
 def flatten(experiment: Experiment) -> dict[str, Scalar]:
@@ -124,15 +125,29 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
     for key, value in dataclasses.asdict(experiment).items():
         if isinstance(value, dict):
             for name, inner in value.items():
-                is_list = isinstance(inner, (tuple, list))
-                flat[f"{key}.{name}"] = ",".join(map(str, inner)) if is_list else inner
+                flat[f"{key}.{name}"] = _plain(inner)
         else:
             flat[key] = value
     return flat
 
 
-def _fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
-    """Returns the dataclass ``default`` with the values of ``tree`` in place of its own."""
+def _plain(value: object) -> Scalar:
+    """Returns a setting as one text or number."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    assert isinstance(value, Scalar)
+    return value
+
+
+def fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
+    """Returns the dataclass ``default`` with the values of ``tree`` in place of its own.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range; the message
+            names it behind ``prefix``.
+    """
     hints = typing.get_type_hints(type(default))
     known = {f.name for f in dataclasses.fields(default)}  # type: ignore[arg-type]
     changes: Tree = {}
@@ -144,7 +159,7 @@ def _fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{key} is a section and needs keys of its own, got {value!r}")
-            changes[name] = _fill(current, value, f"{key}.")
+            changes[name] = fill(current, value, f"{key}.")
         else:
             changes[name] = _convert(value, hints[name], key)
     return dataclasses.replace(default, **changes)  # type: ignore[type-var]
@@ -163,6 +178,12 @@ def _convert(value: object, kind: object, key: str) -> object:
         if value not in choices:
             raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
         return value
+    if typing.get_origin(kind) is Mapping:
+        with contextlib.suppress(yaml.YAMLError):  # text that is no YAML is no mapping either
+            value = yaml.safe_load(value) if isinstance(value, str) else value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f'{key} must be a mapping, such as {{"0": "anger"}}, got {value!r}')
+        return {str(text): _convert(item, str, f"{key} of {text!r}") for text, item in value.items()}
     if isinstance(kind, types.GenericAlias):
         item = typing.get_args(kind)[0]
         parts = value.split(",") if isinstance(value, str) else value

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
+from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking import MODEL_NAME, SPLIT_FILE, shown_uri
+from fer_mlops.tracking import MODEL_CODE, MODEL_NAME, SPLIT_FILE, shown_uri
 
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
 DECISION_TAG = "decision"
+_LOADER = "mlflow.pyfunc.loaders.code_model"
+"""What MLflow itself loads a model from code by."""
+_MOST_LETTERS = 1_000_000
+"""Of an MLmodel; an honest one has two thousand."""
 
 
 @dataclass(frozen=True)
@@ -94,61 +102,173 @@ def _has(alias: str, version: int) -> bool:
     return found is not None and int(found.version) == version
 
 
-def load_classifier(name: str, *, for_gradients: bool = False) -> Classifier:
-    """Returns the classifier that ``name`` means.
+@dataclass(frozen=True)
+class ModelName:
+    """What a user's name for a trained model means: the one place that takes it apart."""
+
+    text: str
+    run_id: str = ""
+    """Of ``runs:/ID``."""
+    model: str = ""
+    """Of ``models:/``: the registered name, or the id of a LoggedModel."""
+    alias: str = ""
+    """Of ``models:/NAME@ALIAS``."""
+    version: str = ""
+    """Of ``models:/NAME/VERSION``: a number, or ``latest``."""
+
+    @classmethod
+    def parse(cls, text: str) -> ModelName:
+        """Returns the parts of a name; one that is no name of MLflow's is a folder or a file."""
+        scheme, is_uri, rest = text.partition(":/")
+        rest = rest.strip("/")
+        if not is_uri or not rest or scheme not in ("models", "runs"):
+            return cls(text)
+        if scheme == "runs":
+            return cls(text.rstrip("/"), run_id=rest.partition("/")[0])
+        model, at, alias = rest.partition("@")
+        if at:
+            return cls(text.rstrip("/"), model=model, alias=alias)
+        model, _, version = rest.partition("/")
+        return cls(text.rstrip("/"), model=model, version=version)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the tracking server has it, so that it must be fetched."""
+        return bool(self.run_id or self.model)
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether it is a version of the registry, not a run's or a LoggedModel."""
+        return bool(self.alias or self.version)
+
+    @property
+    def artifacts(self) -> str:
+        """The address of its files, for MLflow."""
+        is_bare_run = self.text == f"runs:/{self.run_id}"
+        return f"{self.text}/{MODEL_NAME}" if is_bare_run else self.text
+
+    def found(self) -> ModelVersion:
+        """Returns the registered version that it means now.
+
+        Raises:
+            MlflowException: There is none, or the registry does not answer.
+        """
+        client = MlflowClient()
+        model, version = get_model_name_and_version(client, self.text)  # type: ignore[no-untyped-call]
+        return client.get_model_version(model, version)
+
+
+def load_classifier(name: str) -> Classifier:
+    """Returns the classifier that ``name`` means. No code that is stored with it is run.
 
     Args:
         name: ``models:/fer-classifier@champion``, ``runs:/<id>`` or a folder.
-        for_gradients: See ``Classifier.load``.
+
+    Raises:
+        ModelError: There is no such model, or it is not one of ours.
+    """
+    with fetched(name) as folder:
+        return Classifier.load(bundle_in(folder, name), name)
+
+
+@contextmanager
+def fetched(name: str) -> Iterator[Path]:
+    """Yields the folder that ``name`` means, with all its files; a copy is removed afterwards.
 
     Raises:
         ModelError: There is no such model.
     """
-    return Classifier.load(bundle_of(name), for_gradients=for_gradients)
+    wanted = ModelName.parse(name)
+    if not wanted.is_stored:
+        path = Path(name).expanduser()
+        if not path.is_dir():
+            raise ModelError(
+                f"no model {name!r}; give models:/{REGISTERED_NAME}@champion, runs:/<run id> or a folder"
+            )
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="fer-mlops-model-") as folder:
+        try:
+            place = mlflow.artifacts.download_artifacts(artifact_uri=wanted.artifacts, dst_path=folder)
+        except (MlflowException, OSError) as error:
+            raise _missing(name, error) from error
+        yield Path(place)
 
 
-def bundle_of(name: str) -> Path:
-    """Returns the folder of the bundle that ``name`` means, fetched if it is elsewhere.
+def bundle_in(folder: Path, name: str) -> Path:
+    """Returns the bundle in a folder that was fetched, or in one of a user's.
 
     Raises:
-        ModelError: There is no such model.
+        ModelError: It holds none, or a model that fer_mlops has not logged.
     """
-    folder = _fetch(name)
-    inner = folder / "artifacts" / "classifier"
-    if (inner / "classifier.json").is_file():
-        return inner
-    bundles = sorted(folder.rglob("classifier.json"))
-    if not bundles:
-        raise ModelError(f"{name!r} is no classifier of fer_mlops: it has no classifier.json")
-    return bundles[0].parent
+    _check_entries(folder, name)
+    for bundle in (folder / "artifacts" / "classifier", folder / MODEL_NAME, folder):
+        if (bundle / "classifier.json").is_file():
+            return bundle
+    raise ModelError(f"{name!r} is no classifier of fer_mlops: it has no classifier.json")
+
+
+def entries_of(folder: Path) -> Mapping[str, Any]:
+    """Returns what a model's file ``MLmodel`` says, or nothing where there is none.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    path = folder / "MLmodel"
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            told = yaml.safe_load(file.read(_MOST_LETTERS))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ModelError(f"MLmodel cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(told, dict):
+        raise ModelError("MLmodel cannot be read: it is no mapping of names to values")
+    return told
+
+
+def _check_entries(folder: Path, name: str) -> None:
+    """Raises ModelError where MLflow's file says that another program logged the model."""
+    entries = entries_of(folder)
+    if not entries:
+        return
+    flavors = entries.get("flavors")
+    ours = flavors.get("python_function") if isinstance(flavors, dict) and len(flavors) == 1 else None
+    loader = ours.get("loader_module") if isinstance(ours, dict) else None
+    code = ours.get("model_code_path") if isinstance(ours, dict) else None
+    if loader != _LOADER or Path(str(code)).name != MODEL_CODE or "python_model" in (ours or {}):
+        raise ModelError(
+            f"{name!r} was not logged by fer_mlops: its MLmodel asks for the loader {loader!r:.80} and "
+            f"the code {code!r:.80}, of which none was run"
+        )
 
 
 def run_of(name: str) -> str | None:
     """Returns the run that trained the model ``name``, or None for a folder."""
-    if name.startswith("runs:/"):
-        return name.removeprefix("runs:/").split("/")[0]
-    if not name.startswith("models:/"):
-        return None
+    wanted = ModelName.parse(name)
+    if not wanted.model:
+        return wanted.run_id or None
     try:
-        run_id = mlflow.models.get_model_info(name).run_id
+        if wanted.is_registered:
+            return wanted.found().run_id or None
+        return MlflowClient().get_logged_model(wanted.model).source_run_id or None
     except MlflowException as error:
         raise _missing(name, error) from error
-    return str(run_id) if run_id else None
 
 
 def fixed_name(name: str) -> str:
     """Returns the name under which the model stays when its alias moves or the folder is left.
 
     Raises:
-        ModelError: There is no such alias.
+        ModelError: There is no such version.
     """
-    if not name.startswith(("models:/", "runs:/")):
+    wanted = ModelName.parse(name)
+    if not wanted.is_stored:
         return str(Path(name).expanduser().resolve())
-    model, at, alias = name.removeprefix("models:/").partition("@")
-    if not at:
+    if not wanted.is_registered:
         return name
     try:
-        return f"models:/{model}/{MlflowClient().get_model_version_by_alias(model, alias).version}"
+        return f"models:/{wanted.model}/{wanted.found().version}"
     except MlflowException as error:
         raise _missing(name, error) from error
 
@@ -167,8 +287,8 @@ class Schooling:
 
 def schooling_of(name: str) -> Schooling | None:
     """Returns whom the model ``name`` has seen, or None where its run does not tell, or is not known."""
-    card = Path(name).expanduser() / "MLmodel"
-    run_id = Model.load(str(card)).run_id if card.is_file() else run_of(name)
+    is_stored = ModelName.parse(name).is_stored
+    run_id = run_of(name) if is_stored else entries_of(Path(name).expanduser()).get("run_id")
     if not run_id:
         return None
     try:
@@ -183,22 +303,6 @@ def schooling_of(name: str) -> Schooling | None:
         )
     except (MlflowException, OSError, KeyError):
         return None
-
-
-def _fetch(name: str) -> Path:
-    if not name.startswith(("models:/", "runs:/")):
-        path = Path(name).expanduser()
-        if path.is_dir():
-            return path
-        raise ModelError(
-            f"no model {name!r}; give models:/{REGISTERED_NAME}@champion, runs:/<run id> or a folder"
-        )
-    is_bare_run = name.startswith("runs:/") and "/" not in name.removeprefix("runs:/").strip("/")
-    uri = f"{name.rstrip('/')}/{MODEL_NAME}" if is_bare_run else name
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-    except (MlflowException, OSError) as error:
-        raise _missing(name, error) from error
 
 
 def _missing(name: str, error: Exception) -> ModelError:

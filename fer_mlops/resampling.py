@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from fer_mlops.datasets.table import is_named
+from fer_mlops.datasets.table import count_people
 
 Numbers = NDArray[np.float64]
 
@@ -38,8 +38,7 @@ class Units:
     @classmethod
     def of(cls, identities: NDArray[np.str_]) -> Units:
         """Returns the units of faces, given whose each is, [n]."""
-        named = is_named(identities)
-        return cls(len(np.unique(identities[named])), int((~named).sum()))
+        return cls(*count_people(identities))
 
     @property
     def num(self) -> int:
@@ -59,8 +58,10 @@ class Units:
             return "over people"
         if not self.num_people:
             return "over faces, taken as independent: nobody is named"
-        unnamed = f"{self.num_unnamed:,} {'face' if self.num_unnamed == 1 else 'faces'}"
-        return f"over people, with {unnamed} that nobody is named for taken as independent"
+        unnamed = (
+            "1 face that names" if self.num_unnamed == 1 else f"{self.num_unnamed:,} faces that name"
+        )
+        return f"over people, and over {unnamed} nobody, taken as independent"
 
     @property
     def told(self) -> str:

@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.datasets.table import Labels
+from fer_mlops.images import gray_photo
 from fer_mlops.metrics import accuracy, balanced_accuracy, confusion_counts
 from fer_mlops.pixels import Pixels
 from fer_mlops.progress import Advance, ignore_progress
@@ -47,7 +48,7 @@ def _darken(face: Image.Image, strength: int, chance: np.random.Generator) -> Im
 def _compress(face: Image.Image, strength: int, chance: np.random.Generator) -> Image.Image:
     content = io.BytesIO()
     face.save(content, "JPEG", quality=(25, 18, 15, 10, 7)[strength])
-    return Image.open(content)
+    return gray_photo(content.getvalue())
 
 
 def _rotate(face: Image.Image, strength: int, chance: np.random.Generator) -> Image.Image:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.config import SPLITS, DataConfig
 from fer_mlops.datasets.lines import read_csv
-from fer_mlops.datasets.table import FaceTable, shorten
+from fer_mlops.datasets.table import FaceTable, composed, is_named, shorten
 from fer_mlops.duplicates import join
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -113,9 +113,64 @@ def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> ND
     return join(len(table), *edges)
 
 
-def share_of_known_people(table: FaceTable, split: Split) -> float:
-    """Returns the share of test faces whose person is also in train, 0 to 1."""
-    return float(np.isin(table.identities[split.test], table.identities[split.train]).mean())
+@dataclass(frozen=True, kw_only=True)
+class KnownPeople:
+    """How much of the test part shows people from train, as far as faces name their person."""
+
+    share: float
+    """Of the test faces that name a person, 0 to 1; nan where none does."""
+    num_test: int
+    num_train: int
+    unnamed_test: int
+    """Test faces that name nobody."""
+    unnamed_train: int
+
+    def tag(self) -> str:
+        """Returns the share, and which part of the faces it says nothing of."""
+        if not self.num_test:
+            return "no test face"
+        if self.unnamed_test == self.num_test:
+            return f"unknown: {self._nobody()}"
+        unknown = f"; {self._nobody()}" if self._nobody() else ""
+        return f"{self.share:.3f}{' of the named' if unknown else ''}{unknown}"
+
+    def sentence(self) -> str:
+        """Returns the same as a sentence."""
+        unknown = self._nobody()
+        if self.unnamed_test == self.num_test:
+            return f"The share of test faces that show a person from train is unknown: {unknown}."
+        if unknown:
+            return (
+                f"{self.share:.0%} of the test faces that name a person show one from train; of others "
+                f"it is unknown: {unknown}."
+            )
+        return f"{self.share:.0%} of the test faces show a person from train."
+
+    def caution(self) -> str:
+        """Returns why scores may be too good; empty where no test face is of a person in train."""
+        if self.share > 0:
+            return f"Optimistic: {self.sentence()}"
+        return f"Perhaps optimistic: {self.sentence()}" if self.num_test and self._nobody() else ""
+
+    def _nobody(self) -> str:
+        if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
+            return "nobody is named"
+        told = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
+        told += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(self.unnamed_train)
+        return f"{' and '.join(told)} name nobody" if told else ""
+
+
+def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
+    """Returns how many test faces are of people in train, and how many do not tell."""
+    test, train = table.identities[split.test], table.identities[split.train]
+    named = test[is_named(test)]
+    return KnownPeople(
+        share=float(np.isin(named, train).mean()) if len(named) else float("nan"),
+        num_test=len(test),
+        num_train=len(train),
+        unnamed_test=len(test) - len(named),
+        unnamed_train=int((~is_named(train)).sum()),
+    )
 
 
 def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None) -> Split:
@@ -132,7 +187,7 @@ def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
         joined = " (those who share a photo count as one)" if num_groups < num_people else ""
         raise DataError(
             f"{num_groups} people{joined} cannot be divided into {max(3, config.folds)} parts; add "
-            "people or use --split random, whose scores flatter"
+            "people, say who is who with --identity-pattern, or use --split random, whose scores flatter"
         )
     generator = np.random.default_rng(seed)
     valid, test = config.valid_share, config.test_share
@@ -171,14 +226,14 @@ def _from_file(table: FaceTable, path: Path) -> Split:
         if line["part"] not in PARTS:
             where = f"{path.name} line {line.number}"
             raise DataError(f"{where}: part must be train, valid or test, got {line['part']!r}")
-        part_of[line["image"]] = line["part"]
-    missing = [image for image in table.paths if image not in part_of]
+        part_of[composed(line["image"])] = line["part"]
+    missing = [image for image in table.paths if composed(image) not in part_of]
     if missing:
         raise DataError(
             f"split {str(path)!r} does not say where {len(missing)} of {len(table)} faces belong: "
             f"{shorten(missing)}"
         )
-    return _split("file", np.array([PARTS.index(part_of[image]) for image in table.paths]))
+    return _split("file", np.array([PARTS.index(part_of[composed(image)]) for image in table.paths]))
 
 
 def _split(kind: str, part: NDArray[np.int64]) -> Split:

@@ -25,10 +25,11 @@ from mlflow.models import ModelSignature
 from mlflow.tracking.multimedia import compress_image_size
 from mlflow.types.schema import ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
+from packaging.version import Version
 from PIL import Image
 
-from fer_mlops.classifier import Classifier
-from fer_mlops.config import Experiment
+from fer_mlops.classifier import Classifier, NetworkScorer
+from fer_mlops.config import Experiment, TransferConfig
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.doctor import Finding, findings_as_json
 from fer_mlops.emotions import EMOTIONS
@@ -56,6 +57,8 @@ SIGNATURE = ModelSignature(
 )
 _TAG = 5000
 """Most letters of a tag, as MLflow's servers take it."""
+MODEL_CODE = "registered_model.py"
+"""Of ``serving``: what MLflow runs to load a logged model."""
 _REQUIREMENTS = (
     "mlflow",
     "torch",
@@ -66,6 +69,7 @@ _REQUIREMENTS = (
     "scikit-image",
     "scikit-learn",
 )
+"""What loading any model imports, beside that which these require themselves."""
 
 
 class Tracker:
@@ -236,24 +240,36 @@ class Tracker:
 
     def _log_model(self, classifier: Classifier, examples: Sequence[bytes]) -> str:
         package = Path(__file__).parent
-        pins = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "classifier"
             classifier.save(bundle)
             (bundle / PROBE_FILE).write_text(_probe(classifier, examples), encoding="utf-8")
             info = mlflow.pyfunc.log_model(
                 name=MODEL_NAME,
-                python_model=str(package / "serving" / "registered_model.py"),
+                python_model=str(package / "serving" / MODEL_CODE),
                 artifacts={"classifier": str(bundle)},
                 signature=SIGNATURE,
                 input_example=pd.DataFrame({"image": list(examples[:1])}),
-                pip_requirements=pins,
+                pip_requirements=requirements_of(classifier),
                 code_paths=[str(package)],
                 params={"family": classifier.family, "image_size": classifier.image_size},
             )
         if info.model_id is None:
             raise ModelError("the tracking server keeps no logged models; it needs MLflow 3.17 or later")
         return str(info.model_id)
+
+
+def requirements_of(classifier: Classifier) -> list[str]:
+    """Returns what an environment needs to load the classifier, at the versions installed here.
+
+    Without local labels: ``2.14.1+cpu`` is torch's wheel for CPUs, which no package index has.
+    """
+    names = list(_REQUIREMENTS)
+    if isinstance(classifier.scorer, NetworkScorer):
+        architecture = classifier.scorer.architecture
+        if isinstance(architecture, TransferConfig):
+            names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
+    return [f"{name}=={Version(version(name)).public}" for name in names]
 
 
 def _probe(classifier: Classifier, examples: Sequence[bytes]) -> str:

@@ -17,6 +17,7 @@ from fer_mlops.server import check_server as check_server
 from fer_mlops.server import is_remote, quick_requests, refused
 from fer_mlops.server import shown_uri as shown_uri
 from fer_mlops.tracker import CONFIG_FILE as CONFIG_FILE
+from fer_mlops.tracker import MODEL_CODE as MODEL_CODE
 from fer_mlops.tracker import MODEL_NAME as MODEL_NAME
 from fer_mlops.tracker import SPLIT_FILE as SPLIT_FILE
 from fer_mlops.tracker import Tracker as Tracker

@@ -58,12 +58,15 @@ def train(family: str, options: Mapping[str, Any]) -> None:
 
 def _train_here(family: str, options: Mapping[str, Any]) -> None:
     from fer_mlops import crew
-    from fer_mlops.checkpoints import checkpoint_path, claim, load_checkpoint
+    from fer_mlops.checkpoints import checkpoint_path, claim
     from fer_mlops.console import print_step, print_trained, progress_bars
     from fer_mlops.experiment import assist_experiment, run_experiment
+    from fer_mlops.keeper import read_kept
+    from fer_mlops.memory import keep_heap
     from fer_mlops.preparation import prepare_data
     from fer_mlops.tracking import check_server, track
 
+    keep_heap()
     resume = options.get("resume") or None
     state = None
     with progress_bars() if is_first() else nullcontext(begin_silently) as begin:
@@ -72,7 +75,7 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
             if resume:
                 path = checkpoint_path(cache_folder(), resume)
                 with claim(path) if is_first() else nullcontext():  # now, before the run is touched
-                    state = load_checkpoint(path)
+                    state = read_kept(path)
             experiment = build_resumed(family, options, state) if state else build(family, options)
             data = prepare_data(experiment, cache_folder(), begin)
         if not is_first():
@@ -104,9 +107,11 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
     from fer_mlops.console import print_repetition, progress_bars
+    from fer_mlops.memory import keep_heap
     from fer_mlops.repetition import check_seeds, cross_validate, repeat_seeds
     from fer_mlops.tracking import check_server
 
+    keep_heap()
     if seeds is not None:
         check_seeds(experiment, seeds)
     check_server()

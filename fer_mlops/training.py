@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -42,20 +40,6 @@ class Epoch:
 
 
 OnEpoch = Callable[[Epoch], None]
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h."""
-
-
-def keep_heap() -> None:
-    """Keeps the memory of freed tensors, where the C library is glibc.
-
-    It would give every large one back to the system after each step and fault it in anew: a sixth of
-    a small network's step on a CPU.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def fit(
@@ -92,7 +76,6 @@ def fit(
     Raises:
         TrainingError: The loss is no longer a number.
     """
-    keep_heap()
     device = next(network.parameters()).device
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
     crew.check_alike("faces or weights", [len(train), len(valid), *first_weights])
@@ -189,7 +172,7 @@ def validate(
 ) -> Outcome:
     """Returns loss and scores over the whole of ``valid``, in the arithmetic of training.
 
-    What a finished run reports is computed anew, in float32.
+    What a finished run reports is computed anew, on the CPU in float32, from the saved weights.
     """
     device = next(network.parameters()).device
     logits = network_logits(network, valid, device, arithmetic)

@@ -81,9 +81,11 @@ def tune(family: str, **options: Any) -> None:
     The same command on other machines, with the same --study and --storage, helps.
     """
     from fer_mlops.console import print_trained, print_view, progress_bars
+    from fer_mlops.memory import keep_heap
     from fer_mlops.tracking import check_server
     from fer_mlops.tuning import tune as search
 
+    keep_heap()
     plan = _plan(family, options)
     check_server()
     with progress_bars() as begin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fer_mlops.config import CnnConfig, HogSvmConfig, TransferConfig
 from fer_mlops.features import hog_vectors, to_images
 from fer_mlops.models import build_network
 from fer_mlops.models.hog_svm import HogSvm, fit_hog_svm
+from fer_mlops.registry import bundle_in, fetched
 
 SIDE = 32
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
@@ -74,6 +76,12 @@ def bundle(folder: Path) -> Path:
     """Returns a folder with that classifier."""
     nonsense().save(folder / "bundle")
     return folder / "bundle"
+
+
+def fetched_bundle(name: str, folder: Path) -> Path:
+    """Returns a copy, below ``folder``, of the bundle that ``name`` means."""
+    with fetched(name) as place:
+        return Path(shutil.copytree(bundle_in(place, name), folder / "classifier"))
 
 
 def blobs(count: int, side: int = 40, seed: int = 0) -> list[np.ndarray]:

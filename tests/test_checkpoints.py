@@ -12,6 +12,7 @@ import torch
 
 from fer_mlops.checkpoints import load_checkpoint, save_checkpoint
 from fer_mlops.errors import TrainingError
+from fer_mlops.keeper import read_kept
 
 STATE = {
     "epoch": 3,
@@ -170,3 +171,22 @@ def test_a_pickle_from_elsewhere_runs_no_code_either(tmp_path: Path) -> None:
         with pytest.raises(TrainingError):
             load_checkpoint(path)
     assert not target.exists()
+
+
+def test_a_checkpoint_that_is_no_mapping_is_refused(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(TrainingError, match="no mapping of names"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("change", [{"settings": None}, {"step": "1"}, {"tracker": []}])
+def test_a_checkpoint_of_something_else_than_a_run_is_refused(
+    change: dict[str, object], path: Path
+) -> None:
+    whole = {"settings": "{}", "digest": "", "step": 0, "learning": None, "minutes": 0.0, "tracker": {}}
+    save_checkpoint(path, whole)
+    assert read_kept(path) == whole
+    save_checkpoint(path, {**whole, **change})
+    with pytest.raises(TrainingError, match=f"not one of a run, '{next(iter(change))}' is missing"):
+        read_kept(path)

@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from quick import fetched_bundle
 from rich.console import Console
 from tiny import run, tiny
 
@@ -41,7 +42,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.experiment import Trained
 from fer_mlops.progress import begin_silently
-from fer_mlops.registry import Schooling, bundle_of
+from fer_mlops.registry import Schooling, load_classifier
 from fer_mlops.tracking import track
 
 PLAIN = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
@@ -276,11 +277,8 @@ def test_runs_answer_anew_about_the_test_faces_they_share(two: list[Trained]) ->
 
 
 def test_the_order_of_labels_is_the_bundles_own(two: list[Trained], tmp_path: Path) -> None:
-    bundle = bundle_of(f"runs:/{two[0].run_id}")
-    wrong = tmp_path / "wrong"
-    wrong.mkdir()
-    for file in bundle.iterdir():
-        (wrong / file.name).write_bytes(file.read_bytes())
+    bundle = fetched_bundle(f"runs:/{two[0].run_id}", tmp_path)
+    wrong = Path(shutil.copytree(bundle, tmp_path / "wrong"))
     card = json.loads((wrong / "classifier.json").read_text())
     card["emotions"].reverse()
     (wrong / "classifier.json").write_text(json.dumps(card))
@@ -293,7 +291,7 @@ def test_other_data_is_used_whole_and_a_folder_needs_it(
 ) -> None:
     other = tmp_path_factory.mktemp("other")
     draw_sample(other, num_identities=3, variants=1, seed=9)
-    names = [f"runs:/{two[0].run_id}", str(bundle_of(f"runs:/{two[1].run_id}"))]
+    names = [f"runs:/{two[0].run_id}", str(fetched_bundle(f"runs:/{two[1].run_id}", other.parent))]
     with pytest.raises(ConfigError, match="does not tell which faces it was tested on: pass --data"):
         compare_models(names, cache_folder())
     config = DataConfig(source=str(other))
@@ -370,7 +368,7 @@ def test_what_cannot_be_found_is_said(two: list[Trained]) -> None:
         find_contestants([f"runs:/{one.run_id}", f"runs:/{tracker.run_id}"])
 
 
-def test_names_are_as_short_as_tells_models_apart(runs: list[Trained]) -> None:
+def test_names_are_as_short_as_tells_models_apart(runs: list[Trained], tmp_path: Path) -> None:
     def names(*given: str) -> list[str]:
         return [one.name for one in find_contestants(given)]
 
@@ -378,7 +376,10 @@ def test_names_are_as_short_as_tells_models_apart(runs: list[Trained]) -> None:
     assert names(network, second) == ["cnn", "baseline"]
     assert names(first, second) == [f"baseline ({name[6:12]})" for name in (first, second)]
     assert names("models:/fer-classifier@champion", network) == ["champion", "cnn"]
-    assert names("models:/fer-classifier/1", str(bundle_of(network))) == ["version 1", "classifier"]
+    assert names("models:/fer-classifier/1", str(fetched_bundle(network, tmp_path))) == [
+        "version 1",
+        "classifier",
+    ]
 
 
 def test_the_latest_run_of_each_family_leaves_out_seeds(runs: list[Trained]) -> None:
@@ -418,7 +419,7 @@ def test_speed_is_measured_in_one_thread_that_is_given_back() -> None:
 def test_parameters_are_counted(two: list[Trained]) -> None:
     network = two[1].classifier.scorer.network  # type: ignore[attr-defined]
     expected = sum(weights.numel() for weights in network.parameters())
-    loaded = Classifier.load(bundle_of(f"runs:/{two[1].run_id}"))
+    loaded = load_classifier(f"runs:/{two[1].run_id}")
     assert count_parameters(loaded) == expected > 0
     assert count_parameters(two[0].classifier) > 20
 

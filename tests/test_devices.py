@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 from test_training import COUNTS, TINY, faces, network, train
+from tiny import run, tiny
 from torch import Generator, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fer_mlops import crew, session
 from fer_mlops.augment import make_augment
+from fer_mlops.cache import cache_folder
+from fer_mlops.classifier import NetworkScorer
 from fer_mlops.config import AugmentConfig, TrainingConfig
 from fer_mlops.devices import choose_arithmetic, choose_device
 from fer_mlops.errors import ConfigError
+from fer_mlops.evaluation import evaluate
 from fer_mlops.losses import LOSSES
+from fer_mlops.models import build_network
+from fer_mlops.preparation import prepare_data
+from fer_mlops.promotion.reproducing import reproduction_error
+from fer_mlops.registry import load_classifier
 from fer_mlops.session import Examples, Session
 
 CUDA, MPS, CPU = torch.device("cuda", 0), torch.device("mps"), torch.device("cpu")
@@ -149,3 +161,47 @@ class Backward:
     def backward(self) -> None:
         for weight in self.fitted.parameters():
             weight.grad = torch.empty_like(weight)
+
+
+def rounded(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+    """Gives a convolution its inputs with fewer digits, as TF32 does on a GPU.
+
+    It keeps 6 bits of the mantissa, not TF32's 10, as this network has two layers only.
+    """
+    bits = inputs[0].detach().contiguous().view(torch.int32)
+    coarse = ((bits + (1 << 16)) & ~((1 << 17) - 1)).view(torch.float32)
+    return (inputs[0] + (coarse - inputs[0]).detach(),)
+
+
+def test_a_network_fitted_with_fewer_digits_is_judged_and_kept_as_it_will_be_loaded(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = []
+
+    def as_on_a_gpu(*arguments: Any) -> torch.nn.Module:
+        network = build_network(*arguments)
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_pre_hook(rounded)
+        in_memory.append(network)
+        return network
+
+    monkeypatch.setattr("fer_mlops.learning.cnn.build_network", as_on_a_gpu)
+    experiment = tiny("cnn", faces_folder, training__precision="float32")
+    trained = run(experiment)
+    assert trained.registration is not None
+    loaded = load_classifier("models:/fer-classifier/1")
+    faces = prepare_data(experiment, cache_folder()).parts["valid"]
+    logits = loaded.scorer.logits(faces.pixels)
+    assert isinstance(trained.classifier.scorer, NetworkScorer)
+    fitted = NetworkScorer(in_memory[0], trained.classifier.scorer.architecture).logits(faces.pixels)
+    assert np.abs(logits - fitted).max() > 1e-5, "or this test could see nothing"
+    assert trained.classifier.scorer.device.type == "cpu"
+    np.testing.assert_array_equal(trained.classifier.scorer.logits(faces.pixels), logits)
+    assert loaded.calibration == trained.classifier.calibration
+    report = evaluate(faces.labels, loaded.predict_proba(faces.pixels), faces.identities)
+    stored = MlflowClient().get_run(trained.run_id).data.metrics
+    assert stored["final_valid/ece"] == pytest.approx(report.ece.value, abs=1e-9)
+    error, _ = reproduction_error("models:/fer-classifier/1")
+    assert error is not None
+    assert error < 1e-7

@@ -173,7 +173,7 @@ def test_a_teacher_of_other_people_may_teach(
 ) -> None:
     others = tmp_path / "others"
     for path in faces_folder.glob("*/*.png"):
-        target = others / path.parent.name / f"other{path.name}"
+        target = others / path.parent.name / f"s{path.name[1:]}"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     experiment = student(others, f"runs:/{teacher.run_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from fer_mlops.config import DataConfig
 from fer_mlops.datasets.table import FaceTable, Row, make_table
 from fer_mlops.doctor.files import file_findings
 from fer_mlops.doctor.findings import Finding
+from fer_mlops.doctor.pictures import picture_uri
 from fer_mlops.doctor.records import read_record, read_records
+from fer_mlops.errors import DataError
+from fer_mlops.images import SUFFIXES, gray_face
 
 CONFIG = DataConfig()
 
@@ -55,6 +59,8 @@ def plant(folder: Path, kind: str) -> str:
         path.write_bytes(png_header(30_000, 30_000))
     elif kind == "huge":
         path.write_bytes(png_header(7_000, 7_000))
+    elif kind == "almost-black":
+        Image.fromarray(np.asarray(face(), dtype=np.uint16) << 4).save(path)  # 12 bits in 16
     elif kind == "tiny":
         face((40, 50)).save(path)
     elif kind == "blank":
@@ -82,6 +88,7 @@ SEVERITY = {
     "huge": "warning",
     "tiny": "warning",
     "blank": "warning",
+    "almost-black": "warning",
     "stretched": "warning",
     "animated": "warning",
     "wrong-extension": "note",
@@ -92,7 +99,9 @@ SEVERITY = {
 @pytest.mark.parametrize("kind", SEVERITY)
 def test_a_planted_fault_is_found_alone_and_named(kind: str, tmp_path: Path) -> None:
     name = plant(tmp_path, kind)
-    (finding,) = examine_files(folder_of(tmp_path, name))
+    findings = examine_files(folder_of(tmp_path, name))
+    finding = findings.pop(0)
+    assert kinds(findings) == (["unusual-pixels"] if kind == "almost-black" else [])
     assert (finding.kind, finding.severity, finding.num) == (kind, SEVERITY[kind], 1)
     assert finding.what.startswith("1 image ")
     assert images(finding) == [name]
@@ -110,6 +119,75 @@ def test_unusual_pixels_are_noted(mode: str, tmp_path: Path) -> None:
         )
     (finding,) = examine_files(folder_of(tmp_path, "bad.tif"))
     assert (finding.kind, finding.num) == ("unusual-pixels", 1)
+
+
+@pytest.mark.parametrize("form", ["png", "tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_few_bits_in_files_of_sixteen_are_told_and_not_taken_for_blank(
+    bits: int, form: str, tmp_path: Path
+) -> None:
+    values = np.linspace(0, 2**bits - 1, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / f"bad.{form}")
+    findings = examine_files(folder_of(tmp_path, f"bad.{form}"))
+    assert kinds(findings) == ["almost-black", "unusual-pixels"]
+    (example,) = the(findings, "almost-black").examples
+    assert example.caption == f"brightest {2**bits - 1:,} of 65,535, which takes {bits} bits"
+    assert "keep them" in the(findings, "almost-black").remedy
+
+
+def test_few_bits_in_sixteen_of_each_colour_are_told_too(tmp_path: Path) -> None:
+    values = (np.random.default_rng(0).integers(0, 4096, (64, 64, 3)) >> 8).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "bad.png")  # as Pillow reads such a file
+    (finding,) = examine_files(folder_of(tmp_path, "bad.png"))
+    assert finding.kind == "almost-black"
+    assert finding.examples[0].caption.endswith("of 255")
+
+
+@pytest.mark.parametrize("value", [0, 5_000, 40_000])
+def test_sixteen_bits_of_one_even_gray_are_blank(value: int, tmp_path: Path) -> None:
+    Image.fromarray(np.full((64, 64), value, np.uint16)).save(tmp_path / "bad.png")
+    findings = examine_files(folder_of(tmp_path, "bad.png"))
+    assert kinds(findings) == ["blank", "unusual-pixels"]
+
+
+def test_eps_called_jpg_is_unreadable_and_starts_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*words: object, **_: object) -> None:
+        raise AssertionError(f"{words} was started")
+
+    for name in ("Popen", "run", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, name, start)
+    (tmp_path / "bad.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 48\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    (example,) = the(examine_files(folder_of(tmp_path, "bad.jpg")), "unreadable").examples
+    assert example.caption.startswith("it is none of JPEG, PNG")
+    assert picture_uri(tmp_path, "bad.jpg") == ""
+
+
+def test_what_training_refuses_by_its_size_is_an_error_in_the_same_words(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(png_header(20_000, 10_001))
+    (example,) = the(examine_files(folder_of(tmp_path, "bad.png")), "refused-size").examples
+    with pytest.raises(DataError, match=example.caption):
+        gray_face(tmp_path / "bad.png", 48)
+
+
+def test_a_phones_largest_jpeg_is_a_warning_as_training_reads_it(tmp_path: Path) -> None:
+    Image.new("L", (16320, 12240), 128).save(tmp_path / "bad.jpg", quality=30)
+    (finding,) = examine_files(folder_of(tmp_path, "bad.jpg"))
+    assert (finding.kind, finding.severity) == ("huge", "warning")
+    assert gray_face(tmp_path / "bad.jpg", 48).shape == (48, 48)
+
+
+def test_the_orientation_of_a_tiff_is_noted_and_its_sides_are_those_of_the_upright_photo(
+    tmp_path: Path,
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    face((90, 64)).save(tmp_path / "bad.tif", exif=exif)
+    record = read_record(tmp_path / "bad.tif")
+    assert (record.orientation, record.width, record.height) == (6, 64, 90)
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
@@ -141,7 +219,7 @@ def test_what_training_leaves_out_is_only_a_warning(tmp_path: Path) -> None:
 
 
 def test_good_files_of_every_format_have_no_fault(tmp_path: Path) -> None:
-    names = ["a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.gif", "H.JPG"]
+    names = [f"a{suffix}" for suffix in sorted(SUFFIXES - {".pfm", ".pbm"})] + ["H.JPG"]
     for name in names:
         face().save(tmp_path / name)
     face().convert("RGB").save(tmp_path / "colour.jpg")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fer_mlops.datasets.drawing import Person, draw_face
 from fer_mlops.duplicates import THUMBNAIL, join, near_duplicate_clusters, near_duplicate_pairs
@@ -38,6 +38,10 @@ def changed(face: Thumbnails, how: str) -> Thumbnails:
             image = image.point(lambda v: min(255, int(v * 1.2) + 10))
         case "cropped":
             image = image.crop((1, 1, 95, 95))
+        case "mirrored":
+            image = ImageOps.mirror(image)
+        case "mirrored and smaller":
+            image = ImageOps.mirror(image).resize((40, 40))
     return np.asarray(image.resize((THUMBNAIL,) * 2))
 
 
@@ -45,7 +49,9 @@ def test_faces_of_different_moments_are_no_near_duplicates() -> None:
     assert near_duplicate_pairs(drawn(40)).tolist() == []
 
 
-@pytest.mark.parametrize("how", ["same", "smaller", "brighter", "cropped"])
+@pytest.mark.parametrize(
+    "how", ["same", "smaller", "brighter", "cropped", "mirrored", "mirrored and smaller"]
+)
 def test_one_photo_twice_is_found_among_many(how: str) -> None:
     faces = drawn(20)
     copies = np.stack([changed(face, how) for face in faces[[3, 50, 99]]])

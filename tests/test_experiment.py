@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from PIL import Image
 from tiny import run, tiny
 
 from fer_mlops.cache import cache_folder
@@ -269,5 +270,21 @@ def test_a_run_carries_what_the_doctor_says_of_its_data(trained: dict[str, Train
 def test_a_random_split_is_labelled_optimistic(world: Path, faces_folder: Path) -> None:
     result = run(tiny("baseline", faces_folder, data__split="random"))
     tags = MlflowClient().get_run(result.run_id).data.tags
-    assert "optimistic" in tags["warning"]
+    assert tags["warning"].startswith("Optimistic: ")
     assert float(tags["test_faces_of_known_people"]) > 0.5
+
+
+@pytest.mark.slow
+def test_a_run_tells_how_many_faces_are_almost_black(
+    world: Path, faces_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dark"
+    for path in faces_folder.glob("*/*.png"):
+        target = folder / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) << 4).save(target)
+    ended = run(tiny("baseline", folder, tracking__register=False))
+    tags = MlflowClient().get_run(ended.run_id).data.tags
+    assert "faces are almost black: no pixel reaches 64 of 255" in ended.facts["almost-black"]
+    assert tags["data.almost-black"] == ended.facts["almost-black"]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fer_mlops.calibration import Calibration
+from fer_mlops.calibration import Calibration, Logits
 from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import CnnConfig
 from fer_mlops.errors import ConfigError
 from fer_mlops.explanation import explain, feature_maps, grad_cam, occlusion
 from fer_mlops.features import to_images
 from fer_mlops.models import build_network
+from fer_mlops.pixels import Pixels
 
 CONFIG = CnnConfig(image_size=32, widths=(8, 16), depths=(1, 1), hidden=8, dropout=0.5)
 NEUTRAL = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
@@ -110,12 +113,19 @@ def test_occlusion_finds_where_the_evidence_is() -> None:
     assert heat[12:, 12:].max() < 0.01
 
 
+class Other:
+    """A scorer without gradients."""
+
+    def logits(self, pixels: Pixels) -> Logits:
+        return np.zeros((len(pixels), 7), np.float32)
+
+
 def test_a_network_is_explained_by_grad_cam_and_all_else_by_occlusion(scorer: NetworkScorer) -> None:
     options = {"image_size": 32, "calibration": NEUTRAL}
     network = Classifier(family="cnn", scorer=scorer, **options)  # type: ignore[arg-type]
-    graph = Classifier(family="cnn", scorer=NetworkScorer(scorer.network), **options)  # type: ignore[arg-type]
+    other = Classifier(family="baseline", scorer=Other(), **options)  # type: ignore[arg-type]
     assert explain(network, faces(1), np.array([0]))[1] == "gradcam"
-    assert explain(graph, faces(1), np.array([0]))[1] == "occlusion"
+    assert explain(other, faces(1), np.array([0]))[1] == "occlusion"
 
 
 def test_a_face_that_moves_nothing_gets_an_empty_map(scorer: NetworkScorer) -> None:
@@ -174,3 +184,28 @@ def test_methods_that_do_not_fit_are_refused(scorer: NetworkScorer) -> None:
         with pytest.raises(ConfigError, match="looks into no layer"):
             explain(classifier, *one, layer="features.0", method=method)  # type: ignore[arg-type]
     assert explain(network, *one, method="occlusion")[1] == "occlusion"
+
+
+def test_faces_are_scored_alike_while_others_are_explained(scorer: NetworkScorer) -> None:
+    many, targets = faces(64), np.zeros(64, np.int64)
+    expected, maps = scorer.logits(many), grad_cam(scorer, many, targets)
+    with ThreadPoolExecutor(3) as pool:
+        explained = [pool.submit(grad_cam, scorer, many, targets) for _ in range(6)]
+        scored = [pool.submit(scorer.logits, many[: 1 + n]) for n in range(30)]
+        for number, one in enumerate(scored):
+            np.testing.assert_allclose(one.result(), expected[: 1 + number], atol=1e-5)
+        for heats in explained:
+            np.testing.assert_allclose(heats.result(), maps, atol=1e-4)
+
+
+def test_explaining_hooks_nothing_onto_the_network_that_answers(scorer: NetworkScorer) -> None:
+    met: list[int] = []
+
+    def note(module: nn.Module, *_: object) -> None:
+        met.append(len(hooks_of(scorer)))
+
+    (module,) = [m for name, m in scorer.network.named_modules() if name == "head"]
+    module.register_forward_hook(note)
+    own = len(hooks_of(scorer))
+    grad_cam(scorer, faces(2), np.zeros(2, np.int64))
+    assert set(met) <= {own}

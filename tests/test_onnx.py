@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 from quick import SIDE, blobs, bundle, nonsense
 
 from fer_mlops import load, onnx_export
@@ -143,3 +146,32 @@ def test_without_the_packages_the_way_out_is_told(
 def test_a_folder_does_not_tell_what_8_bits_are_measured_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name the model by models:/ or runs:/"):
         data_of(str(tmp_path), None, tmp_path)
+
+
+def test_the_documented_lines_answer_a_photo_on_its_side_as_the_model_does(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "predicting.md").read_text(encoding="utf-8")
+    (lines,) = [
+        block.partition("```")[0]
+        for block in page.split("```python\n")
+        if block.startswith("import numpy as np, onnxruntime")
+    ]
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported, "model.onnx")
+    exif = Image.Exif()
+    exif[274] = 6
+    face = Image.fromarray(blobs(1, 60)[0]).crop((0, 0, 60, 40))
+    face.transpose(Image.Transpose.ROTATE_90).save("face.jpg", exif=exif, quality=95)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    answer = load(exported).predict("face.jpg")
+    assert names["probabilities"][0] == pytest.approx(list(answer.probabilities.values()), abs=1e-5)
+    assert answer.emotion in capsys.readouterr().out
+
+
+def test_the_preprocessing_in_the_file_is_named_truly(exported: Path) -> None:
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    told = session.get_modelmeta().custom_metadata_map["preprocessing"]
+    assert "turned upright as EXIF says" in told
+    assert "Pillow's BILINEAR" in told

@@ -74,7 +74,6 @@ def test_a_model_answers_alike_wherever_it_runs(family: str, world: Path) -> Non
         "load, bytes": model.predict(images).probabilities,
         "load, paths": model.predict(paths).probabilities,
         "load, one by one": np.array([list(model.predict(p).probabilities.values()) for p in paths]),
-        "load, for gradients": load(name, for_gradients=True).predict(images).probabilities,
     }
     if family != "baseline":
         export_onnx(model.classifier, name, world / "model.onnx")

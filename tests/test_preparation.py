@@ -11,6 +11,7 @@ from PIL import Image
 from tiny import tiny
 
 from fer_mlops.config import DataConfig
+from fer_mlops.doctor.labels import label_findings
 from fer_mlops.errors import DataError
 from fer_mlops.learning import learn
 from fer_mlops.pixels import StoredFaces
@@ -80,6 +81,26 @@ def test_near_duplicates_are_not_looked_for_where_they_change_nothing(
         again = divide_faces(table, DataConfig(split=str(file)), 0, tmp_path / "cache", begin)
         assert again.digest(table) == split.digest(table)
     assert stages == []
+
+
+def test_faces_that_are_almost_black_are_told_when_they_are_read(
+    faces_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "faces"
+    for number, path in enumerate(sorted(faces_folder.glob("*/*.png"))):
+        target = folder / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            gray = np.asarray(image.convert("L"), dtype=np.uint16)
+        Image.fromarray(gray * 257 if number else gray << 4).save(target)  # one has 12 bits only
+    table, _ = read_faces(DataConfig(source=str(folder)), 32, tmp_path / "cache")
+    (note,) = [note for note in table.notes if note.kind == "almost-black"]
+    assert note.text.startswith(f"1 of {len(table)} faces are almost black: no pixel reaches 64 of 255")
+    assert note.examples == (table.paths[0],)
+    (finding,) = label_findings([note], DataConfig())
+    assert finding.severity == "warning"  # so that the run has a tag of it
+    bright, _ = read_faces(DataConfig(source=str(faces_folder)), 32, tmp_path / "cache")
+    assert not [note for note in bright.notes if note.kind == "almost-black"]
 
 
 # ── soft labels ──

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from tiny import run, tiny
@@ -27,13 +29,12 @@ from fer_mlops.promotion import (
     run_hook,
     version_of,
 )
-from fer_mlops.promotion.reproducing import reproduction_error
+from fer_mlops.promotion.reproducing import compare_code, reproduction_error
 from fer_mlops.registry import (
     CHAMPION,
     PREVIOUS,
     REGISTERED_NAME,
     aliases_of,
-    bundle_of,
     find_version,
 )
 from fer_mlops.tracking import track
@@ -87,7 +88,7 @@ def test_a_version_that_keeps_all_rules_becomes_champion_and_says_so(two_version
     assert decision.is_promoted
     assert (champion(), aliases_of(2), aliases_of(1)) == (2, [CHAMPION], [PREVIOUS])
     stored = MlflowClient().get_model_version(REGISTERED_NAME, "2")
-    kept = "champion: kept all 8 rules of the gate"
+    kept = "champion: kept all 9 rules of the gate"
     assert stored.tags["decision"].startswith(f"{kept} on validation part")
     assert f"## Promotion\n\n{kept}" in stored.description
     assert json.loads(stored.tags["gate"])["macro-F1"][2] is True
@@ -122,20 +123,54 @@ def test_the_gate_looks_at_validation_faces_that_the_champion_has_not_seen(
     assert int(decision.checks[0].found) < with_all
 
 
-def test_a_model_that_no_longer_answers_as_stored_is_kept_out(two_versions: None) -> None:
-    bundle = bundle_of("models:/fer-classifier/2")
-    error, _ = reproduction_error("models:/fer-classifier/2", bundle)
+def stored(world: Path, version: int) -> Path:
+    """Returns the folder in this world's store that the version lies in."""
+    model = MlflowClient().get_model_version(REGISTERED_NAME, str(version)).source
+    return Path(mlflow.artifacts.download_artifacts(model))
+
+
+def test_a_model_that_no_longer_answers_as_stored_is_kept_out(two_versions: None, world: Path) -> None:
+    name = "models:/fer-classifier/2"
+    error, _ = reproduction_error(name)
     assert error is not None
     assert error <= 1e-6
-    probe = bundle / "probe.json"
+    probe = stored(world, 2) / "artifacts" / "classifier" / "probe.json"
     told = json.loads(probe.read_text())
     told["probabilities"][0] = [1, 0, 0, 0, 0, 0, 0]
     probe.write_text(json.dumps(told))
-    error, _ = reproduction_error("models:/fer-classifier/2", bundle)
+    error, _ = reproduction_error(name)
     assert error is not None
     assert error > 0.01
+    assert broken(decide(2)) == ["loads, answers as stored"]
+    for hostile in (
+        "{",
+        "[" * 100_000,
+        json.dumps({**told, "images": ["no base64"]}),
+        json.dumps({**told, "images": []}),
+        json.dumps({**told, "probabilities": [[1, 2]]}),
+        json.dumps({**told, "probabilities": [[float("nan")] * 7] * len(told["images"])}),
+    ):
+        probe.write_text(hostile)
+        assert reproduction_error(name)[0] is None
     probe.unlink()
-    assert reproduction_error("models:/fer-classifier/2", bundle)[0] is None
+    assert reproduction_error(name)[0] is None
+
+
+def test_a_version_with_code_of_another_hand_is_kept_out_and_its_code_not_run(
+    two_versions: None, world: Path
+) -> None:
+    trap = f"open({str(world / 'trap')!r}, 'w')\n"
+    code = stored(world, 2) / "registered_model.py"
+    code.write_text(trap)
+    package = stored(world, 2) / "code" / "fer_mlops"
+    (package / "__init__.py").write_text(trap)
+    is_ours, found = compare_code("models:/fer-classifier/2")
+    assert not is_ours
+    assert re.fullmatch(
+        r"registered_model.py is not this .*; 1 of \d+ files of .* differ; none was run", found
+    )
+    assert broken(decide(2)) == ["code that mlflow.pyfunc runs"]
+    assert not (world / "trap").exists()
 
 
 def test_the_champion_is_not_promoted_again(bare_versions: None) -> None:

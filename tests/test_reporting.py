@@ -65,7 +65,7 @@ def origin(**changes: object) -> Origin:
         data="drawn: 140 faces; data and split 0123. Nobody's rights.",
         split="identity, seed 0",
         weights="",
-        is_optimistic=False,
+        caution="",
     )
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 
@@ -168,7 +168,7 @@ def test_intervals_over_faces_whose_people_nothing_names_say_so(answers: Answers
         assert "over faces, taken as independent: nobody is named" in text
         assert "over people" not in text
     for text in told(of_people(answers, [*names[:40], *(f"p{i}" for i in range(len(names) - 40))])):
-        assert "over people, with 40 faces that nobody is named for taken as independent" in text
+        assert "over people, and over 40 faces that name nobody, taken as independent" in text
 
 
 def test_several_data_sets_stand_side_by_side(judged: Judged) -> None:
@@ -210,7 +210,7 @@ def test_a_card_says_use_data_split_scores_limits_and_how_to_load(judged: Judged
 
 
 def test_a_card_of_a_leaking_split_says_so_first(judged: Judged) -> None:
-    card = make_card(classifier(), judged, origin(is_optimistic=True))
+    card = make_card(classifier(), judged, origin(caution="Optimistic: 40% known."))
     assert card.markdown.index("Optimistic") < card.markdown.index("## Scores")
     assert "Optimistic" in card.html
 

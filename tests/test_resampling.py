@@ -111,7 +111,7 @@ def test_what_is_resampled_is_said_in_words() -> None:
     assert (named.num, named.over) == (2, "over people")
     assert (nobody.num, nobody.over) == (40, "over faces, taken as independent: nobody is named")
     assert (some.num_people, some.num_unnamed, some.num) == (1, 1, 2)
-    assert some.over == "over people, with 1 face that nobody is named for taken as independent"
+    assert some.over == "over people, and over 1 face that names nobody, taken as independent"
     assert named.caution == "No intervals: they need at least 5 people, here 2."
     assert nobody.caution == ""
     assert "With only 29 faces the intervals are rough" in Units(0, 29).caution

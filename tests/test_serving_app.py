@@ -22,8 +22,8 @@ from wire import send_hostile
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.images import FORMATS
 from fer_mlops.serving.app import PAGES, create_app
-from fer_mlops.serving.intake import FORMATS
 from fer_mlops.serving.service import Service
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -173,10 +173,10 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     (
         {"content": png_bomb(60_000, 60_000), "headers": JPEG},
         400,
-        "more than the 100,000 pixels allowed",
+        "60000 x 60000 pixels, more than the 100,000 allowed",
     ),
     ({"content": b"x" * 100_001, "headers": JPEG}, 413, "larger than the 100,000 bytes allowed"),
-    ({"content": face(kind="PPM"), "headers": JPEG}, 400, "no image that can be read"),
+    ({"content": face(kind="EPS"), "headers": JPEG}, 400, "no image that can be read"),
     (
         {"content": face(), "headers": {"Content-Type": "text/plain"}},
         415,

@@ -119,7 +119,7 @@ def test_a_version_that_does_not_load_changes_nothing_and_is_not_tried_every_tim
     service = loaded()
     broken = tmp_path / "broken"
     shutil.copytree(bundles[1], broken)
-    (broken / "network.pt2").write_bytes(b"damaged")
+    (broken / "weights.pt").write_bytes(b"damaged")
     publish(broken, "champion")
     for _ in range(3):
         service.slots.look()

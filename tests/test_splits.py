@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fer_mlops.config import CnnExperiment, DataConfig
-from fer_mlops.datasets.table import FaceTable, Row, make_table
+from fer_mlops.datasets.table import FaceTable, Row, make_table, unnamed_identity
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
-from fer_mlops.splits import Split, groups_of, share_of_known_people, split_faces
+from fer_mlops.splits import Split, find_known_people, groups_of, split_faces
 
 KINDS = ("identity", "random")
 
@@ -62,7 +62,7 @@ def test_no_person_is_in_two_parts_of_an_identity_split(seed: int) -> None:
     assert not train & valid
     assert not train & test
     assert not valid & test
-    assert share_of_known_people(table, split) == 0
+    assert find_known_people(table, split).share == 0
 
 
 def test_the_default_split_is_the_identity_split() -> None:
@@ -171,7 +171,8 @@ def test_too_few_people_are_refused_with_the_way_out(folds: int, parts: int) -> 
     with pytest.raises(DataError) as caught:
         split_faces(table, DataConfig(folds=folds), 0)
     assert str(caught.value) == (
-        f"{parts - 1} people cannot be divided into {parts} parts; add people or use --split random, "
+        f"{parts - 1} people cannot be divided into {parts} parts; add people, say who is who with "
+        "--identity-pattern, or use --split random, "
         "whose scores flatter"
     )
     assert split_faces(table, DataConfig(split="random", folds=folds), 0).kind == "random"
@@ -267,7 +268,7 @@ def test_every_face_is_a_test_face_of_one_fold(kind: str) -> None:
         assert sorted(np.concatenate(list(split.parts().values())).tolist()) == list(range(400))
         assert abs(len(split.valid) - 40) <= 4
         if kind == "identity":
-            assert share_of_known_people(table, split) == 0
+            assert find_known_people(table, split).share == 0
 
 
 # ── given parts ──
@@ -385,4 +386,55 @@ def test_known_people_are_counted_by_faces_of_test() -> None:
     split = Split(
         kind="random", train=np.array([0, 3]), valid=np.array([4]), test=np.array([1, 2, 4, 5])
     )
-    assert share_of_known_people(table, split) == 0.75
+    assert find_known_people(table, split).share == 0.75
+
+
+def with_unnamed(table: FaceTable, rows: list[int]) -> FaceTable:
+    identities = table.identities.astype(object)
+    for row in rows:
+        identities[row] = unnamed_identity(table.paths[row])
+    return replace(table, identities=identities.astype(np.str_))
+
+
+HALVES = Split(kind="random", train=np.array([0, 3]), valid=np.array([4]), test=np.array([1, 2, 5]))
+
+
+@pytest.mark.parametrize(
+    ("unnamed", "tag", "sentence", "caution"),
+    [
+        ([], "0.667", "67% of the test faces show a person from train.", "Optimistic: 67%"),
+        (
+            [0, 1, 2, 3, 4, 5],
+            "unknown: nobody is named",
+            "The share of test faces that show a person from train is unknown: nobody is named.",
+            "Perhaps optimistic: The share",
+        ),
+        (
+            [1, 2],
+            "0.000 of the named; 2 of 3 test faces name nobody",
+            "0% of the test faces that name a person show one from train; of others it is unknown: 2 "
+            "of 3 test faces name nobody.",
+            "Perhaps optimistic: 0%",
+        ),
+        (
+            [0],
+            "0.000 of the named; 1 of 2 train faces name nobody",
+            "0% of the test faces that name a person show one from train; of others it is unknown: 1 "
+            "of 2 train faces name nobody.",
+            "Perhaps optimistic: 0%",
+        ),
+    ],
+)
+def test_known_people_are_said_to_be_unknown_where_nobody_is_named(
+    unnamed: list[int], tag: str, sentence: str, caution: str
+) -> None:
+    known = find_known_people(
+        with_unnamed(faces([0, 1, 0, 1, 0, 1], [7, 7, 7, 8, 9, 10]), unnamed), HALVES
+    )
+    assert known.tag() == tag
+    assert known.sentence() == sentence
+    assert known.caution().startswith(caution)
+
+
+def test_an_honest_split_needs_no_caution() -> None:
+    assert find_known_people(faces([0, 1, 0, 1, 0, 1], [1, 2, 3, 4, 5, 6]), HALVES).caution() == ""

@@ -87,7 +87,7 @@ def assert_same(one: str, other: str) -> None:
     assert pictures(one) == pictures(other)
     assert set(pictures(other).values()) == {1}
     weights = [
-        load_classifier(f"runs:/{run_id}", for_gradients=True).scorer.network.state_dict()  # type: ignore[union-attr]
+        load_classifier(f"runs:/{run_id}").scorer.network.state_dict()  # type: ignore[union-attr]
         for run_id in (one, other)
     ]
     assert weights[0].keys() == weights[1].keys()

@@ -287,3 +287,11 @@ def test_a_full_memory_ends_in_a_sentence_with_a_batch_size_that_fits(most: int,
     if size:  # and the advice is true
         smaller = TrainingConfig(epochs=1, batch_size=size)
         fit(Hungry(most), faces(), faces(1), cross_entropy(COUNTS, 0.0), smaller, seed=0)
+
+
+def test_a_fit_leaves_the_settings_of_its_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("malloc is set for the whole process, which a library does not own")
+
+    monkeypatch.setattr("ctypes.CDLL", refuse)
+    train(TrainingConfig(epochs=1, batch_size=8))

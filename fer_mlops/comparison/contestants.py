@@ -18,8 +18,10 @@ from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.judging import experiment_of
 from fer_mlops.registry import (
     REGISTERED_NAME,
+    ModelName,
     Schooling,
-    bundle_of,
+    bundle_in,
+    fetched,
     fixed_name,
     run_of,
     schooling_of,
@@ -59,9 +61,8 @@ def find_contestants(names: Sequence[str]) -> list[Contestant]:
         ConfigError: Fewer than two different ones are named.
     """
     names = list(dict.fromkeys(names))
-    for name in names:
-        if name.startswith("runs:/"):
-            _check_run(name.removeprefix("runs:/").split("/")[0])
+    for run_id in filter(None, (ModelName.parse(name).run_id for name in names)):
+        _check_run(run_id)
     fixed = [fixed_name(name) for name in names]
     if len(set(fixed)) < 2:
         raise ConfigError(f"a comparison needs at least two different models, got {len(set(fixed))}")
@@ -77,15 +78,17 @@ def contestant_of(name: str) -> Contestant:
     Raises:
         ModelError: There is none.
     """
-    bundle = bundle_of(name)
-    classifier = Classifier.load(bundle)
+    with fetched(name) as folder:
+        bundle = bundle_in(folder, name)
+        classifier = Classifier.load(bundle, name)
+        num_bytes = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
     schooling, run_id = schooling_of(name), run_of(name)
     return Contestant(
         name=name,
         uri=fixed_name(name),
         run_id=run_id,
         classifier=classifier,
-        num_bytes=sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()),
+        num_bytes=num_bytes,
         schooling=schooling,
         experiment=experiment_of(run_id) if run_id and schooling else None,
         minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),
@@ -96,12 +99,13 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
     """Returns the family where that says enough of a run, else the run's name; a model's own name."""
     shown = []
     for name, family in zip(names, families, strict=True):
-        if name.startswith("runs:/"):
-            run = get_run(name.removeprefix("runs:/").split("/")[0])
+        named = ModelName.parse(name)
+        if named.run_id:
+            run = get_run(named.run_id)
             is_enough = families.count(family) == 1
             shown.append(family if is_enough else run.info.run_name or run.info.run_id[:8])
-        elif name.startswith("models:/"):
-            shown.append(_registered_name(name.removeprefix("models:/")))
+        elif named.model:
+            shown.append(_registered_name(named))
         else:
             shown.append(Path(name).name)
     taken = Counter(shown)
@@ -111,17 +115,16 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
     ]
 
 
-def _registered_name(name: str) -> str:
+def _registered_name(name: ModelName) -> str:
     """Returns ``champion`` or ``version 3`` for one of ours, else the whole name."""
-    own = name.removeprefix(REGISTERED_NAME)
-    if own.startswith("@"):
-        return own[1:]
-    return f"version {own[1:]}" if own.startswith("/") else name
+    if name.model != REGISTERED_NAME or not name.is_registered:
+        return name.text.removeprefix("models:/")
+    return name.alias or f"version {name.version}"
 
 
 def _mark(name: str, number: int) -> str:
     """Returns what tells two of one name apart: the start of a run's id, else a number."""
-    return name.removeprefix("runs:/")[:6] if name.startswith("runs:/") else str(number)
+    return ModelName.parse(name).run_id[:6] or str(number)
 
 
 def _check_run(run_id: str) -> None:

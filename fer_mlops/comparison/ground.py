@@ -10,11 +10,12 @@ import numpy as np
 
 from fer_mlops.comparison.contestants import Contestant
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets import FaceTable, Request, load_faces
+from fer_mlops.datasets import FaceTable
+from fer_mlops.datasets.table import count_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.pixels import Pixels, take_pixels
-from fer_mlops.preparation import read_faces
+from fer_mlops.preparation import load_table, read_faces
 from fer_mlops.progress import Begin
 from fer_mlops.registry import Schooling
 
@@ -92,6 +93,12 @@ def check_fairness(
         DataError: A model has seen people who are to judge it.
     """
     warnings = list(ground.warnings)
+    _, num_unnamed = count_people(ground.table.identities)
+    if num_unnamed:
+        warnings.append(
+            "it is unknown whether the models saw people on these faces in training: "
+            f"{num_unnamed:,} of {len(ground.table):,} faces name nobody"
+        )
     for one in contestants:
         if one.schooling is None:
             warnings.append(
@@ -133,9 +140,7 @@ def _shared(contestants: Sequence[Contestant], cache: Path, begin: Begin) -> Gro
         schoolings.append(one.schooling)
         configs.append(one.experiment.data)
     shared = frozenset.intersection(*(schooling.tested for schooling in schoolings))
-    tables = {
-        config: load_faces(Request(cache=cache, config=config, begin=begin)) for config in set(configs)
-    }
+    tables = {config: load_table(config, cache, begin) for config in set(configs)}
     if len({table.root.resolve() for table in tables.values()}) > 1:
         shared = frozenset()  # equal names below other folders are other faces
     if not shared:

@@ -21,6 +21,7 @@ from fer_mlops.pages import (
     gallery,
     heading,
     paragraph,
+    people_tile,
     picture,
     section,
     table,
@@ -127,7 +128,7 @@ def _tiles(comparison: Comparison) -> Html:
     return tiles(
         [
             (f"{comparison.num_faces:,}", "faces", ""),
-            (f"{comparison.num_people:,}", "people", ""),
+            people_tile(comparison.num_people, comparison.num_unnamed),
             (str(len(comparison.entries)), "models", ""),
             (f"{gap.value:+.3f}", "macro-F1 over the second", ""),
             (percent(gap.probability), "of resamples", ""),

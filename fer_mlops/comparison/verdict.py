@@ -12,6 +12,7 @@ from fer_mlops.calibration import Point
 from fer_mlops.comparison.contestants import Contestant
 from fer_mlops.comparison.costs import Speed, count_parameters
 from fer_mlops.comparison.ground import Ground
+from fer_mlops.datasets.table import count_people, describe_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW, Estimate, Report, evaluate, plain
 from fer_mlops.pairing import Pairing, pair
@@ -91,8 +92,9 @@ class Comparison:
     """Of those faces."""
     num_faces: int
     num_people: int
-    units: Units
-    """What the intervals are over."""
+    """How many are named."""
+    num_unnamed: int
+    """Faces whose person nothing names."""
     point: Point
     entries: tuple[Entry, ...]
     matches: tuple[Match, ...]
@@ -105,6 +107,15 @@ class Comparison:
     def best(self) -> Entry:
         return self.entries[0]
 
+    @property
+    def units(self) -> Units:
+        """What the intervals are over."""
+        return Units(self.num_people, self.num_unnamed)
+
+    def people(self) -> str:
+        """Returns how many faces of how many people these are, as far as they are named."""
+        return describe_people(self.num_faces, self.num_people, self.num_unnamed)
+
     def slugs(self) -> list[str]:
         """Returns each entry's name as part of a metric's: its family where no other has it."""
         families = [entry.family for entry in self.entries]
@@ -114,7 +125,9 @@ class Comparison:
 
     def metrics(self) -> dict[str, float]:
         """Returns every number under the name it is tracked by, such as ``compare/cnn/macro_f1``."""
-        flat: dict[str, float] = {"compare/faces": self.num_faces, "compare/people": self.num_people}
+        flat: dict[str, float] = {"compare/faces": self.num_faces}
+        if self.num_people:
+            flat["compare/people"] = self.num_people
         slugs = self.slugs()
         for slug, entry in zip(slugs, self.entries, strict=True):
             for score, estimate in entry.scores.items():
@@ -180,12 +193,13 @@ def judge_together(
         )
         for place, pairing in enumerate(pairings, 1)
     )
+    num_people, num_unnamed = count_people(table.identities)
     return Comparison(
         faces=ground.described,
         digest=table.digest(),
         num_faces=len(table),
-        num_people=reports[0].num_people,
-        units=reports[0].units,
+        num_people=num_people,
+        num_unnamed=num_unnamed,
         point=point,
         entries=tuple(_entry(contestants[i], reports[i], speeds[i]) for i in order),
         matches=matches,

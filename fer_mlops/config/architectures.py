@@ -31,12 +31,12 @@ class HogSvmConfig:
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 512, "hog_svm.image_size", "16 to 512 pixels", self.image_size)
         require(
-            bool(self.cells) and all(4 <= cell <= self.image_size // 2 for cell in self.cells),
+            1 <= len(self.cells) <= 16 and all(4 <= c <= self.image_size // 2 for c in self.cells),
             "hog_svm.cells",
-            "sides of 4 pixels to half the image size",
+            "1 to 16 sides of 4 pixels to half the image size",
             self.cells,
         )
-        require(self.orientations >= 2, "hog_svm.orientations", "2 or more", self.orientations)
+        require(2 <= self.orientations <= 360, "hog_svm.orientations", "2 to 360", self.orientations)
         require(self.components >= 1, "hog_svm.components", "1 or more", self.components)
         require(self.c > 0, "hog_svm.c", "positive", self.c)
         require(self.gamma > 0, "hog_svm.gamma", "positive", self.gamma)
@@ -73,15 +73,15 @@ class CnnConfig:
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 256, "cnn.image_size", "16 to 256 pixels", self.image_size)
         require(
-            len(self.widths) >= 1 and all(width >= 1 for width in self.widths),
+            len(self.widths) >= 1 and all(1 <= width <= 4096 for width in self.widths),
             "cnn.widths",
-            "positive channel counts",
+            "channel counts of 1 to 4096",
             self.widths,
         )
         require(
-            len(self.depths) == len(self.widths) and all(depth >= 1 for depth in self.depths),
+            len(self.depths) == len(self.widths) and all(1 <= depth <= 64 for depth in self.depths),
             "cnn.depths",
-            f"{len(self.widths)} positive counts, one per width",
+            f"{len(self.widths)} counts of 1 to 64, one per width",
             self.depths,
         )
         require(
@@ -90,7 +90,7 @@ class CnnConfig:
             f"at least {2 ** len(self.widths)} for {len(self.widths)} blocks",
             self.image_size,
         )
-        require(self.hidden >= 0, "cnn.hidden", "0 or more", self.hidden)
+        require(0 <= self.hidden <= 65536, "cnn.hidden", "0 to 65536", self.hidden)
         require(0 <= self.dropout < 1, "cnn.dropout", "in [0, 1)", self.dropout)
 
 

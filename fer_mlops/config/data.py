@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fer_mlops.config.checks import require, require_pattern
+from fer_mlops.emotions import EMOTIONS
 
 SPLITS = ("identity", "random", "given")
 
@@ -29,6 +31,10 @@ class DataConfig:
     """Share of the faces that is looked at once, at the end, in (0, 0.5)."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What an unreadable image does: stop with its name, or be left out and listed in the run."""
+    identities: Literal["auto", "names", "faces", "none"] = "auto"
+    """What tells people apart: ``names`` (of files, folders or a column), ``faces`` (photos of one
+    name or one face are one person; needs the extra ``face``) or ``none`` (nobody is named). ``auto``
+    is ``names``, which ``data check`` compares with faces where the extra is installed."""
     identity_pattern: str = ""
     """Regular expression whose first group, found in an image's path, names the person."""
     relabel: str = ""
@@ -38,7 +44,14 @@ class DataConfig:
     ] = "drop"
     """What becomes of contempt faces, which data sets of eight classes have."""
 
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What labels, or folders, of other names mean: text to one of the seven emotions, or to ``drop``,
+    which leaves their faces out. ``--set data.labels='{"0": "anger", "Ahegao": "drop"}'``"""
+
     def __post_init__(self) -> None:
+        for text, emotion in self.labels.items():
+            key, rule = f"data.labels of {text!r}", f"drop or one of {', '.join(EMOTIONS)}"
+            require(emotion == "drop" or emotion in EMOTIONS, key, rule, emotion)
         require(0 < self.valid_share < 0.5, "data.valid_share", "in (0, 0.5)", self.valid_share)
         require(0 < self.test_share < 0.5, "data.test_share", "in (0, 0.5)", self.test_share)
         require(

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from fer_mlops.console.screen import console
 from fer_mlops.datasets import DataSet, FaceTable
+from fer_mlops.datasets.table import count_or_unknown, count_people, describe_people
 from fer_mlops.doctor import Examination, listed, summarise
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.splits import Split, share_of_known_people
+from fer_mlops.splits import Split, find_known_people
 
 
 def print_datasets(datasets: Sequence[DataSet]) -> None:
@@ -28,7 +29,9 @@ def print_datasets(datasets: Sequence[DataSet]) -> None:
 def print_split(table: FaceTable, split: Split) -> None:
     """Prints how many faces and people of each emotion are in each part."""
     grid = Table(
-        title=f"{split.kind} split of {len(table)} faces (people)", box=SIMPLE_HEAD, pad_edge=False
+        title=f"{split.kind} split of {len(table)} faces (people; ?: name nobody)",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     grid.add_column("part")
     for emotion in (*EMOTIONS, "all"):
@@ -37,11 +40,11 @@ def print_split(table: FaceTable, split: Split) -> None:
         cells = []
         for label in (*range(len(EMOTIONS)), None):
             chosen = rows if label is None else rows[table.labels[rows] == label]
-            cells.append(f"{len(chosen)}\n({len(set(table.identities[chosen].tolist()))})")
+            people, unnamed = count_people(table.identities[chosen])
+            cells.append(f"{len(chosen)}\n({count_or_unknown(people, unnamed)})")
         grid.add_row(part, *cells)
     console.print(grid)
-    known = share_of_known_people(table, split)
-    console.print(f"{known:.0%} of the test faces show a person who is also in train")
+    console.print(find_known_people(table, split).sentence())
 
 
 _PAGE_ONLY = ("share", "one person's", "recall 80")
@@ -50,7 +53,8 @@ _PAGE_ONLY = ("share", "one person's", "recall 80")
 
 def print_findings(examination: Examination) -> None:
     """Prints what the doctor found: sizes, findings worst first, verdict."""
-    title = f"{examination.name}: {examination.num_faces} faces of {examination.num_people} people"
+    people = describe_people(examination.num_faces, examination.num_people, examination.num_unnamed)
+    title = f"{examination.name}: {people}"
     sizes = examination.listings[0]
     shown = [i for i, column in enumerate(sizes.columns) if column not in _PAGE_ONLY]
     table = Table(title=Text(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)

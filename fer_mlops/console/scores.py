@@ -20,7 +20,7 @@ from fer_mlops.repetition import SCORES
 
 def print_report(report: Report, title: str) -> None:
     """Prints a report as a table."""
-    table = Table(title=f"{title}: {report.num_faces} faces of {report.num_people} people")
+    table = Table(title=f"{title}: {report.people()}")
     table.add_column("emotion")
     for column in ("n", "precision", "recall", "F1", "95 % interval"):
         table.add_column(column, justify="right")
@@ -75,8 +75,7 @@ def print_comparison(comparison: Comparison) -> None:
     """Prints models side by side, best first, in 80 columns; then by how much the best leads."""
     for said in comparison.warnings:
         console.print(Text(f"Warning: {said}", "bold red"), soft_wrap=False)
-    faces = f"{comparison.faces}: {comparison.num_faces} faces of {comparison.num_people} people"
-    console.print(f"{faces}, {comparison.point} point")
+    console.print(f"{comparison.faces}: {comparison.people()}, {comparison.point} point")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=20)
     for column in ("accuracy", "balanced", "macro-F1", "ms", "faces/s", "MB", "min"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from fer_mlops.datasets import (
@@ -18,7 +19,7 @@ from fer_mlops.datasets import (
 )
 from fer_mlops.datasets.relabelling import relabel
 from fer_mlops.datasets.source import DataSet, Request
-from fer_mlops.datasets.table import FaceTable, Note
+from fer_mlops.datasets.table import FaceTable, Note, hash_files
 from fer_mlops.errors import DataError
 
 __all__ = ["DATASETS", "DataSet", "FaceTable", "Note", "Request", "load_faces"]
@@ -50,6 +51,7 @@ def load_faces(request: Request) -> FaceTable:
     dataset, path = _find(request.config.source)
     try:
         table = dataset.load(path, request)
+        table = replace(table, terms=dataset.terms, contents=hash_files(table.root, table.paths))
     except OSError as error:
         raise DataError(f"cannot read {error.filename or str(path)!r}: {error.strerror}") from error
     return relabel(table, Path(request.config.relabel)) if request.config.relabel else table

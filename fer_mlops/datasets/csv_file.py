@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_mlops.datasets.gathering import Gathering, part_of
-from fer_mlops.datasets.identities import person_of
+from fer_mlops.datasets.identities import person_of, stated_person
 from fer_mlops.datasets.lines import read_csv
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable
+from fer_mlops.errors import DataError
 
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 _OWN = frozenset({"image", "emotion", "identity", "source", "part"})
 
 
@@ -24,6 +26,8 @@ def load(path: Path, request: Request) -> FaceTable:
         DataError: The file is unreadable, lacks a column, names a missing image or one outside the
             csv's folder, or has an unknown emotion or part; the message says which line.
     """
+    if path.suffix.lower() in _ARCHIVES:
+        raise DataError(f"{str(path)!r} is an archive; unpack it, and pass the folder with --data")
     gathering = Gathering(path.stem, path.parent, request)
     for line in read_csv(path, ("image", "emotion")):
         where = f"{path.name} line {line.number}"
@@ -33,15 +37,14 @@ def load(path: Path, request: Request) -> FaceTable:
                 "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
             )
             continue
-        person, origin = line.get("identity", ""), "column identity"
-        if not person:
-            named, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
-            person = named or ""
+        person, origin = stated_person(line.get("identity", "")), "column identity"
+        if not person and "identity" not in line:
+            person, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
         gathering.add(
             line["image"],
             line["emotion"],
             where=where,
-            identity=person or None,
+            identity=person,
             identity_from=origin,
             source=line.get("source", ""),
             part=part,

@@ -171,6 +171,8 @@ def _load_folders(root: Path, request: Request) -> FaceTable:
         )
     gathering = Gathering("fer2013", root, request)
     for folder in emotion_folders(root):
+        for other in folder.others:
+            gathering.leave_out("not-read", f"{folder.path}/{other}")
         for image in folder.images:
             told = _PUBLISHED.fullmatch(image)
             gathering.add(

@@ -11,19 +11,24 @@ Folders ``train``, ``valid`` and ``test`` above the emotions are the publisher's
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fer_mlops.datasets.gathering import Gathering, part_of
+from fer_mlops.datasets.gathering import Gathering, by_suffix, part_of
 from fer_mlops.datasets.identities import person_of
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable
-from fer_mlops.emotions import normalise_emotion
+from fer_mlops.emotions import SPELLINGS
 from fer_mlops.errors import DataError
+from fer_mlops.images import SUFFIXES
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+_SKIPPED = (".", "__", "@", "#", "$")
+"""Beginnings of what systems leave in folders: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN."""
+_OWN = frozenset({"mlruns", "mlartifacts"})
+"""Folders that MLflow makes where somebody trains."""
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class EmotionFolder:
     """``train``, ``valid``, ``test`` or empty."""
     images: tuple[str, ...]
     """Relative to this folder, with forward slashes; sorted."""
+    others: tuple[str, ...]
+    """Files that are not read, in the same form."""
 
 
 def load(root: Path, request: Request) -> FaceTable:
@@ -46,15 +53,17 @@ def load(root: Path, request: Request) -> FaceTable:
         DataError: A subfolder with images is no emotion, or no subfolder has an image.
     """
     gathering = Gathering(root.name, root, request)
-    folders = [folder for folder in emotion_folders(root) if folder.images]
+    found = list(emotion_folders(root))
+    folders = [folder for folder in found if folder.images]
     if not folders:
+        others = [other for folder in found for other in folder.others]
         raise DataError(
             f"{str(root)!r} holds no image in a folder named after an emotion; expected "
-            f"{root.name}/happiness/face.jpg and so on"
+            f"{root.name}/happiness/face.jpg and so on{unread(others)}"
         )
     for folder in folders:
         if request.is_strict:
-            normalise_emotion(folder.emotion)
+            _check(gathering, root, folder)
         for image in folder.images:
             identity, origin = person_of(image)
             path = f"{folder.path}/{image}"
@@ -66,10 +75,25 @@ def load(root: Path, request: Request) -> FaceTable:
                 part=folder.part,
                 is_there=os.path.isfile(root / path),  # noqa: PTH113 - a million of them
             )
+    for folder in found:
+        for other in folder.others:
+            gathering.leave_out("not-read", f"{folder.path}/{other}")
     for name in sorted(os.listdir(root)):  # noqa: PTH208 - names are all it takes
         if is_image(name):
             gathering.leave_out("no-label", name)
     return gathering.table()
+
+
+def _check(gathering: Gathering, root: Path, folder: EmotionFolder) -> None:
+    """Refuses a folder that is no emotion; names the one below it that holds emotions."""
+    try:
+        gathering.emotion_of(folder.emotion)
+    except DataError:
+        inner = [path.name for path in _folders(root / folder.path)]
+        if any(name.lower() in SPELLINGS for name in inner):
+            meant = str(root / folder.path)
+            raise DataError(f"unknown emotion {folder.emotion!r}; did you mean {meant!r}?") from None
+        raise
 
 
 def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
@@ -87,7 +111,7 @@ def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
                 folder.relative_to(root).as_posix(),
                 folder.name,
                 (parts[part] or "") if are_parts else "",
-                find_images(folder),
+                *_find_files(folder),
             )
 
 
@@ -97,7 +121,7 @@ def _folders(root: Path) -> list[Path]:
         found = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError as error:
         raise DataError(f"cannot read {str(root)!r}: {error.strerror}") from error
-    return [path for path in found if not path.name.startswith((".", "__"))]
+    return [path for path in found if not path.name.startswith(_SKIPPED) and path.name not in _OWN]
 
 
 def is_image(name: str) -> bool:
@@ -119,11 +143,27 @@ def find_images(folder: Path) -> tuple[str, ...]:
     Raises:
         DataError: A folder cannot be read.
     """
+    return _find_files(folder)[0]
+
+
+def unread(others: Sequence[str]) -> str:
+    """Returns what is to be added to a message where files were left out; empty if none was."""
+    return f"; {len(others)} files are not read: {by_suffix(others)}" if others else ""
+
+
+def unread_below(folder: Path) -> str:
+    """Returns the same of the files below ``folder``."""
+    return unread(_find_files(folder)[1])
+
+
+def _find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the images and the other files below ``folder``, as ``find_images`` does."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
 
     found: list[str] = []
+    others: list[str] = []
     seen: set[str] = set()
     for place, inner, names in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
@@ -131,11 +171,15 @@ def find_images(folder: Path) -> tuple[str, ...]:
             inner.clear()
             continue
         seen.add(real)
-        inner[:] = [name for name in inner if not name.startswith((".", "__"))]
+        inner[:] = [name for name in inner if not name.startswith(_SKIPPED)]
         below = os.path.relpath(place, folder).replace(os.sep, "/")
         start = "" if below == "." else f"{below}/"
-        found += [start + name for name in names if is_image(name)]
-    return tuple(sorted(found))
+        for name in names:
+            if is_image(name):
+                found.append(start + name)
+            elif not name.startswith(".") and name.lower() not in _SYSTEM_FILES:
+                others.append(start + name)
+    return tuple(sorted(found)), tuple(sorted(others))
 
 
 DATASET = DataSet(

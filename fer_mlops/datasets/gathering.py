@@ -6,20 +6,36 @@ which emotion, what a repeated row means, whether a file is there.
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
+from fer_mlops.datasets.doubts import PUBLISHED, doubt_guesses
+from fer_mlops.datasets.identities import stated_person
 from fer_mlops.datasets.source import Request
-from fer_mlops.datasets.table import FaceTable, Kind, Note, Row, make_table, shorten, unnamed_identity
+from fer_mlops.datasets.table import (
+    FaceTable,
+    Kind,
+    Note,
+    Row,
+    is_named,
+    make_table,
+    shorten,
+    unnamed_identity,
+)
 from fer_mlops.emotions import OUTSIDE, normalise_emotion
 from fer_mlops.errors import DataError
 
 _OUTSIDE = "(outside)"
+_DROPPED = "(dropped)"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _DRIVE = re.compile(r"[A-Za-z]:")
 _PARTS = {
@@ -33,6 +49,13 @@ _PARTS = {
     "testing": "test",
     "": "",
 }
+
+
+def by_suffix(names: Sequence[str]) -> str:
+    """Returns how many files end in what, such as ``30 .heic, 1 .txt``, most first."""
+    suffixes = Counter(posixpath.splitext(name)[1].lower() or "without suffix" for name in names)
+    most_first = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{num} {suffix}" for suffix, num in most_first)
 
 
 def part_of(text: str) -> str | None:
@@ -51,10 +74,11 @@ class Gathering:
         self._rows: list[Row] = []
         self._remarks: list[Note] = []
         self._turned: list[str] = []
+        self._labels = {text.lower(): emotion for text, emotion in request.config.labels.items()}
         self._texts: Counter[str] = Counter()
         self._named: dict[str, str | DataError] = {}
         self._found: dict[Kind, list[str]] = {}
-        self._origins: Counter[str] = Counter()
+        self._origins: dict[str, str] = {}
 
     def add(
         self,
@@ -63,7 +87,7 @@ class Gathering:
         *,
         where: str = "",
         identity: str | None = None,
-        identity_from: str = "file name",
+        identity_from: str = PUBLISHED,
         source: str = "",
         part: str = "",
         votes: tuple[float, ...] | None = None,
@@ -77,7 +101,7 @@ class Gathering:
             emotion: In any known spelling; empty where the image has no label.
             where: Names the row in messages, such as ``legend.csv line 4``; the image if empty.
             identity: Whose face it is, or None where nothing tells.
-            identity_from: How that was told, for a note.
+            identity_from: How that was told, for a note; GUESSES are not believed where they look odd.
             source: Which collection it came from; the root's name if empty.
             part: ``train``, ``valid``, ``test`` or empty.
             votes: Share of annotators for each of EMOTIONS.
@@ -88,7 +112,7 @@ class Gathering:
         if not image:
             self._meet("malformed-row", f"{where}: no image is named")
             return
-        path = image if is_there else posixpath.normpath(image.replace("\\", "/"))
+        path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
         if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
             self._meet("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
         elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
@@ -97,6 +121,9 @@ class Gathering:
             self._meet("no-label", path)
         else:
             named = self._name(emotion, where)
+            if named == _DROPPED:
+                self._meet("dropped-label", path)
+                return
             if named and named != emotion:
                 self._count_spelling(emotion, path)
             if named:
@@ -128,7 +155,16 @@ class Gathering:
         if not kept:
             why = self._first_problem() or "none was found"
             raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
+        kept, doubts = doubt_guesses(kept, self._origins)
+        self._remarks += doubts
         return make_table(self.name, self.root, kept, self._notes(kept))
+
+    def _spelled_on_disk(self, path: str) -> str:
+        """Returns the path in the Unicode form of its file; macOS decomposes letters."""
+        if path.isascii():
+            return path
+        forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
+        return next((form for form in forms if os.path.isfile(self._top + form)), path)  # noqa: PTH113
 
     def _meet(self, kind: Kind, what: str) -> None:
         self._found.setdefault(kind, []).append(what)
@@ -137,7 +173,7 @@ class Gathering:
         """Returns the emotion, a mark for one outside the seven, or nothing for an unknown one."""
         if text not in self._named:
             try:
-                self._named[text] = normalise_emotion(text) or self._outside()
+                self._named[text] = self.emotion_of(text)
             except DataError as error:  # kept, since looking for the nearest word takes long
                 self._named[text] = error
         named = self._named[text]
@@ -145,6 +181,24 @@ class Gathering:
             self._meet("unknown-emotion", f"{where}: {named}")
             return ""
         return named
+
+    def emotion_of(self, text: str) -> str:
+        """Returns the emotion that a label means, as ``data.labels`` says, or a mark for none.
+
+        Raises:
+            DataError: The label is unknown.
+        """
+        word = text.strip()
+        told = self._labels.get(word.lower())
+        if told:
+            return _DROPPED if told == "drop" else told
+        try:
+            return normalise_emotion(word) or self._outside()
+        except DataError as error:
+            setting = json.dumps({word: "drop"}, ensure_ascii=False)
+            way_out = f"name its emotion, or leave it out: --set data.labels='{setting}'"
+            is_spelling = "did you mean" in str(error)
+            raise DataError(f"{error} Or {way_out}" if is_spelling else f"{error}; {way_out}") from None
 
     def _outside(self) -> str:
         contempt = self.request.config.contempt
@@ -160,10 +214,11 @@ class Gathering:
         if self._pattern is not None:
             found = self._pattern.search(path)
             identity, origin = found and next(filter(None, found.groups()), None), "identity pattern"
-        if identity:
-            self._origins[origin] += 1
-            return identity
-        return unnamed_identity(path)
+        person = identity if origin == PUBLISHED else stated_person(identity or "")
+        if not person:
+            return unnamed_identity(path)
+        self._origins[path] = origin
+        return person
 
     def _resolve(self) -> list[Row]:
         first: dict[str, Row] = {}
@@ -201,10 +256,19 @@ class Gathering:
         return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
 
     def _notes(self, kept: list[Row]) -> list[Note]:
-        nobody = {row.path for row in kept if row.identity == unnamed_identity(row.path)}
-        people = len({row.identity for row in kept if row.path not in nobody})
-        self._found["no-identity"] = sorted(nobody)
-        told = ", ".join(f"{origin} ({n})" for origin, n in self._origins.most_common())
+        self._found["no-identity"] = sorted(
+            row.path for row in kept if row.identity == unnamed_identity(row.path)
+        )
+        named = [
+            row
+            for row, is_one in zip(
+                kept, is_named(np.array([row.identity for row in kept], dtype=np.str_)), strict=True
+            )
+            if is_one
+        ]
+        people = len({row.identity for row in named})
+        origins = Counter(self._origins[row.path] for row in named)
+        told = ", ".join(f"{origin} ({n})" for origin, n in origins.most_common())
         notes = [*self._remarks]
         if told:
             notes.append(Note("identities", f"{people} people, told by {told}"))
@@ -217,19 +281,20 @@ class Gathering:
         for kind, words in _WORDS.items():
             met = self._found.get(kind, [])
             if met:
-                notes.append(Note(kind, _say(words, met), tuple(met)))
+                some = by_suffix(met) if kind == "not-read" else shorten(met)
+                notes.append(Note(kind, _say(words, met, some), tuple(met)))
         return notes
 
 
 _SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
 
 
-def _say(words: str, met: list[str]) -> str:
+def _say(words: str, met: list[str], some: str = "") -> str:
     """Returns the sentence about what was met, in the singular where it was met once."""
     nouns = {
         f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
     }
-    return words.format(n=len(met), some=shorten(met), **nouns)
+    return words.format(n=len(met), some=some, **nouns)
 
 
 _WORDS: dict[Kind, str] = {
@@ -240,6 +305,8 @@ _WORDS: dict[Kind, str] = {
     "no-label": "{n} {files} without a label left out: {some}",
     "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
     "no-majority": "{n} {images} without a majority of votes left out: {some}",
+    "dropped-label": "{n} {images} left out, as data.labels says: {some}",
+    "not-read": "{n} {files} not read, no image in a known format: {some}",
     "missing-file": "{n} {rows} without a file left out: {some}",
     "unreadable": "{n} unreadable {images} left out: {some}",
     "escaping-path": "{n} {rows} outside the data set's folder: {some}",

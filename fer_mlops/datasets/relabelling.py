@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_mlops.datasets.lines import read_csv
-from fer_mlops.datasets.table import FaceTable, Note, shorten
+from fer_mlops.datasets.table import FaceTable, Note, composed, shorten
 from fer_mlops.emotions import EMOTIONS, normalise_emotion
 from fer_mlops.errors import DataError
 
@@ -25,12 +25,12 @@ def relabel(table: FaceTable, path: Path) -> FaceTable:
     Raises:
         DataError: The file cannot be read, or names an unknown image or emotion.
     """
-    row_of = {image: row for row, image in enumerate(table.paths)}
+    row_of = {composed(image): row for row, image in enumerate(table.paths)}
     labels = table.labels.copy()
     dropped: set[int] = set()
     for line in read_csv(path, ("image", "emotion")):
         where = f"{path.name} line {line.number}"
-        image, text = line["image"], line["emotion"]
+        image, text = composed(line["image"]), line["emotion"]
         if image not in row_of:
             raise DataError(f"{where}: {table.name} has no image {image!r}")
         if not text:

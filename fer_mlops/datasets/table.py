@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,18 +25,22 @@ Kind = Literal[
     "about",
     "identities",
     "no-identity",
+    "doubtful-identity",
     "spelling",
     "repeated-rows",
     "conflicting-rows",
     "unknown-emotion",
     "outside-emotion",
     "no-label",
+    "dropped-label",
+    "not-read",
     "not-a-face",
     "no-majority",
     "missing-file",
     "escaping-path",
     "malformed-row",
     "unreadable",
+    "almost-black",
     "relabelled",
 ]
 
@@ -75,6 +81,10 @@ class FaceTable:
     columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """What else is known of each face, such as ``annotator`` or ``age``; [n] each."""
     notes: tuple[Note, ...] = ()
+    terms: str = ""
+    """What the publisher of the data set that it was read as allows, in a sentence."""
+    contents: NDArray[np.uint64] | None = None
+    """A hash of each file [n]; None where the files were not looked at."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -85,10 +95,12 @@ class FaceTable:
         return {emotion: int(n) for emotion, n in zip(EMOTIONS, numbers, strict=True)}
 
     def digest(self) -> str:
-        """Returns 16 hexadecimal digits that change with any path, label or identity."""
+        """Returns 16 hexadecimal digits that change with any path, label, identity or file's content."""
         state = hashlib.sha256()
         for path, label, identity in zip(self.paths, self.labels, self.identities, strict=True):
             state.update(f"{path}\0{label}\0{identity}\n".encode())
+        if self.contents is not None:
+            state.update(np.ascontiguousarray(self.contents, dtype="<u8").tobytes())
         return state.hexdigest()[:16]
 
     def select(self, rows: Sequence[int] | NDArray[np.int64], *notes: Note) -> FaceTable:
@@ -105,6 +117,8 @@ class FaceTable:
             votes=None if self.votes is None else self.votes[index],
             columns={name: values[index] for name, values in self.columns.items()},
             notes=(*self.notes, *notes),
+            terms=self.terms,
+            contents=None if self.contents is None else self.contents[index],
         )
 
 
@@ -122,14 +136,75 @@ class Row:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-def unnamed_identity(path: str) -> str:
-    """Returns the identity of a face whose person nothing names: unique to its image."""
-    return _UNNAMED + path
+_WHOLE = 1 << 16
+"""Bytes up to which a file is hashed whole; of a larger one its size, beginning, middle and end are."""
+
+
+def hash_files(root: Path, paths: Sequence[str]) -> NDArray[np.uint64]:
+    """Returns a hash of each file's content [n], 0 where it cannot be read; equal on every machine."""
+    hashes = [_hash_file(f"{root}/{path}") for path in paths]
+    return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
+
+
+def _hash_file(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a million of them
+            size = os.fstat(file.fileno()).st_size
+            state = hashlib.blake2b(f"{size} ".encode(), digest_size=8)
+            third = _WHOLE // 3
+            for start in (0,) if size <= _WHOLE else (0, (size - third) // 2, size - third):
+                file.seek(start)
+                state.update(file.read(_WHOLE if size <= _WHOLE else third))
+            return state.digest()
+    except OSError:
+        return bytes(8)
+
+
+def unnamed_identity(text: str) -> str:
+    """Returns an identity that names nobody.
+
+    Args:
+        text: The image's path, which no other face shares; or a doubtful name, whose faces then stay
+            together in a split and still count as nobody's.
+    """
+    return _UNNAMED + text
 
 
 def is_named(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Returns, for each identity [n], whether it is a known person's name."""
     return ~np.char.startswith(identities, _UNNAMED)
+
+
+def count_people(identities: NDArray[np.str_]) -> tuple[int, int]:
+    """Returns how many people ``identities`` [n] name, and how many of the n faces name nobody."""
+    named = is_named(identities)
+    return len(np.unique(identities[named])), int((~named).sum())
+
+
+def describe_people(num_faces: int, num_people: int, num_unnamed: int) -> str:
+    """Returns ``196 faces of 14 people``, or how many of the faces name nobody."""
+    faces, people = _counted(num_faces, "face"), _counted(num_people, "person", "people")
+    if not num_unnamed:
+        return f"{faces} of {people}"
+    if num_unnamed == num_faces:
+        return f"{faces}, people unknown: nobody is named"
+    return f"{faces}, {num_faces - num_unnamed:,} of {people}; {num_unnamed:,} name nobody"
+
+
+def count_or_unknown(num_people: int, num_unnamed: int) -> str | int:
+    """Returns the number of people for a table's cell, with ``?`` for those whom nobody names."""
+    if not num_unnamed:
+        return num_people
+    return f"{num_people} + ?" if num_people else "?"
+
+
+def _counted(num: int, one: str, many: str = "") -> str:
+    return f"{num:,} {one if num == 1 else many or one + 's'}"
+
+
+def composed(path: str) -> str:
+    """Returns a path as paths are compared: in NFC, whatever form its letters have on disk."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]) -> FaceTable:

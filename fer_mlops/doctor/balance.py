@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import FaceTable
+from fer_mlops.datasets.table import FaceTable, count_or_unknown, count_people, describe_people
 from fer_mlops.doctor.findings import Cell, Finding, Listing
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation import FEW
@@ -29,10 +29,14 @@ class ClassSize:
     emotion: str
     faces: int
     people: int
+    """How many are named."""
+    unnamed: int
+    """Faces whose person nothing names."""
     largest: float
     """Share of the faces that one person has, at most."""
     test_faces: int
     test_people: int
+    test_unnamed: int
     effective: float
     """Independent faces that the test faces are worth."""
 
@@ -54,23 +58,27 @@ def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> li
     for label, emotion in enumerate(EMOTIONS):
         rows = np.flatnonzero(table.labels == label)
         each = _faces_of_each(table, rows)
+        people, unnamed = count_people(table.identities[rows])
         if split is None:
             test_faces = round(len(rows) * config.test_share)
-            test_people = round(len(each) * config.test_share)
+            test_people, test_unnamed = (round(n * config.test_share) for n in (people, unnamed))
             effective = test_faces / _design_effect(each * config.test_share)
         else:
             test = np.intersect1d(rows, split.test, assume_unique=True)
             of_each = _faces_of_each(table, test)
-            test_faces, test_people = len(test), len(of_each)
+            test_faces = len(test)
+            test_people, test_unnamed = count_people(table.identities[test])
             effective = test_faces / _design_effect(of_each)
         sizes.append(
             ClassSize(
                 emotion=emotion,
                 faces=len(rows),
-                people=len(each),
+                people=people,
+                unnamed=unnamed,
                 largest=float(each.max() / len(rows)) if len(rows) else 0.0,
                 test_faces=test_faces,
                 test_people=test_people,
+                test_unnamed=test_unnamed,
                 effective=effective,
             )
         )
@@ -126,8 +134,8 @@ def _few(present: list[ClassSize]) -> list[Finding]:
     if not few:
         return []
     told = [
-        f"{size.emotion} (±{50 * size.width:.0f} points; test has {size.test_faces} faces of "
-        f"{size.test_people} people)"
+        f"{size.emotion} (±{50 * size.width:.0f} points; test has "
+        f"{describe_people(size.test_faces, size.test_people, size.test_unnamed)})"
         for size in few
     ]
     return [
@@ -173,10 +181,10 @@ def balance_listing(sizes: list[ClassSize]) -> Listing:
             size.emotion,
             size.faces,
             size.faces / total,
-            size.people,
+            count_or_unknown(size.people, size.unnamed),
             size.largest,
             size.test_faces,
-            size.test_people,
+            count_or_unknown(size.test_people, size.test_unnamed),
             round(size.effective),
             f"±{50 * size.width:.0f}",
             f"±{50 * interval_width(0.8, size.effective):.0f}",

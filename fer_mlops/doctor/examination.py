@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import FaceTable
+from fer_mlops.datasets.table import FaceTable, count_people
 from fer_mlops.doctor.balance import balance_findings, balance_listing, class_sizes
 from fer_mlops.doctor.copies import copy_findings
+from fer_mlops.doctor.faces import face_findings
 from fer_mlops.doctor.files import file_findings
 from fer_mlops.doctor.findings import Finding, Listing, worst_first
 from fer_mlops.doctor.label_errors import (
@@ -32,6 +33,7 @@ from fer_mlops.doctor.records import FileRecord, read_records
 from fer_mlops.doctor.shortcuts import clues_of, find_shortcuts, shortcut_findings, shortcut_listing
 from fer_mlops.doctor.verdict import give_verdict
 from fer_mlops.duplicates import THUMBNAIL, near_duplicate_clusters
+from fer_mlops.face_identities import can_embed, embed_faces, link_faces
 from fer_mlops.pixels import load_pixels
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.splits import Split, groups_of
@@ -50,6 +52,9 @@ class Examination:
     seed: int
     num_faces: int
     num_people: int
+    """How many are named."""
+    num_unnamed: int
+    """Faces whose person nothing names."""
     counts: dict[str, int]
     """Faces by emotion."""
     facts: tuple[str, ...]
@@ -104,6 +109,8 @@ def examine(
     record_of = dict(zip(table.paths, records, strict=True))
     visit = _Visit(seen, config, seed, near_duplicate_clusters(thumbnails))
     visit.divide()
+    if config.identities == "auto" and can_embed():
+        visit.recognise(cache, begin)
     visit.compare([record_of[path] for path in seen.paths], begin)
     visit.doubt(cache, judge, begin)
     return visit.conclude(faults)
@@ -164,6 +171,11 @@ class _Visit:
         if splits:
             self.listings.append(leak_listing(self.table, splits, self.clusters))
 
+    def recognise(self, cache: Path, begin: Begin) -> None:
+        """Looks where faces tell other people apart than names do."""
+        embeddings = embed_faces(self.table, cache, begin)
+        self.findings += face_findings(self.table, embeddings, link_faces(embeddings))
+
     def compare(self, records: Sequence[FileRecord], begin: Begin) -> None:
         """Looks for what tells the emotion beside the face, and for copies."""
         clues = clues_of(self.table, records)
@@ -202,6 +214,7 @@ class _Visit:
         table, sizes = self.table, class_sizes(self.table, self.config, self.split)
         found = [*self.findings, *balance_findings(sizes), *self.copies, *faults]
         findings = worst_first(found)
+        num_people, num_unnamed = count_people(table.identities)
         return Examination(
             name=table.name,
             root=table.root,
@@ -209,7 +222,8 @@ class _Visit:
             split=self.kind,
             seed=self.seed,
             num_faces=len(table),
-            num_people=len(np.unique(table.identities)),
+            num_people=num_people,
+            num_unnamed=num_unnamed,
             counts=table.counts(),
             facts=tuple(note.text for note in table.notes if note.kind in FACTS),
             findings=findings,

@@ -10,22 +10,17 @@ from fer_mlops.config import DataConfig
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.doctor.findings import Example, Finding, Severity, count
 from fer_mlops.doctor.records import FileRecord
+from fer_mlops.images import FORMATS, SUFFIXES
 
 TINY = 48
 """Pixels of the shorter side below which a face must be enlarged for most models."""
 _STRETCHED = 1.5
 _BLANK = 2.0
 """Standard deviation of gray below which a picture shows nothing."""
-_FORMATS: dict[str, frozenset[str]] = {
-    ".jpg": frozenset({"JPEG", "MPO"}),
-    ".jpeg": frozenset({"JPEG", "MPO"}),
-    ".png": frozenset({"PNG"}),
-    ".webp": frozenset({"WEBP"}),
-    ".bmp": frozenset({"BMP", "DIB"}),
-    ".tif": frozenset({"TIFF"}),
-    ".tiff": frozenset({"TIFF"}),
-    ".gif": frozenset({"GIF"}),
-}
+_FLAT = 0.01
+"""Standard deviation of gray, of all 16 bits where there are so many, that all pixels alike have."""
+_DARK = 0.25
+"""Share of white below which an image shows next to nothing; 14 bits in a file of 16 stay below it."""
 _PLAIN = frozenset({"1", "L", "RGB", "P", "YCbCr"})
 
 Test = Callable[[str, FileRecord], bool]
@@ -50,8 +45,23 @@ def _size(record: FileRecord) -> str:
 
 
 def _has_wrong_name(path: str, record: FileRecord) -> bool:
-    suffix = PurePath(path).suffix.lower()
-    return bool(record.format) and record.format not in _FORMATS.get(suffix, {record.format})
+    suffix, form = PurePath(path).suffix.lower(), record.format.replace("MPO", "JPEG")
+    return suffix in SUFFIXES and bool(form) and suffix not in FORMATS[form]
+
+
+def _is_almost_black(_: str, record: FileRecord) -> bool:
+    return not record.problem and record.contrast > _FLAT and record.peak < _DARK
+
+
+def _is_blank(path: str, record: FileRecord) -> bool:
+    return not record.problem and record.contrast < _BLANK and not _is_almost_black(path, record)
+
+
+def _brightest(record: FileRecord) -> str:
+    if not record.mode.startswith("I;16"):
+        return f"brightest {record.peak * 255:.0f} of 255"
+    peak = round(record.peak * 65_535)
+    return f"brightest {peak:,} of 65,535, which takes {peak.bit_length()} bits"
 
 
 def _is_stretched(_: str, record: FileRecord) -> bool:
@@ -110,11 +120,21 @@ _FAULTS = (
     _Fault(
         kind="blank",
         severity="warning",
-        holds=lambda _, record: not record.problem and record.contrast < _BLANK,
+        holds=_is_blank,
         words="of one even gray",
         caption=lambda record: f"brightness {record.brightness:.0f}",
         consequence="there is no face in them to learn from or to be judged on",
         remedy="delete them",
+    ),
+    _Fault(
+        kind="almost-black",
+        severity="warning",
+        holds=_is_almost_black,
+        words="almost black: no pixel reaches a quarter of white",
+        caption=_brightest,
+        consequence="so are the faces that a model sees; 10, 12 or 14 bits of a camera in a file of 16 "
+        "look like this",
+        remedy="keep them, and multiply all images of that camera by one factor, 16 for 12 bits",
     ),
     _Fault(
         kind="stretched",

@@ -27,6 +27,11 @@ _MEANINGS: dict[str, _Meaning] = {
         "if one person has several images, they fall on both sides of any split and scores flatter",
         "tell people apart: a column identity, a folder per person, or --identity-pattern",
     ),
+    "doubtful-identity": _Meaning(
+        "warning",
+        "one person under several names can be in train and test at once, and scores flatter",
+        "say who is who: a column identity, a folder per person, or --identity-pattern",
+    ),
     "spelling": _Meaning(
         "note",
         "read as the emotion they mean; a spelling used by one source only gives that source away",
@@ -45,6 +50,12 @@ _MEANINGS: dict[str, _Meaning] = {
         "to keep the faces, say what they count as with --contempt EMOTION",
     ),
     "no-label": _Meaning("note", "left out", "label them to have more faces"),
+    "dropped-label": _Meaning("note", "left out", ""),
+    "not-read": _Meaning(
+        "note",
+        "left out",
+        "save pictures as JPEG or PNG, HEIC of a phone among them, to have more faces",
+    ),
     "not-a-face": _Meaning("note", "left out", ""),
     "missing-file": _Meaning(
         "error", "training stops at them", "restore the files, or train with --on-bad-image skip"
@@ -54,6 +65,11 @@ _MEANINGS: dict[str, _Meaning] = {
     ),
     "malformed-row": _Meaning("error", "training stops at them", "correct the rows"),
     "unreadable": _Meaning("warning", "left out", "mend or delete them"),
+    "almost-black": _Meaning(
+        "warning",
+        "a model sees next to nothing of them; 10, 12 or 14 bits of a camera in a file of 16 look so",
+        "fer-mlops data check names the files; multiply their pixels by one factor, 16 for 12 bits",
+    ),
 }
 
 

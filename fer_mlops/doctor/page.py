@@ -17,6 +17,7 @@ from fer_mlops.pages import (
     gallery,
     heading,
     paragraph,
+    people_tile,
     section,
     shaded,
     table,
@@ -59,7 +60,7 @@ def render_page(examination: Examination) -> str:
 def _tiles(examination: Examination) -> Html:
     shown: list[tuple[str, str, Mood]] = [
         (f"{examination.num_faces:,}", "face" if examination.num_faces == 1 else "faces", ""),
-        (f"{examination.num_people:,}", "person" if examination.num_people == 1 else "people", ""),
+        people_tile(examination.num_people, examination.num_unnamed),
         (str(sum(n > 0 for n in examination.counts.values())), "emotions", ""),
     ]
     for severity in SEVERITIES:

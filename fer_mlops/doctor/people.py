@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.config import SPLITS, DataConfig
-from fer_mlops.datasets.table import FaceTable
+from fer_mlops.datasets.table import FaceTable, is_named
 from fer_mlops.doctor.findings import Cell, Example, Finding, Listing, count
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -27,6 +27,8 @@ class _Leak:
     person: NDArray[np.bool_]
     person_and_emotion: NDArray[np.bool_]
     photo: NDArray[np.bool_]
+    is_named: NDArray[np.bool_]
+    """Of the others nobody knows whether train has their person."""
 
 
 def split_kind(config: DataConfig) -> str:
@@ -164,15 +166,17 @@ def leak_listing(
         for kind, leak in leaks.items():
             labels = table.labels[splits[kind].test]
             own = np.full(len(labels), True) if label < 0 else labels == label
-            shares = [leak.person, leak.person_and_emotion]
-            shares += [leak.photo] if clusters is not None else []
-            cells += [float(share[own].mean()) if own.any() else -1 for share in shares]
+            named = own & leak.is_named
+            shares = [leak.person[named], leak.person_and_emotion[named]]
+            shares += [leak.photo[own]] if clusters is not None else []
+            cells += [float(share.mean()) if len(share) else -1 for share in shares]
         rows.append(tuple(cells))
     return Listing(
         title="Who is in train already",
         about=(
             "Share of test faces whose person, person with the same emotion, or photo (a near "
-            "duplicate) is also in train. An honest split has none."
+            "duplicate) is also in train. An honest split has none. Of people, only faces that name "
+            "theirs count."
         ),
         columns=tuple(columns),
         rows=tuple(rows),
@@ -187,4 +191,6 @@ def _find_leak(table: FaceTable, split: Split, clusters: NDArray[np.int64] | Non
         return np.isin(values[split.test], values[split.train])
 
     nowhere = np.zeros(len(split.test), dtype=bool)
-    return _Leak(known(people), known(both), nowhere if clusters is None else known(clusters))
+    named = is_named(table.identities[split.test])
+    photo = nowhere if clusters is None else known(clusters)
+    return _Leak(known(people) & named, known(both) & named, photo, named)

@@ -7,9 +7,8 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
 from fer_mlops.doctor.records import MOST_BYTES, MOST_PIXELS
+from fer_mlops.images import colour_photo, open_image
 
 SIDE = 112
 """Pixels of a picture's longer side, at most; smaller ones stay as they are."""
@@ -30,13 +29,12 @@ def picture_uri(root: Path, image: str) -> str:
         is_ours = file.is_relative_to(root.resolve()) and file.is_file()
         if not is_ours or file.stat().st_size > MOST_BYTES:
             return ""
-        with warnings.catch_warnings(), Image.open(file) as opened:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of odd files: they were findings already
-            if opened.width * opened.height > MOST_PIXELS:
-                return ""
-            opened.draft(None, (2 * SIDE, 2 * SIDE))
-            small = ImageOps.exif_transpose(opened).convert("RGB")
-            small.thumbnail((SIDE, SIDE))
+            with open_image(file) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    return ""
+            small = colour_photo(file, SIDE)
         content = io.BytesIO()
         small.save(content, format="WEBP", quality=70)
     except Exception:  # a broken file makes a decoder raise anything; the page goes without it

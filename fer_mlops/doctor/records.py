@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from scipy.ndimage import laplace
 
 from fer_mlops.datasets.table import FaceTable
-from fer_mlops.images import gray_face
+from fer_mlops.errors import DataError
+from fer_mlops.images import check_size, gray_face, open_image, orientation_of, reason_of
 from fer_mlops.progress import Advance, ignore_progress
 
 SIDE = 48
@@ -56,6 +56,8 @@ class FileRecord:
     """Mean of the gray face, 0 to 255."""
     contrast: float = 0.0
     """Standard deviation of the gray face."""
+    peak: float = 0.0
+    """Brightest value of the gray face, or of all pixels if they have 16 bits, as a share of white."""
     sharpness: float = 0.0
     """Log of the Laplacian's variance over the gray face's: higher is sharper, whatever the contrast."""
 
@@ -90,25 +92,32 @@ def read_record(file: Path) -> FileRecord:
             return FileRecord(problem="huge", reason=f"{num_bytes:,} bytes", num_bytes=num_bytes)
         content = file.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(content) as image:
             return _describe(image, num_bytes, digest)
-    except Image.DecompressionBombError as error:
-        return FileRecord(problem="refused", reason=str(error), num_bytes=num_bytes, digest=digest)
+    except (DataError, Image.DecompressionBombError) as error:
+        reason = reason_of(error)
+        return FileRecord(problem="refused", reason=reason, num_bytes=num_bytes, digest=digest)
     except Exception as error:  # a broken file makes a decoder raise anything; all of it is a finding
-        text = str(error)
-        is_cut = any(word in text.lower() for word in ("truncated", "end of file", "unexpected end"))
-        reason = type(error).__name__ if not text or "object at 0x" in text else text
+        text = str(error).lower()
+        is_cut = any(word in text for word in ("truncated", "end of file", "unexpected end"))
         return FileRecord(
             problem="truncated" if is_cut else "unreadable",
-            reason=reason,
+            reason=reason_of(error),
             num_bytes=num_bytes,
             digest=digest,
         )
 
 
 def _describe(image: Image.Image, num_bytes: int, digest: str) -> FileRecord:
+    """Returns the record of an image not loaded yet.
+
+    Raises:
+        DataError: It has more pixels than training decodes.
+    """
     width, height = image.size
-    mode, form = image.mode, image.format or ""
+    mode, form, orientation = image.mode, image.format or "", orientation_of(image)
+    image.draft(None, (2 * SIDE, 2 * SIDE))  # a JPEG decodes at about this size
+    check_size(image)
     if width * height > MOST_PIXELS:
         return FileRecord(
             problem="huge",
@@ -121,9 +130,9 @@ def _describe(image: Image.Image, num_bytes: int, digest: str) -> FileRecord:
             height=height,
         )
     is_moving = form in _MOVING and bool(getattr(image, "is_animated", False))
-    orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    image.draft(None, (2 * SIDE, 2 * SIDE))  # a JPEG decodes at about this size
+    image.load()
     gray = gray_face(image, SIDE).astype(np.float64)
+    wide = np.asarray(image, dtype=np.float64) / 257 if mode.startswith("I;16") else gray
     is_gray = mode == "1" or mode[0] in "LIF"
     small = None if is_gray else image.convert("RGB").resize((SIDE // 2, SIDE // 2), reducing_gap=2.0)
     spread = np.zeros(1) if small is None else np.ptp(np.asarray(small, dtype=np.float64), axis=2)
@@ -138,6 +147,7 @@ def _describe(image: Image.Image, num_bytes: int, digest: str) -> FileRecord:
         is_moving=is_moving,
         chroma=float(spread.mean()),
         brightness=float(gray.mean()),
-        contrast=float(gray.std()),
+        contrast=float(wide.std()),
+        peak=float(wide.max()) / 255,
         sharpness=float(np.log((laplace(gray).var() + 1) / (gray.var() + 1))),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -83,14 +83,18 @@ def calibrated(
     loss: Loss,
     max_error: float,
 ) -> Classifier:
-    """Returns the bundle of a fitted network."""
-    scorer = NetworkScorer(network, architecture)
-    prior = log_prior(train.class_counts()).numpy()
-    logits = scorer.logits(valid.pixels)
-    calibration = fit_calibration(logits, valid.labels, loss.natural_bias.numpy(), prior)
-    return Classifier(
+    """Returns the bundle of a fitted network as others will load it: on the CPU, in float32.
+
+    So its calibration, and all that is measured on it, hold wherever the network was fitted.
+    """
+    bias = loss.natural_bias.numpy()
+    fitted = Classifier(
         family=family,
         image_size=architecture.image_size,
-        scorer=scorer,
-        calibration=with_thresholds(calibration, logits, valid.labels, max_error),
-    )
+        scorer=NetworkScorer(network, architecture),
+        calibration=uncalibrated(bias),
+    ).as_saved()
+    prior = log_prior(train.class_counts()).numpy()
+    logits = fitted.scorer.logits(valid.pixels)
+    calibration = fit_calibration(logits, valid.labels, bias, prior)
+    return replace(fitted, calibration=with_thresholds(calibration, logits, valid.labels, max_error))

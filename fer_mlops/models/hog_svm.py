@@ -6,6 +6,7 @@ Fitted with scikit-learn, kept as plain arrays: the whole model is one ``.npz`` 
 from __future__ import annotations
 
 import warnings
+import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from fer_mlops.config import HogSvmConfig
 from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ModelError
+from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.features import Vectors, hog_vectors
 from fer_mlops.pixels import Pixels
 from fer_mlops.progress import Advance, ignore_progress
@@ -31,6 +32,8 @@ Array = NDArray[np.float64]
 _FOLDS = 3
 _LEAST_VARIANCE = 1e-12
 """Of the faces' components; equal pictures have none."""
+_MOST_BYTES = 2 << 30
+"""Of all arrays of a file that is read; a baseline of 100,000 faces has 300 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +113,72 @@ class HogSvm:
         np.savez_compressed(path, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
-    def load(cls, path: Path) -> HogSvm:
+    def load(cls, path: Path, image_size: int) -> HogSvm:
         """Returns the baseline saved at ``path``.
 
+        Args:
+            path: Written by ``save``, maybe by others; nothing in it is unpickled.
+            image_size: Side in pixels of the faces that it takes.
+
         Raises:
-            ModelError: The file is missing or is not one of ours.
+            ModelError: The file is missing, or its arrays are not those of a baseline.
         """
         try:
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > _MOST_BYTES:
+                raise ModelError(f"{path.name} unpacks to {unpacked:,} bytes, over {_MOST_BYTES:,}")
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{f.name: arrays[f.name] for f in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"cannot read a baseline from {str(path)!r}: {error}") from error
+                machine = cls(**{f.name: arrays[f.name] for f in fields(cls)})
+        except ModelError:
+            raise
+        except Exception as error:  # a damaged file fails in whatever way its reader has
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"cannot read a baseline from {path.name}: {reason}") from error
+        machine.check(image_size)
+        return machine
+
+    def check(self, image_size: int) -> None:
+        """Raises ModelError unless the arrays are finite, of their types, and fit each other."""
+        k, s = len(np.atleast_1d(self.classes)), len(np.atleast_1d(self.vectors))
+        c, f = len(np.atleast_1d(self.axes)), len(np.atleast_1d(self.mean))
+        shapes: dict[str, tuple[int, ...]] = {
+            "cells": (len(np.atleast_1d(self.cells)),),
+            **dict.fromkeys(("orientations", "mirror", "gamma"), ()),
+            "mean": (f,),
+            "axes": (c, f),
+            "vectors": (s, c),
+            "duals": (k - 1, s),
+            "intercepts": (k * (k - 1) // 2,),
+            **dict.fromkeys(("num_support", "offsets", "classes"), (k,)),
+            "weights": (k, k),
+        }
+        whole = {"cells": "i", "orientations": "i", "mirror": "b", "num_support": "i", "classes": "i"}
+        for name, shape in shapes.items():
+            array, kind = getattr(self, name), whole.get(name, "f")
+            if array.shape != shape or array.dtype.kind != kind or not np.isfinite(array).all():
+                raise ModelError(f"{name} of the baseline cannot be {array.dtype} of {array.shape}")
+        is_ordered = bool(self.classes[0] >= 0 and self.classes[-1] < len(EMOTIONS))
+        if not (2 <= k <= len(EMOTIONS) and is_ordered and (np.diff(self.classes) > 0).all()):
+            raise ModelError(f"classes of the baseline cannot be {self.classes[:9].tolist()}")
+        if (self.num_support < 0).any() or self.num_support.sum() != s or self.gamma <= 0:
+            raise ModelError("num_support or gamma of the baseline does not fit its support vectors")
+        try:
+            HogSvmConfig(
+                image_size=image_size,
+                cells=tuple(self.cells.tolist()),
+                orientations=int(self.orientations),
+            )
+        except ConfigError as error:
+            raise ModelError(str(error)) from error
+        blank = np.zeros((1, image_size, image_size), np.uint8)
+        described = hog_vectors(
+            blank, cells=self.cells.tolist(), orientations=int(self.orientations)
+        ).shape[1]
+        if described != f:
+            raise ModelError(
+                f"the baseline takes {f} features, faces of {image_size} px have {described}"
+            )
 
 
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:

@@ -91,6 +91,14 @@ def tiles(shown: Iterable[tuple[str, str, Mood]]) -> Html:
     return Html(f'<ul class="tiles">{"".join(items)}</ul>')
 
 
+def people_tile(num_people: int, num_unnamed: int) -> tuple[str, str, Mood]:
+    """Returns a tile on how many people there are, as far as faces name them."""
+    if not num_people and num_unnamed:
+        return "?", "people: nobody is named", "warning"
+    unknown = f", and {num_unnamed:,} faces that name nobody" if num_unnamed else ""
+    return f"{num_people:,}", ("person" if num_people == 1 else "people") + unknown, ""
+
+
 def heading(title: str, about: str = "", anchor: str = "") -> Html:
     """Returns a second-level heading, with a few small words beside it."""
     small = f" <small>{text(about)}</small>" if about else ""

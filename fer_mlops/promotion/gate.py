@@ -15,6 +15,7 @@ from fer_mlops.comparison.contestants import Contestant, contestant_of
 from fer_mlops.comparison.costs import Speed, measure_speed
 from fer_mlops.comparison.ground import Ground, check_fairness, find_ground
 from fer_mlops.config import DataConfig
+from fer_mlops.datasets.table import count_people
 from fer_mlops.doctor.records import read_records
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.evaluation import Report, evaluate
@@ -22,14 +23,13 @@ from fer_mlops.pairing import Pairing, pair
 from fer_mlops.preparation import divide_faces, read_faces
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.promotion.changes import move_champion
-from fer_mlops.promotion.reproducing import TOLERANCE, reproduction_error
+from fer_mlops.promotion.reproducing import TOLERANCE, compare_code, reproduction_error
 from fer_mlops.promotion.rules import GateRules
 from fer_mlops.registry import (
     CHALLENGER,
     CHAMPION,
     DECISION_TAG,
     REGISTERED_NAME,
-    bundle_of,
     find_version,
 )
 from fer_mlops.resampling import LEAST_FOR_INTERVAL
@@ -163,7 +163,9 @@ def _ground(contestants: list[Contestant], source: str | None, cache: Path, begi
         if other.schooling.digest == version.schooling.digest:
             continue
         is_new = ~np.isin(ground.table.identities, sorted(other.schooling.people))
-        said = f"{ground.described}, without people whom {other.uri} learned from"
+        _, num_unnamed = count_people(ground.table.identities)
+        told = ", as far as they are named" if num_unnamed else ""
+        said = f"{ground.described}, without people whom {other.uri} learned from{told}"
         ground = replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=said)
     return ground
 
@@ -219,9 +221,11 @@ def _checks(
         f"at most {rules.latency_ms:g} ms",
         time <= rules.latency_ms,
     )
-    error, found = reproduction_error(version.uri, bundle_of(version.uri))
+    error, found = reproduction_error(version.uri)
     is_same = error is not None and error <= TOLERANCE
-    yield Check("loads without pickles, answers as stored", found, f"at most {TOLERANCE:.0e}", is_same)
+    yield Check("loads, answers as stored", found, f"at most {TOLERANCE:.0e}", is_same)
+    is_ours, found = compare_code(version.uri)
+    yield Check("code that mlflow.pyfunc runs", found, "this version's", is_ours)
 
 
 def _against(rules: GateRules, pairing: Pairing, own: _Measured, other: _Measured) -> Check:

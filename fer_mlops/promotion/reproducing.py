@@ -1,62 +1,99 @@
-"""Whether a registered version loads without pickles and answers as on the day it was trained."""
+"""Whether a registered version answers as on the day it was trained, and whose code lies beside it."""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import mlflow
+import numpy as np
+from numpy.typing import NDArray
 
-from fer_mlops.tracker import PROBE_FILE
+import fer_mlops
+from fer_mlops.classifier import Classifier
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import DataError
+from fer_mlops.registry import bundle_in, entries_of, fetched
+from fer_mlops.tracker import MODEL_CODE, PROBE_FILE
 
 TOLERANCE = 1e-5
 """Difference of a probability that counts as the same answer."""
-_SECONDS = 300
-_CODE = """
-import base64, json, sys
-import mlflow, numpy, pandas
-probe = json.load(open(sys.argv[2], encoding="utf-8"))
-model = mlflow.pyfunc.load_model(sys.argv[1])
-images = [base64.b64decode(image) for image in probe["images"]]
-answers = model.predict(pandas.DataFrame({"image": images}))
-told = answers[probe["emotions"]].to_numpy(float)
-print(json.dumps(float(numpy.abs(told - numpy.array(probe["probabilities"])).max())))
-"""
+_MOST_BYTES = 64 << 20
+"""Of a probe, which is eight small faces."""
+_MOST_IMAGES = 64
 
 
-def reproduction_error(uri: str, bundle: Path) -> tuple[float | None, str]:
+def reproduction_error(uri: str) -> tuple[float | None, str]:
     """Returns by how much the version's answers differ from those stored with it, and what was found.
 
-    It is loaded by a process of its own, with pickles forbidden and nothing of this one's folder or
-    PYTHONPATH in reach, and asked about the faces that its training run stored answers for.
+    It is loaded anew, as every command loads it, and asked about the faces that its training run stored
+    answers for.
 
     Args:
         uri: ``models:/fer-classifier/3``.
-        bundle: Folder of its classifier.
 
     Returns:
         The largest difference of a probability, None where there is no answer, and a sentence.
+
+    Raises:
+        ModelError: It does not load.
     """
-    probe = bundle / PROBE_FILE
-    if not probe.is_file():
-        return None, "was logged without answers to reproduce; train it again"
-    environment = {
-        **os.environ,
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
-    }
-    command = [sys.executable, "-I", "-c", _CODE, uri, str(probe)]
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return None, f"did not answer within {_SECONDS} seconds"
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        return None, f"does not load in a process of its own: {reason}"
-    error = float(json.loads(done.stdout.strip().splitlines()[-1]))
-    return error, f"largest difference {error:.1e}"
+    with fetched(uri) as folder:
+        bundle = bundle_in(folder, uri)
+        classifier = Classifier.load(bundle, uri)
+        probe = bundle / PROBE_FILE
+        if not probe.is_file():
+            return None, "was logged without answers to reproduce; train it again"
+        try:
+            images, probabilities = _read_probe(probe)
+            answers = classifier.predict_proba(classifier.prepare(images))
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, DataError) as error:
+            return None, f"its {PROBE_FILE} cannot be read: {str(error)[:100]}; train it again"
+    difference = float(np.abs(answers - probabilities).max())
+    return difference, f"largest difference {difference:.1e}"
+
+
+def _read_probe(path: Path) -> tuple[list[bytes], NDArray[np.float64]]:
+    """Returns encoded faces [n] and the probabilities [n, 7] that the training run stored for them.
+
+    Raises:
+        ValueError: It is not what a training run stores.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    images = [base64.b64decode(image, validate=True) for image in told["images"][:_MOST_IMAGES]]
+    probabilities = np.array(told["probabilities"], np.float64)
+    if told["emotions"] != list(EMOTIONS) or probabilities.shape != (len(images), len(EMOTIONS)):
+        raise ValueError("it has other emotions, or not an answer to each face")
+    if not images or not np.isfinite(probabilities).all():
+        raise ValueError("it has no faces, or probabilities that are no numbers")
+    return images, probabilities
+
+
+def compare_code(uri: str) -> tuple[bool, str]:
+    """Returns whether MLflow would load the version by this package's own file, and a sentence.
+
+    None of it is run here. MLflow runs it, by design, wherever the version is loaded through
+    ``mlflow.pyfunc``.
+
+    Raises:
+        ModelError: There is no such version, or it was not logged by fer_mlops.
+    """
+    ours = Path(fer_mlops.__file__).parent
+    with fetched(uri) as folder:
+        bundle_in(folder, uri)
+        if not entries_of(folder):
+            return False, "no MLmodel, so that mlflow.pyfunc cannot load it"
+        theirs = folder / "code" / ours.name
+        is_ours = _is_same(folder / MODEL_CODE, ours / "serving" / MODEL_CODE)
+        names = {path.relative_to(top) for top in (ours, theirs) for path in top.rglob("*.py")}
+        num = sum(not _is_same(theirs / name, ours / name) for name in names)
+    return is_ours, (
+        f"{MODEL_CODE} {'is' if is_ours else 'is not'} this version's; {num} of {len(names)} files of "
+        "fer_mlops differ; none was run"
+    )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()

@@ -35,11 +35,11 @@ class Origin:
     data: str
     """Name, terms of use, digest."""
     split: str
-    """Its kind, and how many test faces show a known person."""
+    """Its kind, and how many test faces show a known person, as far as they are named."""
     weights: str
     """What pretrained weights were trained on, and under which licence; empty without any."""
-    is_optimistic: bool
-    """Whether test faces show people who are also in train."""
+    caution: str
+    """Why the scores may be too good, in a sentence; empty if nothing says so."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,10 @@ def _markdown(
 ) -> str:
     report = judged.report
     lines = [f"# {origin.name}", "", f"{facts}. Run `{origin.run_id}`.", ""]
-    if origin.is_optimistic:
-        lines += ["**Optimistic: the test shows people from training.**", ""]
+    if origin.caution:
+        lines += [f"**{origin.caution}**", ""]
     lines += [f"## Scores: {judged.faces}", ""]
-    lines += [f"{report.num_faces} faces of {report.num_people} people. {report.units.told}", ""]
+    lines += [f"{report.people()}. {report.units.told}", ""]
     lines += _as_markdown(_COLUMNS, _scores(judged))
     lines += ["", "## Emotion by emotion", ""]
     lines += _as_markdown(("emotion", "n", "recall", "F1"), _classes(report))
@@ -173,7 +173,7 @@ def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 def _html(
     origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
-    warning = paragraph(Html("<b>Optimistic: the test shows people from training.</b>"), "verdict")
+    caution = paragraph(Html(f"<b>{text(origin.caution)}</b>"), "verdict") if origin.caution else ""
     body = [
         heading("Scores", judged.faces),
         paragraph(judged.report.units.told),
@@ -187,8 +187,8 @@ def _html(
     return document(
         "model card",
         origin.name,
-        lead=Html(paragraph(facts) + (warning if origin.is_optimistic else "")),
+        lead=Html(paragraph(facts) + caution),
         body=body,
         foot=[f"run {origin.run_id}"],
-        mood="warning" if origin.is_optimistic else "note",
+        mood="warning" if origin.caution else "note",
     )

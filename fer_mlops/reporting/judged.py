@@ -59,7 +59,7 @@ class Judged:
         """Returns everything but the answers as plain values, for JSON."""
         return {
             "faces": self.faces,
-            "people_known_by": "identity",
+            "people_known_by": "identity" if self.report.num_people else "unknown",
             "points": {point: report.as_dict() for point, report in self.reports.items()},
             "confidence": dict(self.confidence),
             "slices": self.slices.as_dict(),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fer_mlops import figures
 from fer_mlops.attribution import judge_maps
+from fer_mlops.datasets.table import count_or_unknown
 from fer_mlops.doctor.pictures import picture_uri
 from fer_mlops.evaluation import FEW, HEADLINES, Estimate, Report
 from fer_mlops.pages import (
@@ -19,6 +20,7 @@ from fer_mlops.pages import (
     gallery,
     heading,
     paragraph,
+    people_tile,
     picture,
     table,
     text,
@@ -80,7 +82,7 @@ def render_page(
 def _tiles(report: Report) -> Html:
     shown: list[tuple[str, str, Mood]] = [
         (f"{report.num_faces:,}", "faces", ""),
-        (f"{report.num_people:,}", "people", ""),
+        people_tile(report.num_people, report.num_unnamed),
         (f"{report.macro_f1.value:.3f}", "macro-F1", ""),
         (f"{report.balanced_accuracy.value:.3f}", "balanced accuracy", ""),
         (f"{report.accuracy.value:.3f}", "accuracy", ""),
@@ -94,9 +96,8 @@ def _verdict(judged: Judged) -> Html:
     few = [one.emotion for one in report.classes if 0 < one.support < FEW]
     absent = [one.emotion for one in report.classes if not one.support]
     said = [
-        f"<b>What can be said.</b> On the {text(judged.faces)}, {report.num_faces:,} faces of "
-        f"{report.num_people:,} people, it names the labelled emotion {report.accuracy.value:.1%} of "
-        "the time."
+        f"<b>What can be said.</b> On the {text(judged.faces)}, {report.people()}, it names the "
+        f"labelled emotion {report.accuracy.value:.1%} of the time."
     ]
     if np.isfinite(report.accuracy.low):
         said.append(
@@ -133,7 +134,8 @@ def _across(judgements: Sequence[Judged]) -> Html:
         report = judged.report
         num = sum(one.support > 0 for one in report.classes)
         scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
-        row: list[Cell] = [judged.faces, report.num_faces, report.num_people, num]
+        people = count_or_unknown(report.num_people, report.num_unnamed)
+        row: list[Cell] = [judged.faces, report.num_faces, people, num]
         rows.append([*row, *(_shown(score) for score in scores)])
     about = (
         "Means are over the emotions that a data set has faces of. Labels of different data sets were "
@@ -230,7 +232,8 @@ def _calibration(judged: Judged) -> str:
 def _slices(judged: Judged) -> Html:
     if not judged.slices.slices:
         return paragraph("Nothing is known that would divide these faces.")
-    columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
+    unnamed = ", or faces that name nobody" if judged.report.num_unnamed else ""
+    columns = ["slice", "n", f"people{unnamed}", "accuracy", "macro-F1", "gap", "p, corrected"]
     rows = [_slice_row(one) for one in judged.slices.slices]
     about = (
         "gap: accuracy less what all other faces would have with the slice's share of each emotion, so "

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
-from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 from starlette.requests import Request
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import DataError
+from fer_mlops.images import FORMATS, decoded_size, from_base64, open_image
 from fer_mlops.pixels import Pixels
 from fer_mlops.serving.refusals import Refusal
 from fer_mlops.serving.settings import ServeSettings
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""What is read over the net; a phone's MPO is a JPEG. Pillow knows others, one of which would start a
-program (EPS)."""
 _MAX_FIELDS = 100
 _DEEP = 4
 """Pixels of 8 bits that one of 16 or 32 bits costs: it is scaled as a float of 64."""
@@ -170,10 +164,9 @@ def _all_decoded(found: Any, max_images: int) -> list[bytes]:
 def _decoded(image: Any, number: int) -> bytes:
     if not isinstance(image, str) or not image:
         raise Refusal(400, f"image {number} is {type(image).__name__}, not base64 text")
-    text = image.partition(",")[2] if image.startswith("data:") else image
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return from_base64(image)
+    except ValueError as error:
         raise Refusal(400, f"image {number} is no base64: {error}") from error
 
 
@@ -202,10 +195,8 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
 def _cost(image: bytes, name: str, max_pixels: int) -> int:
     """Returns the pixels that decoding takes memory and time for."""
     try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
-            (width, height), mode, tags = opened.size, opened.mode, getattr(opened, "tag_v2", {})
-            # a tile of a TIFF is decoded whole, however little of it is in the picture
-            width, height = max(width, tags.get(TILEWIDTH, 0)), max(height, tags.get(TILELENGTH, 0))
+        with open_image(image) as opened:
+            (width, height), mode = decoded_size(opened), opened.mode
     except Image.DecompressionBombError as error:
         raise Refusal(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
     except Exception as error:
@@ -232,5 +223,3 @@ def prepare(classifier: Classifier, images: list[bytes]) -> Pixels:
         return classifier.prepare(images)
     except DataError as error:
         raise Refusal(400, str(error)) from error
-    except Exception as error:  # Pillow's readers meet whatever bytes a client makes up
-        raise Refusal(400, f"an image cannot be read: {type(error).__name__}") from error

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_args
 
-import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -22,10 +20,9 @@ from fer_mlops import figures
 from fer_mlops.calibration import Logits, Point
 from fer_mlops.classifier import Classifier
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ModelError
 from fer_mlops.explanation import explain
 from fer_mlops.pixels import Pixels
-from fer_mlops.registry import DIGEST_TAG, load_classifier
+from fer_mlops.registry import DIGEST_TAG
 from fer_mlops.serving.batching import Batcher
 
 POINTS: tuple[Point, ...] = get_args(Point)
@@ -56,8 +53,6 @@ class Served:
 
     card: Card
     classifier: Classifier
-    explainer: Classifier
-    """The same, able to give gradients."""
     batcher: Batcher
 
     def answers(self, logits: Logits, point: Point) -> list[dict[str, Any]]:
@@ -79,7 +74,7 @@ class Served:
         """Returns for each face the method, and as ``data:`` address the overlay that shows where the
         model looked."""
         labels = self.classifier.calibration.at(point).probabilities(logits).argmax(1)
-        heats, method = explain(self.explainer, pixels, labels)
+        heats, method = explain(self.classifier, pixels, labels)
         return [
             {"method": method, "overlay": _png(figures.overlay(face, heat, _OVERLAY))}
             for face, heat in zip(np.asarray(pixels), heats, strict=True)
@@ -95,7 +90,7 @@ class Served:
         side = self.classifier.image_size
         for num in (1, 2, max_batch, 1):
             self.classifier.predict_proba(np.zeros((num, side, side), np.uint8))
-        explain(self.explainer, np.zeros((1, side, side), np.uint8), np.zeros(1, np.int64))
+        explain(self.classifier, np.zeros((1, side, side), np.uint8), np.zeros(1, np.int64))
 
     def described(self) -> dict[str, Any]:
         """Returns everything that ``GET /model`` says."""
@@ -126,28 +121,6 @@ def _png(picture: Image.Image) -> str:
     content = io.BytesIO()
     picture.save(content, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
-
-
-def load_pair(name: str) -> tuple[Classifier, Classifier]:
-    """Returns the model ``name`` as it is served, and able to give gradients; leaves no file behind.
-
-    Raises:
-        ModelError: It cannot be had or loaded.
-    """
-    with tempfile.TemporaryDirectory(prefix="fer-mlops-serve-") as folder:
-        place = name
-        if name.startswith("models:/"):
-            try:
-                place = str(mlflow.artifacts.download_artifacts(name, dst_path=folder))
-            except (MlflowException, OSError) as error:
-                raise ModelError(f"{name} cannot be fetched: {str(error).splitlines()[0]}") from error
-        try:
-            served = load_classifier(place)
-            return served, load_classifier(place, for_gradients=True)
-        except ModelError:
-            raise
-        except Exception as error:  # a damaged file fails in whatever way its reader has
-            raise ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def card_of(version: ModelVersion) -> Card:

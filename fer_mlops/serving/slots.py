@@ -11,16 +11,15 @@ import logging
 import time
 from concurrent.futures import Executor
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import FerError, ModelError, TrackingError
-from fer_mlops.registry import CHALLENGER
+from fer_mlops.registry import CHALLENGER, ModelName, load_classifier
 from fer_mlops.server import check_server, quick_requests, shown_uri
 from fer_mlops.serving.batching import Batcher
 from fer_mlops.serving.counting import Counts
-from fer_mlops.serving.served import Card, Served, card_of, load_pair
+from fer_mlops.serving.served import Card, Served, card_of
 from fer_mlops.serving.settings import AUTO, NONE, ServeSettings
 
 MAIN, BESIDE = "champion", "challenger"
@@ -108,7 +107,7 @@ class Slots:
             log.info("slot=%s event=filled name=%s", slot, wanted.name)
 
     def _load(self, card: Card) -> Served:
-        classifier, explainer = load_pair(card.name)
+        classifier = load_classifier(card.name)
         batcher = Batcher(
             classifier.scorer.logits,
             self.executor,
@@ -116,7 +115,7 @@ class Slots:
             max_wait=self.settings.max_wait_ms / 1000,
             observe=self.counts.batch.observe,
         )
-        served = Served(card=card, classifier=classifier, explainer=explainer, batcher=batcher)
+        served = Served(card=card, classifier=classifier, batcher=batcher)
         served.warm_up(self.settings.max_batch)
         return served
 
@@ -131,13 +130,14 @@ class Slots:
         Raises:
             TrackingError: The registry does not answer.
         """
-        if not name.startswith(("models:/", "runs:/")):
+        wanted = ModelName.parse(name)
+        if not wanted.is_stored:
             return Card(name=name)
         with quick_requests():
             check_server()
-            if name.startswith("runs:/") or not _is_version(name):
+            if not wanted.is_registered:
                 return Card(name=name)
-            version = _find(name)
+            version = _find(wanted)
             return card_of(version) if version else None
 
     def _tell_reachable(self, error: Exception | None) -> None:
@@ -154,29 +154,20 @@ class Slots:
 
 
 def _moves(name: str) -> bool:
-    return name.startswith("models:/") and "@" in name
+    return bool(ModelName.parse(name).alias)
 
 
 def _challenger_of(settings: ServeSettings) -> str:
     """Returns the name of the version beside the model, or nothing where it can have none."""
     if settings.challenger != AUTO:
         return settings.challenger
-    model, at, alias = settings.model.partition("@")
-    return f"{model}@{CHALLENGER}" if at and alias != CHALLENGER else ""
+    main = ModelName.parse(settings.model)
+    return f"models:/{main.model}@{CHALLENGER}" if main.alias not in ("", CHALLENGER) else ""
 
 
-def _is_version(name: str) -> bool:
-    """Returns whether the name is of a registered version, not of a bare LoggedModel."""
-    return "@" in name or "/" in name.removeprefix("models:/")
-
-
-def _find(name: str) -> ModelVersion | None:
-    model, at, alias = name.removeprefix("models:/").partition("@")
-    client = MlflowClient()
+def _find(name: ModelName) -> ModelVersion | None:
     try:
-        if at:
-            return client.get_model_version_by_alias(model, alias)
-        return client.get_model_version(*model.rsplit("/", 1))
+        return name.found()
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

@@ -60,8 +60,13 @@ class TrialFaces:
             assert table.votes is not None
             train = replace(train, targets=table.votes[learned])
         split = Split(kind=dealt.kind, train=learned, valid=dealt.test, test=np.zeros(0, np.int64))
-        parts = {"train": train, "valid": valid}
-        return Data(table=table, split=split, parts=parts, cache=self.cache)
+        return Data(
+            table=table,
+            split=split,
+            clusters=data.clusters[pool],
+            parts={"train": train, "valid": valid},
+            cache=self.cache,
+        )
 
 
 def _key(experiment: Experiment) -> tuple[int, bool]:

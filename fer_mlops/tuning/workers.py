@@ -20,6 +20,7 @@ import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fer_mlops.errors import FerError, TrackingError, TrainingError
+from fer_mlops.memory import keep_heap
 from fer_mlops.preparation import Data, prepare_data
 from fer_mlops.tuning.claims import Claims
 from fer_mlops.tuning.faces import TrialFaces
@@ -219,6 +220,7 @@ def _work(
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, _stop_once)
     hush_vendors()
+    keep_heap()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(num_threads)
     mlflow.set_tracking_uri(tracking_uri)
