@@ -44,7 +44,7 @@ class DataConfig:
     ] = "drop"
     """What becomes of contempt faces, which data sets of eight classes have."""
 
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What labels, or folders, of other names mean: text to one of the seven emotions, or to ``drop``,
     which leaves their faces out. ``--set data.labels='{"0": "anger", "Ahegao": "drop"}'``"""
 
