@@ -13,8 +13,8 @@ import click
 
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.files import write_text
 from fer_mlops.options import COMMON, ON_BAD_IMAGE, READING, SET, build, with_options
-from fer_mlops.writing import write_text
 
 if TYPE_CHECKING:
     from fer_mlops.classifier import Classifier

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
     """Evaluate a trained model again: on its own test faces, or on other data."""
     from fer_mlops.console import print_judged, print_view, progress_bars
+    from fer_mlops.files import write_text
     from fer_mlops.judging import judge
     from fer_mlops.tracking import track
-    from fer_mlops.writing import write_text
 
     chosen = [source for source in sources if is_chosen(source)]
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:

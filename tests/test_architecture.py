@@ -16,7 +16,7 @@ ROOMS = (
     "emotions",
     "progress",
     "cache",
-    "writing",
+    "files",
     "pages",
     "config",
     "recipes",

@@ -14,8 +14,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from fer_mlops.datasets import muxspace
-from fer_mlops.datasets.unpacking import make_once
 from fer_mlops.errors import DataError
+from fer_mlops.files import make_once
 from fer_mlops.progress import Begin, begin_silently
 
 _BLOCK = 1 << 20
