@@ -175,6 +175,10 @@ def main() -> NoReturn:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print the table's
+    # MLflow's own 7 retries keep a training waiting for four minutes at every request; the one that is
+    # left is for a connection that went stale between two epochs
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     hush_vendors()
     is_alone = num_started() == 1
     for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost

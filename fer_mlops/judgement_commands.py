@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,17 +44,21 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     from fer_mlops.console import print_judged, print_view, progress_bars
     from fer_mlops.files import write_text
     from fer_mlops.judging import judge
-    from fer_mlops.tracking import track
+    from fer_mlops.registry import require_model
+    from fer_mlops.tracking import check_server, track
 
+    folder = _writable(out) if is_chosen(out) else None
     chosen = [source for source in sources if is_chosen(source)]
+    check_server()
+    require_model(model)
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:
         evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
     print_judged(evaluation)
     print_view(tracker.experiment_id)
-    if is_chosen(out):
-        write_text(Path(out) / "report.json", evaluation.as_json())
-        write_text(Path(out) / "report.html", evaluation.page)
-        click.echo(f"The page: {Path(out) / 'report.html'}")
+    if folder:
+        write_text(folder / "report.json", evaluation.as_json())
+        write_text(folder / "report.html", evaluation.page)
+        click.echo(f"The page: {folder / 'report.html'}")
 
 
 @click.command()
@@ -190,13 +195,15 @@ def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
 
 
 def _writable(out: str) -> Path:
-    """Returns the folder, which is made now, before anything is computed.
+    """Returns the folder, which is made and tried now, before anything is computed.
 
     Raises:
-        DataError: It cannot be made.
+        DataError: It cannot be made, or no file can be made in it.
     """
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise DataError(f"cannot write to {out!r}: {error.strerror}") from error
     return Path(out)

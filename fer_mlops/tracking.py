@@ -12,9 +12,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 
+from fer_mlops.ending import end_run
 from fer_mlops.errors import TrackingError
 from fer_mlops.server import check_server as check_server
-from fer_mlops.server import is_remote, quick_requests, refused
+from fer_mlops.server import is_remote, refused
 from fer_mlops.server import shown_uri as shown_uri
 from fer_mlops.tracker import CONFIG_FILE as CONFIG_FILE
 from fer_mlops.tracker import MODEL_CODE as MODEL_CODE
@@ -49,46 +50,42 @@ def track(
         TrackingError: The tracking server does not answer, or refuses.
     """
     check_server()
+    before = mlflow.active_run()
     try:
-        with quick_requests():
-            run = _open(experiment_name, run_name, nested, parent, resume, system_metrics, tags)
-    except MlflowException as error:
-        raise refused(error) from error
-    tracker = Tracker(run.info.run_id, run.info.experiment_id)
-    try:
-        yield tracker
-        tracker.ask(lambda: None)
-    except RunStopped:
-        tracker.ask(lambda: None)
-        _end(tracker, "KILLED")
+        run = _open(experiment_name, run_name, nested, parent, resume, system_metrics, tags)
+    except BaseException as error:
+        opened = mlflow.active_run()
+        if opened and opened is not before:
+            _tracker_of(opened).end_unfinished("FAILED")
+        if isinstance(error, MlflowException):
+            raise refused(error) from error
         raise
+    tracker = _tracker_of(run)
+    status = "FAILED"
+    try:
+        try:
+            yield tracker
+        except RunStopped:
+            tracker.ask(lambda: None)
+            status = "KILLED"
+            raise
+        tracker.finish()
     except KeyboardInterrupt:
-        _end(tracker, "KILLED")
+        status = "KILLED"
         raise
     except MlflowException as error:
-        _end(tracker, "FAILED")
         raise refused(error) from error
-    except BaseException:
-        _end(tracker, "FAILED")
-        raise
-    _end(tracker, "FINISHED")
+    finally:
+        tracker.end_unfinished(status)
 
 
-def _end(tracker: Tracker, status: str) -> None:
-    """Ends the run; a server that does not answer is waited for only by a run that ended well."""
-    try:
-        if status != "FINISHED":
-            tracker.outbox.deliver()
-        with quick_requests():
-            mlflow.end_run(status)
-    except (MlflowException, TrackingError):
-        if status == "FINISHED":
-            tracker.finish()
+def _tracker_of(run: mlflow.ActiveRun) -> Tracker:
+    return Tracker(run.info.run_id, run.info.experiment_id)
 
 
 def fail_run(run_id: str) -> None:
     """Marks a run FAILED whose process was killed."""
-    MlflowClient().set_terminated(run_id, "FAILED")
+    end_run(run_id, "FAILED")
 
 
 def _open(

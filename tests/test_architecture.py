@@ -64,6 +64,7 @@ ROOMS = (
     "figures",
     # the outside world
     "server",
+    "ending",
     "outbox",
     "tracker",
     "tracking",
@@ -104,6 +105,7 @@ ROOMS = (
 EDGES = {
     "mlflow": {
         "server",
+        "ending",
         "outbox",
         "tracker",
         "tracking",
