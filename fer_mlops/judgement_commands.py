@@ -45,11 +45,11 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     from fer_mlops.files import write_text
     from fer_mlops.judging import judge
     from fer_mlops.registry import require_model
-    from fer_mlops.tracking import check_server, track
+    from fer_mlops.tracking import check_store, track
 
     folder = _writable(out) if is_chosen(out) else None
     chosen = [source for source in sources if is_chosen(source)]
-    check_server()
+    check_store(experiment)
     require_model(model)
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:
         evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
@@ -83,10 +83,10 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     from fer_mlops.console import print_looks, progress_bars
     from fer_mlops.looking import explain_images, find_images
     from fer_mlops.registry import load_classifier
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
+    check_store()
     found = find_images(list(images), cache_folder())
-    check_server()
     classifiers = [(name, load_classifier(name)) for name in models]
     options["measures"] = options.pop("measure")
     with progress_bars() as begin:
@@ -129,7 +129,7 @@ def compare(
     the latest run of each family."""
     from fer_mlops.comparison import compare_models, log_comparison, repeats_of, write_files
     from fer_mlops.console import print_comparison, print_view, progress_bars
-    from fer_mlops.tracking import check_server, track
+    from fer_mlops.tracking import check_store, track
 
     given = {"--runs": runs, "--models": models, "--parent": parent}
     named = [option for option, value in given.items() if is_chosen(value)]
@@ -137,7 +137,7 @@ def compare(
         raise ConfigError(f"{' and '.join(named)} both say what to compare; give one")
     other = _other_data(reading)
     folder = _writable(out) if is_chosen(out) else None
-    check_server()
+    check_store(experiment)
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
         if other:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.ending import end_run
-from fer_mlops.errors import TrackingError
 from fer_mlops.server import check_server as check_server
-from fer_mlops.server import is_remote, refused
+from fer_mlops.server import refused
 from fer_mlops.server import shown_uri as shown_uri
+from fer_mlops.store import check_store as check_store
+from fer_mlops.store import ensure_experiment as ensure_experiment
+from fer_mlops.store import takes_artifacts
 from fer_mlops.tracker import CONFIG_FILE as CONFIG_FILE
 from fer_mlops.tracker import MODEL_CODE as MODEL_CODE
 from fer_mlops.tracker import MODEL_NAME as MODEL_NAME
@@ -107,7 +109,7 @@ def _open(
         )
     if project_run and not nested:
         os.environ.pop("MLFLOW_RUN_ID")  # or a later nested run would be the project's run again
-        if _takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
+        if takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
             return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
     # not set_experiment, which stays set for the process, whose next run may be in another experiment
     run = mlflow.start_run(
@@ -125,42 +127,26 @@ def _open(
     return run
 
 
-def _takes_artifacts(artifact_uri: str) -> bool:
-    """Returns whether this process can write there: ``mlflow-artifacts:`` needs a server."""
-    return is_remote() or not artifact_uri.startswith("mlflow-artifacts:")
-
-
-def ensure_experiment(name: str) -> MlflowExperiment:
-    """Returns the experiment, made if need be, in a place that needs no server if there is none.
-
-    Raises:
-        TrackingError: The experiment's artifacts can be written through a tracking server only.
-    """
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = None if is_remote() else (Path("mlruns") / name).resolve().as_uri()
-        experiment = client.get_experiment(client.create_experiment(name, location))
-    if not _takes_artifacts(experiment.artifact_location):
-        raise TrackingError(
-            f"experiment {name!r} stores its artifacts through a tracking server; set "
-            "MLFLOW_TRACKING_URI to that server, or use --set tracking.experiment=OTHER"
-        )
-    return experiment
-
-
 def training_view(experiment_id: str) -> str:
     """Returns the address of the runs table in its training view, without the server's part."""
     return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
 def git_commit() -> str:
-    """Returns the commit of the source in use, or ``unknown`` outside a checkout."""
-    head = Path(__file__).parent.parent / ".git" / "HEAD"
+    """Returns the commit of the source in use, or ``unknown`` outside a checkout.
+
+    ``-dirty`` follows where a tracked file differs from that commit.
+    """
+    folder = Path(__file__).parent.parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
     try:
-        text = head.read_text(encoding="utf-8").strip()
-        if not text.startswith("ref: "):
-            return text
-        return (head.parent / text.removeprefix("ref: ")).read_text(encoding="utf-8").strip()
-    except OSError:
+        if not (folder / ".git").exists():  # an installed copy below some other checkout
+            return "unknown"
+        commit = git("rev-parse", "HEAD").strip()
+        return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -64,6 +64,8 @@ ROOMS = (
     "figures",
     # the outside world
     "server",
+    "database",
+    "store",
     "ending",
     "outbox",
     "tracker",
@@ -105,6 +107,8 @@ ROOMS = (
 EDGES = {
     "mlflow": {
         "server",
+        "database",
+        "store",
         "ending",
         "outbox",
         "tracker",
