@@ -329,3 +329,21 @@ def test_letters_that_an_encoding_lacks_end_no_command(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _OUT], env=env, capture_output=True)
     escaped = "фото".encode("ascii", "backslashreplace")
     assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (0, escaped, escaped)
+
+
+@pytest.mark.parametrize("model", ["models:/fer-classifier@champion", "runs:/" + "0" * 32, "nowhere"])
+def test_a_model_that_is_not_there_leaves_no_run(
+    model: str, world: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = fer(capfd, "evaluate", "--model", model, "--data", "sample")
+    assert status == 1
+    assert err.startswith(f"fer-mlops: no model '{model}'")
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_model_is_evaluated(
+    world: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (world / "file").touch()
+    status, _, err = fer(capfd, "evaluate", "--out", "file")
+    assert (status, err) == (1, "fer-mlops: cannot write to 'file': File exists\n")
