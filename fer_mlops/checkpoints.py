@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import pickle
 import struct
 from collections.abc import Iterator, Mapping
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 
 from fer_mlops.errors import TrainingError
+from fer_mlops.files import alone, whole
 
 _UNREADABLE = (
     OSError,
@@ -39,23 +38,16 @@ def claim(path: Path) -> Iterator[None]:
     Raises:
         TrainingError: Another process of this machine has it, or the folder cannot be written.
     """
-    lock = path.with_suffix(".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(alone(path, waits=False))
         except BlockingIOError:
             raise TrainingError(
                 f"run {path.stem} is being trained by another process; stop that one first"
             ) from None
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        yield
 
 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
@@ -66,16 +58,10 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
     Raises:
         TrainingError: The disk is full or the folder cannot be written.
     """
-    aside = path.with_suffix(".writing")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(dict(state), aside)
-        with aside.open("rb+") as written:
-            os.fsync(written.fileno())  # or a power cut leaves the new name with nothing behind it
-        aside.replace(path)
+        with whole(path) as aside:
+            torch.save(dict(state), aside)
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
 
 

@@ -5,6 +5,8 @@ Heavy modules are imported inside commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import sys
@@ -20,15 +22,18 @@ from fer_mlops.judgement_commands import compare, evaluate, explain
 from fer_mlops.launching import check_processes, first_speaks, is_first, leave, num_started
 from fer_mlops.options import (
     COMMON,
+    DATA,
     FIT,
     FOLDS,
     INT,
+    PLACE,
     PROCESSES,
     PROMOTE,
     READING,
     RESUME,
     SECTIONS,
     SIZE,
+    SPLIT,
     TEACHER,
     TRANSFER,
     build,
@@ -90,28 +95,29 @@ def transfer(**options: Any) -> None:
 
 @cli.command(name="all")
 @with_options(
-    *COMMON[:3],
+    *DATA,
+    *SPLIT,
     *READING,
     click.option("--epochs", type=INT, default="auto", help="Of both networks."),
     click.option("--cnn-preset", default="fast", show_default=True),
     *TRANSFER,
-    *COMMON[-2:],
+    *PLACE,
 )
 def run_everything(cnn_preset: str, **options: Any) -> None:
     """Train all three families on the same faces and compare them."""
     from fer_mlops.console import print_comparison, print_registration, print_view, progress_bars
     from fer_mlops.memory import keep_heap
     from fer_mlops.suite import run_suite
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
     keep_heap()
-    check_server()
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
     experiments = [
         build("baseline", shared),
         build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
         build("transfer", options),
     ]
+    check_store(experiments[0].tracking.experiment)
     with progress_bars() as begin:
         suite = run_suite(experiments, cache_folder(), begin)
     print_comparison(suite.comparison)
@@ -129,13 +135,13 @@ def ui(port: int, experiment: str) -> None:
     """Open MLflow's UI on this folder's runs, in its training view."""
     import mlflow
 
-    from fer_mlops.tracking import check_server, ensure_experiment, training_view
+    from fer_mlops.tracking import check_store, ensure_experiment, shown_uri, training_view
 
-    check_server()
+    check_store()
     uri = mlflow.get_tracking_uri()
     view = training_view(ensure_experiment(experiment).experiment_id)
     if uri.startswith("http"):
-        click.echo(f"{uri.rstrip('/')}{view}")
+        click.echo(f"{shown_uri().rstrip('/')}{view}")
         return
     click.echo(f"http://127.0.0.1:{port}{view}")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # a dozen processes for LLMs
@@ -175,7 +181,14 @@ def main() -> NoReturn:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print the table's
+    # MLflow's own 7 retries keep a training waiting for four minutes at every request; the one that is
+    # left is for a connection that went stale between two epochs
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     hush_vendors()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the encoding lacks ends no command
+            stream.reconfigure(errors="backslashreplace")
     is_alone = num_started() == 1
     for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost
         signal.signal(kind, _interrupt if is_alone else leave)
@@ -193,7 +206,26 @@ def main() -> NoReturn:
         _end(str(error), 2)
     except FerError as error:
         _end(str(error), 1)
+    except Exception as error:
+        if not (said := _of_the_store(error)):
+            raise
+        _end(said, 1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _of_the_store(error: Exception) -> str:
+    """Returns what to say of an error of MLflow's, its database's or the disk's, or nothing.
+
+    Such errors can come out of every command, and none of them is a mistake of ours.
+    """
+    makers = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if makers & {"mlflow", "sqlalchemy"}:
+        from fer_mlops.server import refused  # MLflow is loaded
+
+        return str(refused(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return f"{error.strerror}{f': {error.filename!r}' if error.filename else ''}; free space"
+    return ""
 
 
 def _interrupt(*_: object) -> NoReturn:

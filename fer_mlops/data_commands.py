@@ -13,8 +13,8 @@ import click
 
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.options import COMMON, ON_BAD_IMAGE, READING, SET, build, with_options
-from fer_mlops.writing import write_text
+from fer_mlops.files import write_text
+from fer_mlops.options import ON_BAD_IMAGE, READING, SET, SPLIT, build, with_options
 
 if TYPE_CHECKING:
     from fer_mlops.classifier import Classifier
@@ -35,7 +35,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     click.option("--out", type=_FILE, help="Write a page with pictures (HTML)."),
     click.option("--json", "json_file", type=_FILE, help="Write everything found, as JSON."),
     click.option("--label-errors", type=_FILE, help="Write doubted labels, a csv for --relabel."),
-    *COMMON[1:3],
+    *SPLIT,
     *READING,
     SET,
     ON_BAD_IMAGE,
@@ -69,6 +69,10 @@ def check_data(
     if fast and (label_errors or model):
         raise ConfigError("--fast looks for no label errors; leave out --label-errors and --model")
     experiment = build("cnn", {"data": source, **options})
+    if track:
+        from fer_mlops.tracking import check_store
+
+        check_store(experiment.tracking.experiment)
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
     judge = _load(model) if model else None
     if fast:
@@ -81,12 +85,12 @@ def check_data(
     print_findings(examination)
     if track:
         _track(examination, experiment.tracking.experiment)
-    texts = {
-        out: render_page(examination) if out else "",
-        json_file: examination.as_json(),
-        label_errors: examination.label_errors,
-    }
-    for path, text in texts.items():
+    texts = (
+        (out, render_page(examination) if out else ""),
+        (json_file, examination.as_json()),
+        (label_errors, examination.label_errors),
+    )
+    for path, text in texts:
         if path:
             write_text(path, text)
             click.echo(f"written to {path}")
@@ -118,7 +122,7 @@ def _load(model: str) -> Classifier:
 @click.argument("source", metavar="DATA")
 @with_options(
     click.option("--out", required=True, type=click.Path(path_type=Path), help="The csv to write."),
-    *COMMON[1:3],
+    *SPLIT,
     *READING,
     SET,
     ON_BAD_IMAGE,

@@ -42,6 +42,9 @@ HEADLINES = (
     "ece",
 )
 """Scores of a whole report, each with an interval; the last three are better when lower."""
+_PER_EMOTION = ("auroc", "average_precision")
+"""Headlines that are means of a score that each emotion has under the same name. No metric's name is
+the beginning of another's: a store may keep the first as a file, the second in a folder."""
 FEW = 30
 """Faces of a class below which its scores are no ground for a claim."""
 
@@ -127,9 +130,10 @@ class Report:
             flat[f"{part}/people"] = self.num_people
         for name in HEADLINES:
             estimate: Estimate = getattr(self, name)
-            flat[f"{part}/{name}"] = estimate.value
-            flat[f"{part}/{name}_low"] = estimate.low
-            flat[f"{part}/{name}_high"] = estimate.high
+            key = f"{part}/{name}/mean" if name in _PER_EMOTION else f"{part}/{name}"
+            flat[key] = estimate.value
+            flat[f"{key}_low"] = estimate.low
+            flat[f"{key}_high"] = estimate.high
         for row in self.classes:
             if row.support:
                 flat[f"{part}/precision/{row.emotion}"] = row.precision

@@ -27,12 +27,12 @@ from PIL import Image
 from fer_mlops.datasets.table import FaceTable, Note, is_named, unnamed_identity
 from fer_mlops.duplicates import join
 from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.files import write_bytes
 from fer_mlops.images import gray_photo
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
 from fer_mlops.pixels import files_key
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.workers import end_with
-from fer_mlops.writing import write_bytes
 
 Embeddings = NDArray[np.float32]
 """Shape [n, 128]; a row of nan where no face was found."""

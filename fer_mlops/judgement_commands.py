@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,19 +42,23 @@ if TYPE_CHECKING:
 def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
     """Evaluate a trained model again: on its own test faces, or on other data."""
     from fer_mlops.console import print_judged, print_view, progress_bars
+    from fer_mlops.files import write_text
     from fer_mlops.judging import judge
-    from fer_mlops.tracking import track
-    from fer_mlops.writing import write_text
+    from fer_mlops.registry import require_model
+    from fer_mlops.tracking import check_store, track
 
+    folder = _writable(out) if is_chosen(out) else None
     chosen = [source for source in sources if is_chosen(source)]
+    check_store(experiment)
+    require_model(model)
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:
         evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
     print_judged(evaluation)
     print_view(tracker.experiment_id)
-    if is_chosen(out):
-        write_text(Path(out) / "report.json", evaluation.as_json())
-        write_text(Path(out) / "report.html", evaluation.page)
-        click.echo(f"The page: {Path(out) / 'report.html'}")
+    if folder:
+        write_text(folder / "report.json", evaluation.as_json())
+        write_text(folder / "report.html", evaluation.page)
+        click.echo(f"The page: {folder / 'report.html'}")
 
 
 @click.command()
@@ -78,10 +83,10 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     from fer_mlops.console import print_looks, progress_bars
     from fer_mlops.looking import explain_images, find_images
     from fer_mlops.registry import load_classifier
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
+    check_store()
     found = find_images(list(images), cache_folder())
-    check_server()
     classifiers = [(name, load_classifier(name)) for name in models]
     options["measures"] = options.pop("measure")
     with progress_bars() as begin:
@@ -124,7 +129,7 @@ def compare(
     the latest run of each family."""
     from fer_mlops.comparison import compare_models, log_comparison, repeats_of, write_files
     from fer_mlops.console import print_comparison, print_view, progress_bars
-    from fer_mlops.tracking import check_server, track
+    from fer_mlops.tracking import check_store, track
 
     given = {"--runs": runs, "--models": models, "--parent": parent}
     named = [option for option, value in given.items() if is_chosen(value)]
@@ -132,7 +137,7 @@ def compare(
         raise ConfigError(f"{' and '.join(named)} both say what to compare; give one")
     other = _other_data(reading)
     folder = _writable(out) if is_chosen(out) else None
-    check_server()
+    check_store(experiment)
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
         if other:
@@ -190,13 +195,15 @@ def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
 
 
 def _writable(out: str) -> Path:
-    """Returns the folder, which is made now, before anything is computed.
+    """Returns the folder, which is made and tried now, before anything is computed.
 
     Raises:
-        DataError: It cannot be made.
+        DataError: It cannot be made, or no file can be made in it.
     """
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise DataError(f"cannot write to {out!r}: {error.strerror}") from error
     return Path(out)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import mlflow
 import numpy as np
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from fer_mlops.answers import answer
 from fer_mlops.attribution import measure_explanations
+from fer_mlops.calibration import Point
 from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.datasets import FaceTable
@@ -38,6 +40,7 @@ from fer_mlops.splits import find_known_people
 from fer_mlops.tracking import CONFIG_FILE, Tracker
 
 _REPORT = "evaluate"
+_POINTS: tuple[Point, ...] = get_args(Point)
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,14 @@ def judge(
         DataError: The data cannot be read.
     """
     classifier = load_classifier(name)
-    judgements, sheets, warnings = [], {}, []
-    asked: Sequence[str | None] = sources or [None]
+    judgements: list[Judged] = []
+    parts: set[str] = set()
+    sheets, warnings = {}, []
+    asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
     for source in asked:
         chosen = choose_faces(name, source, classifier.image_size, cache, begin)
+        if any(chosen.described == before.faces for before in judgements):
+            chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, begin) if worsens else None
         pixels = chosen.pixels
         answers = answer(classifier, chosen.table, pixels)
@@ -109,7 +116,8 @@ def judge(
             judge_answers(chosen.described, answers, pixels, robustness),
             attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
         )
-        part = _REPORT if len(sources) < 2 else f"{_REPORT}_{chosen.table.name}"
+        part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
+        parts |= _names_of(part)
         log_judged(judged, part, tracker)
         sheets[judged.faces] = explain_faces(classifier, pixels, answers.labels, tracker, part)
         judgements.append(judged)
@@ -123,6 +131,20 @@ def judge(
     evaluation = Evaluation(fixed, tuple(judgements), page, tuple(warnings))
     tracker.log_text(f"{_REPORT}/report.html", page)
     return evaluation
+
+
+def _names_of(part: str) -> set[str]:
+    """Returns the names under which a part's reports are logged, one for each operating point."""
+    return {part, *(f"{part}_{point}" for point in _POINTS)}
+
+
+def _free_part(data: str, taken: set[str]) -> str:
+    """Returns the part for a data set of this name, numbered where another has the name already."""
+    number, part = 1, f"{_REPORT}_{data}"
+    while _names_of(part) & taken:
+        number += 1
+        part = f"{_REPORT}_{data}-{number}"
+    return part
 
 
 @dataclass(frozen=True, kw_only=True)

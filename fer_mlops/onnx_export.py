@@ -26,6 +26,7 @@ from fer_mlops.datasets.drawing import Person, draw_face
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.features import as_images
+from fer_mlops.files import write_bytes
 from fer_mlops.judging import experiment_of
 from fer_mlops.learning import Faces
 from fer_mlops.metrics import accuracy, confusion_counts, macro_f1
@@ -40,7 +41,6 @@ from fer_mlops.onnx_model import (
 from fer_mlops.preparation import Data, prepare_data
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.registry import run_of
-from fer_mlops.writing import write_bytes
 
 MOST_OFF = 1e-5
 """Largest difference of a probability that a float export may have."""

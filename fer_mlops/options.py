@@ -48,8 +48,8 @@ ON_BAD_IMAGE = click.option(
 SET = click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
 )
-COMMON = (
-    click.option("--data", default="sample", show_default=True, help=DATA_HELP),
+DATA = (click.option("--data", default="sample", show_default=True, help=DATA_HELP),)
+SPLIT = (
     click.option(
         "--split",
         default="auto",
@@ -57,11 +57,18 @@ COMMON = (
         "publisher's own; or a csv with image,part.",
     ),
     click.option("--seed", type=INT, default="auto", help="Start of every random choice."),
+)
+PLACE = (
+    ON_BAD_IMAGE,
+    click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
+)
+COMMON = (
+    *DATA,
+    *SPLIT,
     click.option("--recipe", default="", help="YAML file of settings, read first."),
     click.option("--preset", default="", help="One of the project's own recipes, by name."),
     SET,
-    ON_BAD_IMAGE,
-    click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
+    *PLACE,
 )
 SIZE = (click.option("--image-size", type=INT, default="auto", help="Side of a face in pixels."),)
 FIT = (

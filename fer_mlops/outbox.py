@@ -6,12 +6,14 @@ their key in MLflow's store, and files the name they are stored under.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from mlflow import MlflowClient
@@ -19,7 +21,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import TrackingError
-from fer_mlops.server import check_server, is_unreachable, quick_requests, refused, shown_uri
+from fer_mlops.server import check_server, is_unreachable, reason_of, refused, shown_uri
 
 Entry = dict[str, Any]
 """``kind`` and what its sender takes, in plain values, so that a checkpoint can hold it."""
@@ -30,22 +32,57 @@ _MOST_METRICS = 100
 """Told at a time: of more, MLflow 3.17 stores none where the model already has one of them."""
 _PROBE = 5
 """Seconds that such a server has to say that it is back."""
+_LONGEST_NAME, _LONGEST_PART, _LONGEST_SUFFIX = 250, 80, 8
+"""Of what is stored: letters of a whole name, as MLflow takes them; bytes of a part, which may be a
+file, and of a file's suffix."""
+_TAG = 5000
+"""Most letters of a tag, as MLflow's servers take it."""
 _log = logging.getLogger(__name__)
+
+
+def stored_name(name: str) -> str:
+    """Returns the name under which MLflow stores a metric, parameter, tag or file.
+
+    A name that any MLflow store takes stays as it is. Else each part between slashes keeps its letters,
+    digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original, so that two
+    names never become one. A name of more than 250 letters is cut at its end.
+    """
+    whole = "/".join(_stored_part(part) for part in name.split("/"))
+    return whole if len(whole) <= _LONGEST_NAME else _cut(whole, name, _LONGEST_NAME)
+
+
+def _stored_part(part: str) -> str:
+    clean = re.sub(r"[^\w .-]", "_", part)
+    if clean == part and len(part.encode()) <= _LONGEST_PART and part.strip(". "):
+        return part
+    return _cut(clean, part, _LONGEST_PART)
+
+
+def _cut(clean: str, original: str, most_bytes: int) -> str:
+    """Returns the beginning of ``clean`` and a digest of ``original``, before a file's suffix."""
+    suffix = PurePosixPath(clean).suffix
+    suffix = suffix if len(suffix.encode()) <= _LONGEST_SUFFIX else ""
+    digest = hashlib.sha256(original.encode(errors="surrogateescape")).hexdigest()[:8]
+    room = most_bytes - len(f"-{digest}{suffix}".encode())
+    head = clean.removesuffix(suffix).encode(errors="replace")[:room].decode(errors="ignore")
+    return f"{head}-{digest}{suffix}"
 
 
 def _send_metrics(client: MlflowClient, run_id: str, entry: Entry) -> None:
     moment = {"timestamp": entry["time"], "step": entry["step"], "model_id": entry.get("model")}
-    metrics = [Metric(key, value, **moment) for key, value in entry["values"].items()]
+    metrics = [Metric(stored_name(key), value, **moment) for key, value in entry["values"].items()]
     for start in range(0, len(metrics), _MOST_METRICS):
         client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
 
 def _send_params(client: MlflowClient, run_id: str, entry: Entry) -> None:
-    client.log_batch(run_id, params=[Param(key, value) for key, value in entry["values"].items()])
+    params = [Param(stored_name(key), value) for key, value in entry["values"].items()]
+    client.log_batch(run_id, params=params)
 
 
 def _send_tags(client: MlflowClient, run_id: str, entry: Entry) -> None:
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in entry["values"].items()])
+    tags = [RunTag(stored_name(key), value[:_TAG]) for key, value in entry["values"].items()]
+    client.log_batch(run_id, tags=tags)
 
 
 def _send_files(client: MlflowClient, run_id: str, entry: Entry) -> None:
@@ -110,13 +147,16 @@ class Outbox:
             self._is_held = False
         self.deliver()
 
-    def deliver(self) -> bool:
+    def deliver(self, *, at_once: bool = False) -> bool:
         """Sends entries in order, as far as the server answers, and returns whether all are sent.
+
+        Args:
+            at_once: Ask a server that did not answer now, before its pause is over.
 
         Raises:
             TrackingError: MLflow refuses one.
         """
-        if time.monotonic() < self._next_try:
+        if not at_once and time.monotonic() < self._next_try:
             return False
         try:
             if self._pause:
@@ -125,8 +165,7 @@ class Outbox:
             self._leave_alone(error)
             return False
         try:
-            with quick_requests():
-                num_sent = self._send()
+            num_sent = self._send()
         except (MlflowException, OSError) as error:
             if not is_unreachable(error):
                 raise refused(error) from error
@@ -149,11 +188,9 @@ class Outbox:
         """
         deadline = time.monotonic() + seconds
         while True:
-            self._next_try = 0.0
-            if self._is_held or self.deliver():
+            if self._is_held or self.deliver(at_once=True):
                 try:
-                    with quick_requests():
-                        return question()
+                    return question()
                 except (MlflowException, OSError) as error:
                     if not is_unreachable(error):
                         raise refused(error) from error
@@ -176,7 +213,7 @@ class Outbox:
         return num_sent
 
     def _leave_alone(self, error: Exception) -> None:
-        self._reason = str(error).splitlines()[0]
+        self._reason = reason_of(error)
         if not self._pause:
             _log.warning(
                 "the tracking server at %s does not answer; the run goes on, keeps what it has to tell "

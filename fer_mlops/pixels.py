@@ -6,9 +6,6 @@ import hashlib
 import json
 import mmap
 import os
-import platform
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.datasets.table import FaceTable, Note
 from fer_mlops.errors import DataError
+from fer_mlops.files import folder_aside, put
 from fer_mlops.images import Chunk, gray_faces
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.workers import end_with
@@ -156,23 +154,20 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
     """Writes the decoded faces to ``array`` and the unreadable ones, blank there, to ``bad_list``."""
     bad: dict[str, str] = {}
     try:
-        array.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(array.parent)
-        prefix = f"decoding-{platform.node()}-{os.getpid()}-"
-        with tempfile.TemporaryDirectory(dir=array.parent, prefix=prefix) as aside:
-            whole = Path(aside) / "pixels.npy"
+        with folder_aside(array.parent) as aside:
+            pixels = aside / "pixels.npy"
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(table), side, side)}
             # Written, not memory-mapped: on a full disk that is an OSError, and no SIGBUS.
-            with whole.open("wb") as file:
+            with pixels.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for faces, failures in _decoded(table, side):
                     file.write(faces.tobytes())
                     bad |= failures
                     advance(len(faces))
-            listing = Path(aside) / "bad.json"
+            listing = aside / "bad.json"
             listing.write_text(json.dumps(bad), encoding="utf-8")
-            listing.replace(bad_list)  # first, so that an array never stands without its list
-            whole.replace(array)
+            put(listing, bad_list)  # first, so that an array never stands without its list
+            put(pixels, array)
     except OSError as error:
         raise DataError(
             f"cannot write decoded faces to {str(array.parent)!r}: {error.strerror}; free space or set "
@@ -190,13 +185,3 @@ def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
     # workers watch from their start: one that was never given a task would outlive us
     watched = {"initializer": end_with, "initargs": (os.getpid(),)}
     yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1, **watched)(tasks)
-
-
-def _remove_abandoned(cache: Path) -> None:
-    """Removes what processes of this machine that were killed while decoding left behind."""
-    import psutil  # loading a model needs the rest of this module, and has no use for it
-
-    for folder in cache.glob(f"decoding-{platform.node()}-*"):
-        owner = folder.name.split("-")[-2]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +88,8 @@ def predict(
         out=Path(out) if is_chosen(out) else None,
         is_live=any(camera_of(word) is not None for word in images),
     )
+    if form != "table" and not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # for programs, whatever a terminal here would take
     num_bad = 0
     if header := FORMATS[form].header(faces):
         click.echo(header)
@@ -133,13 +136,13 @@ def score(
     from fer_mlops.scoring import Job, open_source, score_locally
     from fer_mlops.scoring.job import content_digest
     from fer_mlops.scoring.spark import score_with_spark
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
     check_threshold(threshold)
-    rows = open_source(source, column)
     if ModelName.parse(model).is_stored:
-        check_server()
+        check_store()
     name = fixed_name(model)
+    rows = open_source(source, column)
     job = Job(
         engine=engine,
         model=name,

@@ -257,10 +257,10 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
         classifier = Classifier.load(Path(name))
     else:
         from fer_mlops.registry import ModelName, load_classifier  # takes MLflow's seconds to import
-        from fer_mlops.tracking import check_server
+        from fer_mlops.tracking import check_store
 
         if ModelName.parse(name).is_stored:
-            check_server()
+            check_store()
         classifier = load_classifier(name)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)
 

@@ -20,6 +20,7 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import ModelError
+from fer_mlops.server import reason_of
 from fer_mlops.tracking import MODEL_CODE, MODEL_NAME, SPLIT_FILE, shown_uri
 
 REGISTERED_NAME = "fer-classifier"
@@ -243,6 +244,23 @@ def _check_entries(folder: Path, name: str) -> None:
         )
 
 
+def require_model(name: str) -> None:
+    """Returns if there is a model of this name; reads no more of it than its description.
+
+    Raises:
+        ModelError: There is none.
+    """
+    wanted = ModelName.parse(name)
+    if not wanted.is_stored:
+        with fetched(name) as folder:
+            bundle_in(folder, name)
+        return
+    try:
+        mlflow.models.get_model_info(wanted.artifacts)
+    except (MlflowException, OSError) as error:
+        raise _missing(name, error) from error
+
+
 def run_of(name: str) -> str | None:
     """Returns the run that trained the model ``name``, or None for a folder."""
     wanted = ModelName.parse(name)
@@ -306,5 +324,4 @@ def schooling_of(name: str) -> Schooling | None:
 
 
 def _missing(name: str, error: Exception) -> ModelError:
-    reason = str(error).splitlines()[0]
-    return ModelError(f"no model {name!r} at {shown_uri()}: {reason}")
+    return ModelError(f"no model {name!r} at {shown_uri()}: {reason_of(error)}")

@@ -30,7 +30,9 @@ _HOOK = click.option(
 def promote(version: int | None, run_id: str, gate: str, data: str, hook: str, experiment: str) -> None:
     """Make a version champion if it passes the gate; ends with status 1 if it does not."""
     from fer_mlops.promotion import find_candidate
+    from fer_mlops.tracking import check_store
 
+    check_store(experiment)
     number = find_candidate(version, run_id if is_chosen(run_id) else "")
     rules = Path(gate) if is_chosen(gate) else None
     decision = through_the_gate(number, experiment, rules, data if is_chosen(data) else None, hook)
@@ -72,9 +74,9 @@ def promote_trained(trained: Trained, experiment: str) -> None:
 def rollback(hook: str) -> None:
     """Make the previous champion champion again."""
     from fer_mlops.promotion import roll_back, run_hook
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
-    check_server()
+    check_store()
     now, before = roll_back()
     click.echo(f"version {now} is champion again; version {before} is previous")
     if hook:
@@ -91,9 +93,9 @@ def list_registered() -> None:
     """Show every version with its aliases and scores."""
     from fer_mlops.console import print_versions
     from fer_mlops.promotion import list_versions
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
-    check_server()
+    check_store()
     print_versions(list_versions())
 
 
@@ -103,9 +105,9 @@ def show_version(version: str) -> None:
     """Show the card of VERSION, a number or an alias."""
     from fer_mlops.console import print_card
     from fer_mlops.promotion import version_of
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
-    check_server()
+    check_store()
     print_card(version_of(version))
 
 
@@ -116,11 +118,23 @@ def diff_versions(first: str, second: str) -> None:
     """Show in which settings and scores FIRST and SECOND, numbers or aliases, differ."""
     from fer_mlops.console import print_differences
     from fer_mlops.promotion import differences, version_of
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
-    check_server()
+    check_store()
     one, other = version_of(first), version_of(second)
     print_differences(one, other, differences(one, other))
+
+
+@registry.command(name="relocate")
+def relocate_store() -> None:
+    """Make mlflow.db name the mlruns beside it, after both were moved or copied."""
+    from fer_mlops.database import relocate
+
+    moved = relocate()
+    for old, new in moved:
+        click.echo(f"{old} → {new}")
+    if not moved:
+        click.echo("nothing to do: mlflow.db names no folder of the same name elsewhere")
 
 
 @registry.command(name="delete")
@@ -128,8 +142,8 @@ def diff_versions(first: str, second: str) -> None:
 def remove_version(version: int) -> None:
     """Delete VERSION, which must have no alias."""
     from fer_mlops.promotion import delete_version
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
-    check_server()
+    check_store()
     delete_version(version)
     click.echo(f"version {version} is deleted")

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import mlflow
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 from fer_mlops.errors import TrackingError
 
 _FIRST_ANSWER = 10
 """Seconds that a tracking server has for its first answer."""
-_QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-"""MLflow's own 7 retries would keep a training waiting for four minutes at every call; the one that
-is left is made at once, for a connection that went stale between two epochs."""
 _LATER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """MLflow's codes for no answer at all, or one that may be another in a minute."""
+_FEW_LETTERS = 2
+_USER = re.compile(r"(\w[\w+.-]*://)(?!/)[^\s'\"]*@")
+"""User and password of an address, up to the last @."""
 
 
 def is_remote() -> bool:
@@ -29,42 +26,65 @@ def is_remote() -> bool:
     return mlflow.get_tracking_uri().startswith("http")
 
 
+def without_password(text: str) -> str:
+    """Returns ``text`` without the user and password of any address in it.
+
+    The tracking address's own password is left out alone, too: some libraries quote a part of a URL.
+    """
+    secret = _USER.match(mlflow.get_tracking_uri())
+    text = _USER.sub(r"\1", text)
+    if secret:
+        _, _, password = secret[0].removeprefix(secret[1]).removesuffix("@").partition(":")
+        for piece in re.split("[/@?#]", password):  # where a library that meets one unquoted cuts it
+            text = text.replace(piece, "***") if len(piece) > _FEW_LETTERS else text
+    return text
+
+
 def shown_uri() -> str:
     """Returns the tracking URI as it may be shown: without user and password."""
-    return re.sub(r"//[^/@]*@", "//", mlflow.get_tracking_uri())
+    return _USER.sub(r"\1", mlflow.get_tracking_uri())
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the first line of what ``error`` says, without passwords."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][2])  # of many files, the first
+    lines = str(error).strip().splitlines()
+    return without_password(lines[0]) if lines else type(error).__name__
 
 
 def check_server(timeout: float = _FIRST_ANSWER) -> None:
     """Returns if the tracking server answers within ``timeout`` seconds, or if there is none to ask.
 
+    It is asked as MLflow asks it: with its certificates, tokens, users and passwords. Any HTTP answer
+    will do; what the server thinks of us is seen at the first real request.
+
     Raises:
-        TrackingError: It does not answer.
+        TrackingError: It does not answer, or not in HTTP.
     """
     if not is_remote():
         return
     try:
-        with urllib.request.urlopen(f"{mlflow.get_tracking_uri().rstrip('/')}/health", timeout=timeout):
-            return
-    except urllib.error.HTTPError:
-        return  # it answers; what it thinks of us is seen at the first real request
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
+        http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(mlflow.get_tracking_uri()),  # type: ignore[no-untyped-call]
+            "/health",
+            "GET",
+            max_retries=0,
+            timeout=timeout,
+            raise_on_status=False,
+        )
+    except Exception as error:  # of an address that is none, each library below has its own
         raise TrackingError(
-            f"no tracking server answers at {shown_uri()} ({reason}); start it with 'mlflow server', or "
-            "unset MLFLOW_TRACKING_URI to track into this folder"
+            f"no tracking server answers at {shown_uri()} ({_cause(error)}); start it with 'mlflow "
+            "server', correct MLFLOW_TRACKING_URI, or unset it to track into this folder"
         ) from error
 
 
-@contextmanager
-def quick_requests() -> Iterator[None]:
-    """Lets MLflow give up on a request soon, unless the environment says how long it is to try."""
-    ours = {name: value for name, value in _QUICK.items() if name not in os.environ}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name in ours:
-            os.environ.pop(name, None)
+def _cause(error: BaseException) -> str:
+    """Returns the reason at the bottom: those above it repeat the whole request."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return reason_of(error)
 
 
 def is_unreachable(error: Exception) -> bool:
@@ -78,11 +98,7 @@ def is_unreachable(error: Exception) -> bool:
     return error.error_code in (_LATER[1:] if isinstance(error, RestException) else _LATER)
 
 
-def refused(error: MlflowException | OSError) -> TrackingError:
+def refused(error: Exception) -> TrackingError:
     """Returns what to tell a user of an error that no later try would mend."""
-    if isinstance(error, MlflowException):
-        return TrackingError(f"MLflow at {shown_uri()} refused: {str(error).splitlines()[0]}")
-    reason = (
-        error.args[0][0][2] if isinstance(error, shutil.Error) else error
-    )  # of many files, the first
-    return TrackingError(f"MLflow at {shown_uri()} cannot store what it is told: {reason}")
+    verb = "refused" if isinstance(error, MlflowException) else "cannot store what it is told"
+    return TrackingError(f"MLflow at {shown_uri()} {verb}: {reason_of(error)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,7 +96,9 @@ class Slices:
         """Returns numbers under the names they are tracked by."""
         flat = {f"{part}/worst_slice_gap": self.worst_gap}
         for one in self.slices:
-            key = re.sub(r"[^\w .-]", "_", f"{one.trait} {one.value}")
+            key = f"{one.trait} {one.value}".replace(
+                "/", "|"
+            )  # a slash would begin a section of its own
             flat[f"{part}/slice_accuracy/{key}"] = one.accuracy.value
             flat[f"{part}/slice_gap/{key}"] = one.gap.value
         return {name: value for name, value in flat.items() if np.isfinite(value)}

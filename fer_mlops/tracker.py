@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import tempfile
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,9 +35,11 @@ from fer_mlops.config import Experiment, TransferConfig
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.doctor import Finding, findings_as_json
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ModelError
-from fer_mlops.outbox import Answer, Outbox
+from fer_mlops.ending import end_run, undisturbed
+from fer_mlops.errors import ModelError, TrackingError
+from fer_mlops.outbox import Answer, Outbox, stored_name
 from fer_mlops.recipes import Scalar, flatten, settings_as_json
+from fer_mlops.server import reason_of
 from fer_mlops.splits import Split
 
 MODEL_NAME = "classifier"
@@ -55,10 +59,9 @@ SIGNATURE = ModelSignature(
         ]
     ),
 )
-_TAG = 5000
-"""Most letters of a tag, as MLflow's servers take it."""
 MODEL_CODE = "registered_model.py"
 """Of ``serving``: what MLflow runs to load a logged model."""
+_log = logging.getLogger(__name__)
 _REQUIREMENTS = (
     "mlflow",
     "torch",
@@ -86,6 +89,8 @@ class Tracker:
         self._stopped_clock = 0
         self.has_pictures = False
         """Whether the run has been given any, by this process or one before it."""
+        self.is_finished = False
+        """Whether MLflow has everything of the run, and that it is FINISHED."""
 
     def state(self) -> dict[str, Any]:
         """Returns what another process needs to go on with this run, in plain values."""
@@ -119,8 +124,33 @@ class Tracker:
         return self.outbox.wait(self.patience, question)
 
     def finish(self) -> None:
-        """Returns when MLflow has been told everything, that the run is FINISHED included."""
-        self.ask(lambda: MlflowClient().set_terminated(self.run_id, "FINISHED"))
+        """Returns when MLflow has been told everything, that the run is FINISHED included.
+
+        Raises:
+            TrackingError: MLflow does not answer, or refuses.
+        """
+        self.ask(self._end_well)
+
+    def _end_well(self) -> None:
+        with undisturbed():
+            end_run(self.run_id, "FINISHED")
+            self.is_finished = True
+
+    def end_unfinished(self, status: str) -> None:
+        """Ends the run with ``status`` unless it is finished, after one try to deliver the outbox.
+
+        A server that does not answer is not waited for. Signals are ignored meanwhile: a second Ctrl-C
+        would leave the run open.
+        """
+        if self.is_finished:
+            return
+        with undisturbed():
+            try:
+                with suppress(TrackingError):  # a refused entry has ended the run, and is reported
+                    self.outbox.deliver(at_once=True)
+                end_run(self.run_id, status)
+            except Exception as error:  # must not hide what ended the run
+                _log.warning("run %s cannot be marked %s: %s", self.run_id, status, reason_of(error))
 
     def log_settings(self, experiment: Experiment) -> None:
         """Logs every setting as a parameter and all of them as one JSON file.
@@ -169,7 +199,8 @@ class Tracker:
 
         Named as MLflow's ``log_image`` names it, once and for all, so that it may be sent again.
         """
-        stem = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
+        name = stored_name(key).replace("/", "~")
+        stem = f"images/{name}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
         small = _encoded(compress_image_size(picture), "webp")
         self._log_files({f"{stem}.png": _encoded(picture, "png"), f"{stem}+compressed.webp": small})
         if not self.has_pictures:
@@ -180,7 +211,7 @@ class Tracker:
         """Logs a figure as a file."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.removeprefix("."))
-        self._log_files({path: buffer.getvalue()})
+        self._log_files({stored_name(path): buffer.getvalue()})
 
     def log_json(self, path: str, value: object) -> None:
         """Logs plain values as a JSON file."""
@@ -188,7 +219,7 @@ class Tracker:
 
     def log_text(self, path: str, text: str) -> None:
         """Logs a text as a file."""
-        self._log_files({path: text.encode()})
+        self._log_files({stored_name(path): text.encode()})
 
     def _log_files(self, contents: Mapping[str, bytes]) -> None:
         # torch loads no empty bytes from a checkpoint, but empty byte arrays
@@ -199,7 +230,7 @@ class Tracker:
         """Logs what the doctor found: a file of all, a tag for each that spoils numbers."""
         self.log_text("data/findings.json", findings_as_json(findings))
         spoiling = [finding for finding in findings if finding.severity != "note"]
-        self.log_facts({f"data.{finding.kind}": finding.what[:_TAG] for finding in spoiling})
+        self.log_facts({f"data.{finding.kind}": finding.what for finding in spoiling})
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Returns every metric logged at steps, as (step, value) in order."""
@@ -207,7 +238,7 @@ class Tracker:
 
     def has_metric(self, key: str) -> bool:
         """Returns whether MLflow has a metric of that name in this run."""
-        return key in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
+        return stored_name(key) in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
 
     def log_classifier(
         self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]

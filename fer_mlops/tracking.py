@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 
-from fer_mlops.errors import TrackingError
+from fer_mlops.ending import end_run
 from fer_mlops.server import check_server as check_server
-from fer_mlops.server import is_remote, quick_requests, refused
+from fer_mlops.server import refused
 from fer_mlops.server import shown_uri as shown_uri
+from fer_mlops.store import check_store as check_store
+from fer_mlops.store import ensure_experiment as ensure_experiment
+from fer_mlops.store import takes_artifacts
 from fer_mlops.tracker import CONFIG_FILE as CONFIG_FILE
 from fer_mlops.tracker import MODEL_CODE as MODEL_CODE
 from fer_mlops.tracker import MODEL_NAME as MODEL_NAME
@@ -49,46 +52,42 @@ def track(
         TrackingError: The tracking server does not answer, or refuses.
     """
     check_server()
+    before = mlflow.active_run()
     try:
-        with quick_requests():
-            run = _open(experiment_name, run_name, nested, parent, resume, system_metrics, tags)
-    except MlflowException as error:
-        raise refused(error) from error
-    tracker = Tracker(run.info.run_id, run.info.experiment_id)
-    try:
-        yield tracker
-        tracker.ask(lambda: None)
-    except RunStopped:
-        tracker.ask(lambda: None)
-        _end(tracker, "KILLED")
+        run = _open(experiment_name, run_name, nested, parent, resume, system_metrics, tags)
+    except BaseException as error:
+        opened = mlflow.active_run()
+        if opened and opened is not before:
+            _tracker_of(opened).end_unfinished("FAILED")
+        if isinstance(error, MlflowException):
+            raise refused(error) from error
         raise
+    tracker = _tracker_of(run)
+    status = "FAILED"
+    try:
+        try:
+            yield tracker
+        except RunStopped:
+            tracker.ask(lambda: None)
+            status = "KILLED"
+            raise
+        tracker.finish()
     except KeyboardInterrupt:
-        _end(tracker, "KILLED")
+        status = "KILLED"
         raise
     except MlflowException as error:
-        _end(tracker, "FAILED")
         raise refused(error) from error
-    except BaseException:
-        _end(tracker, "FAILED")
-        raise
-    _end(tracker, "FINISHED")
+    finally:
+        tracker.end_unfinished(status)
 
 
-def _end(tracker: Tracker, status: str) -> None:
-    """Ends the run; a server that does not answer is waited for only by a run that ended well."""
-    try:
-        if status != "FINISHED":
-            tracker.outbox.deliver()
-        with quick_requests():
-            mlflow.end_run(status)
-    except (MlflowException, TrackingError):
-        if status == "FINISHED":
-            tracker.finish()
+def _tracker_of(run: mlflow.ActiveRun) -> Tracker:
+    return Tracker(run.info.run_id, run.info.experiment_id)
 
 
 def fail_run(run_id: str) -> None:
     """Marks a run FAILED whose process was killed."""
-    MlflowClient().set_terminated(run_id, "FAILED")
+    end_run(run_id, "FAILED")
 
 
 def _open(
@@ -110,7 +109,7 @@ def _open(
         )
     if project_run and not nested:
         os.environ.pop("MLFLOW_RUN_ID")  # or a later nested run would be the project's run again
-        if _takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
+        if takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
             return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
     # not set_experiment, which stays set for the process, whose next run may be in another experiment
     run = mlflow.start_run(
@@ -128,42 +127,26 @@ def _open(
     return run
 
 
-def _takes_artifacts(artifact_uri: str) -> bool:
-    """Returns whether this process can write there: ``mlflow-artifacts:`` needs a server."""
-    return is_remote() or not artifact_uri.startswith("mlflow-artifacts:")
-
-
-def ensure_experiment(name: str) -> MlflowExperiment:
-    """Returns the experiment, made if need be, in a place that needs no server if there is none.
-
-    Raises:
-        TrackingError: The experiment's artifacts can be written through a tracking server only.
-    """
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = None if is_remote() else (Path("mlruns") / name).resolve().as_uri()
-        experiment = client.get_experiment(client.create_experiment(name, location))
-    if not _takes_artifacts(experiment.artifact_location):
-        raise TrackingError(
-            f"experiment {name!r} stores its artifacts through a tracking server; set "
-            "MLFLOW_TRACKING_URI to that server, or use --set tracking.experiment=OTHER"
-        )
-    return experiment
-
-
 def training_view(experiment_id: str) -> str:
     """Returns the address of the runs table in its training view, without the server's part."""
     return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
 def git_commit() -> str:
-    """Returns the commit of the source in use, or ``unknown`` outside a checkout."""
-    head = Path(__file__).parent.parent / ".git" / "HEAD"
+    """Returns the commit of the source in use, or ``unknown`` outside a checkout.
+
+    ``-dirty`` follows where a tracked file differs from that commit.
+    """
+    folder = Path(__file__).parent.parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
     try:
-        text = head.read_text(encoding="utf-8").strip()
-        if not text.startswith("ref: "):
-            return text
-        return (head.parent / text.removeprefix("ref: ")).read_text(encoding="utf-8").strip()
-    except OSError:
+        if not (folder / ".git").exists():  # an installed copy below some other checkout
+            return "unknown"
+        commit = git("rev-parse", "HEAD").strip()
+        return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -64,19 +64,19 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
     from fer_mlops.keeper import read_kept
     from fer_mlops.memory import keep_heap
     from fer_mlops.preparation import prepare_data
-    from fer_mlops.tracking import check_server, track
+    from fer_mlops.tracking import check_store, track
 
     keep_heap()
     resume = options.get("resume") or None
     state = None
     with progress_bars() if is_first() else nullcontext(begin_silently) as begin:
         with crew.in_turn():  # what is wrong with settings or data the first one says
-            check_server()
             if resume:
                 path = checkpoint_path(cache_folder(), resume)
                 with claim(path) if is_first() else nullcontext():  # now, before the run is touched
                     state = read_kept(path)
             experiment = build_resumed(family, options, state) if state else build(family, options)
+            check_store(experiment.tracking.experiment)
             data = prepare_data(experiment, cache_folder(), begin)
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
@@ -109,12 +109,12 @@ def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
     from fer_mlops.console import print_repetition, progress_bars
     from fer_mlops.memory import keep_heap
     from fer_mlops.repetition import check_seeds, cross_validate, repeat_seeds
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
 
     keep_heap()
     if seeds is not None:
         check_seeds(experiment, seeds)
-    check_server()
+    check_store(experiment.tracking.experiment)
     with progress_bars() as begin:
         if seeds is None:
             done = cross_validate(experiment, cache_folder(), begin)

@@ -82,12 +82,12 @@ def tune(family: str, **options: Any) -> None:
     """
     from fer_mlops.console import print_trained, print_view, progress_bars
     from fer_mlops.memory import keep_heap
-    from fer_mlops.tracking import check_server
+    from fer_mlops.tracking import check_store
     from fer_mlops.tuning import tune as search
 
     keep_heap()
     plan = _plan(family, options)
-    check_server()
+    check_store(plan.experiment.tracking.experiment)
     with progress_bars() as begin:
         sweep = search(plan, cache=cache_folder(), begin=begin, on_trial=_print_trial)
     if sweep is None:

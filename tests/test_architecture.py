@@ -16,7 +16,7 @@ ROOMS = (
     "emotions",
     "progress",
     "cache",
-    "writing",
+    "files",
     "pages",
     "config",
     "recipes",
@@ -64,6 +64,9 @@ ROOMS = (
     "figures",
     # the outside world
     "server",
+    "database",
+    "store",
+    "ending",
     "outbox",
     "tracker",
     "tracking",
@@ -104,6 +107,9 @@ ROOMS = (
 EDGES = {
     "mlflow": {
         "server",
+        "database",
+        "store",
+        "ending",
         "outbox",
         "tracker",
         "tracking",

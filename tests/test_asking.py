@@ -17,6 +17,7 @@ from test_cli import fer
 
 from fer_mlops import asking, load
 from fer_mlops.asking import Query, queries_of
+from fer_mlops.cli import cli
 from fer_mlops.emotions import EMOTIONS
 
 
@@ -71,6 +72,19 @@ def test_csv_has_a_header_and_quotes_what_needs_it(
     assert [float(row[e]) for e in EMOTIONS] == pytest.approx(
         list(answer.probabilities.values()), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_output_for_programs_is_utf_8_whatever_the_terminal_takes(
+    form: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("фото.png").write_bytes(encoded(blobs(1)[0]))
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    words = ["predict", "фото.png", "--model", model, "--format", form]
+    assert cli.main(words, standalone_mode=False) == 0
+    sys.stdout.flush()
+    assert "фото.png" in written.getvalue().decode()
 
 
 def test_bad_images_are_told_and_the_others_answered(

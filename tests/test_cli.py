@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import click
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 from tiny import run, tiny
 
 from fer_mlops import cli
@@ -264,3 +269,81 @@ def test_all_trains_three_families_and_compares_them_under_one_parent(
     best = suite.comparison.best
     assert parent.metrics[f"compare/{best.family}/macro_f1"] == best.scores["macro_f1"].value
     assert sum(name.endswith("/p_macro_f1") for name in parent.metrics) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MlflowException("Run 'x' not found\nand more"), "MLflow at .* refused: Run 'x' not found$"),
+        (
+            OperationalError("select", {}, sqlite3.OperationalError("database or disk is full")),
+            r"MLflow at .*: \(sqlite3.OperationalError\) database or disk is full$",
+        ),
+        (OSError(28, os.strerror(28), "/data/x"), "No space left on device: '/data/x'; free space$"),
+    ],
+)
+@pytest.mark.parametrize("words", [("registry", "list"), ("rollback",), ("promote",), ("data", "list")])
+def test_what_the_store_or_the_disk_says_is_one_sentence_of_every_command(
+    words: tuple[str, ...],
+    error: Exception,
+    said: str,
+    world: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(click.Command, "invoke", fail)
+    status, _, err = fer(capfd, *words)
+    assert status == 1
+    assert re.match(f"^fer-mlops: {said}", err.rstrip("\n"))
+    assert err.count("\n") == 1
+
+
+def test_an_error_of_our_own_is_not_hidden(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(click.Command, "invoke", fail)
+    monkeypatch.setattr(sys, "argv", ["fer-mlops", "data", "list"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        cli.main()
+
+
+_OUT = """
+import sys
+import click
+from fer_mlops import cli, predict_commands
+@cli.cli.command(name="echo")
+def echo():
+    click.echo("фото"); click.echo("фото", err=True)
+sys.argv = ["fer-mlops", "echo"]
+cli.main()
+"""
+
+
+def test_letters_that_an_encoding_lacks_end_no_command(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, "-c", _OUT], env=env, capture_output=True)
+    escaped = "фото".encode("ascii", "backslashreplace")
+    assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (0, escaped, escaped)
+
+
+@pytest.mark.parametrize("model", ["models:/fer-classifier@champion", "runs:/" + "0" * 32, "nowhere"])
+def test_a_model_that_is_not_there_leaves_no_run(
+    model: str, world: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = fer(capfd, "evaluate", "--model", model, "--data", "sample")
+    assert status == 1
+    assert err.startswith(f"fer-mlops: no model '{model}'")
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_model_is_evaluated(
+    world: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (world / "file").touch()
+    status, _, err = fer(capfd, "evaluate", "--out", "file")
+    assert (status, err) == (1, "fer-mlops: cannot write to 'file': File exists\n")

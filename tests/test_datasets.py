@@ -16,9 +16,9 @@ from fer_mlops.datasets import DATASETS, DataSet, FaceTable, Note, Request, rela
 from fer_mlops.datasets.gathering import Gathering
 from fer_mlops.datasets.lines import read_csv, read_words
 from fer_mlops.datasets.table import Row, hash_files, make_table, shorten, unnamed_identity
-from fer_mlops.datasets.unpacking import make_once
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
+from fer_mlops.files import make_once
 from fer_mlops.images import gray_face
 
 PAGE = Path(__file__).parent.parent / "docs" / "data_sets.md"

@@ -31,10 +31,11 @@ def picture(seed: int) -> bytes:
     return file.getvalue()
 
 
-def pack(files: dict[str, bytes]) -> bytes:
+def pack(files: dict[str, bytes], commit: str = "") -> bytes:
     """Returns a tar.gz as GitHub makes one: everything below one folder."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+    headers = {"comment": commit} if commit else {}
+    with tarfile.open(fileobj=packed, mode="w:gz", pax_headers=headers) as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(f"facial_expressions-master/{name}")
             entry.size = len(content)
@@ -126,6 +127,12 @@ def test_a_download_is_unpacked_without_what_is_no_part_of_the_data_set(
     table = find(target, tmp_path / "cache")
     assert (table.name, table.identities.tolist()) == ("muxspace", ["A", "B"])
     assert server.asked == [""]
+
+
+def test_the_commit_that_was_downloaded_is_told_with_the_data(server: Server, tmp_path: Path) -> None:
+    server.content = pack(FILES, commit="0123456789" * 4)
+    table = find(download(archive_at(server), tmp_path / "muxspace"), tmp_path / "cache")
+    assert f"downloaded at commit {'0123456789' * 4}" in [str(note) for note in table.notes]
 
 
 def test_progress_counts_megabytes_and_files(server: Server, tmp_path: Path) -> None:

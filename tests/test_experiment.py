@@ -95,6 +95,13 @@ def test_a_run_ends_with_test_scores_of_every_emotion(family: str, trained: dict
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_no_metric_of_a_run_is_a_folder_of_another(family: str, trained: dict[str, Trained]) -> None:
+    names = MlflowClient().get_run(trained[family].run_id).data.metrics.keys()
+    folders = {name[:end] for name in names for end, letter in enumerate(name) if letter == "/"}
+    assert not folders & names
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_run_has_images_with_steps_and_figures(family: str, trained: dict[str, Trained]) -> None:
     files = artifacts(trained[family].run_id)
     method = "occlusion" if family == "baseline" else "gradcam"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,31 +13,48 @@ from tiny import run, tiny
 from fer_mlops.cache import cache_folder
 from fer_mlops.datasets.sample import draw_sample
 from fer_mlops.errors import ConfigError
-from fer_mlops.judging import choose_faces, judge
+from fer_mlops.judging import _free_part, _names_of, choose_faces, judge
+from fer_mlops.outbox import stored_name
 from fer_mlops.tracking import track
 
 
 def test_a_model_is_judged_on_its_own_test_part_and_on_other_data_side_by_side(
     world: Path, faces_folder: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other"
-    draw_sample(other, num_identities=3, variants=1, seed=9)
+    others = [tmp_path / "jan" / "other (1)", tmp_path / "feb" / "other (1)"]
+    for number, folder in enumerate(others):
+        draw_sample(folder, num_identities=3 - number, variants=1, seed=9 + number)
     trained = run(tiny("baseline", faces_folder))
     name = f"runs:/{trained.run_id}"
     with track("fer_mlops", "evaluate") as tracker:
-        sources = [str(faces_folder), str(other)]
+        sources = [str(faces_folder), *map(str, others), str(others[0])]
         found = judge(name, sources, tracker, cache_folder(), worsens=False)
-    own, elsewhere = found.judgements
+    own, elsewhere, third = found.judgements
     assert own.faces == f"test part of {faces_folder.name}, identity split"
-    assert elsewhere.faces == "all of other"
+    assert elsewhere.faces == "all of other (1)"
+    assert third.faces == f"all of other (1) ({others[1]})"
     assert own.report.macro_f1 == trained.test.macro_f1  # type: ignore[union-attr]
     assert elsewhere.report.num_faces == 21
-    assert len(json.loads(found.as_json())["data"]) == 2
+    assert len(json.loads(found.as_json())["data"]) == 3
     logged = MlflowClient().get_run(tracker.run_id).data
     assert logged.metrics[f"evaluate_{faces_folder.name}/macro_f1"] == own.report.macro_f1.value
-    assert logged.metrics["evaluate_other/faces"] == 21
-    files = {f.path for f in MlflowClient().list_artifacts(tracker.run_id, "evaluate")}
+    first, second = (stored_name(f"evaluate_other (1){more}") for more in ("", "-2"))
+    assert (logged.metrics[f"{first}/faces"], logged.metrics[f"{second}/faces"]) == (21, 14)
+    for part in (first, second, f"evaluate_{faces_folder.name}"):
+        files = {item.path for item in MlflowClient().list_artifacts(tracker.run_id, part)}
+        assert f"{part}/occlusion.png" in files
+    files = {item.path for item in MlflowClient().list_artifacts(tracker.run_id, "evaluate")}
     assert "evaluate/report.html" in files
+    sheets = re.findall(r'src="([^"]+)" alt="heat maps of', found.page)
+    assert len(set(sheets)) == 3
+
+
+def test_every_data_set_has_a_part_that_no_other_writes_to() -> None:
+    parts: set[str] = set()
+    for name in ("faces", "faces", "faces_natural", "faces-2"):
+        part = _free_part(name, parts)
+        assert not _names_of(part) & parts
+        parts |= _names_of(part)
 
 
 def test_faces_of_people_a_model_learned_from_are_said_to_flatter(

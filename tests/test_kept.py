@@ -56,13 +56,13 @@ def test_of_several_that_want_it_at_once_one_computes_and_the_others_wait(tmp_pa
         found = list(pool.map(lambda _: kept(tmp_path, ("a",), compute), range(4)))
     assert len(calls) == 1
     assert all(tensor.sum() == 4 for tensor in found)
-    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".lock", ".npy"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"no array"])
 def test_a_damaged_file_is_made_again(damage: bytes, tmp_path: Path) -> None:
     kept(tmp_path, ("a",), lambda: torch.ones(2, 2))
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.npy")
     file.write_bytes(damage)
     assert kept(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
     assert np.load(file).sum() == 4
@@ -93,14 +93,14 @@ def test_what_a_killed_process_was_writing_is_not_taken_for_features(tmp_path: P
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert len(list(tmp_path.glob("*.writing"))) == 1
+    assert len(list(tmp_path.glob(f".unfinished-{platform.node()}-{process.pid}-*"))) == 1
     assert kept(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
-    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".lock", ".npy"]
 
 
 def test_another_living_process_may_go_on_writing(tmp_path: Path) -> None:
-    other = tmp_path / f"features-0.{platform.node()}-{os.getppid()}.writing"
-    other.write_text("")
+    other = tmp_path / f".unfinished-{platform.node()}-{os.getppid()}-x"
+    other.mkdir()
     kept(tmp_path, ("a",), lambda: torch.ones(2, 2))
     assert other.exists()
 

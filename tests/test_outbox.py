@@ -17,7 +17,7 @@ from PIL import Image
 from fer_mlops import outbox, server
 from fer_mlops.checkpoints import load_checkpoint, save_checkpoint
 from fer_mlops.errors import TrackingError
-from fer_mlops.outbox import Outbox
+from fer_mlops.outbox import Outbox, stored_name
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import track
 
@@ -231,3 +231,50 @@ def shapes(tracker: Tracker) -> list[str]:
     """Returns the names of a run's images with a letter for every run of digits or hexadecimals."""
     items = MlflowClient().list_artifacts(tracker.run_id, "images")
     return sorted(re.sub(r"timestamp\+\d+\+[0-9a-f-]{36}", "timestamp+N+U", item.path) for item in items)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test/macro_f1", "cnn.image_size", "test/slice_gap/source b - 2", "evaluate_größe/faces", "a" * 80],
+)
+def test_a_name_that_mlflow_takes_stays_as_it_is(name: str) -> None:
+    assert stored_name(name) == name
+
+
+ODD_NAMES = [
+    "test/slice_accuracy/url https://example.org/" + "x" * 262,
+    "evaluate_faces (copy)/faces",
+    "evaluate_faces +copy+/faces",
+    "evaluate_a + 'b', c/faces",
+    "part/../faces",
+    "part//faces",
+    "/faces",
+    "part/ /faces",
+    "line\nbreak",
+    "ends in a line break\n",
+    "anna\x00/\udcff",
+    "/".join(["long part"] * 60),
+    "фото" * 40,
+    "𝒳" * 90,
+    "",
+]
+
+
+def test_every_name_is_stored_under_one_of_its_own_that_mlflow_takes(world: Path) -> None:
+    stored = [stored_name(name) for name in ODD_NAMES]
+    assert len(set(stored)) == len(ODD_NAMES)
+    assert [stored_name(name) for name in stored] == stored
+    with track("fer_mlops", "odd") as tracker:
+        tracker.log_metrics({name: float(number) for number, name in enumerate(ODD_NAMES)})
+        tracker.log_facts(dict.fromkeys(ODD_NAMES, "x" * 10000))
+        tracker.outbox.put({"kind": "params", "values": dict.fromkeys(ODD_NAMES, "x")})
+        for name in ODD_NAMES:
+            tracker.log_text(f"files/{name}/report.json", name.encode(errors="replace").decode())
+        assert tracker.has_metric(ODD_NAMES[0])
+    logged = MlflowClient().get_run(tracker.run_id)
+    assert logged.info.status == "FINISHED"
+    assert [logged.data.metrics[name] for name in stored] == list(map(float, range(len(stored))))
+
+
+def test_a_cut_name_keeps_the_suffix_of_its_file() -> None:
+    assert re.fullmatch(r"x+-[0-9a-f]{8}\.png", stored_name("x" * 300 + ".png"))

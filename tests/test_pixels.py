@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -208,7 +209,7 @@ def test_kill_9_in_the_middle_leaves_no_half_file_and_is_cleared_away_next_time(
         assert process.stdout.readline() == "some\n"
         process.kill()
     (left,) = cache.iterdir()
-    assert left.name.startswith("decoding-")
+    assert left.name.startswith(f".unfinished-{platform.node()}-{process.pid}-")
     load_pixels(faces_in(tmp_path / "other", 10), SIDE, cache)
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
 

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from fer_mlops.cli import cli
 from fer_mlops.data_commands import data
+from fer_mlops.errors import ConfigError
 from fer_mlops.project import choose_env_manager, project_folder, run_project
 from fer_mlops.registry import find_version
 
@@ -66,6 +67,66 @@ def test_the_checkout_is_found_from_another_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert project_folder() == ROOT
+
+
+def asked_of_mlflow(monkeypatch: pytest.MonkeyPatch, entry: str, *parameters: str) -> dict[str, str]:
+    """Returns the parameters with which MLflow is asked to run an entry point."""
+    asked: dict[str, str] = {}
+    monkeypatch.setattr(mlflow.projects, "run", lambda *_, parameters, **__: asked.update(parameters))
+    run_project(entry, parameters, "local", "fer_mlops")
+    return asked
+
+
+def test_paths_are_meant_from_where_the_user_stands(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world / "faces").mkdir()
+    for name in ("mine.yaml", "split.csv", "new.csv"):
+        (world / name).touch()
+    asked = asked_of_mlflow(
+        monkeypatch,
+        "cnn",
+        *("data=faces", "recipe=mine.yaml", "split=split.csv", "relabel=./new.csv", "seed=1"),
+        *("teacher=models:/fer-classifier@champion", "preset=fast", "settings=a=faces"),
+    )
+    assert asked == {
+        "data": str(world / "faces"),
+        "recipe": str(world / "mine.yaml"),
+        "split": str(world / "split.csv"),
+        "relabel": str(world / "new.csv"),
+        "seed": "1",
+        "teacher": "models:/fer-classifier@champion",
+        "preset": "fast",
+        "settings": "a=faces",
+    }
+    asked = asked_of_mlflow(monkeypatch, "evaluate", "data=csv:faces", "out=page", "model=faces")
+    assert asked == {
+        "data": f"csv:{world / 'faces'}",
+        "out": str(world / "page"),
+        "model": str(world / "faces"),
+    }
+    models = asked_of_mlflow(monkeypatch, "compare", "models=faces, models:/a/1", "data=sample")
+    assert models == {"models": f"{world / 'faces'},models:/a/1", "data": "sample"}
+
+
+def test_databases_are_meant_from_where_the_user_stands(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked_of_mlflow(monkeypatch, "tune") == {"storage": f"sqlite:///{world / 'optuna.db'}"}
+    asked = asked_of_mlflow(monkeypatch, "tune", "storage=sqlite:///deep/optuna.db")
+    assert asked == {"storage": f"sqlite:///{world / 'deep' / 'optuna.db'}"}
+    other = "postgresql://anna@db/optuna"
+    assert asked_of_mlflow(monkeypatch, "tune", f"storage={other}") == {"storage": other}
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    asked_of_mlflow(monkeypatch, "cnn")
+    assert mlflow.get_tracking_uri() == f"sqlite:///{world / 'mlflow.db'}"
+
+
+def test_a_password_among_the_parameters_is_refused_and_not_shown(world: Path) -> None:
+    with pytest.raises(ConfigError, match="would show as a parameter") as caught:
+        run_project("tune", ["storage=postgresql://anna:secret@db/optuna"], "local", "fer_mlops")
+    assert "secret" not in str(caught.value)
+    assert mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list") == []
 
 
 @pytest.fixture

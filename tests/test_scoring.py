@@ -80,6 +80,7 @@ def test_a_folder_is_scored_row_for_row(model: str, capfd: pytest.CaptureFixture
     assert (status, err) == (0, "")
     assert out.splitlines()[-1] == f"done: 8 rows by {model}; 0 of images that cannot be read"
     assert sorted(p.name for p in Path("done").iterdir()) == [
+        "._job.json.lock",
         "_SUCCESS",
         "_job.json",
         *(f"part-00000{n}.parquet" for n in range(3)),
@@ -126,7 +127,7 @@ def test_what_is_there_is_not_scored_again(model: str, monkeypatch: pytest.Monke
     score_locally(source, Path("done"), job)
     kept = Path("done/part-000000.parquet").stat().st_mtime_ns
     Path("done/part-000001.parquet").unlink()
-    Path("done/.part-000001.parquet-x7").write_bytes(b"half a file")
+    Path("done/.unfinished-elsewhere-7-x").mkdir()  # a process of another machine was killed
     parts = []
     real = local.score_part
     monkeypatch.setattr(
@@ -135,7 +136,7 @@ def test_what_is_there_is_not_scored_again(model: str, monkeypatch: pytest.Monke
     done = score_locally(source, Path("done"), job)
     assert (done.num_before, parts) == (5, [3])
     assert Path("done/part-000000.parquet").stat().st_mtime_ns == kept
-    assert not list(Path("done").glob(".part*"))
+    assert not list(Path("done").glob(".unfinished*"))
     check(read("done"), model, names)
 
 

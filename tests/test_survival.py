@@ -50,7 +50,7 @@ def dying(world: Path, family: str, faces: Path, moments: list[list[object]]) ->
     env = {**os.environ, "FER_MLOPS_CACHE": str(cache)}
     done = subprocess.run([*script, *words], cwd=world, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list((cache / "checkpoints").iterdir()) == []
+    assert list((cache / "checkpoints").glob("*.pt")) == []
     run_id, num_killed = (
         re.search(r"^run (\w+)", done.stdout, re.M),
         re.search(r"killed (\d+)", done.stdout),

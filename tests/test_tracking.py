@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import mlflow
@@ -9,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from tiny import tiny
 
+from fer_mlops import tracking
 from fer_mlops.errors import TrackingError
 from fer_mlops.tracking import (
     RunStopped,
@@ -133,6 +135,34 @@ def test_the_deep_link_leads_to_the_training_view() -> None:
     assert training_view("7") == "/#/experiments/7/runs?workflowType=machine_learning"
 
 
-def test_the_commit_is_forty_digits_in_a_checkout_or_unknown() -> None:
-    commit = git_commit()
-    assert commit == "unknown" or len(commit) == 40
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *identity, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_commit_is_told_in_packed_checkouts_and_worktrees_and_so_are_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, worktree = tmp_path / "checkout", tmp_path / "worktree"
+    for folder in (checkout, worktree):
+        (folder / "fer_mlops").mkdir(parents=True)
+    monkeypatch.setattr(tracking, "__file__", str(checkout / "fer_mlops" / "tracking.py"))
+    assert git_commit() == "unknown"
+    git(checkout, "init", "-q")
+    assert git_commit() == "unknown"  # no commit yet
+    (checkout / "fer_mlops" / "tracking.py").touch()
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "First")
+    commit = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "pack-refs", "--all")
+    (checkout / "untracked").touch()
+    assert git_commit() == commit
+    (checkout / "fer_mlops" / "tracking.py").write_text("changed")
+    assert git_commit() == f"{commit}-dirty"
+    worktree.rename(tmp_path / "empty")
+    git(checkout, "worktree", "add", "-q", str(worktree), "HEAD")
+    monkeypatch.setattr(tracking, "__file__", str(worktree / "fer_mlops" / "tracking.py"))
+    assert git_commit() == commit
+    monkeypatch.setenv("PATH", "")
+    assert git_commit() == "unknown"

@@ -21,11 +21,11 @@ from fer_mlops.comparison.words import answers_of
 from fer_mlops.config import DataConfig
 from fer_mlops.errors import ModelError
 from fer_mlops.experiment import Trained
+from fer_mlops.files import write_text
 from fer_mlops.preparation import Data
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.repetition import Repeats, log_repeats
 from fer_mlops.tracking import Tracker
-from fer_mlops.writing import write_text
 
 PAGE = "comparison.html"
 _MEASURED = 64

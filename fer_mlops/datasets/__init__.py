@@ -76,9 +76,10 @@ def _find(source: str) -> tuple[DataSet, Path]:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
     if source in DATASETS:
         raise DataError(f"data set {source!r} needs a path: pass the folder or csv with --data PATH")
+    looked = "" if Path(source).is_absolute() else f" (looked in {str(Path.cwd())!r})"
     raise DataError(
         f"no data set or path {source!r}; --data takes 'sample', a folder with one subfolder per "
-        "emotion, a csv with image,emotion, or a data set that 'fer-mlops data list' names"
+        f"emotion, a csv with image,emotion, or a data set that 'fer-mlops data list' names{looked}"
     )
 
 

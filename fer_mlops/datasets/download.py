@@ -14,8 +14,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from fer_mlops.datasets import muxspace
-from fer_mlops.datasets.unpacking import make_once
+from fer_mlops.datasets.source import COMMIT_FILE
 from fer_mlops.errors import DataError
+from fer_mlops.files import make_once
 from fer_mlops.progress import Begin, begin_silently
 
 _BLOCK = 1 << 20
@@ -29,7 +30,7 @@ class Archive:
     """A data set's files as its publisher packs them."""
 
     url: str
-    """Of a tar.gz with everything below one folder."""
+    """Of a tar.gz with everything below one folder: the newest, whose commit is written down."""
     kept: tuple[str, ...]
     """How the names of the files begin that make the data set, below that folder."""
     is_whole: Callable[[Path], bool]
@@ -143,6 +144,7 @@ def _unpack(archive: Archive, packed: Path, folder: Path, begin: Begin) -> None:
                     if member.isfile() and name.startswith(archive.kept):
                         tar.extract(member.replace(name=name, deep=False), folder, filter="data")
                         advance(1)
+                commit = tar.pax_headers.get("comment", "")  # as git and GitHub write it
             while stream.read(_BLOCK):  # to the end, where the checksum is compared
                 pass
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -151,6 +153,8 @@ def _unpack(archive: Archive, packed: Path, folder: Path, begin: Begin) -> None:
             f"the archive from {archive.url} is damaged ({error}) and was deleted; run the same command "
             "again to fetch it anew"
         ) from error
+    if re.fullmatch("[0-9a-f]{40}", commit):
+        (folder / COMMIT_FILE).write_text(commit, encoding="utf-8")
     if not archive.is_whole(folder):
         packed.unlink()
         raise DataError(

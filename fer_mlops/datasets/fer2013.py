@@ -33,8 +33,8 @@ from fer_mlops.datasets.gathering import Gathering
 from fer_mlops.datasets.lines import Line, read_csv
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable
-from fer_mlops.datasets.unpacking import make_once
 from fer_mlops.errors import DataError
+from fer_mlops.files import make_once
 
 CODES = {
     "0": "anger",

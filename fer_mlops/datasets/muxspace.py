@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fer_mlops.datasets.gathering import Gathering
 from fer_mlops.datasets.lines import read_csv
-from fer_mlops.datasets.source import DataSet, Request
+from fer_mlops.datasets.source import COMMIT_FILE, DataSet, Request
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.errors import DataError
 
@@ -42,6 +42,8 @@ def load(root: Path, request: Request) -> FaceTable:
             "download muxspace' and pass its folder with --data"
         )
     gathering = Gathering("muxspace", root, request)
+    if (root / COMMIT_FILE).is_file():
+        gathering.remark(f"downloaded at commit {(root / COMMIT_FILE).read_text(encoding='utf-8')}")
     files = {path.name for path in (root / "images").iterdir()}
     seen = set()
     for line in read_csv(root / LEGEND, ("user.id", "image", "emotion")):

@@ -13,8 +13,8 @@ import numpy as np
 from fer_mlops.datasets.drawing import Drawing, Person, Region, draw_face
 from fer_mlops.datasets.source import DataSet, Request
 from fer_mlops.datasets.table import FaceTable, Note, Row, make_table
-from fer_mlops.datasets.unpacking import make_once
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.files import make_once
 
 NUM_IDENTITIES = 70
 VARIANTS = 2

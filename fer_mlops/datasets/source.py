@@ -10,6 +10,9 @@ from fer_mlops.config import DataConfig
 from fer_mlops.datasets.table import FaceTable
 from fer_mlops.progress import Begin, begin_silently
 
+COMMIT_FILE = "commit.txt"
+"""In a folder that was downloaded: the commit of its publisher's repository."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
 from fer_mlops.errors import DataError
+from fer_mlops.files import alone, whole
 from fer_mlops.models.transfer import TransferNetwork
 from fer_mlops.pixels import Pixels
 
@@ -51,7 +49,11 @@ def kept(
     path = cache / f"features-{key}.npy"
     found = _found(path)
     if found is None:
-        with _alone(path):
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(alone(path))
+            except OSError as error:
+                raise _unwritable(path, error) from error
             found = _found(path)  # by the process that this one has waited for
             if found is None:
                 return _keep(path, compute())
@@ -69,36 +71,12 @@ def _found(path: Path) -> Tensor | None:
     return features
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits for other processes that make the file at ``path``."""
-    lock = path.with_suffix(".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
 def _keep(path: Path, features: Tensor) -> Tensor:
     """Returns ``features`` after they were written to ``path``."""
-    cache = path.parent
-    aside = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.writing")
     try:
-        _remove_abandoned(cache)
-        _make_room(cache, _MOST_BYTES - features.nbytes)
-        try:
-            with aside.open("wb") as file:
-                np.save(file, features.numpy())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        _make_room(path.parent, _MOST_BYTES - features.nbytes)
+        with whole(path) as aside, aside.open("wb") as file:
+            np.save(file, features.numpy())
     except OSError as error:
         raise _unwritable(path, error) from error
     return features
@@ -142,11 +120,3 @@ def _make_room(cache: Path, most: int) -> None:
             break
         file.unlink(missing_ok=True)
         total -= size
-
-
-def _remove_abandoned(cache: Path) -> None:
-    """Removes what processes of this machine that were killed while writing left behind."""
-    for file in cache.glob(f"features-*.{platform.node()}-*.writing"):
-        owner = file.stem.rpartition("-")[2]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            file.unlink(missing_ok=True)

@@ -14,11 +14,11 @@ from fer_mlops.classifier import Classifier
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError
 from fer_mlops.explanation import Method, default_method
+from fer_mlops.files import all_or_none
 from fer_mlops.looking.images import FaceImages
 from fer_mlops.looking.look import Look, look
 from fer_mlops.looking.page import Pictures, render_page
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.writing import all_or_none
 
 PAGE, NUMBERS = "index.html", "explanations.json"
 _MOST_IN_SHEET = 24

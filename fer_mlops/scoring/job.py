@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import pyarrow.parquet as pq
 from fer_mlops.calibration import Point
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.writing import write_text
+from fer_mlops.files import alone, write_text
 
 SCHEMA = pa.schema(
     [
@@ -91,33 +89,27 @@ def opened(out: Path, job: Job) -> Iterator[None]:
         ConfigError: The folder was begun with another job.
         DataError: It holds other things, is in use, or cannot be written.
     """
+    job_file = out / _JOB
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with _alone(out):
-            if not (out / _JOB).is_file():
-                if any(out.iterdir()):
-                    raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
-                write_text(out / _JOB, json.dumps(dataclasses.asdict(job), indent=2))
-            _compare(out, json.loads((out / _JOB).read_text("utf-8")), dataclasses.asdict(job))
+        if not job_file.is_file() and out.exists() and any(not _is_lock(file) for file in out.iterdir()):
+            raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(alone(job_file, waits=False))
+            except BlockingIOError as error:
+                raise DataError(f"another process is scoring into {str(out)!r}") from error
+            if not job_file.is_file():
+                write_text(job_file, json.dumps(dataclasses.asdict(job), indent=2))
+            _compare(out, json.loads(job_file.read_text(encoding="utf-8")), dataclasses.asdict(job))
             yield
     except OSError as error:
         raise DataError(f"cannot write to {str(out)!r}: {error.strerror}") from error
     except json.JSONDecodeError as error:
-        raise DataError(f"{str(out / _JOB)!r} is damaged; score into a new folder") from error
+        raise DataError(f"{str(job_file)!r} is damaged; score into a new folder") from error
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Holds the lock on the folder itself, so that nothing in it is read or written before."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"another process is scoring into {str(out)!r}") from error
-        yield
-    finally:
-        os.close(folder)
+def _is_lock(file: Path) -> bool:
+    return file.name.startswith(".") and file.suffix == ".lock"
 
 
 def _compare(out: Path, begun: object, asked: dict[str, object]) -> None:

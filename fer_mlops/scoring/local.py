@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from fer_mlops.errors import DataError
+from fer_mlops.files import UNFINISHED, write_bytes
 from fer_mlops.prediction import Predictor, load
 from fer_mlops.progress import Begin, begin_silently
 from fer_mlops.scoring.job import PART, SCHEMA, Job, Scored, finish, missing_parts, opened
 from fer_mlops.scoring.source import Part, Source
 from fer_mlops.workers import end_with
-from fer_mlops.writing import write_bytes
 
 Task = tuple[Part, Path, Job]
 """Rows, the file for their answers, and what is asked."""
@@ -37,8 +38,8 @@ def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_sile
         ModelError: There is no such model.
     """
     with opened(out, job):
-        for left_over in out.glob(".part-*"):
-            left_over.unlink()
+        for left_over in out.glob(f"{UNFINISHED}*"):  # killed here or elsewhere: the lock is ours
+            shutil.rmtree(left_over, ignore_errors=True)
         missing, before = missing_parts(out, job)
         advance = begin("faces", job.num_rows)
         advance(before)

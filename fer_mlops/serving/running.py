@@ -12,10 +12,12 @@ import torch
 import uvicorn
 
 from fer_mlops.errors import ConfigError
+from fer_mlops.server import is_remote
 from fer_mlops.serving.app import create_app
 from fer_mlops.serving.service import Service
 from fer_mlops.serving.settings import ServeSettings
 from fer_mlops.serving.slots import MAIN
+from fer_mlops.store import check_store
 
 _LAST_ANSWERS = 30
 """Seconds that requests under way have to end in after SIGTERM."""
@@ -33,6 +35,8 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         TrackingError: The registry does not answer.
         ModelError: There is no such model, or it does not load.
     """
+    if not is_remote() and settings.model.startswith(("models:/", "runs:/")):
+        check_store()  # a server may come later
     listener = bind(settings.host, settings.port)
     with listener, _log_to_stderr():
         torch.set_num_threads(settings.num_threads)

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import FerError, ModelError, TrackingError
 from fer_mlops.registry import CHALLENGER, ModelName, load_classifier
-from fer_mlops.server import check_server, quick_requests, shown_uri
+from fer_mlops.server import check_server, reason_of, shown_uri
 from fer_mlops.serving.batching import Batcher
 from fer_mlops.serving.counting import Counts
 from fer_mlops.serving.served import Card, Served, card_of
@@ -133,12 +133,11 @@ class Slots:
         wanted = ModelName.parse(name)
         if not wanted.is_stored:
             return Card(name=name)
-        with quick_requests():
-            check_server()
-            if not wanted.is_registered:
-                return Card(name=name)
-            version = _find(wanted)
-            return card_of(version) if version else None
+        check_server()
+        if not wanted.is_registered:
+            return Card(name=name)
+        version = _find(wanted)
+        return card_of(version) if version else None
 
     def _tell_reachable(self, error: Exception | None) -> None:
         """Logs once when the registry stops to answer, and once when it does again."""
@@ -149,7 +148,7 @@ class Slots:
         if error is None:
             log.info("registry=%s event=answers", shown_uri())
         else:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            reason = f"{type(error).__name__}: {reason_of(error)[:300]}"
             log.warning("registry=%s event=silent reason=%r", shown_uri(), reason)
 
 
@@ -171,7 +170,7 @@ def _find(name: ModelName) -> ModelVersion | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise TrackingError(f"MLflow at {shown_uri()}: {str(error).splitlines()[0]}") from error
+        raise TrackingError(f"MLflow at {shown_uri()}: {reason_of(error)}") from error
 
 
 def _none_yet(name: str) -> str:

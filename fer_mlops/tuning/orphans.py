@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
+from fer_mlops.ending import end_run
 from fer_mlops.tracker import Tracker
 from fer_mlops.tuning.claims import Claims, is_gone
 from fer_mlops.tuning.study import RUN, RUNS, WINNER, WINNER_BEGUN
@@ -57,6 +58,6 @@ def _end_below(run_id: str, experiment_id: str, is_orphan: Callable[[Run], bool]
         num_ended += _end_below(own, experiment_id, is_orphan)
         if is_orphan(child):
             client.set_tag(own, "ended", "its worker is gone")
-            client.set_terminated(own, "FAILED")
+            end_run(own, "FAILED")
             num_ended += 1
     return num_ended

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.checkpoints import checkpoint_path, load_checkpoint
+from fer_mlops.ending import end_run
 from fer_mlops.errors import TrainingError
 from fer_mlops.experiment import Trained, run_experiment
 from fer_mlops.preparation import Data, prepare_data
@@ -123,5 +123,5 @@ def _begun(
     try:
         return begun["run"], load_checkpoint(checkpoint_path(cache, begun["run"]))
     except TrainingError:
-        MlflowClient().set_terminated(begun["run"], "FAILED")
+        end_run(begun["run"], "FAILED")
         return None, None

@@ -1,14 +1,18 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and locks on them."""
 
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from fer_mlops.errors import DataError
-from fer_mlops.writing import all_or_none, write_text
+from fer_mlops.files import all_or_none, alone, whole, write_text
 
 
 def test_a_text_is_written_and_written_over(tmp_path: Path) -> None:
@@ -82,3 +86,81 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pa
         all_or_none(tmp_path / "file" / "out"),
     ):
         pytest.fail("the work was begun")
+
+
+def test_a_lock_that_is_held_is_refused_at_once_where_one_does_not_wait(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / "file"),
+        pytest.raises(BlockingIOError, match="in use by another process"),
+        alone(tmp_path / "file", waits=False),
+    ):
+        pytest.fail("two have it")
+    with alone(tmp_path / "file", waits=False):
+        pass
+
+
+_COUNTING = """
+import sys, time
+from pathlib import Path
+from fer_mlops.files import alone
+file = Path(sys.argv[1])
+while not file.with_name("go").exists():
+    time.sleep(0.001)
+for _ in range(40):
+    with alone(file):
+        number = int(file.read_text())
+        time.sleep(0.001)
+        file.write_text(str(number + 1))
+"""
+
+
+def test_many_processes_that_wait_for_one_lock_have_it_one_after_the_other(tmp_path: Path) -> None:
+    file = tmp_path / "number"
+    file.write_text("0")
+    command = [sys.executable, "-c", _COUNTING, str(file)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    (tmp_path / "go").touch()
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert file.read_text() == "120"
+
+
+_WAITING = """
+import sys
+from pathlib import Path
+from fer_mlops.files import alone
+print("waits", flush=True)
+with alone(Path(sys.argv[1])):
+    print("has it", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_process_that_comes_while_another_waits_does_not_pass_it(tmp_path: Path) -> None:
+    """The lock must stay the same file: the waiter has it open when the first lets go of it."""
+    file = tmp_path / "file"
+    command = [sys.executable, "-c", _WAITING, str(file)]
+    with alone(file):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        waiter = subprocess.Popen(command, text=True, **pipes)  # type: ignore[call-overload]
+        assert waiter.stdout.readline() == "waits\n"
+        time.sleep(0.2)
+    assert waiter.stdout.readline() == "has it\n"
+    with pytest.raises(BlockingIOError), alone(file, waits=False):
+        pytest.fail("two have it")
+    waiter.communicate("")
+
+
+def test_what_killed_processes_left_is_cleared_away_and_what_living_ones_write_is_not(
+    tmp_path: Path,
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, used = (
+        tmp_path / f".unfinished-{platform.node()}-{pid}-x" for pid in (gone.pid, os.getppid())
+    )
+    for folder in (left, used):
+        folder.mkdir()
+    with whole(tmp_path / "file") as aside:
+        aside.write_text("new")
+    assert (left.exists(), used.exists()) == (False, True)
+    assert (tmp_path / "file").read_text() == "new"
