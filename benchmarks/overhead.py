@@ -53,9 +53,7 @@ def train(data: str, variant: str, epochs: int) -> dict[str, object]:
     else:
         with track("overhead", variant, system_metrics=True) as tracker:
             checkpoint = Path("checkpoint.pt").resolve()
-            run_experiment(
-                experiment, prepared, tracker, on_step=on_step, uses_test=False, checkpoint=checkpoint
-            )
+            run_experiment(experiment, prepared, tracker, on_step=on_step, checkpoint=checkpoint)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = np.diff(ends)
     return {

@@ -56,12 +56,11 @@ class Trained:
     family: str
     classifier: Classifier
     valid: Report
-    test: Report | None
-    """None for a tuning trial, which never sees the test faces."""
+    test: Report
     points: Mapping[str, Report]
     """On the test faces, at the natural and the balanced operating point."""
-    answers: Answers | None
-    """About the test faces; None for a tuning trial."""
+    answers: Answers
+    """About the test faces."""
     registration: Registration | None
     facts: Mapping[str, str]
     """What was decided on the way, such as the backbone and why, and how many faces are almost black."""
@@ -75,7 +74,6 @@ def run_experiment(
     *,
     begin: Begin = begin_silently,
     on_step: OnStep | None = None,
-    uses_test: bool = True,
     checkpoint: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
 ) -> Trained:
@@ -87,7 +85,6 @@ def run_experiment(
         tracker: Of an open run.
         begin: Told of each stage.
         on_step: Called after each step was logged; may raise to end the run.
-        uses_test: False for a tuning trial: no test score, no registration.
         checkpoint: Written before training and after every step; removed at the end.
         resume_from: A checkpoint's content, to go on in the same run.
 
@@ -130,7 +127,7 @@ def run_experiment(
             cache=data.cache,
             resume_from=resume_from["learning"] if resume_from else None,
         )
-        return _conclude(experiment, data, tracker, learned, keeper, uses_test=uses_test)
+        return _conclude(experiment, data, tracker, learned, keeper)
 
 
 def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None:
@@ -147,22 +144,18 @@ def _conclude(
     tracker: Tracker,
     learned: Learned,
     keeper: Keeper,
-    *,
-    uses_test: bool,
 ) -> Trained:
     """Judges, explains and registers what was learned; bears to be done again after a kill."""
     tracker.stop_clock()
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
     valid = _judge_valid(classifier, data.parts["valid"], tracker)
-    judged = _judge_test(classifier, data, tracker) if uses_test else None
+    judged = _judge_test(classifier, data, tracker)
     tracker.log_figure(
         "training_curves.png", figures.training_curves(tracker.curves(), experiment.family)
     )
-    registration = None
-    if judged:
-        tracker.log_facts({"test_used": "once, after every choice was made on validation"})
-        registration = _register(experiment, data, learned, valid, judged, tracker)
+    tracker.log_facts({"test_used": "once, after every choice was made on validation"})
+    registration = _register(experiment, data, learned, valid, judged, tracker)
     minutes = keeper.minutes()
     if not (keeper.is_resumed and tracker.has_metric("minutes")):
         tracker.log_metrics({"minutes": minutes})
@@ -174,9 +167,9 @@ def _conclude(
         family=experiment.family,
         classifier=classifier,
         valid=valid,
-        test=judged.report if judged else None,
-        points={p: r for p, r in judged.reports.items() if p != "default"} if judged else {},
-        answers=judged.answers if judged else None,
+        test=judged.report,
+        points={p: r for p, r in judged.reports.items() if p != "default"},
+        answers=judged.answers,
         registration=registration,
         facts={**learned.facts, **_darkness(data)},
         minutes=minutes,

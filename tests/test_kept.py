@@ -171,7 +171,7 @@ def test_features_are_kept_in_the_cache_that_the_faces_were_read_into(
     experiment = tiny(family, faces_folder, tracking__images_every=0)
     data = prepare_data(experiment, world / "named")
     with track("fer_mlops", family) as tracker:
-        run_experiment(experiment, data, tracker, uses_test=False)
+        run_experiment(experiment, data, tracker)
     assert list((world / "named").glob("features-*.npy"))
     assert not (world / "default").exists()
 

@@ -86,7 +86,7 @@ def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[C
     if len({one.digest() for one in data}) > 1:
         raise ModelError("the models were not trained on the same faces, divided alike")
     contestants = find_contestants([f"runs:/{one.run_id}" for one in trained])
-    answers = [one.answers for one in trained if one.answers is not None]
+    answers = [one.answers for one in trained]
     split, experiment = data[0].split, contestants[0].experiment
     assert experiment is not None, "a run that just ended tells its settings"
     ground = Ground(

@@ -26,9 +26,8 @@ def print_step(step: Step) -> None:
 
 def print_trained(trained: Trained) -> None:
     """Prints what a run ended with and where to go from here."""
-    if trained.test:
-        print_report(trained.test, f"{trained.family}, test part")
-        print_points(trained.points)
+    print_report(trained.test, f"{trained.family}, test part")
+    print_points(trained.points)
     print_registration(trained)
     print_view(trained.experiment_id)
     if trained.registration:

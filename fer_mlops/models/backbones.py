@@ -36,8 +36,6 @@ _DOWNLOAD_TIMEOUT = 20.0
 """Seconds without a byte after which a download counts as failed."""
 _IMAGENET_CLASSES = 1000
 _TIMM = "timm:"
-
-
 _IMAGENET = "ImageNet-1k, whose pictures were gathered for research only"
 
 
@@ -325,8 +323,7 @@ BACKBONES: dict[str, Backbone] = {
         mean=MEAN,
         deviation=DEVIATION,
         has_statistics=False,
-        lineage="dlib's author (CC0), three million faces of FaceScrub, VGG-Face and the web, to tell "
-        "people apart",
+        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web) told apart",
     ),
 }
 """Those with a format of their own; resnet18's layers are numbered, as trained ones are stored so."""

@@ -66,7 +66,7 @@ def train_winner(
                     return Winner(outcome, made["run"], None)
                 trained = _train(plan, study, chosen, data, parent, cache, begin)
                 study.set_user_attr(WINNER, {"trial": chosen.number, "run": trained.run_id})
-                test = f"test macro-F1 {trained.test.macro_f1}" if trained.test else "not tested"
+                test = f"test macro-F1 {trained.test.macro_f1}"
                 tell_winner(plan, parent, outcome, trained.run_id, test)
                 return Winner(outcome, trained.run_id, trained)
             finally:
@@ -107,8 +107,7 @@ def _train(
             checkpoint=checkpoint_path(cache, tracker.run_id),
             resume_from=state,
         )
-    if trained.test:
-        parent.log_metrics({"winner/test/macro_f1": trained.test.macro_f1.value})
+    parent.log_metrics({"winner/test/macro_f1": trained.test.macro_f1.value})
     parent.log_metrics({"winner/valid/macro_f1": trained.valid.macro_f1.value})
     return trained
 
