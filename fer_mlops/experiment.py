@@ -18,6 +18,7 @@ from fer_mlops.classifier import Classifier
 from fer_mlops.config import Experiment, TransferExperiment
 from fer_mlops.distillation import with_answers, with_fixed_teacher
 from fer_mlops.doctor import fast_examine
+from fer_mlops.doctor.people import find_known_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.evaluation import Report, confidence_metrics, evaluate
@@ -39,7 +40,6 @@ from fer_mlops.reporting import (
     make_card,
     one_of_each,
 )
-from fer_mlops.splits import find_known_people
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import git_commit
 

@@ -24,7 +24,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_mlops.datasets.table import FaceTable, Note, is_named, unnamed_identity
+from fer_mlops.datasets.table import FaceTable, Note, face_identity, is_named, unnamed_identity
 from fer_mlops.duplicates import join
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import write_bytes
@@ -112,7 +112,7 @@ def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
             told.append(min(found, key=lambda name: (-found[name], name)))
         else:
             path = first_path.get(int(person[row]))
-            told.append(f"face of {path}" if path else str(table.identities[row]))
+            told.append(face_identity(path) if path else str(table.identities[row]))
     return np.array(told, dtype=np.str_)
 
 

@@ -20,6 +20,7 @@ from fer_mlops.classifier import Classifier
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.datasets import FaceTable
 from fer_mlops.datasets.table import is_named
+from fer_mlops.doctor.people import find_known_people
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.pixels import Pixels, load_pixels, take_pixels
 from fer_mlops.preparation import divide_faces, read_faces
@@ -36,7 +37,6 @@ from fer_mlops.robustness import (
     Robustness,
     measure_robustness,
 )
-from fer_mlops.splits import find_known_people
 from fer_mlops.tracking import CONFIG_FILE, Tracker
 
 _REPORT = "evaluate"

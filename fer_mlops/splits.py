@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.config import SPLITS, DataConfig
 from fer_mlops.datasets.lines import read_csv
-from fer_mlops.datasets.table import FaceTable, composed, is_named, shorten
+from fer_mlops.datasets.table import FaceTable, composed, shorten
 from fer_mlops.duplicates import join
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -111,66 +111,6 @@ def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> ND
         _, first, inverse = np.unique(tie, return_index=True, return_inverse=True)
         edges.append(np.stack([np.arange(len(table)), first[inverse]], axis=1))
     return join(len(table), *edges)
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownPeople:
-    """How much of the test part shows people from train, as far as faces name their person."""
-
-    share: float
-    """Of the test faces that name a person, 0 to 1; nan where none does."""
-    num_test: int
-    num_train: int
-    unnamed_test: int
-    """Test faces that name nobody."""
-    unnamed_train: int
-
-    def tag(self) -> str:
-        """Returns the share, and which part of the faces it says nothing of."""
-        if not self.num_test:
-            return "no test face"
-        if self.unnamed_test == self.num_test:
-            return f"unknown: {self._nobody()}"
-        unknown = f"; {self._nobody()}" if self._nobody() else ""
-        return f"{self.share:.3f}{' of the named' if unknown else ''}{unknown}"
-
-    def sentence(self) -> str:
-        """Returns the same as a sentence."""
-        unknown = self._nobody()
-        if self.unnamed_test == self.num_test:
-            return f"The share of test faces that show a person from train is unknown: {unknown}."
-        if unknown:
-            return (
-                f"{self.share:.0%} of the test faces that name a person show one from train; of others "
-                f"it is unknown: {unknown}."
-            )
-        return f"{self.share:.0%} of the test faces show a person from train."
-
-    def caution(self) -> str:
-        """Returns why scores may be too good; empty where no test face is of a person in train."""
-        if self.share > 0:
-            return f"Optimistic: {self.sentence()}"
-        return f"Perhaps optimistic: {self.sentence()}" if self.num_test and self._nobody() else ""
-
-    def _nobody(self) -> str:
-        if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
-            return "nobody is named"
-        told = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
-        told += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(self.unnamed_train)
-        return f"{' and '.join(told)} name nobody" if told else ""
-
-
-def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
-    """Returns how many test faces are of people in train, and how many do not tell."""
-    test, train = table.identities[split.test], table.identities[split.train]
-    named = test[is_named(test)]
-    return KnownPeople(
-        share=float(np.isin(named, train).mean()) if len(named) else float("nan"),
-        num_test=len(test),
-        num_train=len(train),
-        unnamed_test=len(test) - len(named),
-        unnamed_train=int((~is_named(train)).sum()),
-    )
 
 
 def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None) -> Split:

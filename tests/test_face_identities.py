@@ -13,8 +13,10 @@ from PIL import Image
 from fer_mlops import face_identities
 from fer_mlops.datasets.table import FaceTable, Row, is_named, make_table, unnamed_identity
 from fer_mlops.doctor.faces import face_findings
+from fer_mlops.doctor.people import find_known_people
 from fer_mlops.errors import ConfigError
 from fer_mlops.face_identities import LINKED, align_faces, embed_faces, identify, link_faces
+from fer_mlops.splits import Split
 
 
 def table_of(*identities: str, root: Path = Path()) -> FaceTable:
@@ -96,6 +98,10 @@ def test_faces_join_what_names_and_faces_join(tmp_path: Path, by_face) -> None:
         "unnamed: 05.png",
     ]
     assert is_named(found.identities).tolist() == [True] * 5 + [False]
+    split = Split(kind="random", train=np.array([0, 2]), valid=np.array([4]), test=np.array([1, 3]))
+    known = find_known_people(found, split)
+    assert known.share == 1.0
+    assert "1 of the 2 test faces are told apart by face only" in known.sentence()
     said = {note.kind: note for note in found.notes}
     assert "3 people" in said["identities"].text
     assert said["no-identity"].examples == ("05.png",)

@@ -10,9 +10,10 @@ import pytest
 
 from fer_mlops.config import CnnExperiment, DataConfig
 from fer_mlops.datasets.table import FaceTable, Row, make_table, unnamed_identity
+from fer_mlops.doctor.people import find_known_people
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
-from fer_mlops.splits import Split, find_known_people, groups_of, split_faces
+from fer_mlops.splits import Split, groups_of, split_faces
 
 KINDS = ("identity", "random")
 

@@ -12,8 +12,9 @@ from fer_mlops.console.screen import console
 from fer_mlops.datasets import DataSet, FaceTable
 from fer_mlops.datasets.table import count_or_unknown, count_people, describe_people
 from fer_mlops.doctor import Examination, listed, summarise
+from fer_mlops.doctor.people import find_known_people
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.splits import Split, find_known_people
+from fer_mlops.splits import Split
 
 
 def print_datasets(datasets: Sequence[DataSet]) -> None:

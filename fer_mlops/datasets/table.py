@@ -20,6 +20,8 @@ Labels = NDArray[np.int64]
 
 _UNNAMED = "unnamed: "
 """Begins the identity of a face whose person nothing names."""
+_BY_FACE = "face of "
+"""Begins the identity of someone whom only faces tell apart."""
 
 Kind = Literal[
     "about",
@@ -168,6 +170,20 @@ def unnamed_identity(text: str) -> str:
             together in a split and still count as nobody's.
     """
     return _UNNAMED + text
+
+
+def face_identity(path: str) -> str:
+    """Returns the identity of someone whom only faces tell apart.
+
+    Args:
+        path: The first of the person's images.
+    """
+    return _BY_FACE + path
+
+
+def is_by_face(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Returns, for each identity [n], whether only faces tell that person apart."""
+    return np.char.startswith(identities, _BY_FACE)
 
 
 def is_named(identities: NDArray[np.str_]) -> NDArray[np.bool_]:

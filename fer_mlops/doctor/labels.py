@@ -25,12 +25,14 @@ _MEANINGS: dict[str, _Meaning] = {
     "no-identity": _Meaning(
         "warning",
         "if one person has several images, they fall on both sides of any split and scores flatter",
-        "tell people apart: a column identity, a folder per person, or --identity-pattern",
+        "tell people apart: a column identity, a folder per person, --identity-pattern, or by face "
+        "with --identities faces",
     ),
     "doubtful-identity": _Meaning(
         "warning",
         "one person under several names can be in train and test at once, and scores flatter",
-        "say who is who: a column identity, a folder per person, or --identity-pattern",
+        "say who is who: a column identity, a folder per person, --identity-pattern, or by face "
+        "with --identities faces",
     ),
     "spelling": _Meaning(
         "note",

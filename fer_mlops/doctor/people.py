@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.config import SPLITS, DataConfig
-from fer_mlops.datasets.table import FaceTable, is_named
+from fer_mlops.datasets.table import FaceTable, is_by_face, is_named
 from fer_mlops.doctor.findings import Cell, Example, Finding, Listing, count
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -34,6 +34,79 @@ class _Leak:
 def split_kind(config: DataConfig) -> str:
     """Returns what a split is called: its setting, or ``file`` for a csv's path."""
     return config.split if config.split in SPLITS else "file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownPeople:
+    """How much of the test part shows people from train, as far as faces name their person."""
+
+    share: float
+    """Of the test faces that name a person, 0 to 1; nan where none does."""
+    num_test: int
+    num_train: int
+    unnamed_test: int
+    """Test faces that name nobody."""
+    unnamed_train: int
+    by_face: int = 0
+    """Test faces whose person only faces tell apart."""
+
+    def tag(self) -> str:
+        """Returns the share, and which part of the faces it says nothing of."""
+        if not self.num_test:
+            return "no test face"
+        if self.unnamed_test == self.num_test:
+            return f"unknown: {self._nobody()}"
+        unknown = f"; {self._nobody()}" if self._nobody() else ""
+        by_face = f"; {self.by_face:,} test faces told apart by face only" if self.by_face else ""
+        return f"{self.share:.3f}{' of the named' if unknown else ''}{unknown}{by_face}"
+
+    def sentence(self) -> str:
+        """Returns the same in a sentence or two."""
+        if not self.by_face:
+            return self._share()
+        return (
+            f"{self._share()} People of {self.by_face:,} of the {self.num_test:,} test faces are told "
+            "apart by face only, which can miss photos of one person."
+        )
+
+    def _share(self) -> str:
+        unknown = self._nobody()
+        if self.unnamed_test == self.num_test:
+            return f"The share of test faces that show a person from train is unknown: {unknown}."
+        if unknown:
+            return (
+                f"{self.share:.0%} of the test faces that name a person show one from train; of others "
+                f"it is unknown: {unknown}."
+            )
+        return f"{self.share:.0%} of the test faces show a person from train."
+
+    def caution(self) -> str:
+        """Returns why scores may be too good; empty where no test face is of a person in train."""
+        if self.share > 0:
+            return f"Optimistic: {self.sentence()}"
+        is_open = self.num_test and (self._nobody() or self.by_face)
+        return f"Perhaps optimistic: {self.sentence()}" if is_open else ""
+
+    def _nobody(self) -> str:
+        if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
+            return "nobody is named"
+        told = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
+        told += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(self.unnamed_train)
+        return f"{' and '.join(told)} name nobody" if told else ""
+
+
+def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
+    """Returns how many test faces are of people in train, and how many do not tell."""
+    test, train = table.identities[split.test], table.identities[split.train]
+    named = test[is_named(test)]
+    return KnownPeople(
+        share=float(np.isin(named, train).mean()) if len(named) else float("nan"),
+        num_test=len(test),
+        num_train=len(train),
+        unnamed_test=len(test) - len(named),
+        unnamed_train=int((~is_named(train)).sum()),
+        by_face=int(is_by_face(test).sum()),
+    )
 
 
 def make_splits(
