@@ -315,7 +315,7 @@ def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, 
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
     weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
     lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""
-    copies = f"{data.share_of_known_photos():.1%} of them are near duplicates of photos in train."
+    copies = f"{data.share_of_known_photos():.1%} of the test faces are near duplicates of train's."
     return Origin(
         name=f"{REGISTERED_NAME}/{version}",
         run_id=run_id,
