@@ -37,6 +37,8 @@ from fer_mlops.tuning.storage import PatientStorage, is_away
 
 _POLL = 0.2
 """Seconds."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Another at each start of a Linux machine, and on each machine."""
 _TABLE = Table(
     "fer_mlops_claims",
     MetaData(),
@@ -66,7 +68,7 @@ def _place() -> str:
     restart of the machine it is another place.
     """
     try:
-        start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        start = _BOOT_ID.read_text(encoding="ascii").strip()
         numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it is no path that it reads
     except OSError:
         start, numbers = str(psutil.boot_time()), ""

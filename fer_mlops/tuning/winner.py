@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.checkpoints import checkpoint_path, load_checkpoint
