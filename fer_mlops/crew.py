@@ -19,7 +19,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fer_mlops.errors import LOST, TrainingError
+from fer_mlops.errors import TrainingError
+from fer_mlops.workers import LOST
 
 _TIMEOUT = timedelta(minutes=10)
 """After which a silent process counts as dead; an epoch's pictures take the first one seconds."""

@@ -14,12 +14,6 @@ and exits with status 1 (2 for a ConfigError, as for any usage mistake).
 
 from __future__ import annotations
 
-LOST = (
-    "this run's processes were ended: one of them failed, with what it said above, was killed, or their "
-    "launcher was stopped; go on with --resume RUN_ID"
-)
-"""Of several processes that train together."""
-
 
 class FerError(Exception):
     """Base of everything a user can mend; its message is meant to be read by one."""

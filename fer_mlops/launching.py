@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from fer_mlops.errors import LOST, ConfigError, FerError, TrainingError
+from fer_mlops.errors import ConfigError, FerError, TrainingError
+from fer_mlops.workers import LOST
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure

@@ -18,19 +18,27 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
+from fer_mlops.aliases import CHALLENGER as CHALLENGER
+from fer_mlops.aliases import CHAMPION as CHAMPION
+from fer_mlops.aliases import PREVIOUS as PREVIOUS
+from fer_mlops.aliases import REGISTERED_NAME as REGISTERED_NAME
+from fer_mlops.aliases import alias_lock, make_challenger
+from fer_mlops.aliases import aliases_of as aliases_of
+from fer_mlops.aliases import find_version as find_version
 from fer_mlops.classifier import Classifier
 from fer_mlops.errors import ModelError
 from fer_mlops.server import reason_of
 from fer_mlops.tracking import MODEL_CODE, MODEL_NAME, SPLIT_FILE, shown_uri
 
-REGISTERED_NAME = "fer-classifier"
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
 DECISION_TAG = "decision"
 _LOADER = "mlflow.pyfunc.loaders.code_model"
 """What MLflow itself loads a model from code by."""
 _MOST_LETTERS = 1_000_000
 """Of an MLmodel; an honest one has two thousand."""
+NO_ALIAS = "no alias"
+REGISTERED_TAG = "registered_version"
+"""Tag of a run whose model is a version now, with all that is known of it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Registration:
 
     version: int
     alias: str
+    """``champion``, ``challenger`` or NO_ALIAS."""
     reason: str
 
 
@@ -46,7 +55,8 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     """Registers a logged model as a new version and gives it an alias.
 
     It becomes ``champion`` when there is none, so that there is a model to load by name; else it is
-    ``challenger``, and the gate (``fer-mlops promote``) decides.
+    ``challenger``, and the gate (``fer-mlops promote``) decides. Of two runs that end at once one makes
+    the champion; the newer version is challenger.
 
     Called again for the same model, as by a run that was killed here, it makes no second version.
 
@@ -55,21 +65,33 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
         tags: Of the version; must hold SCORE_TAG and DIGEST_TAG.
     """
     client = MlflowClient()
-    champion = find_version(CHAMPION)
-    made = _version_before(model_id)
-    if made is None:
-        made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
-    elif DECISION_TAG in made.tags or (champion and int(champion.version) == int(made.version)):
-        alias, _, reason = made.tags.get(DECISION_TAG, f"{CHAMPION}: ").partition(": ")
-        return Registration(int(made.version), alias, reason or "it was decided before the run stopped")
-    if champion is None:
-        alias, reason = CHAMPION, "there was no champion"
-    else:
-        alias = CHALLENGER
-        reason = f"fer-mlops promote --version {made.version} takes it through the gate"
-    client.set_registered_model_alias(REGISTERED_NAME, alias, made.version)
-    client.set_model_version_tag(REGISTERED_NAME, made.version, DECISION_TAG, f"{alias}: {reason}")
-    return Registration(int(made.version), alias, reason)
+    _make_registered_model(client)
+    with alias_lock():
+        made = _version_before(model_id)
+        if made is None:
+            made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
+        number = int(made.version)
+        if DECISION_TAG in made.tags:
+            alias, _, reason = made.tags[DECISION_TAG].partition(": ")
+            return Registration(number, alias, reason)
+        champion = find_version(CHAMPION)
+        if champion is None or int(champion.version) == number:
+            alias, reason = CHAMPION, "there was no champion"
+            client.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
+        else:
+            reason = f"fer-mlops promote --version {number} takes it through the gate"
+            alias = CHALLENGER if make_challenger(number) else NO_ALIAS
+        client.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
+    return Registration(number, alias, reason)
+
+
+def _make_registered_model(client: MlflowClient) -> None:
+    """Returns when the registered model is there, whoever made it."""
+    try:
+        client.create_registered_model(REGISTERED_NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def describe(version: int, text: str) -> None:
@@ -81,26 +103,6 @@ def _version_before(model_id: str) -> ModelVersion | None:
     """Returns the version that was made of this model, or None."""
     wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
     return next(iter(MlflowClient().search_model_versions(wanted)), None)
-
-
-def find_version(alias: str) -> ModelVersion | None:
-    """Returns the version that has the alias, or None."""
-    try:
-        return MlflowClient().get_model_version_by_alias(REGISTERED_NAME, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def aliases_of(version: int) -> list[str]:
-    """Returns the aliases of a version, in alphabetical order."""
-    return [a for a in (CHALLENGER, CHAMPION, PREVIOUS) if _has(a, version)]
-
-
-def _has(alias: str, version: int) -> bool:
-    found = find_version(alias)
-    return found is not None and int(found.version) == version
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ def through_the_gate(
     from fer_mlops.tracking import track
 
     limits = read_rules(rules or gate_file())
-    with progress_bars() as begin, track(experiment, f"promote-{version}") as tracker:
-        decision = promote(version, limits, tracker, cache_folder(), source=source, begin=begin)
-    print_decision(decision)
+    with track(experiment, f"promote-{version}") as tracker:
+        with progress_bars() as begin:
+            decision = promote(version, limits, tracker, cache_folder(), source=source, begin=begin)
+        print_decision(decision)  # now: it stands, even if the end of the run cannot be told
     print_view(tracker.experiment_id)
     if decision.is_promoted and hook:
         run_hook(hook, version, decision.champion)
@@ -65,7 +66,7 @@ def through_the_gate(
 def promote_trained(trained: Trained, experiment: str) -> None:
     """Takes the version that training registered through the gate, unless it is champion already."""
     made = trained.registration
-    if made and made.alias == "challenger":
+    if made and made.alias != "champion":
         through_the_gate(made.version, experiment)
 
 

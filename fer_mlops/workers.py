@@ -8,6 +8,11 @@ import threading
 import time
 import warnings
 
+LOST = (
+    "this run's processes were ended: one of them failed, with what it said above, was killed, or their "
+    "launcher was stopped; go on with --resume RUN_ID"
+)
+"""Of several processes that train together."""
 _LOOK_EVERY = 1.0
 """Seconds."""
 

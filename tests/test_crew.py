@@ -17,9 +17,10 @@ import pytest
 import together
 import torch
 
-from fer_mlops.errors import LOST, ConfigError
+from fer_mlops.errors import ConfigError
 from fer_mlops.launching import check_processes
 from fer_mlops.registry import find_version
+from fer_mlops.workers import LOST
 
 pytestmark = pytest.mark.slow
 NUM = 2

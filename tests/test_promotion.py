@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from tiny import run, tiny
 
+from fer_mlops import promotion
+from fer_mlops.aliases import all_aliases
 from fer_mlops.cache import cache_folder
-from fer_mlops.errors import ConfigError, ModelError
+from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.promotion import (
+    Check,
     Decision,
     GateRules,
     delete_version,
     differences,
     find_candidate,
+    gate,
     gate_file,
     list_versions,
     move_champion,
@@ -29,15 +40,18 @@ from fer_mlops.promotion import (
     run_hook,
     version_of,
 )
+from fer_mlops.promotion.gate import REFUSED
 from fer_mlops.promotion.reproducing import compare_code, reproduction_error
 from fer_mlops.registry import (
+    CHALLENGER,
     CHAMPION,
     PREVIOUS,
     REGISTERED_NAME,
     aliases_of,
     find_version,
 )
-from fer_mlops.tracking import track
+from fer_mlops.registry_commands import through_the_gate
+from fer_mlops.tracking import ensure_experiment, track
 
 
 @pytest.fixture
@@ -71,6 +85,17 @@ def decide(version: int, rules: GateRules = EASY, **options: object) -> Decision
         return promote(version, rules, tracker, cache_folder(), **options)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def verdict(monkeypatch: pytest.MonkeyPatch) -> list[Check]:
+    """What the gate finds of any version of ``bare_versions``: at first, that it keeps all rules."""
+    checks = [Check("macro-F1", ".9", "at least .3", True), Check(gate._LOADS, "0", "at most 0", True)]
+    ground = SimpleNamespace(table=(), described="drawn faces", warnings=())
+    monkeypatch.setattr(gate, "contestant_of", lambda name: name)
+    monkeypatch.setattr(gate, "gate_ground", lambda *_: (ground, True))
+    monkeypatch.setattr(gate, "_checks", lambda *_: iter(checks))
+    return checks
+
+
 def champion() -> int:
     found = find_version(CHAMPION)
     assert found is not None
@@ -85,6 +110,7 @@ def test_a_version_that_keeps_all_rules_becomes_champion_and_says_so(two_version
     assert champion() == 1
     decision = decide(2)
     assert broken(decision) == []
+    assert decision.warnings == ()  # one split
     assert decision.is_promoted
     assert (champion(), aliases_of(2), aliases_of(1)) == (2, [CHAMPION], [PREVIOUS])
     stored = MlflowClient().get_model_version(REGISTERED_NAME, "2")
@@ -119,6 +145,12 @@ def test_the_gate_looks_at_validation_faces_that_the_champion_has_not_seen(
     decision = decide(2)
     assert "validation part" in decision.faces
     assert "without people whom models:/fer-classifier/1 learned from" in decision.faces
+    (warning,) = decision.warnings
+    assert "these faces favour the new version" in warning
+    assert f"; {decision.checks[0].found} of them show people from the champion's test part" in warning
+    assert "pass unseen faces as --data" in warning
+    against = next(one for one in decision.checks if one.rule == "macro-F1 against the champion")
+    assert against.asked == "interval above 1, as these faces favour the new version"
     with_all = run(tiny("baseline", faces_folder, seed=1)).valid.num_faces
     assert int(decision.checks[0].found) < with_all
 
@@ -196,6 +228,163 @@ def test_of_two_promotions_at_once_the_later_is_refused_and_there_is_a_champion(
     with pytest.raises(ModelError, match="version 2 became champion while"):
         move_champion(3, expected=1)
     assert champion() == 2
+
+
+def test_a_move_that_was_killed_between_its_two_aliases_has_no_way_back(bare_versions: None) -> None:
+    MlflowClient().set_registered_model_alias(REGISTERED_NAME, PREVIOUS, "1")  # as champion is
+    with pytest.raises(ModelError, match="no previous champion"):
+        roll_back()
+
+
+def test_of_two_decisions_at_once_one_is_written_down_and_the_other_changes_nothing(
+    bare_versions: None, verdict: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = ensure_experiment("fer_mlops")
+    both = threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(gate, "_checks", lambda *_: (both.wait(), iter(verdict))[1])
+
+    def decided(version: int) -> Decision | ModelError:
+        try:
+            return decide(version)
+        except ModelError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        told = dict(zip((2, 3), pool.map(decided, (2, 3)), strict=True))
+    winner = champion()
+    late = told.pop(5 - winner)
+    assert isinstance(late, ModelError)
+    assert str(late).startswith(f"version {winner} became champion while this was decided against")
+    client = MlflowClient()
+    tags = {n: client.get_model_version(REGISTERED_NAME, str(n)).tags for n in (2, 3)}
+    assert tags[winner]["decision"].startswith("champion: kept all 2 rules")
+    assert tags[5 - winner] == {}
+    runs = {run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert runs == {"FINISHED", "FAILED"}
+
+
+@pytest.mark.parametrize("call", ["log_batch", "set_model_version_tag", "update_model_version"])
+def test_a_decision_that_cannot_be_written_down_moves_nothing(
+    call: str, bare_versions: None, verdict: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise MlflowException("the disk is full")
+
+    before = all_aliases()
+    with monkeypatch.context() as broken_store:
+        broken_store.setattr(MlflowClient, call, refused)
+        with pytest.raises(TrackingError, match="the disk is full"):
+            decide(2)
+    assert all_aliases() == before
+    assert decide(2).is_promoted
+
+
+def test_a_champion_that_the_registry_does_not_take_is_not_written_down_as_one(
+    bare_versions: None, verdict: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MlflowClient.set_registered_model_alias
+
+    def refused(self: MlflowClient, name: str, alias: str, version: str) -> None:
+        if alias == CHAMPION:
+            raise MlflowException("the disk is full")
+        real(self, name, alias, version)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", refused)
+    with pytest.raises(TrackingError, match="the disk is full"):
+        decide(2)
+    assert champion() == 1
+    stored = MlflowClient().get_model_version(REGISTERED_NAME, "2")
+    assert stored.tags["decision"].startswith("not promoted: kept all 2 rules")
+    assert "champion: kept" not in stored.description
+
+
+def test_a_promotion_stands_where_the_old_alias_cannot_be_cleared(
+    bare_versions: None, verdict: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise MlflowException("the disk is full")
+
+    monkeypatch.setattr(MlflowClient, "delete_registered_model_alias", refused)
+    assert decide(2).outcome == CHAMPION
+    assert champion() == 2
+
+
+def test_a_version_that_fails_does_not_take_challenger_from_a_newer_one(
+    bare_versions: None, verdict: list[Check]
+) -> None:
+    verdict[0] = dataclasses.replace(verdict[0], is_kept=False)
+    assert decide(3).outcome == CHALLENGER
+    assert decide(2).outcome == REFUSED
+    assert all_aliases() == {CHAMPION: 1, CHALLENGER: 3}
+    assert MlflowClient().get_model_version(REGISTERED_NAME, "2").tags["decision"] == (
+        "refused: macro-F1: .9"
+    )
+
+
+def test_a_version_that_does_not_load_is_no_challenger(
+    bare_versions: None, verdict: list[Check]
+) -> None:
+    verdict[1] = dataclasses.replace(verdict[1], is_kept=False)
+    assert decide(3).outcome == REFUSED
+    assert all_aliases() == {CHAMPION: 1, CHALLENGER: 2}
+    assert decide(2).outcome == REFUSED
+    assert all_aliases() == {CHAMPION: 1}
+
+
+def test_a_hook_runs_after_a_move_that_was_made_and_never_else(
+    bare_versions: None, verdict: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    monkeypatch.setattr(promotion, "run_hook", lambda *words: told.append(words))
+    monkeypatch.setattr(promotion, "promote", functools.partial(_overtaken, by=3))
+    with pytest.raises(ModelError, match="version 3 became champion while"):
+        through_the_gate(2, "fer_mlops", hook="deploy")
+    assert told == []
+    monkeypatch.setattr(promotion, "promote", promote)
+    through_the_gate(2, "fer_mlops", hook="deploy")
+    assert told == [("deploy", 2, 3)]
+
+
+def _overtaken(version: int, *words: Any, by: int, **options: Any) -> Decision:
+    """Promotes while another promotion is made between the measuring and the move."""
+    with pytest.MonkeyPatch.context() as patch:
+        checks = gate._checks
+        patch.setattr(gate, "_checks", lambda *about: (move_champion(by, 1), checks(*about))[1])
+        return promote(version, *words, **options)
+
+
+def test_all_versions_are_listed_with_two_questions(
+    bare_versions: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+    for name in ("search_model_versions", "get_registered_model", "get_model_version"):
+        real = getattr(MlflowClient, name)
+        counted = lambda *words, name=name, real=real: (asked.update([name]), real(*words))[1]  # noqa: E731
+        monkeypatch.setattr(MlflowClient, name, counted)
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", None)
+    found = list_versions()
+    assert [one.aliases for one in found] == [(), ("challenger",), ("champion",)]
+    assert asked == {"search_model_versions": 1, "get_registered_model": 1}
+
+
+@pytest.mark.parametrize(
+    ("low", "is_cheaper", "is_common", "is_kept"),
+    [
+        (0.01, False, True, True),
+        (-0.01, True, True, True),
+        (-0.01, False, True, False),
+        (0.01, True, False, False),  # a lead that the choice of the faces may explain
+        (0.03, False, False, True),
+    ],
+)
+def test_on_faces_that_chose_the_version_it_must_lead_by_the_margin(
+    low: float, is_cheaper: bool, is_common: bool, is_kept: bool
+) -> None:
+    difference = SimpleNamespace(low=low, probability=0.99)
+    own, other = (SimpleNamespace(speed=SimpleNamespace(milliseconds=1), num_bytes=n) for n in (1, 2))
+    pair = (own, other) if is_cheaper else (own, own)
+    check = gate._against(GateRules(), SimpleNamespace(macro_f1=difference), *pair, is_common)  # type: ignore[arg-type]
+    assert check.is_kept is is_kept
 
 
 def test_a_version_that_is_loaded_by_alias_cannot_be_deleted(bare_versions: None) -> None:

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from fer_mlops.errors import ConfigError, TrackingError
+from fer_mlops.tuning import claims
 from fer_mlops.tuning.claims import Claims, is_gone, this_process
 from fer_mlops.tuning.storage import PatientStorage, open_storage, read_url, shown_url
 from fer_mlops.tuning.study import WORKER, Undertaker
@@ -280,6 +281,33 @@ def test_who_is_here_is_seen_by_the_others_until_they_leave(
 
 
 # ── trials of the dead ──
+
+
+def test_a_machine_of_the_same_host_name_is_another_place(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, _, place = this_process().split(":")
+    process = f"{host}:{2**22 + 1}:{place}"  # a number that no process of this machine has
+    assert is_gone(process)
+    boot_id = tmp_path / "boot_id"
+    boot_id.write_text("00000000-0000-0000-0000-000000000000\n")
+    monkeypatch.setattr(claims, "_BOOT_ID", boot_id)  # as on a clone, or after a restart
+    assert this_process().split(":")[2] != place
+    assert not is_gone(process)
+    storage = _open(database, grace=1)
+    assert Claims(storage, "s", process).take("winner")
+    assert not Claims(storage, "s").take("winner")
+    time.sleep(2.1)
+    assert Claims(storage, "s").take("winner")  # which its silence ends
+
+
+def test_a_system_without_a_boot_id_knows_its_own_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_BOOT_ID", tmp_path / "none")
+    host, _, place = this_process().split(":")
+    assert is_gone(f"{host}:{2**22 + 1}:{place}")
+    assert not is_gone(this_process())
 
 
 def test_a_trial_of_a_process_that_is_gone_is_queued_again_twice_and_then_no_more(

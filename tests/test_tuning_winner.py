@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from sweeps import plan_of, runs_named, study_in, sweep
 
+from fer_mlops import experiment
 from fer_mlops.cache import cache_folder
+from fer_mlops.errors import TrackingError
 from fer_mlops.figures import TrialRecord
+from fer_mlops.promotion import list_versions
 from fer_mlops.tuning import tune
 
 pytestmark = [
@@ -69,3 +74,41 @@ def test_a_winner_is_trained_once_for_each_best_trial(world: Path, faces_folder:
     assert again.winner is None
     assert again.winner_run == first.winner_run
     assert len(runs_named("winner-")) == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [("fer_mlops.tuning.winner", "_train"), ("fer_mlops.experiment", "_register")],
+    ids=["its run has ended", "its model is registered"],
+)
+def test_a_winner_whose_process_stopped_late_is_neither_trained_nor_tested_again(
+    room: str, name: str, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(room)
+    real, tested = getattr(module, name), Counter[str]()
+    judge = experiment._judge_test
+    monkeypatch.setattr(
+        experiment, "_judge_test", lambda *words: (tested.update(["test"]), judge(*words))[1]
+    )
+
+    def stopped(*words: object) -> None:
+        real(*words)
+        raise TrackingError("the storage is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, stopped)
+        with pytest.raises(TrackingError, match="the storage is away"):
+            sweep(world, faces_folder, "baseline", 1)
+    again = sweep(world, faces_folder, "baseline", 1)
+    assert again.winner is None
+    (run,) = runs_named("winner-")
+    assert (run.info.run_id, run.info.status) == (again.winner_run, "FINISHED")
+    assert tested == {"test": 1}
+    assert [one.run_id for one in list_versions()] == [again.winner_run]
+    (parent,) = runs_named("tune-s")
+    assert parent.data.metrics["winner/test/macro_f1"] == run.data.metrics["test/macro_f1"]
+    assert (
+        f"test macro-F1 {run.data.metrics['test/macro_f1']:.3f} ["
+        in parent.data.tags["mlflow.note.content"]
+    )
+    assert not list((cache_folder() / "checkpoints").glob(f"{again.winner_run}*"))

@@ -268,6 +268,40 @@ def test_a_wrong_password_is_one_sentence_that_does_not_show_it() -> None:
     assert "quite-wrong" not in said
 
 
+@pytest.mark.parametrize(("codes", "is_finished"), [([0, 1], True), ([1, 0], True), ([1, 1], False)])
+def test_one_workers_error_does_not_hide_that_another_finished_the_study(
+    codes: list[int],
+    is_finished: bool,
+    world: Path,
+    faces_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = iter(codes)
+
+    class Process:
+        def __init__(self, *, target: object, args: tuple[Any, ...]) -> None:
+            self.exitcode, self.mouth = next(left), args[-1]
+
+        def start(self) -> None:
+            if self.exitcode:
+                self.mouth.send(TrackingError("the disk is full"))
+
+        def is_alive(self) -> bool:
+            return False
+
+    context = workers_room.multiprocessing.get_context("spawn")
+    monkeypatch.setattr(context, "Process", Process)
+    plan = plan_of(world, faces_folder, "baseline", 1, num_workers=2)
+    crowd = workers_room.Crowd(plan, "run", world, time.monotonic() + 60)
+    if is_finished:
+        crowd.wait(lambda: None)
+        assert "a worker ended early, and the others went on without it: the disk is full" in caplog.text
+    else:
+        with pytest.raises(TrackingError, match="the disk is full"):
+            crowd.wait(lambda: None)
+
+
 def test_workers_divide_the_cores(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fer_mlops.console.screen import console
 from fer_mlops.promotion import Decision, Version
-from fer_mlops.registry import REGISTERED_NAME
+from fer_mlops.registry import CHALLENGER, CHAMPION, REGISTERED_NAME
 
 
 def print_decision(decision: Decision) -> None:
@@ -28,7 +28,9 @@ def print_decision(decision: Decision) -> None:
     console.print(table, soft_wrap=False)
     for warning in decision.warnings:
         console.print(f"Warning: {warning}", style="bold red")
-    now = "is champion now" if decision.is_promoted else "stays challenger"
+    now = {CHAMPION: "is champion now", CHALLENGER: "stays challenger"}.get(
+        decision.outcome, "is kept out and is no challenger"
+    )
     console.print(f"version {decision.version} {now}")
 
 

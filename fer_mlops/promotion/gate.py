@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from fer_mlops.answers import Answers, answer
 from fer_mlops.comparison.contestants import Contestant, contestant_of
 from fer_mlops.comparison.costs import Speed, measure_speed
-from fer_mlops.comparison.ground import Ground, check_fairness, find_ground
-from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import count_people
+from fer_mlops.comparison.ground import Ground
 from fer_mlops.doctor.records import read_records
-from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.evaluation import Report, evaluate
 from fer_mlops.pairing import Pairing, pair
-from fer_mlops.preparation import divide_faces, read_faces
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.promotion.changes import move_champion
+from fer_mlops.promotion.changes import keep_out, move_champion
+from fer_mlops.promotion.ground import gate_ground
 from fer_mlops.promotion.reproducing import TOLERANCE, compare_code, reproduction_error
 from fer_mlops.promotion.rules import GateRules
 from fer_mlops.registry import (
@@ -38,6 +38,8 @@ from fer_mlops.tracker import Tracker
 
 _TIMED = 64
 """Faces that are timed."""
+_LOADS = "loads, answers as stored"
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Decision:
     faces: str
     checks: tuple[Check, ...]
     warnings: tuple[str, ...] = ()
+    outcome: str = REFUSED
+    """What the version is now: ``champion``, ``challenger``, or REFUSED, which is neither."""
 
     @property
     def is_promoted(self) -> bool:
@@ -96,7 +100,13 @@ def promote(
     """Takes a version through the gate: it becomes champion, or else challenger; logs the decision.
 
     Both are measured on validation faces of the version's split that the champion has not learned
-    from, or on all faces of ``source``. Test faces are never looked at: promotion is a choice.
+    from, or on all faces of ``source``. The version's test faces are never looked at: promotion is a
+    choice. Where the champion had another split, those faces chose the version and not the champion,
+    so it must lead by the margin.
+
+    The decision is written down before the alias moves, and only by the promotion that moves it. A
+    version that does not load, or answers otherwise than stored, is not challenger either; nor does an
+    older version take that alias from a newer one.
 
     Args:
         version: Of ``fer-classifier``.
@@ -117,10 +127,10 @@ def promote(
         raise ConfigError(f"version {version} is champion already")
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
     contestants = [contestant_of(name) for name in names]
-    ground = _ground(contestants, source, cache, begin)
+    ground, is_common = gate_ground(contestants, source, cache, begin)
     measured = _measure(contestants, ground, cache, begin) if len(ground.table) else []
     cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
-    checks = tuple(_checks(rules, contestants[0], measured, len(ground.table)))
+    checks = tuple(_checks(rules, contestants[0], measured, len(ground.table), is_common))
     decision = Decision(
         version=version,
         champion=before,
@@ -129,45 +139,19 @@ def promote(
         warnings=(*ground.warnings, *cautions),
     )
     if decision.is_promoted:
-        move_champion(version, before)
+        decision = replace(decision, outcome=CHAMPION)
+        try:
+            move_champion(version, before, lambda: _record(decision, rules, tracker))
+        except MlflowException:
+            with suppress(MlflowException, TrackingError):
+                _record(replace(decision, outcome="not promoted"), rules, tracker)
+            raise
     else:
-        MlflowClient().set_registered_model_alias(REGISTERED_NAME, CHALLENGER, str(version))
-    _record(decision, rules, tracker)
+        is_sound = any(check.rule == _LOADS and check.is_kept for check in checks)
+        is_challenger = keep_out(version, is_sound=is_sound)
+        decision = replace(decision, outcome=CHALLENGER if is_challenger else REFUSED)
+        _record(decision, rules, tracker)
     return decision
-
-
-def _ground(contestants: list[Contestant], source: str | None, cache: Path, begin: Begin) -> Ground:
-    """Returns the faces to measure on, none of which a contestant was fitted to, as far as is known."""
-    if source:
-        config = contestants[0].experiment.data if contestants[0].experiment else DataConfig()
-        return find_ground(contestants, replace(config, source=source), cache, begin)
-    version = contestants[0]
-    if version.experiment is None or version.schooling is None:
-        raise ConfigError(f"{version.uri} does not tell the faces it was validated on: pass --data")
-    config = version.experiment.data
-    table, _ = read_faces(config, version.classifier.image_size, cache, begin)
-    split = divide_faces(table, config, version.experiment.seed, cache, begin)
-    if split.digest(table) != version.schooling.digest:
-        raise DataError(
-            f"the faces of {config.source!r} or their split are no longer those that {version.uri} was "
-            "trained with; bring those back, or pass other faces as --data"
-        )
-    ground = Ground(
-        config=config,
-        table=table.select(split.valid),
-        described=f"validation part of {table.name}, {split.kind} split",
-    )
-    for other in contestants[1:]:
-        if other.schooling is None:
-            return check_fairness(ground, [other])
-        if other.schooling.digest == version.schooling.digest:
-            continue
-        is_new = ~np.isin(ground.table.identities, sorted(other.schooling.people))
-        _, num_unnamed = count_people(ground.table.identities)
-        told = ", as far as they are named" if num_unnamed else ""
-        said = f"{ground.described}, without people whom {other.uri} learned from{told}"
-        ground = replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=said)
-    return ground
 
 
 def _measure(
@@ -193,13 +177,21 @@ def _measure(
 
 
 def _checks(
-    rules: GateRules, version: Contestant, measured: list[_Measured], num: int
+    rules: GateRules, version: Contestant, measured: list[_Measured], num: int, is_common: bool
 ) -> Iterator[Check]:
     yield Check(
         "faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces
     )
-    if not measured:
-        return
+    if measured:
+        yield from _checks_on_faces(rules, measured, is_common)
+    error, found = reproduction_error(version.uri)
+    is_same = error is not None and error <= TOLERANCE
+    yield Check(_LOADS, found, f"at most {TOLERANCE:.0e}", is_same)
+    is_ours, found = compare_code(version.uri)
+    yield Check("code that mlflow.pyfunc runs", found, "this version's", is_ours)
+
+
+def _checks_on_faces(rules: GateRules, measured: list[_Measured], is_common: bool) -> Iterator[Check]:
     own = measured[0]
     f1 = own.report.macro_f1
     yield Check(
@@ -207,7 +199,7 @@ def _checks(
     )
     if len(measured) > 1:
         pairing = pair(own.answers, measured[1].answers)
-        yield _against(rules, pairing, own, measured[1])
+        yield _against(rules, pairing, own, measured[1], is_common)
         yield _recalls(rules, pairing)
     ece = own.report.ece
     yield Check(
@@ -221,24 +213,25 @@ def _checks(
         f"at most {rules.latency_ms:g} ms",
         time <= rules.latency_ms,
     )
-    error, found = reproduction_error(version.uri)
-    is_same = error is not None and error <= TOLERANCE
-    yield Check("loads, answers as stored", found, f"at most {TOLERANCE:.0e}", is_same)
-    is_ours, found = compare_code(version.uri)
-    yield Check("code that mlflow.pyfunc runs", found, "this version's", is_ours)
 
 
-def _against(rules: GateRules, pairing: Pairing, own: _Measured, other: _Measured) -> Check:
+def _against(
+    rules: GateRules, pairing: Pairing, own: _Measured, other: _Measured, is_common: bool
+) -> Check:
     difference = pairing.macro_f1
     saved_time = 1 - own.speed.milliseconds / other.speed.milliseconds
     saved_room = 1 - own.num_bytes / other.num_bytes
-    is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
     low, sure = difference.low, f"better with {difference.probability:.0%}"
     if not np.isfinite(low):
         low, sure = -1.0, f"no interval: it needs {LEAST_FOR_INTERVAL} {pairing.units.noun}"
     found = f"{difference}, {sure}; latency {-saved_time:+.0%}, size {-saved_room:+.0%}"
-    asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
-    is_kept = low > 0 or (low >= -rules.margin and is_cheaper)
+    if is_common:
+        asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
+        is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
+        is_kept = low > 0 or (low >= -rules.margin and is_cheaper)
+    else:
+        asked = f"interval above {rules.margin:g}, as these faces favour the new version"
+        is_kept = low > rules.margin
     return Check("macro-F1 against the champion", found, asked, is_kept)
 
 
@@ -265,26 +258,25 @@ def _slices(rules: GateRules, slices: Slices) -> Check:
 
 def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
     """Logs the decision to the run, and onto the version's tags and card."""
-    alias = CHAMPION if decision.is_promoted else CHALLENGER
     told = {**asdict(decision), "is_promoted": decision.is_promoted, "rules": asdict(rules)}
     tracker.log_json("gate.json", told)
     tracker.log_facts(
         {
             "version": decision.version,
             "champion_before": decision.champion or "none",
-            "decision": alias,
+            "decision": decision.outcome,
             "reason": decision.reason,
         }
     )
+    tracker.ask(lambda: None)  # the run has it all, before the version says where to look
     client = MlflowClient()
     number = str(decision.version)
-    client.set_model_version_tag(
-        REGISTERED_NAME, number, DECISION_TAG, f"{alias}: {decision.reason}"[:5000]
-    )
+    said = f"{decision.outcome}: {decision.reason}"
+    client.set_model_version_tag(REGISTERED_NAME, number, DECISION_TAG, said[:5000])
     client.set_model_version_tag(REGISTERED_NAME, number, "gate_run", tracker.run_id)
     checks = {check.rule: [check.found, check.asked, check.is_kept] for check in decision.checks}
     client.set_model_version_tag(REGISTERED_NAME, number, "gate", json.dumps(checks)[:5000])
     card = client.get_model_version(REGISTERED_NAME, number).description or ""
     before = card.partition("\n## Promotion\n")[0]
-    said = f"\n## Promotion\n\n{alias}: {decision.reason} (run `{tracker.run_id}`).\n"
-    client.update_model_version(REGISTERED_NAME, number, description=(before[: 4990 - len(said)] + said))
+    added = f"\n## Promotion\n\n{said} (run `{tracker.run_id}`).\n"
+    client.update_model_version(REGISTERED_NAME, number, description=before[: 4990 - len(added)] + added)

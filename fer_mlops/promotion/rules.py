@@ -21,7 +21,8 @@ class GateRules:
     macro_f1_floor: float = 0.3
     """Macro-F1 the version must have at all."""
     margin: float = 0.02
-    """Macro-F1 by which the champion may be ahead, at 95 %, if the version is cheaper."""
+    """Macro-F1 by which the champion may be ahead, at 95 %, if the version is cheaper; and by which the
+    version must be ahead where the champion had another split."""
     cheaper_by: float = 0.1
     """Share by which latency or size must be lower for the version to count as cheaper."""
     recall_loss: float = 0.1

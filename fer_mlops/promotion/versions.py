@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from fer_mlops.aliases import CHALLENGER, REGISTERED_NAME, all_aliases, find_version
 from fer_mlops.errors import ConfigError, ModelError
-from fer_mlops.registry import (
-    CHALLENGER,
-    DECISION_TAG,
-    REGISTERED_NAME,
-    SCORE_TAG,
-    aliases_of,
-    find_version,
-)
+from fer_mlops.registry import DECISION_TAG, SCORE_TAG
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
@@ -43,7 +39,8 @@ class Version:
 def list_versions() -> list[Version]:
     """Returns all versions, newest first."""
     found = MlflowClient().search_model_versions(f"name = '{REGISTERED_NAME}'")
-    return sorted((_version(str(one.version)) for one in found), key=lambda one: -one.number)
+    aliases = all_aliases()
+    return sorted((_version(one, aliases) for one in found), key=lambda one: -one.number)
 
 
 def version_of(name: str) -> Version:
@@ -52,23 +49,24 @@ def version_of(name: str) -> Version:
     Raises:
         ModelError: There is none.
     """
-    if not name.isdigit():
-        found = find_version(name)
-        if found is None:
+    if name.isdigit():
+        try:
+            found = MlflowClient().get_model_version(REGISTERED_NAME, name)
+        except MlflowException as error:
+            raise ModelError(f"{REGISTERED_NAME} has no version {name}") from error
+    else:
+        named = find_version(name)
+        if named is None:
             raise ModelError(f"{REGISTERED_NAME} has no version with the alias {name!r}")
-        name = str(found.version)
-    return _version(name)
+        found = named
+    return _version(found, all_aliases())
 
 
-def _version(number: str) -> Version:
-    try:
-        found = MlflowClient().get_model_version(REGISTERED_NAME, number)
-    except MlflowException as error:
-        raise ModelError(f"{REGISTERED_NAME} has no version {number}") from error
-    tags = found.tags
+def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
+    number, tags = int(found.version), found.tags
     return Version(
-        number=int(found.version),
-        aliases=tuple(aliases_of(int(found.version))),
+        number=number,
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == number)),
         family=tags.get("family", ""),
         data=tags.get("data", ""),
         split=tags.get("split", ""),

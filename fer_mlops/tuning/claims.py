@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import psutil
 from sqlalchemy import (
@@ -36,6 +37,8 @@ from fer_mlops.tuning.storage import PatientStorage, is_away
 
 _POLL = 0.2
 """Seconds."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Another at each start of a Linux machine, and on each machine."""
 _TABLE = Table(
     "fer_mlops_claims",
     MetaData(),
@@ -59,12 +62,17 @@ def is_gone(process: str) -> bool:
 
 
 def _place() -> str:
-    """Returns what tells this machine's processes from those of others, and of other containers."""
+    """Returns what tells this machine's processes from those of others, and of other containers.
+
+    Machines may share a host name, and each has the same first namespace of process numbers. After a
+    restart of the machine it is another place.
+    """
     try:
+        start = _BOOT_ID.read_text(encoding="ascii").strip()
         numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it is no path that it reads
     except OSError:
-        numbers = ""
-    return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:6]
+        start, numbers = str(psutil.boot_time()), ""
+    return hashlib.sha256(f"{platform.node()} {start} {numbers}".encode()).hexdigest()[:12]
 
 
 class Claims:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.checkpoints import checkpoint_path, load_checkpoint
 from fer_mlops.ending import end_run
 from fer_mlops.errors import TrainingError
+from fer_mlops.evaluation import Estimate
 from fer_mlops.experiment import Trained, run_experiment
 from fer_mlops.preparation import Data, prepare_data
 from fer_mlops.progress import Begin
+from fer_mlops.registry import REGISTERED_TAG
 from fer_mlops.tracker import Tracker
 from fer_mlops.tracking import track
 from fer_mlops.tuning.claims import Claims
@@ -64,11 +68,15 @@ def train_winner(
                 made = study.user_attrs.get(WINNER, {})
                 if made.get("trial") == chosen.number:
                     return Winner(outcome, made["run"], None)
-                trained = _train(plan, study, chosen, data, parent, cache, begin)
-                study.set_user_attr(WINNER, {"trial": chosen.number, "run": trained.run_id})
-                test = f"test macro-F1 {trained.test.macro_f1}"
-                tell_winner(plan, parent, outcome, trained.run_id, test)
-                return Winner(outcome, trained.run_id, trained)
+                trained = None
+                run_id = _finished(study, chosen, parent, cache)
+                if run_id is None:
+                    trained = _train(plan, study, chosen, data, parent, cache, begin)
+                    run_id = trained.run_id
+                test = _tell_scores(run_id, parent)
+                tell_winner(plan, parent, outcome, run_id, test)
+                study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
+                return Winner(outcome, run_id, trained)
             finally:
                 claims.drop(WINNER)
         if not told:
@@ -99,7 +107,7 @@ def _train(
     ) as tracker:
         study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
         tracker.log_facts({"trial": chosen.number, "winner_of": plan.study_name})
-        trained = run_experiment(
+        return run_experiment(
             experiment,
             prepare_data(experiment, cache) if experiment != plan.experiment else data,
             tracker,
@@ -107,20 +115,52 @@ def _train(
             checkpoint=checkpoint_path(cache, tracker.run_id),
             resume_from=state,
         )
-    parent.log_metrics({"winner/test/macro_f1": trained.test.macro_f1.value})
-    parent.log_metrics({"winner/valid/macro_f1": trained.valid.macro_f1.value})
-    return trained
+
+
+def _tell_scores(run_id: str, parent: Tracker) -> str:
+    """Logs the winner's scores to the study's run and returns its test score in words."""
+    known = parent.ask(lambda: MlflowClient().get_run(run_id).data.metrics)
+    names = {"test": "test/macro_f1", "valid": "final_valid/macro_f1"}
+    parent.log_metrics(
+        {f"winner/{part}/macro_f1": known[name] for part, name in names.items() if name in known}
+    )
+    if names["test"] not in known:
+        return "not tested"
+    value, low, high = (known.get(names["test"] + end, math.nan) for end in ("", "_low", "_high"))
+    return f"test macro-F1 {Estimate(value, low, high)}"
+
+
+def _finished(study: optuna.Study, chosen: FrozenTrial, parent: Tracker, cache: Path) -> str | None:
+    """Returns the run that trained, tested and registered this winner before its process stopped.
+
+    It is neither trained nor tested again. What such a run may lack is its end, which it gets.
+    """
+    run_id = _run_begun(study, chosen)
+    if run_id is None:
+        return None
+    run = parent.ask(lambda: MlflowClient().get_run(run_id))
+    if run.info.status != "FINISHED":
+        if REGISTERED_TAG not in run.data.tags:
+            return None
+        Tracker(run_id, run.info.experiment_id).finish()
+    checkpoint_path(cache, run_id).unlink(missing_ok=True)
+    return run_id
+
+
+def _run_begun(study: optuna.Study, chosen: FrozenTrial) -> str | None:
+    begun = study.user_attrs.get(WINNER_BEGUN, {})
+    return begun["run"] if begun.get("trial") == chosen.number else None
 
 
 def _begun(
     study: optuna.Study, chosen: FrozenTrial, cache: Path
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Returns the run and the checkpoint of a process that was killed while it trained this winner."""
-    begun = study.user_attrs.get(WINNER_BEGUN, {})
-    if begun.get("trial") != chosen.number:
+    run_id = _run_begun(study, chosen)
+    if run_id is None:
         return None, None
     try:
-        return begun["run"], load_checkpoint(checkpoint_path(cache, begun["run"]))
+        return run_id, load_checkpoint(checkpoint_path(cache, run_id))
     except TrainingError:
-        end_run(begun["run"], "FAILED")
+        end_run(run_id, "FAILED")
         return None, None

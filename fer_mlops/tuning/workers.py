@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -38,6 +39,7 @@ from fer_mlops.tuning.study import (
 from fer_mlops.tuning.trials import Objective, TrialFailed
 from fer_mlops.workers import end_with, hush_vendors
 
+_log = logging.getLogger(__name__)
 _POLL = 0.5
 """Seconds between two looks at a study in which there is nothing to do now."""
 _ASKING = "asking for a trial"
@@ -169,13 +171,13 @@ class Crowd:
                 self.ears.append(ear)
 
     def wait(self, on_look: Callable[[], None]) -> None:
-        """Returns when all have ended, at least one of them well.
+        """Returns when all have ended, at least one of them well: the study is finished, or time is up.
 
         Args:
             on_look: Called now and then.
 
         Raises:
-            FerError: What the first of them ended with.
+            FerError: None ended well; what the first of them ended with.
             TrainingError: All were killed.
         """
         try:
@@ -186,16 +188,19 @@ class Crowd:
             self._stop()
             raise
         on_look()
+        errors = []
         for ear in self.ears:
             if ear.poll():
-                try:
-                    raise ear.recv()
-                except EOFError:
-                    continue
-        if not any(process.exitcode == 0 for process in self.processes):
-            raise TrainingError(
-                "all workers were killed, as when memory is out; the same command goes on"
-            )
+                with suppress(EOFError):
+                    errors.append(ear.recv())
+        if any(process.exitcode == 0 for process in self.processes):
+            for error in errors:
+                _log.warning("a worker ended early, and the others went on without it: %s", error)
+            return
+        raise next(
+            iter(errors),
+            TrainingError("all workers were killed, as when memory is out; the same command goes on"),
+        )
 
     def _stop(self) -> None:
         """Has the workers end their trials, and waits for that."""

@@ -1,0 +1,99 @@
+"""The aliases of the registered model ``fer-classifier``: which there are, and whose turn it is."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+REGISTERED_NAME = "fer-classifier"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_LOCK = "fer_mlops.lock."
+"""Beginning of a registered model's tags that each stand for a process which has, or wants, the lock."""
+_LOCK_POLL, _LOCK_LOST = 0.1, 60.0
+"""Seconds between two looks at the lock, and after which one that was left behind is removed."""
+
+
+def find_version(alias: str) -> ModelVersion | None:
+    """Returns the version that has the alias, or None."""
+    try:
+        return MlflowClient().get_model_version_by_alias(REGISTERED_NAME, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def all_aliases() -> dict[str, int]:
+    """Returns the version of each alias."""
+    try:
+        found = MlflowClient().get_registered_model(REGISTERED_NAME).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+    return {alias: int(version) for alias, version in found.items()}
+
+
+def aliases_of(version: int) -> list[str]:
+    """Returns the aliases of a version, in alphabetical order."""
+    return sorted(alias for alias, number in all_aliases().items() if number == version)
+
+
+def make_challenger(version: int) -> bool:
+    """Makes the version challenger, unless it is champion or a newer one is challenger.
+
+    To be called with ``alias_lock`` held.
+
+    Returns:
+        Whether it is challenger now.
+    """
+    aliases = all_aliases()
+    if version == aliases.get(CHAMPION) or version < aliases.get(CHALLENGER, version):
+        return False
+    MlflowClient().set_registered_model_alias(REGISTERED_NAME, CHALLENGER, str(version))
+    return True
+
+
+@contextmanager
+def alias_lock() -> Iterator[None]:
+    """Keeps other processes, on any machine, from changing aliases while open; waits for its turn.
+
+    MLflow has no lock and no compare-and-set. So each process writes a tag of its own to the registered
+    model, and then reads those of the others: of two, the later writer sees the other, and has the lock
+    only once it sees none. The larger name gives way. A tag that stands for a minute was left behind by
+    a process that was killed.
+
+    Raises:
+        MlflowException: There is no registered model, or MLflow does not answer.
+    """
+    client, own = MlflowClient(), _LOCK + uuid.uuid4().hex
+    is_written, since = False, dict[str, float]()
+    try:
+        while True:
+            tags = client.get_registered_model(REGISTERED_NAME).tags
+            now = time.monotonic()
+            since = {key: since.get(key, now) for key in tags if key.startswith(_LOCK) and key != own}
+            if is_written and not since:
+                break
+            if not since:
+                is_written = True  # before it is: a call that fails may have written it
+                client.set_registered_model_tag(REGISTERED_NAME, own, "held")
+                continue
+            if is_written and min(since) < own:
+                client.delete_registered_model_tag(REGISTERED_NAME, own)
+                is_written = False
+            for key, seen in since.items():
+                if now - seen > _LOCK_LOST:
+                    client.delete_registered_model_tag(REGISTERED_NAME, key)
+            time.sleep(_LOCK_POLL)
+        yield
+    finally:
+        if is_written:
+            with suppress(MlflowException):  # what was done stands; others wait a minute
+                client.delete_registered_model_tag(REGISTERED_NAME, own)
