@@ -247,20 +247,13 @@ def _check_entries(folder: Path, name: str) -> None:
 
 
 def require_model(name: str) -> None:
-    """Returns if there is a model of this name; reads no more of it than its description.
+    """Returns if there is a model of this name that fer_mlops has logged.
 
     Raises:
         ModelError: There is none.
     """
-    wanted = ModelName.parse(name)
-    if not wanted.is_stored:
-        with fetched(name) as folder:
-            bundle_in(folder, name)
-        return
-    try:
-        mlflow.models.get_model_info(wanted.artifacts)
-    except (MlflowException, OSError) as error:
-        raise _missing(name, error) from error
+    with fetched(name) as folder:
+        bundle_in(folder, name)
 
 
 def run_of(name: str) -> str | None:

@@ -251,7 +251,7 @@ def test_weights_are_downloaded_once_by_their_digest_with_a_limit_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(backbones, "_DOWNLOAD_TIMEOUT", 0.3)
+    monkeypatch.setattr("fer_mlops.models.weights._DOWNLOAD_TIMEOUT", 0.3)
 
     def refuse(_: object) -> None:
         raise AssertionError("it would hold for every connection of this process")

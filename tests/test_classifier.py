@@ -29,7 +29,7 @@ from fer_mlops.classifier import Card, Classifier
 from fer_mlops.cli import cli
 from fer_mlops.errors import ModelError
 from fer_mlops.models.weights import fill_network
-from fer_mlops.registry import REGISTERED_NAME, ModelName, load_classifier
+from fer_mlops.registry import REGISTERED_NAME, ModelName, load_classifier, require_model
 
 TRAP = Path("trap")
 """Made, where a test stands, by whatever runs code of a bundle."""
@@ -330,7 +330,7 @@ def test_loading_takes_the_weights_from_the_bundle_alone(
         raise AssertionError("weights were to be downloaded")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
-    monkeypatch.setattr("fer_mlops.models.backbones.urlopen", refuse)
+    monkeypatch.setattr("fer_mlops.models.weights.urlopen", refuse)
     from services import untrained
 
     from fer_mlops.classifier import NetworkScorer
@@ -442,8 +442,9 @@ def test_a_model_that_another_program_logged_is_refused_and_not_run(kind: str, w
     with pytest.raises(ModelError, match=r"was not logged by fer_mlops|MLmodel cannot be read"):
         load_classifier(str(bundle))
     publish(bundle, "champion")
-    with pytest.raises(ModelError, match=r"was not logged by fer_mlops|MLmodel cannot be read"):
-        load_classifier("models:/fer-classifier@champion")
+    for read in (load_classifier, require_model):
+        with pytest.raises(ModelError, match=r"was not logged by fer_mlops|MLmodel cannot be read"):
+            read("models:/fer-classifier@champion")
 
 
 COMMANDS = {

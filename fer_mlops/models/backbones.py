@@ -6,10 +6,7 @@ timm's.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +16,7 @@ from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import urlopen
 
-import torch
 import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
@@ -30,10 +24,8 @@ from torchvision.models import get_model, get_model_weights, list_models
 from fer_mlops.errors import ConfigError, WeightsError
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
-from fer_mlops.models.weights import StateDict, read_state_dict
+from fer_mlops.models.weights import StateDict, download, read_state_dict
 
-_DOWNLOAD_TIMEOUT = 20.0
-"""Seconds without a byte after which a download counts as failed."""
 _IMAGENET_CLASSES = 1000
 _TIMM = "timm:"
 _IMAGENET = "ImageNet-1k, whose pictures were gathered for research only"
@@ -181,42 +173,7 @@ _AUXILIARY = re.compile(r"aux\d\.|AuxLogits\.")
 
 def _fetch(name: str, weights: Any) -> StateDict:
     with _reachable(name):
-        return read_state_dict(_downloaded(weights.url))
-
-
-def _downloaded(url: str) -> Path:
-    """Returns where torch's own cache has the file, which is downloaded if it is not there.
-
-    torch's downloader waits without end for a server that stops to send; its only limit would be one
-    for every connection of this process.
-
-    Raises:
-        OSError: The file cannot be had.
-        WeightsError: What was sent is not what its publisher named by its digest.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-    if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        urlopen(url, timeout=_DOWNLOAD_TIMEOUT) as sent,
-        tempfile.TemporaryDirectory(dir=path.parent) as aside,
-    ):
-        whole = Path(aside) / path.name
-        with whole.open("wb") as file:
-            shutil.copyfileobj(sent, file)
-        with whole.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        named = _DIGEST.search(path.name)
-        if named and not digest.startswith(named[1]):
-            raise WeightsError(
-                f"{url} sent a file of another digest than its name has: {digest[:16]}; try again later"
-            )
-        whole.replace(path)
-    return path
-
-
-_DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
+        return read_state_dict(download(weights.url))
 
 
 @contextmanager

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +20,42 @@ from fer_mlops.errors import ModelError, WeightsError
 StateDict = Mapping[str, Tensor]
 _MOST_BYTES = 4 << 30
 """Size of a weights file that is still read; the largest published backbone has 2.6 GB."""
+_DOWNLOAD_TIMEOUT = 20.0
+"""Seconds without a byte after which a download counts as failed."""
+_DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
+"""Of a published file's name: the beginning of its SHA-256."""
+
+
+def download(url: str) -> Path:
+    """Returns where torch's own cache has a published file, downloaded if it is not there.
+
+    torch's downloader waits without end for a server that stops to send; its only limit would be one
+    for every connection of this process.
+
+    Raises:
+        OSError: The file cannot be had.
+        WeightsError: What was sent is not what its publisher named by its digest.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        urlopen(url, timeout=_DOWNLOAD_TIMEOUT) as sent,
+        tempfile.TemporaryDirectory(dir=path.parent) as aside,
+    ):
+        whole = Path(aside) / path.name
+        with whole.open("wb") as file:
+            shutil.copyfileobj(sent, file)
+        with whole.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        named = _DIGEST.search(path.name)
+        if named and not digest.startswith(named[1]):
+            raise WeightsError(
+                f"{url} sent a file of another digest than its name has: {digest[:16]}; try again later"
+            )
+        whole.replace(path)
+    return path
 
 
 def read_state_dict(path: Path) -> StateDict:
