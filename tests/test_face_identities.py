@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 from fer_mlops import face_identities
-from fer_mlops.datasets.table import FaceTable, Row, is_named, make_table, unnamed_identity
+from fer_mlops.config import DataConfig
+from fer_mlops.datasets.table import FaceTable, Row, count_people, is_named, make_table, unnamed_identity
 from fer_mlops.doctor.faces import face_findings
 from fer_mlops.doctor.people import find_known_people
 from fer_mlops.errors import ConfigError
 from fer_mlops.face_identities import LINKED, align_faces, embed_faces, identify, link_faces
+from fer_mlops.preparation import load_table
 from fer_mlops.splits import Split
 
 
@@ -165,3 +167,17 @@ def test_an_image_without_a_face_has_no_embedding_and_is_read_once(tmp_path: Pat
     assert len(kept) == 1
     np.save(kept[0], np.zeros((1, 128), np.float32))
     assert (embed_faces(table, tmp_path / "cache") == 0).all()
+
+
+def test_the_setting_reaches_every_command_through_one_reader(tmp_path: Path, by_face) -> None:
+    for name in ("anna_1", "anna_2", "ben_1", "ben_2"):
+        for emotion in ("fear", "anger"):
+            (tmp_path / emotion).mkdir(exist_ok=True)
+            Image.new("L", (8, 8), len(name)).save(tmp_path / emotion / f"{name}.png")
+    by_face(np.ones((8, 128), dtype=np.float32))
+    found = {}
+    for identities in ("auto", "names", "faces", "none"):
+        config = DataConfig(source=str(tmp_path), identities=identities)
+        table = load_table(config, tmp_path / "cache")
+        found[identities] = count_people(table.identities)
+    assert found == {"auto": (2, 0), "names": (2, 0), "faces": (1, 0), "none": (0, 8)}
