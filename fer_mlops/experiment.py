@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops import crew, figures
@@ -23,6 +20,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.evaluation import Report, confidence_metrics, evaluate
 from fer_mlops.explanation import explain
+from fer_mlops.images import as_png
 from fer_mlops.keeper import Keeper
 from fer_mlops.learning import Faces, Learned, OnStep, Step, learn
 from fer_mlops.metrics import confusion_counts
@@ -288,7 +286,7 @@ def _register(
     tracker: Tracker,
 ) -> Registration | None:
     """Logs the bundle, and registers it with its card if the experiment says so."""
-    examples = [_as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
+    examples = [as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
     scores = {**valid.metrics("final_valid"), **judged.report.metrics("test")}
     model_id = tracker.log_classifier(learned.classifier, examples, scores)
     if not experiment.tracking.register:
@@ -309,12 +307,6 @@ def _register(
     tracker.ask(lambda: describe(registration.version, card.markdown))
     tracker.log_facts({REGISTERED_TAG: registration.version, "alias": registration.alias})
     return registration
-
-
-def _as_png(face: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(face).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, run_id: str) -> Origin:

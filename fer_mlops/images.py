@@ -229,6 +229,13 @@ def _without_warning(image: Image.Image) -> Iterator[None]:
         yield
 
 
+def as_png(face: NDArray[np.uint8]) -> bytes:
+    """Returns a gray face uint8 [side, side] as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
 def gray_faces(root: Path, paths: Sequence[str], side: int) -> Chunk:
     """Returns the faces of files below ``root``, and why some could not be read."""
     faces = np.zeros((len(paths), side, side), dtype=np.uint8)
