@@ -19,6 +19,15 @@ _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
 """Seconds between two looks at the lock, and after which one that was left behind is removed."""
 
 
+def make_registered_model() -> None:
+    """Returns when the registered model is there, whoever made it."""
+    try:
+        MlflowClient().create_registered_model(REGISTERED_NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
 def find_version(alias: str) -> ModelVersion | None:
     """Returns the version that has the alias, or None."""
     try:

@@ -27,15 +27,7 @@ from fer_mlops.metrics import confusion_counts
 from fer_mlops.models.backbones import find_backbone
 from fer_mlops.preparation import Data
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.registry import (
-    DIGEST_TAG,
-    REGISTERED_NAME,
-    REGISTERED_TAG,
-    SCORE_TAG,
-    Registration,
-    describe,
-    register,
-)
+from fer_mlops.registry import DIGEST_TAG, REGISTERED_NAME, SCORE_TAG, Registration, describe, register
 from fer_mlops.reporting import (
     Judged,
     Origin,
@@ -305,7 +297,7 @@ def _register(
     card = make_card(learned.classifier, judged, origin)
     tracker.log_text("model_card.html", card.html)
     tracker.ask(lambda: describe(registration.version, card.markdown))
-    tracker.log_facts({REGISTERED_TAG: registration.version, "alias": registration.alias})
+    tracker.log_facts(registration.facts)
     return registration
 
 

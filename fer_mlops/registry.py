@@ -22,7 +22,7 @@ from fer_mlops.aliases import CHALLENGER as CHALLENGER
 from fer_mlops.aliases import CHAMPION as CHAMPION
 from fer_mlops.aliases import PREVIOUS as PREVIOUS
 from fer_mlops.aliases import REGISTERED_NAME as REGISTERED_NAME
-from fer_mlops.aliases import alias_lock, make_challenger
+from fer_mlops.aliases import alias_lock, make_challenger, make_registered_model
 from fer_mlops.aliases import aliases_of as aliases_of
 from fer_mlops.aliases import find_version as find_version
 from fer_mlops.classifier import Classifier
@@ -50,6 +50,11 @@ class Registration:
     """``champion``, ``challenger`` or NO_ALIAS."""
     reason: str
 
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """The tags of the run."""
+        return {REGISTERED_TAG: self.version, "alias": self.alias}
+
 
 def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     """Registers a logged model as a new version and gives it an alias.
@@ -65,7 +70,7 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
         tags: Of the version; must hold SCORE_TAG and DIGEST_TAG.
     """
     client = MlflowClient()
-    _make_registered_model(client)
+    make_registered_model()
     with alias_lock():
         made = _version_before(model_id)
         if made is None:
@@ -83,15 +88,6 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
             alias = CHALLENGER if make_challenger(number) else NO_ALIAS
         client.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
     return Registration(number, alias, reason)
-
-
-def _make_registered_model(client: MlflowClient) -> None:
-    """Returns when the registered model is there, whoever made it."""
-    try:
-        client.create_registered_model(REGISTERED_NAME)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def describe(version: int, text: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from sweeps import plan_of, runs_named, study_in, sweep
+from tiny import SETTINGS
 
 from fer_mlops import experiment
 from fer_mlops.cache import cache_folder
@@ -112,3 +116,21 @@ def test_a_winner_whose_process_stopped_late_is_neither_trained_nor_tested_again
         in parent.data.tags["mlflow.note.content"]
     )
     assert not list((cache_folder() / "checkpoints").glob(f"{again.winner_run}*"))
+
+
+def test_a_winner_whose_process_was_killed_after_its_run_is_taken_as_it_is(
+    world: Path, faces_folder: Path
+) -> None:
+    settings = SETTINGS["baseline"] | {"tracking.system_metrics": False}
+    words = ["tune", "baseline", "--data", str(faces_folder), "--study", "s", "--trials", "1"]
+    words += ["--finalists", "0", "--storage", f"sqlite:///{world}/optuna.db"]
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    moments = json.dumps([["fer_mlops.tuning.winner", "_train", 1, "after"]])
+    script = [sys.executable, str(Path(__file__).parent / "dying.py"), moments]
+    done = subprocess.run([*script, *words], cwd=world, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "killed 1" in done.stdout
+    (run,) = runs_named("winner-")
+    assert f"its winner was trained already, in run {run.info.run_id}" in done.stdout
+    assert run.info.status == runs_named("tune-s")[0].info.status == "FINISHED"
+    assert [one.run_id for one in list_versions()] == [run.info.run_id]
