@@ -109,7 +109,7 @@ def examine(
     record_of = dict(zip(table.paths, records, strict=True))
     visit = _Visit(seen, config, seed, near_duplicate_clusters(thumbnails))
     visit.divide()
-    if config.identities == "auto" and can_embed():
+    if config.identities == "auto" and config.source != "sample" and can_embed():  # it is drawn
         visit.recognise(cache, begin)
     visit.compare([record_of[path] for path in seen.paths], begin)
     visit.doubt(cache, judge, begin)
