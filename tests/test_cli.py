@@ -268,7 +268,7 @@ def test_all_trains_three_families_and_compares_them_under_one_parent(
     assert {"which", "by_how_much", "how_sure", "at_what_cost"} <= parent.tags.keys()
     best = suite.comparison.best
     assert parent.metrics[f"compare/{best.family}/macro_f1"] == best.scores["macro_f1"].value
-    assert sum(name.endswith("/p_macro_f1") for name in parent.metrics) == 2
+    assert not [name for name in parent.metrics if name.endswith("/p_macro_f1")]  # of so few people
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ def test_a_run_ends_with_test_scores_of_every_emotion(family: str, trained: dict
     for part in ("final_valid", "test"):
         assert 0 <= metrics[f"{part}/answered_share"] <= 1
         assert {f"{part}/ece", f"{part}/ece_before_temperature"} <= metrics.keys()
-    assert metrics["test/macro_f1_low"] <= metrics["test/macro_f1"] <= metrics["test/macro_f1_high"]
+    assert metrics["test/people"] < 5  # of so few no interval is known, so none is logged
+    assert not {"test/macro_f1_low", "test/macro_f1_high"} & metrics.keys()
+    assert 0 <= metrics["test/macro_f1"] <= 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
