@@ -37,7 +37,7 @@ from fer_mlops.workers import end_with
 Embeddings = NDArray[np.float32]
 """Shape [n, 128]; a row of nan where no face was found."""
 
-LINKED = 0.44
+LINKED = 0.46
 """Average distance of two groups of photos below which they show one person."""
 _VERSION = 1
 _SIDE, _PADDING = 150, 0.25
