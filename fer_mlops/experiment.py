@@ -196,8 +196,9 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "split": data.split.kind,
         "test_faces_of_known_people": known.tag(),
     }
-    if _caution(data):
-        facts["warning"] = _caution(data)
+    caution = _caution(data)
+    if caution:
+        facts["warning"] = caution
     return facts
 
 

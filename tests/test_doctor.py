@@ -16,7 +16,7 @@ from tiny import run, tiny
 
 from fer_mlops import cli
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import FaceTable, Note
+from fer_mlops.datasets.table import FaceTable, Note, count
 from fer_mlops.doctor import (
     Finding,
     examine,
@@ -25,7 +25,7 @@ from fer_mlops.doctor import (
     findings_as_json,
     is_at_least,
 )
-from fer_mlops.doctor.findings import SEVERITIES, Example, Listing, count, listed
+from fer_mlops.doctor.findings import SEVERITIES, Example, Listing, listed
 from fer_mlops.splits import split_faces
 
 CONFIG = DataConfig()

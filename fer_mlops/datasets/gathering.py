@@ -26,6 +26,7 @@ from fer_mlops.datasets.table import (
     Kind,
     Note,
     Row,
+    count_people,
     is_named,
     make_table,
     shorten,
@@ -259,15 +260,10 @@ class Gathering:
         self._found["no-identity"] = sorted(
             row.path for row in kept if row.identity == unnamed_identity(row.path)
         )
-        named = [
-            row
-            for row, is_one in zip(
-                kept, is_named(np.array([row.identity for row in kept], dtype=np.str_)), strict=True
-            )
-            if is_one
-        ]
-        people = len({row.identity for row in named})
-        origins = Counter(self._origins[row.path] for row in named)
+        identities = np.array([row.identity for row in kept], dtype=np.str_)
+        people, _ = count_people(identities)
+        named = zip(kept, is_named(identities), strict=True)
+        origins = Counter(self._origins[row.path] for row, is_one in named if is_one)
         told = ", ".join(f"{origin} ({n})" for origin, n in origins.most_common())
         notes = [*self._remarks]
         if told:

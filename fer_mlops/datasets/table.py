@@ -199,7 +199,7 @@ def count_people(identities: NDArray[np.str_]) -> tuple[int, int]:
 
 def describe_people(num_faces: int, num_people: int, num_unnamed: int) -> str:
     """Returns ``196 faces of 14 people``, or how many of the faces name nobody."""
-    faces, people = _counted(num_faces, "face"), _counted(num_people, "person", "people")
+    faces, people = count(num_faces, "face"), count(num_people, "person", "people")
     if not num_unnamed:
         return f"{faces} of {people}"
     if num_unnamed == num_faces:
@@ -214,7 +214,8 @@ def count_or_unknown(num_people: int, num_unnamed: int) -> str | int:
     return f"{num_people} + ?" if num_people else "?"
 
 
-def _counted(num: int, one: str, many: str = "") -> str:
+def count(num: int, one: str, many: str = "") -> str:
+    """Returns ``1 image``, ``1,204 images``."""
     return f"{num:,} {one if num == 1 else many or one + 's'}"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.datasets.table import FaceTable
-from fer_mlops.doctor.findings import Example, Finding, count
+from fer_mlops.datasets.table import FaceTable, count
+from fer_mlops.doctor.findings import Example, Finding
 from fer_mlops.doctor.records import FileRecord
 from fer_mlops.emotions import EMOTIONS
 

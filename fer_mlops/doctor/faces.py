@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.datasets.table import FaceTable, is_named
-from fer_mlops.doctor.findings import Example, Finding, count, listed
+from fer_mlops.datasets.table import FaceTable, count, is_named
+from fer_mlops.doctor.findings import Example, Finding, listed
 from fer_mlops.face_identities import Embeddings
 
 _OTHER = 0.65

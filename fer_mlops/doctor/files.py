@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets.table import FaceTable
-from fer_mlops.doctor.findings import Example, Finding, Severity, count
+from fer_mlops.datasets.table import FaceTable, count
+from fer_mlops.doctor.findings import Example, Finding, Severity
 from fer_mlops.doctor.records import FileRecord
 from fer_mlops.images import FORMATS, SUFFIXES
 

@@ -70,11 +70,6 @@ def findings_as_json(findings: Sequence[Finding]) -> str:
     return json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1)
 
 
-def count(num: int, one: str, many: str = "") -> str:
-    """Returns ``1 image``, ``1,204 images``."""
-    return f"{num:,} {one if num == 1 else many or one + 's'}"
-
-
 def listed(words: Sequence[str], most: int = 3) -> str:
     """Returns the first words in a row, and how many more there are."""
     more = f" and {len(words) - most:,} more" if len(words) > most else ""

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.datasets.table import FaceTable, Labels
-from fer_mlops.doctor.findings import Cell, Example, Finding, Listing, count
+from fer_mlops.datasets.table import FaceTable, Labels, count
+from fer_mlops.doctor.findings import Cell, Example, Finding, Listing
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics import confusion_counts
 from fer_mlops.pixels import Pixels

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_mlops import pages
+from fer_mlops.datasets.table import count
 from fer_mlops.doctor.examination import Examination
-from fer_mlops.doctor.findings import SEVERITIES, Cell, Example, Finding, Listing, Severity, count
+from fer_mlops.doctor.findings import SEVERITIES, Cell, Example, Finding, Listing, Severity
 from fer_mlops.doctor.pictures import picture_uri
 from fer_mlops.pages import (
     Html,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.config import SPLITS, DataConfig
-from fer_mlops.datasets.table import FaceTable, is_by_face, is_named
-from fer_mlops.doctor.findings import Cell, Example, Finding, Listing, count
+from fer_mlops.datasets.table import FaceTable, count, is_by_face, is_named
+from fer_mlops.doctor.findings import Cell, Example, Finding, Listing
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.splits import Split, split_faces

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fer_mlops.datasets.table import count
 from fer_mlops.doctor.balance import ClassSize, interval_width
-from fer_mlops.doctor.findings import Finding, count, listed
+from fer_mlops.doctor.findings import Finding, listed
 from fer_mlops.evaluation import FEW
 
 
