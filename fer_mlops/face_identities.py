@@ -9,9 +9,8 @@ precision and recall).
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache as once
 from importlib.util import find_spec
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,9 +28,8 @@ from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import write_bytes
 from fer_mlops.images import gray_photo
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
-from fer_mlops.pixels import files_key
+from fer_mlops.pixels import files_key, read_in_chunks
 from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.workers import end_with
 
 Embeddings = NDArray[np.float32]
 """Shape [n, 128]; a row of nan where no face was found."""
@@ -189,7 +186,7 @@ def embed_faces(table: FaceTable, cache: Path, begin: Begin = begin_silently) ->
     network = fetch_embedding_network().to(memory_format=torch.channels_last)
     advance = begin("comparing faces", len(table))
     parts = []
-    for chips, is_found in _aligned(table):
+    for chips, is_found in read_in_chunks(align_faces, table, _CHUNK):
         embedded = np.full((len(chips), 128), np.nan, dtype=np.float32)
         if is_found.any():
             embedded[is_found] = _embed(network, chips[is_found])
@@ -208,15 +205,6 @@ def _embed(network: torch.nn.Module, chips: NDArray[np.uint8]) -> Embeddings:
     mean, deviation = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(DEVIATION).view(1, 3, 1, 1)
     normalised = ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
     return np.asarray(network(normalised).numpy(), dtype=np.float32)
-
-
-def _aligned(table: FaceTable) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Yields chunks of aligned faces [k, 150, 150] in the table's order, and whether one was found."""
-    starts = range(0, len(table), _CHUNK)
-    tasks = (delayed(align_faces)(table.root, table.paths[s : s + _CHUNK]) for s in starts)
-    watched = {"initializer": end_with, "initargs": (os.getpid(),)}
-    num_jobs = -1 if len(starts) > 4 else 1  # starting processes takes longer than a few chunks do
-    yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1, **watched)(tasks)
 
 
 def align_faces(root: Path, paths: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from fer_mlops.datasets.table import FaceTable, Note
 from fer_mlops.errors import DataError
 from fer_mlops.files import folder_aside, put
-from fer_mlops.images import Chunk, gray_faces
+from fer_mlops.images import gray_faces
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.workers import end_with
 
+Read = TypeVar("Read")
 _VERSION = 3
 _MOST_BAD = 5
 _CHUNK = 256
@@ -160,7 +162,7 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
             # Written, not memory-mapped: on a full disk that is an OSError, and no SIGBUS.
             with pixels.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
-                for faces, failures in _decoded(table, side):
+                for faces, failures in read_in_chunks(gray_faces, table, _CHUNK, side):
                     file.write(faces.tobytes())
                     bad |= failures
                     advance(len(faces))
@@ -175,11 +177,19 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
         ) from error
 
 
-def _decoded(table: FaceTable, side: int) -> Iterator[Chunk]:
-    """Yields chunks of faces in order, decoded on all cores, a few ahead of what is taken."""
-    starts = range(0, len(table), _CHUNK)
-    decode = delayed(gray_faces)
-    tasks = (decode(table.root, table.paths[s : s + _CHUNK], side) for s in starts)
+def read_in_chunks(
+    read: Callable[..., Read], table: FaceTable, chunk: int, *arguments: object
+) -> Iterator[Read]:
+    """Yields what ``read`` returns of each chunk of files in order, on all cores, a few chunks ahead.
+
+    Args:
+        read: Takes the table's root, the paths of a chunk, and ``arguments``.
+        table: Whose files are read.
+        chunk: Files that one worker reads before it hands over.
+        arguments: The same for every chunk.
+    """
+    starts = range(0, len(table), chunk)
+    tasks = (delayed(read)(table.root, table.paths[s : s + chunk], *arguments) for s in starts)
     # starting processes takes longer than a few chunks do
     num_jobs = -1 if len(starts) > _FEW_CHUNKS else 1
     # workers watch from their start: one that was never given a task would outlive us
