@@ -129,7 +129,7 @@ def test_identical_files_are_counted_across_labels_and_people(tmp_path: Path) ->
     ]
     whole = the(found, "identical-files")
     assert (whole.num, whole.severity) == (2, "warning")
-    assert whole.what == "2 files stand under two or more names (5 images)"
+    assert whole.what == "2 files stand under two or more file names (5 images)"
     assert images(the(found, "identical-files-across-labels")) == ["003-fear-0.bmp", "003-sadness-0.bmp"]
     assert the(found, "identical-files-across-people").num == 1
 

@@ -71,7 +71,7 @@ def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
             kind=sort.kind,
             severity="warning",
             what=(
-                f"{count(len(groups), sort.one, sort.many)} under two or more names "
+                f"{count(len(groups), sort.one, sort.many)} under two or more file names "
                 f"({count(num_files, 'image')})"
             ),
             consequence=(

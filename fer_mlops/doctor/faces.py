@@ -74,7 +74,7 @@ def _many_faces(
         if apart:
             names.append(str(name))
             for letter, rows in zip("ab", apart[0], strict=True):
-                examples += [Example(table.paths[row], f"{name}: {letter}") for row in rows[:_SHOWN]]
+                examples += [Example(table.paths[row], f"{letter}: {name}") for row in rows[:_SHOWN]]
     if not names:
         return []
     return [
