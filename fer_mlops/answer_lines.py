@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fer_mlops.asking import Row
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import printable
 
 _DIGITS = 6
 """Decimals of a probability."""
@@ -29,7 +30,8 @@ def _table(row: Row) -> str:
     sure = "sure" if row.answer.is_sure else "not sure"
     where = "" if row.box is None else f"  face {row.face} at {','.join(map(str, row.box))}"
     picture = f"  {row.picture}" if row.picture else ""
-    return f"{row.answer.emotion:9} {row.answer.confidence:.2f}  {sure:8}  {row.image}{where}{picture}"
+    line = f"{row.answer.emotion:9} {row.answer.confidence:.2f}  {sure:8}  {row.image}{where}{picture}"
+    return printable(line).replace("\n", r"\n")
 
 
 def _json(row: Row) -> str:

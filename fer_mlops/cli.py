@@ -17,7 +17,7 @@ import click
 from fer_mlops import __version__
 from fer_mlops.cache import cache_folder
 from fer_mlops.data_commands import data
-from fer_mlops.errors import ConfigError, FerError
+from fer_mlops.errors import ConfigError, FerError, printable
 from fer_mlops.judgement_commands import compare, evaluate, explain
 from fer_mlops.launching import check_processes, first_speaks, is_first, leave, num_started
 from fer_mlops.options import (
@@ -233,5 +233,5 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _end(message: str, status: int) -> NoReturn:
-    click.echo(f"fer-mlops: {message}", err=True)
+    click.echo(f"fer-mlops: {printable(message)}", err=True)
     sys.exit(status)

@@ -14,6 +14,16 @@ and exits with status 1 (2 for a ConfigError, as for any usage mistake).
 
 from __future__ import annotations
 
+import re
+
+_OBEYED = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters other than tab and newline, and those that turn the direction of text."""
+
+
+def printable(text: str) -> str:
+    """Returns ``text`` with what a terminal would obey written out, such as ``\\x1b`` for an escape."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class FerError(Exception):
     """Base of everything a user can mend; its message is meant to be read by one."""

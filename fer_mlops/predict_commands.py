@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fer_mlops.cache import cache_folder
-from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.errors import ConfigError, DataError, printable
 from fer_mlops.options import is_chosen, with_options
 
 if TYPE_CHECKING:
@@ -96,9 +96,11 @@ def predict(
     for row in asking.ask(queries_of(images, sys.stdin.buffer, every)):
         if isinstance(row, NoFace | DataError):
             num_bad += isinstance(row, DataError)
-            click.echo(f"fer-mlops: {row}", err=True)
+            click.echo(f"fer-mlops: {printable(str(row))}", err=True)
         else:
-            click.echo(FORMATS[form].line(row))
+            line = FORMATS[form].line(row)
+            is_shown = sys.stdout.isatty()  # else a program reads it, which wants names as they are
+            click.echo(printable(line) if is_shown else line, color=True)
     return 1 if num_bad else 0
 
 

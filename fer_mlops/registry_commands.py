@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fer_mlops.cache import cache_folder
+from fer_mlops.errors import printable
 from fer_mlops.options import DATA_HELP, INT, is_chosen
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def relocate_store() -> None:
 
     moved = relocate()
     for old, new in moved:
-        click.echo(f"{old} → {new}")
+        click.echo(printable(f"{old} → {new}"))
     if not moved:
         click.echo("nothing to do: mlflow.db names no folder of the same name elsewhere")
 

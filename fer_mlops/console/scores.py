@@ -36,8 +36,8 @@ def print_report(report: Report, title: str) -> None:
     if any(row.support < FEW for row in report.classes):
         console.print(f"* fewer than {FEW} faces: too few for a claim")
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}", markup=False)
-    console.print(f"{'calibration error':18} {report.ece}", markup=False)
+        console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}")
+    console.print(f"{'calibration error':18} {report.ece}")
     console.print(report.units.told)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,11 +15,25 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
+from fer_mlops.errors import printable
 from fer_mlops.progress import Advance, Begin
 from fer_mlops.tracking import shown_uri, training_view
 
-console = Console(highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """A console that obeys nothing in its text: names come from files and from a registry."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            is_ours = segment.control is not None
+            yield segment if is_ours else Segment(printable(segment.text), segment.style)
+
+
+console = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
@@ -27,7 +41,7 @@ def progress_bars() -> Iterator[Begin]:
     """Shows one bar per stage while open; off a terminal, one line per finished stage."""
     bars = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -48,7 +48,8 @@ def print_versions(versions: Sequence[Version]) -> None:
 
 def print_card(version: Version) -> None:
     """Prints a version's card and the gate's last word on it."""
-    console.print(Markdown(version.card or f"# {REGISTERED_NAME}/{version.number}\n\nNo card."))
+    card = version.card or f"# {REGISTERED_NAME}/{version.number}\n\nNo card."
+    console.print(Markdown(card, hyperlinks=False))  # a link shows where it leads
     console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))
 
 
