@@ -24,13 +24,20 @@ def read_kept(path: Path) -> dict[str, Any]:
         TrainingError: There is no checkpoint, or it is not one of a run.
     """
     state = load_checkpoint(path)
-    wrong = [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]
+    wrong = _wrong(state, _KINDS)
+    if not wrong:
+        learning, tracker = state["learning"], state["tracker"]
+        wrong = _wrong(tracker, _TRACKER) + (_wrong(learning, _LEARNING) if learning else [])
     if wrong:
         raise TrainingError(
             f"cannot read the checkpoint {str(path)!r}: it is not one of a run, {wrong[0]!r} is missing "
             "or of another type"
         )
     return state
+
+
+def _wrong(state: Mapping[str, Any], kinds: Mapping[str, type | UnionType]) -> list[str]:
+    return [name for name, kind in kinds.items() if not isinstance(state.get(name), kind)]
 
 
 _KINDS: dict[str, type | UnionType] = {
@@ -41,6 +48,8 @@ _KINDS: dict[str, type | UnionType] = {
     "minutes": float,
     "tracker": dict,
 }
+_TRACKER = {"entries": list, "curves": dict, "last_step": int, "has_pictures": bool}
+_LEARNING = {"phase": int, "steps_before": int, "facts": dict, "fit": dict}
 
 
 class Keeper:

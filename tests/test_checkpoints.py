@@ -180,13 +180,38 @@ def test_a_checkpoint_that_is_no_mapping_is_refused(path: Path) -> None:
         load_checkpoint(path)
 
 
+TRACKER = {"entries": [], "curves": {}, "last_step": 0, "has_pictures": False}
+LEARNING = {"phase": 1, "steps_before": 0, "facts": {}, "fit": {}}
+
+
 @pytest.mark.parametrize("change", [{"settings": None}, {"step": "1"}, {"tracker": []}])
 def test_a_checkpoint_of_something_else_than_a_run_is_refused(
     change: dict[str, object], path: Path
 ) -> None:
-    whole = {"settings": "{}", "digest": "", "step": 0, "learning": None, "minutes": 0.0, "tracker": {}}
+    whole = {
+        **{"settings": "{}", "digest": "", "step": 0, "learning": LEARNING, "minutes": 0.0},
+        "tracker": TRACKER,
+    }
     save_checkpoint(path, whole)
     assert read_kept(path) == whole
     save_checkpoint(path, {**whole, **change})
     with pytest.raises(TrainingError, match=f"not one of a run, '{next(iter(change))}' is missing"):
+        read_kept(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"tracker": {}}, "entries"),
+        ({"tracker": {**TRACKER, "curves": []}}, "curves"),
+        ({"learning": {"fit": {}}}, "phase"),
+        ({"learning": {**LEARNING, "fit": None}}, "fit"),
+    ],
+)
+def test_a_checkpoint_whose_parts_have_other_contents_is_refused(
+    change: dict[str, object], name: str, path: Path
+) -> None:
+    whole = {"settings": "{}", "digest": "", "step": 0, "learning": None, "minutes": 0.0}
+    save_checkpoint(path, {**whole, "tracker": TRACKER, **change})
+    with pytest.raises(TrainingError, match=f"not one of a run, '{name}' is missing"):
         read_kept(path)

@@ -71,6 +71,31 @@ def test_going_on_from_a_state_is_bit_identical(stop: int, schedule: str) -> Non
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": {}},
+        {"network": None},
+        {"optimizers": []},
+        {"optimizers": [{}]},
+        {"order": torch.zeros(3)},
+        {"dropout": 3},
+        {"history": [{"loss": 1.0}]},
+        {"average": {"n_averaged": torch.zeros(())}},
+    ],
+    ids=lambda change: str(next(iter(change))),
+)
+def test_a_state_of_something_else_is_refused_in_one_sentence(change: dict[str, object]) -> None:
+    config = TrainingConfig(epochs=1, batch_size=8, ema_decay=0.9)
+    states: list[dict[str, object]] = []
+    train(config, on_epoch=lambda epoch: states.append(epoch.state()))
+    with pytest.raises(
+        TrainingError, match=r"^the checkpoint does not fit .*; start a new run$"
+    ) as caught:
+        train(config, resume_from={**states[0], **change})
+    assert "\n" not in str(caught.value)
+
+
 MIXED = make_mix(AugmentConfig(mixup=0.4, cutmix=0.5), 7)
 RECIPES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "mixed": ({}, {"mix": MIXED}),

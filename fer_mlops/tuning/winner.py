@@ -12,11 +12,12 @@ import optuna
 from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
-from fer_mlops.checkpoints import checkpoint_path, load_checkpoint
+from fer_mlops.checkpoints import checkpoint_path
 from fer_mlops.ending import end_run
 from fer_mlops.errors import TrainingError
 from fer_mlops.evaluation import Estimate
 from fer_mlops.experiment import Trained, run_experiment
+from fer_mlops.keeper import read_kept
 from fer_mlops.preparation import Data, prepare_data
 from fer_mlops.progress import Begin
 from fer_mlops.registry import REGISTERED_TAG
@@ -160,7 +161,7 @@ def _begun(
     if run_id is None:
         return None, None
     try:
-        return run_id, load_checkpoint(checkpoint_path(cache, run_id))
+        return run_id, read_kept(checkpoint_path(cache, run_id))
     except TrainingError:
         end_run(run_id, "FAILED")
         return None, None
