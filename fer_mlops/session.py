@@ -293,8 +293,8 @@ class Session:
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise TrainingError(
-                f"the checkpoint does not fit this run's network and settings ({reason[0]}); start a new "
-                "run"
+                f"the checkpoint does not fit this run's network and settings ({reason[0]}); start "
+                "a new run"
             ) from error
 
     def _take_up(self, state: Mapping[str, Any]) -> None:
