@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer_mlops.calibration import Calibration
-from fer_mlops.datasets.folder import find_images, unread_below
+from fer_mlops.datasets.folder import find_files, unread
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.face_finding import Box
@@ -65,6 +65,18 @@ class NoFace:
         return f"no face found in {self.image!r}"
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Files in a folder that are no images, or of an unknown format."""
+
+    folder: str
+    files: str
+    """How many, and why."""
+
+    def __str__(self) -> str:
+        return f"below {self.folder!r}{self.files.replace(';', ',', 1)}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Subject:
     """A face, cut out and prepared."""
@@ -101,11 +113,13 @@ class Asking:
     is_live: bool = False
     """Whether each answer is wanted at once, not when there are enough for a batch."""
 
-    def ask(self, queries: Iterable[Query | DataError]) -> Iterator[Row | NoFace | DataError]:
+    def ask(
+        self, queries: Iterable[Query | Unread | DataError]
+    ) -> Iterator[Row | NoFace | Unread | DataError]:
         """Yields, in order, an answer per face, or why there is none for a query.
 
         Args:
-            queries: What is a DataError already is passed on.
+            queries: What is no Query is passed on.
 
         Raises:
             DataError: ``out`` cannot be written.
@@ -119,7 +133,7 @@ class Asking:
             subjects = [one for some in read if not isinstance(some, DataError) for one in some]
             rows, outcomes = iter(self._rows(subjects)), iter(read)
             for query in batch:
-                if isinstance(query, DataError):
+                if not isinstance(query, Query):
                     yield query
                     continue
                 outcome = next(outcomes)
@@ -241,7 +255,7 @@ def camera_of(word: str) -> int | None:
 
 def queries_of(
     images: Iterable[str], stdin: BinaryIO, every: float = 1.0
-) -> Iterator[Query | DataError]:
+) -> Iterator[Query | Unread | DataError]:
     """Yields what the words of a command line mean: files, folders' images, films, standard input.
 
     A word that is no folder is taken for a file, whose absence shows when it is read. Standard input
@@ -265,7 +279,7 @@ def queries_of(
             yield from _below(word, every)
 
 
-def _below(word: str, every: float) -> Iterator[Query | DataError]:
+def _below(word: str, every: float) -> Iterator[Query | Unread | DataError]:
     path = Path(word)
     if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
         if is_film(path):
@@ -273,9 +287,11 @@ def _below(word: str, every: float) -> Iterator[Query | DataError]:
         else:
             yield Query(shown(word), path)
         return
-    found = find_images(path)
+    found, others = find_files(path)
     if not found:
-        raise DataError(f"no image below {word!r}{unread_below(path)}")
+        raise DataError(f"no image below {word!r}{unread(others)}")
+    if others:
+        yield Unread(word, unread(others))
     for image in found:
         yield Query(shown(str(path / image)), path / image)
 
@@ -288,7 +304,7 @@ def _shots(name: str, frames: Iterator[Frame]) -> Iterator[Query | DataError]:
         yield error
 
 
-def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query | DataError]:
+def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query | Unread | DataError]:
     head = stdin.read(_HEAD)
     if not _is_text(head):
         yield Query(STDIN, head + stdin.read())

@@ -71,7 +71,7 @@ def predict(
     be read are told on standard error; the others are answered, and the exit status is 1.
     """
     from fer_mlops.answer_lines import FORMATS
-    from fer_mlops.asking import Asking, NoFace, camera_of, queries_of
+    from fer_mlops.asking import Asking, NoFace, Unread, camera_of, queries_of
     from fer_mlops.prediction import calibration_at, load
 
     if explain and not is_chosen(out):
@@ -94,7 +94,7 @@ def predict(
     if header := FORMATS[form].header(faces):
         click.echo(header)
     for row in asking.ask(queries_of(images, sys.stdin.buffer, every)):
-        if isinstance(row, NoFace | DataError):
+        if isinstance(row, NoFace | Unread | DataError):
             num_bad += isinstance(row, DataError)
             click.echo(f"fer-mlops: {printable(str(row))}", err=True)
         else:
@@ -161,6 +161,7 @@ def score(
     before = f", {done.num_before} of them before" if done.num_before else ""
     click.echo(
         f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be read"
+        f"{rows.unread}"
     )
 
 

@@ -231,3 +231,15 @@ def test_a_folder_for_pictures_that_cannot_be_is_one_sentence(
     Path("a.png").write_bytes(encoded(blobs(1)[0]))
     status, _, err = fer(capfd, "predict", "a.png", "--model", model, "--explain", "--out", "a.png")
     assert (status, err) == (1, "fer-mlops: cannot write to 'a.png': File exists\n")
+
+
+def test_files_of_a_folder_that_are_not_read_are_counted_beside_the_answers(
+    model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_blobs(Path("faces"), 1)
+    for name in ("a.heic", "b.HEIC", "c.mp4"):
+        (Path("faces") / name).touch()
+    status, out, err = fer(capfd, "predict", "faces", "--model", model)
+    assert (status, out.count("\n")) == (0, 1)
+    why = "3 files are not read, no image in a known format: 2 .heic, 1 .mp4"
+    assert err == f"fer-mlops: below 'faces', {why}\n"

@@ -256,7 +256,9 @@ def test_files_that_are_not_read_are_counted_by_suffix_with_what_to_do(tmp_path:
 
 def test_a_folder_of_unread_files_alone_says_what_they_are(tmp_path: Path) -> None:
     write(tmp_path / "fear" / "1.heic")
-    with pytest.raises(DataError, match=r"and so on; 1 files are not read: 1 \.heic$"):
+    with pytest.raises(
+        DataError, match=r"and so on; 1 file is not read, no image in a known format: 1 \.heic$"
+    ):
         read("folder", tmp_path)
 
 
@@ -264,6 +266,16 @@ def test_a_folder_above_the_emotions_is_told(tmp_path: Path) -> None:
     draw(tmp_path / "images" / "happy" / "anna_1.jpg")
     with pytest.raises(DataError, match=rf"'images'; did you mean '{tmp_path}/images'\?$"):
         read("folder", tmp_path)
+
+
+@pytest.mark.parametrize("place", ["images", "archive/images"])
+def test_a_folder_above_the_parts_is_told(place: str, tmp_path: Path) -> None:
+    for part in ("train", "validation"):
+        draw(tmp_path / place / part / "happy" / f"{part}_1.jpg")
+    first = place.partition("/")[0]
+    with pytest.raises(DataError, match=rf"'{first}'; did you mean '{tmp_path}/{place}'\?$"):
+        read("folder", tmp_path)
+    assert len(read("folder", tmp_path / place)) == 2
 
 
 def test_labels_of_other_names_are_mapped_or_left_out(tmp_path: Path) -> None:

@@ -461,3 +461,23 @@ def test_spark_scores_a_parquet_of_images_and_gaps_as_all_cores_do(model: str) -
     assert "3 of images that cannot be read" in done.stdout
     pd.testing.assert_frame_equal(read("local"), read("spark"), rtol=0, atol=1e-6)
     assert Path("spark/_SUCCESS").exists()
+
+
+def test_files_of_a_folder_that_are_not_read_are_counted(
+    model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_blobs(Path("faces"), 1)
+    Path("faces/a.heic").touch()
+    _, out, _ = fer(capfd, "score", "faces", "--model", model, "--out", "out")
+    assert out.endswith("cannot be read; 1 file is not read, no image in a known format: 1 .heic\n")
+
+
+def test_a_folder_of_parquet_parts_is_no_folder_of_images() -> None:
+    Path("parts").mkdir()
+    Path("parts/_SUCCESS").touch()
+    for number in range(2):
+        Path(f"parts/part-{number}.snappy.parquet").touch()
+    with pytest.raises(
+        DataError, match=r"Parquet files, as Spark writes a table, 2 of them; score each"
+    ):
+        open_source(Path("parts"))

@@ -19,7 +19,7 @@ from pathlib import Path
 from fer_mlops.datasets.gathering import Gathering, by_suffix, part_of
 from fer_mlops.datasets.identities import person_of
 from fer_mlops.datasets.source import DataSet, Request
-from fer_mlops.datasets.table import FaceTable
+from fer_mlops.datasets.table import FaceTable, count
 from fer_mlops.emotions import SPELLINGS
 from fer_mlops.errors import DataError
 from fer_mlops.images import SUFFIXES
@@ -89,11 +89,19 @@ def _check(gathering: Gathering, root: Path, folder: EmotionFolder) -> None:
     try:
         gathering.emotion_of(folder.emotion)
     except DataError:
-        inner = [path.name for path in _folders(root / folder.path)]
-        if any(name.lower() in SPELLINGS for name in inner):
-            meant = str(root / folder.path)
-            raise DataError(f"unknown emotion {folder.emotion!r}; did you mean {meant!r}?") from None
+        meant, inner = root / folder.path, _folders(root / folder.path)
+        while len(inner) == 1 and not _names_emotions(inner):
+            meant, inner = inner[0], _folders(inner[0])
+        if _names_emotions(inner):
+            raise DataError(
+                f"unknown emotion {folder.emotion!r}; did you mean {str(meant)!r}?"
+            ) from None
         raise
+
+
+def _names_emotions(folders: Sequence[Path]) -> bool:
+    """Returns whether a data set's folders are among these: emotions, or parts that hold them."""
+    return any(path.name.lower() in SPELLINGS or part_of(path.name) for path in folders)
 
 
 def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
@@ -111,7 +119,7 @@ def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
                 folder.relative_to(root).as_posix(),
                 folder.name,
                 (parts[part] or "") if are_parts else "",
-                *_find_files(folder),
+                *find_files(folder),
             )
 
 
@@ -143,20 +151,17 @@ def find_images(folder: Path) -> tuple[str, ...]:
     Raises:
         DataError: A folder cannot be read.
     """
-    return _find_files(folder)[0]
+    return find_files(folder)[0]
 
 
 def unread(others: Sequence[str]) -> str:
-    """Returns what is to be added to a message where files were left out; empty if none was."""
-    return f"; {len(others)} files are not read: {by_suffix(others)}" if others else ""
+    """Returns how many files are left out and why, to be added to a message; empty if none is."""
+    are = "is" if len(others) == 1 else "are"
+    files = f"{count(len(others), 'file')} {are} not read, no image in a known format"
+    return f"; {files}: {by_suffix(others)}" if others else ""
 
 
-def unread_below(folder: Path) -> str:
-    """Returns the same of the files below ``folder``."""
-    return unread(_find_files(folder)[1])
-
-
-def _find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the images and the other files below ``folder``, as ``find_images`` does."""
 
     def refuse(error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fer_mlops.asking import shown
-from fer_mlops.datasets.folder import find_images
+from fer_mlops.datasets.folder import find_files, unread
 from fer_mlops.datasets.lines import read_csv
 from fer_mlops.errors import DataError
 
@@ -51,6 +52,8 @@ class FileSource:
     names: tuple[str, ...]
     digest: str
     """Changes with any name or size."""
+    unread: str = ""
+    """How many files of the folder are left out, and why."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -104,6 +107,8 @@ class CellSource:
     """First row of each row group, and the number of rows at the end."""
     digest: str
     """Changes with the file's name or size, or its row groups."""
+    unread: str = ""
+    """Empty: no row of a table is left out."""
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -129,7 +134,14 @@ def open_source(path: Path, column: str = COLUMN) -> Source:
     """
     source: Source
     if path.is_dir():
-        source = _files(path, path, find_images(path))
+        images, others = find_files(path)
+        parts = [name for name in others if name.lower().endswith(".parquet")]
+        if parts and not images:
+            raise DataError(
+                f"{str(path)!r} is a folder of Parquet files, as Spark writes a table, {len(parts)} of "
+                f"them; score each into a folder of its own, first {str(path / parts[0])!r}"
+            )
+        source = dataclasses.replace(_files(path, path, images), unread=unread(others))
     elif path.suffix.lower() == ".parquet":
         source = _parquet(path, column)
     else:
@@ -137,7 +149,7 @@ def open_source(path: Path, column: str = COLUMN) -> Source:
             path, path.parent, (row[column.lower()] for row in read_csv(path, [column.lower()]))
         )
     if not len(source):
-        raise DataError(f"there is no image in {str(path)!r}")
+        raise DataError(f"there is no image in {str(path)!r}{source.unread}")
     return source
 
 
