@@ -445,3 +445,14 @@ def test_wrong_rules_end_in_one_sentence(text: str, said: str, tmp_path: Path) -
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
         read_rules(file)
+
+
+def test_a_store_that_does_not_answer_is_not_taken_for_a_missing_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise MlflowException("the database is locked")
+
+    monkeypatch.setattr(MlflowClient, "get_model_version", fail)
+    with pytest.raises(MlflowException, match="the database is locked"):
+        version_of("1")

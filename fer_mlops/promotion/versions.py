@@ -14,6 +14,7 @@ from fer_mlops.aliases import CHALLENGER, REGISTERED_NAME, all_aliases, find_ver
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.registry import DECISION_TAG, SCORE_TAG
 
+_MISSING = "RESOURCE_DOES_NOT_EXIST"
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
@@ -53,6 +54,8 @@ def version_of(name: str) -> Version:
         try:
             found = MlflowClient().get_model_version(REGISTERED_NAME, name)
         except MlflowException as error:
+            if error.error_code != _MISSING:
+                raise
             raise ModelError(f"{REGISTERED_NAME} has no version {name}") from error
     else:
         named = find_version(name)
@@ -126,4 +129,6 @@ def _run(version: Version) -> Run:
     try:
         return MlflowClient().get_run(version.run_id)
     except MlflowException as error:
+        if error.error_code != _MISSING:
+            raise
         raise ModelError(f"the run of version {version.number} is gone") from error
