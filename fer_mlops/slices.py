@@ -13,7 +13,7 @@ from fer_mlops.datasets.table import FaceTable, Labels
 from fer_mlops.doctor.records import FileRecord
 from fer_mlops.evaluation import FEW, Estimate, plain
 from fer_mlops.metrics import Scores, accuracy, confusion_cells, macro_f1
-from fer_mlops.resampling import LEAST_FOR_P, Resamples, holm, p_of, resample_people
+from fer_mlops.resampling import LEAST_FOR_P, Resamples, Units, holm, p_of, resample_people
 
 _MOST_VALUES = 12
 """Of a trait; the rest become ``other``."""
@@ -40,6 +40,9 @@ class Slice:
     value: str
     num_faces: int
     num_people: int
+    """Named ones."""
+    num_unnamed: int
+    """Faces whose person nothing names."""
     accuracy: Estimate
     macro_f1: Estimate
     """Over the emotions that the slice has: not to be compared between slices of other emotions."""
@@ -59,7 +62,7 @@ class Slice:
         """Why nothing can be said of chance; empty where there is a p-value."""
         if np.isfinite(self.p_value):
             return ""
-        if np.isfinite(self.gap.value) or self.num_people < LEAST_FOR_P:
+        if np.isfinite(self.gap.value) or self.num_people + self.num_unnamed < LEAST_FOR_P:
             return f"fewer than {LEAST_FOR_P} people to compare"
         return f"fewer than {FEW} faces to compare"
 
@@ -178,7 +181,7 @@ def slice_faces(
     cells = confusion_cells(labels, probabilities.argmax(1))
     drawn = resamples.totals(cells)
     slices = [
-        _slice(trait.name, value, trait.values == value, cells, drawn, resamples)
+        _slice(trait.name, value, trait.values == value, identities, cells, drawn, resamples)
         for trait in traits
         for value in sorted(set(trait.values.tolist()) - {""})
     ]
@@ -195,6 +198,7 @@ def _slice(
     trait: str,
     value: str,
     is_inside: NDArray[np.bool_],
+    identities: NDArray[np.str_],
     cells: Scores,
     drawn_all: Scores,
     resamples: Resamples,
@@ -211,15 +215,16 @@ def _slice(
         moved = _gap(drawn, drawn_all - drawn, compares)
         gap = Estimate.of(float(_gap(own, rest, compares)), moved, num)
         p_value = p_of(gap.value, moved, num, least_error=_least_error(own, rest, compares))
-    num_people = resamples.count(is_inside)
+    units = Units.of(identities[is_inside])
     drawn = drawn[drawn.any((1, 2))]  # a resample may have drawn nobody of the slice
     return Slice(
         trait=trait,
         value=value,
         num_faces=int(is_inside.sum()),
-        num_people=num_people,
-        accuracy=Estimate.of(float(accuracy(own)), accuracy(drawn), num_people),
-        macro_f1=Estimate.of(float(macro_f1(own)), macro_f1(drawn), num_people),
+        num_people=units.num_people,
+        num_unnamed=units.num_unnamed,
+        accuracy=Estimate.of(float(accuracy(own)), accuracy(drawn), units.num),
+        macro_f1=Estimate.of(float(macro_f1(own)), macro_f1(drawn), units.num),
         gap=gap,
         p_value=p_value,
         adjusted_p=p_value,

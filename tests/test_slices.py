@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_mlops.datasets.table import Row, make_table
+from fer_mlops.datasets.table import Row, make_table, unnamed_identity
 from fer_mlops.doctor.records import FileRecord
 from fer_mlops.slices import Trait, slice_faces, traits_of
 
@@ -222,3 +222,11 @@ def test_a_column_of_texts_that_are_each_face_s_own_is_not_sliced_by(tmp_path: P
     assert column(tmp_path, [f"photo {i // 2} of someone" for i in range(num)][: num - 1]) is None
     assert column(tmp_path, ["", *(f"id-{i}" for i in range(num))]) is None
     assert column(tmp_path, ["nan"] * num) is None
+
+
+def test_faces_that_name_nobody_are_no_people_of_a_slice() -> None:
+    labels = np.arange(40) % 2
+    names = [f"p{i // 2}" if i < 20 else unnamed_identity(f"{i}.png") for i in range(40)]
+    found = slice_faces(labels, certain(labels), np.array(names), [halves(40)])
+    counts = {one.value: (one.num_people, one.num_unnamed) for one in found.slices}
+    assert set(counts.values()) == {(10, 0), (0, 20)}

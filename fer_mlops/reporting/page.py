@@ -232,8 +232,7 @@ def _calibration(judged: Judged) -> str:
 def _slices(judged: Judged) -> Html:
     if not judged.slices.slices:
         return paragraph("Nothing is known that would divide these faces.")
-    unnamed = ", or faces that name nobody" if judged.report.num_unnamed else ""
-    columns = ["slice", "n", f"people{unnamed}", "accuracy", "macro-F1", "gap", "p, corrected"]
+    columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
     rows = [_slice_row(one) for one in judged.slices.slices]
     about = (
         "gap: accuracy less what all other faces would have with the slice's share of each emotion, so "
@@ -241,7 +240,7 @@ def _slices(judged: Judged) -> Html:
         f"corrected for the {judged.slices.num_tested} slices that have one (Holm). There is no gap "
         f"where fewer than {FEW} faces are of an emotion that others show, no p below {LEAST_FOR_P} "
         f"people inside or outside, and no interval [–] below {LEAST_FOR_INTERVAL}. macro-F1 is over "
-        "the slice's own emotions."
+        f"the slice's own emotions.{' ?: faces that name nobody.' if judged.report.num_unnamed else ''}"
     )
     return Html(table(columns, rows) + paragraph(about))
 
@@ -250,7 +249,7 @@ def _slice_row(one: Slice) -> list[Cell]:
     return [
         f"{one.trait}: {one.value}",
         one.num_faces,
-        one.num_people,
+        count_or_unknown(one.num_people, one.num_unnamed),
         _shown(one.accuracy),
         _shown(one.macro_f1),
         _shown(one.gap),
