@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from fer_mlops import crew
 from fer_mlops.config import TrainingConfig
 from fer_mlops.devices import choose_arithmetic, random_state, room_on, set_random_state
-from fer_mlops.errors import ConfigError, TrainingError
+from fer_mlops.errors import ConfigError
 from fer_mlops.features import as_images, to_images
 from fer_mlops.losses import LOSSES, Loss, distilled
 from fer_mlops.optimizers import OPTIMIZERS, uphill
@@ -283,21 +283,7 @@ class Session:
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes back to where ``state_dict`` was called.
-
-        Raises:
-            TrainingError: The state is of another network or other settings, or no longer whole.
-        """
-        try:
-            self._take_up(state)
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise TrainingError(
-                f"the checkpoint does not fit this run's network and settings ({reason[0]}); start "
-                "a new run"
-            ) from error
-
-    def _take_up(self, state: Mapping[str, Any]) -> None:
+        """Goes back to where ``state_dict`` was called."""
         self.epoch, self.stalled = state["epoch"], state["stalled"]
         self.best_score, self.best = state["best_score"], state["best"]
         self.network.load_state_dict(state["network"])

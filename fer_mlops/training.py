@@ -74,7 +74,7 @@ def fit(
         resume_from: What ``Epoch.state`` returned, to go on after that epoch.
 
     Raises:
-        TrainingError: The loss is no longer a number.
+        TrainingError: The loss is no longer a number, or ``resume_from`` is of another fit.
     """
     device = next(network.parameters()).device
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
@@ -83,7 +83,7 @@ def fit(
     with seeded(seed, device):
         session = Session(network, train, loss, config, seed)
         if resume_from is not None:
-            session.load_state_dict(resume_from)
+            _take_up(session, resume_from)
         while session.epoch < config.epochs and session.stalled < config.patience:
             started = time.perf_counter()
             session.epoch += 1
@@ -99,6 +99,16 @@ def fit(
     network.load_state_dict(session.best)
     network.eval()
     return session.history
+
+
+def _take_up(session: Session, state: Mapping[str, Any]) -> None:
+    try:
+        session.load_state_dict(state)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(
+            f"the checkpoint does not fit this run's network and settings ({reason[0]}); start a new run"
+        ) from error
 
 
 def train_epoch(session: Session, augment: Augment, mix: Mix) -> float:
