@@ -43,7 +43,6 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     """Evaluate a trained model again: on its own test faces, or on other data."""
     from fer_mlops.console import print_judged, print_view, progress_bars
     from fer_mlops.files import write_text
-    from fer_mlops.judging import judge
     from fer_mlops.registry import require_model
     from fer_mlops.tracking import check_store, track
 
@@ -51,6 +50,8 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     chosen = [source for source in sources if is_chosen(source)]
     check_store(experiment)
     require_model(model)
+    from fer_mlops.judging import judge  # after what may be wrong: it loads torch
+
     with progress_bars() as begin, track(experiment, "evaluate") as tracker:
         evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
     print_judged(evaluation)
@@ -81,11 +82,12 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
 def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> None:
     """Show where a model looks on IMAGES: files, folders, or 'sample'."""
     from fer_mlops.console import print_looks, progress_bars
-    from fer_mlops.looking import explain_images, find_images
     from fer_mlops.registry import load_classifier
     from fer_mlops.tracking import check_store
 
     check_store()
+    from fer_mlops.looking import explain_images, find_images  # after the check: it loads torch
+
     found = find_images(list(images), cache_folder())
     classifiers = [(name, load_classifier(name)) for name in models]
     options["measures"] = options.pop("measure")
@@ -127,7 +129,6 @@ def compare(
 ) -> None:
     """Compare trained models on the same faces: runs or models by name, a parent's children, or else
     the latest run of each family."""
-    from fer_mlops.comparison import compare_models, log_comparison, repeats_of, write_files
     from fer_mlops.console import print_comparison, print_view, progress_bars
     from fer_mlops.tracking import check_store, track
 
@@ -138,6 +139,8 @@ def compare(
     other = _other_data(reading)
     folder = _writable(out) if is_chosen(out) else None
     check_store(experiment)
+    from fer_mlops.comparison import compare_models, log_comparison, repeats_of, write_files
+
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
         if other:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import yaml
@@ -25,10 +25,12 @@ from fer_mlops.aliases import REGISTERED_NAME as REGISTERED_NAME
 from fer_mlops.aliases import alias_lock, make_challenger, make_registered_model
 from fer_mlops.aliases import aliases_of as aliases_of
 from fer_mlops.aliases import find_version as find_version
-from fer_mlops.classifier import Classifier
 from fer_mlops.errors import ModelError
 from fer_mlops.server import reason_of
 from fer_mlops.tracking import MODEL_CODE, MODEL_NAME, SPLIT_FILE, shown_uri
+
+if TYPE_CHECKING:
+    from fer_mlops.classifier import Classifier
 
 SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
 DECISION_TAG = "decision"
@@ -166,6 +168,8 @@ def load_classifier(name: str) -> Classifier:
     Raises:
         ModelError: There is no such model, or it is not one of ours.
     """
+    from fer_mlops.classifier import Classifier
+
     with fetched(name) as folder:
         return Classifier.load(bundle_in(folder, name), name)
 

@@ -14,7 +14,7 @@ from fer_mlops.options import DATA_HELP, INT, is_chosen
 
 if TYPE_CHECKING:
     from fer_mlops.experiment import Trained
-    from fer_mlops.promotion import Decision
+    from fer_mlops.promotion.gate import Decision
 
 _HOOK = click.option(
     "--hook", default="", metavar="COMMAND", help="Run after a change of champion (see FER_CHAMPION)."
@@ -50,7 +50,8 @@ def through_the_gate(
 ) -> Decision:
     """Takes a version through the gate in a run of its own and prints what came of it."""
     from fer_mlops.console import print_decision, print_view, progress_bars
-    from fer_mlops.promotion import gate_file, promote, read_rules, run_hook
+    from fer_mlops.promotion import gate_file, read_rules, run_hook
+    from fer_mlops.promotion.gate import promote
     from fer_mlops.tracking import track
 
     limits = read_rules(rules or gate_file())

@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
@@ -30,17 +29,21 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from packaging.version import Version
 from PIL import Image
 
-from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import Experiment, TransferConfig
-from fer_mlops.datasets.table import FaceTable
-from fer_mlops.doctor import Finding, findings_as_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.ending import end_run, undisturbed
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.outbox import Answer, Outbox, stored_name
 from fer_mlops.recipes import Scalar, flatten, settings_as_json
 from fer_mlops.server import reason_of
-from fer_mlops.splits import Split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fer_mlops.classifier import Classifier
+    from fer_mlops.datasets.table import FaceTable
+    from fer_mlops.doctor import Finding
+    from fer_mlops.splits import Split
 
 MODEL_NAME = "classifier"
 """Name of the LoggedModel within a run."""
@@ -228,6 +231,8 @@ class Tracker:
 
     def log_findings(self, findings: Sequence[Finding]) -> None:
         """Logs what the doctor found: a file of all, a tag for each that spoils numbers."""
+        from fer_mlops.doctor import findings_as_json
+
         self.log_text("data/findings.json", findings_as_json(findings))
         spoiling = [finding for finding in findings if finding.severity != "note"]
         self.log_facts({f"data.{finding.kind}": finding.what for finding in spoiling})
@@ -296,10 +301,9 @@ def requirements_of(classifier: Classifier) -> list[str]:
     Without local labels: ``2.14.1+cpu`` is torch's wheel for CPUs, which no package index has.
     """
     names = list(_REQUIREMENTS)
-    if isinstance(classifier.scorer, NetworkScorer):
-        architecture = classifier.scorer.architecture
-        if isinstance(architecture, TransferConfig):
-            names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
+    architecture = getattr(classifier.scorer, "architecture", None)  # of a network
+    if isinstance(architecture, TransferConfig):
+        names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
     return [f"{name}=={Version(version(name)).public}" for name in names]
 
 

@@ -60,10 +60,7 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
     from fer_mlops import crew
     from fer_mlops.checkpoints import checkpoint_path, claim
     from fer_mlops.console import print_step, print_trained, progress_bars
-    from fer_mlops.experiment import assist_experiment, run_experiment
-    from fer_mlops.keeper import read_kept
     from fer_mlops.memory import keep_heap
-    from fer_mlops.preparation import prepare_data
     from fer_mlops.tracking import check_store, track
 
     keep_heap()
@@ -73,10 +70,15 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
         with crew.in_turn():  # what is wrong with settings or data the first one says
             if resume:
                 path = checkpoint_path(cache_folder(), resume)
+                from fer_mlops.keeper import read_kept
+
                 with claim(path) if is_first() else nullcontext():  # now, before the run is touched
                     state = read_kept(path)
             experiment = build_resumed(family, options, state) if state else build(family, options)
             check_store(experiment.tracking.experiment)
+            from fer_mlops.experiment import assist_experiment, run_experiment  # heavy: once it is used
+            from fer_mlops.preparation import prepare_data
+
             data = prepare_data(experiment, cache_folder(), begin)
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)

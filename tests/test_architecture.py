@@ -249,3 +249,13 @@ def test_the_command_line_loads_no_heavy_module_for_its_help() -> None:
         "print({'torch', 'mlflow', 'sklearn', 'numpy', 'optuna'} & set(sys.modules))"
     )
     assert run_python(code, PACKAGE.parent).strip() == "set()"
+
+
+def test_a_list_of_the_versions_loads_nothing_that_trains(world: Path) -> None:
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli import cli\n"
+        "done = CliRunner().invoke(cli, ['registry', 'list'])\n"
+        "assert done.exit_code == 0 and 'version' in done.output, done.output\n"
+        "print({'torch', 'torchvision', 'sklearn', 'skimage', 'matplotlib'} & set(sys.modules))"
+    )
+    assert run_python(code, world).strip() == "set()"

@@ -24,8 +24,6 @@ from fer_mlops.aliases import all_aliases
 from fer_mlops.cache import cache_folder
 from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.promotion import (
-    Check,
-    Decision,
     GateRules,
     delete_version,
     differences,
@@ -34,13 +32,12 @@ from fer_mlops.promotion import (
     gate_file,
     list_versions,
     move_champion,
-    promote,
     read_rules,
     roll_back,
     run_hook,
     version_of,
 )
-from fer_mlops.promotion.gate import REFUSED
+from fer_mlops.promotion.gate import REFUSED, Check, Decision, promote
 from fer_mlops.promotion.reproducing import compare_code, reproduction_error
 from fer_mlops.registry import (
     CHALLENGER,

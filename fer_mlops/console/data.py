@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from fer_mlops.console.screen import console
-from fer_mlops.datasets import DataSet, FaceTable
-from fer_mlops.datasets.table import count_or_unknown, count_people, describe_people
-from fer_mlops.doctor import Examination, listed, summarise
-from fer_mlops.doctor.people import find_known_people
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.splits import Split
+
+if TYPE_CHECKING:
+    from fer_mlops.datasets import DataSet, FaceTable
+    from fer_mlops.doctor import Examination
+    from fer_mlops.splits import Split
 
 
 def print_datasets(datasets: Sequence[DataSet]) -> None:
@@ -29,6 +30,9 @@ def print_datasets(datasets: Sequence[DataSet]) -> None:
 
 def print_split(table: FaceTable, split: Split) -> None:
     """Prints how many faces and people of each emotion are in each part."""
+    from fer_mlops.datasets.table import count_or_unknown, count_people
+    from fer_mlops.doctor.people import find_known_people
+
     grid = Table(
         title=f"{split.kind} split of {len(table)} faces (people; ?: name nobody)",
         box=SIMPLE_HEAD,
@@ -54,6 +58,9 @@ _PAGE_ONLY = ("share", "one person's", "recall 80")
 
 def print_findings(examination: Examination) -> None:
     """Prints what the doctor found: sizes, findings worst first, verdict."""
+    from fer_mlops.datasets.table import describe_people
+    from fer_mlops.doctor import listed, summarise
+
     people = describe_people(examination.num_faces, examination.num_people, examination.num_unnamed)
     title = f"{examination.name}: {people}"
     sizes = examination.listings[0]

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from fer_mlops.attribution import judge_maps
-from fer_mlops.comparison import Comparison, Match, answers_of, p_value, percent
 from fer_mlops.console.screen import console
-from fer_mlops.evaluation import FEW, Report
-from fer_mlops.judging import Evaluation
-from fer_mlops.looking import PAGE, FaceImages, Look
-from fer_mlops.repetition import SCORES
+
+if TYPE_CHECKING:
+    from fer_mlops.comparison import Comparison, Match
+    from fer_mlops.evaluation import Report
+    from fer_mlops.judging import Evaluation
+    from fer_mlops.looking import FaceImages, Look
 
 
 def print_report(report: Report, title: str) -> None:
     """Prints a report as a table."""
+    from fer_mlops.evaluation import FEW
+
     table = Table(title=f"{title}: {report.people()}")
     table.add_column("emotion")
     for column in ("n", "precision", "recall", "F1", "95 % interval"):
@@ -73,6 +76,8 @@ def print_points(points: Mapping[str, Report]) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Prints models side by side, best first, in 80 columns; then by how much the best leads."""
+    from fer_mlops.comparison import answers_of
+
     for said in comparison.warnings:
         console.print(Text(f"Warning: {said}", "bold red"), soft_wrap=False)
     console.print(f"{comparison.faces}: {comparison.people()}, {comparison.point} point")
@@ -105,6 +110,10 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _print_match(comparison: Comparison, match: Match) -> None:
     """Prints the differences of the best and another model, and the emotions each wins."""
+    from fer_mlops.comparison import p_value, percent
+    from fer_mlops.evaluation import FEW
+    from fer_mlops.repetition import SCORES
+
     best, other = comparison.best.name, comparison.entries[match.other].name
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column(f"{best} less {other}", overflow="fold", max_width=30)
@@ -136,6 +145,9 @@ _MOST_ANSWERS = 20
 
 def print_looks(looks: Sequence[Look], images: FaceImages, out: Path) -> None:
     """Prints what models answered about the first faces, what their maps are worth, and the page."""
+    from fer_mlops.attribution import judge_maps
+    from fer_mlops.looking import PAGE
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("image", overflow="fold")
     for one in looks:

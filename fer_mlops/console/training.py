@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fer_mlops.console.scores import print_points, print_report
 from fer_mlops.console.screen import console, print_view
-from fer_mlops.experiment import Trained
-from fer_mlops.learning import Step
 from fer_mlops.registry import REGISTERED_NAME, aliases_of
-from fer_mlops.repetition import POINTS, SCORES, Repeats, Repetition
+
+if TYPE_CHECKING:
+    from fer_mlops.experiment import Trained
+    from fer_mlops.learning import Step
+    from fer_mlops.repetition import Repeats, Repetition
 
 
 def print_step(step: Step) -> None:
@@ -63,6 +67,8 @@ def print_repetition(done: Repetition) -> None:
 
 def print_repeats(repeats: Repeats) -> None:
     """Prints the scores run by run, then mean, spread and 95 % interval at each operating point."""
+    from fer_mlops.repetition import POINTS, SCORES
+
     for run in repeats.runs:
         own = run.scores["default"]
         scores = "  ".join(f"{name.replace('_', ' ')} {own[name]:.3f}" for name in SCORES)

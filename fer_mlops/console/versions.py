@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
 from fer_mlops.console.screen import console
-from fer_mlops.promotion import Decision, Version
 from fer_mlops.registry import CHALLENGER, CHAMPION, REGISTERED_NAME
+
+if TYPE_CHECKING:
+    from fer_mlops.promotion import Version
+    from fer_mlops.promotion.gate import Decision
 
 
 def print_decision(decision: Decision) -> None:
@@ -48,6 +51,8 @@ def print_versions(versions: Sequence[Version]) -> None:
 
 def print_card(version: Version) -> None:
     """Prints a version's card and the gate's last word on it."""
+    from rich.markdown import Markdown
+
     card = version.card or f"# {REGISTERED_NAME}/{version.number}\n\nNo card."
     console.print(Markdown(card, hyperlinks=False))  # a link shows where it leads
     console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))

@@ -1,7 +1,9 @@
-"""Which version serves: a gate before ``champion``, and the way back."""
+"""Which version serves: a gate before ``champion``, and the way back.
+
+The gate itself is in ``promotion.gate``, which loads what measures a model.
+"""
 
 from fer_mlops.promotion.changes import delete_version, move_champion, roll_back, run_hook
-from fer_mlops.promotion.gate import Check, Decision, promote
 from fer_mlops.promotion.rules import GateRules, gate_file, read_rules
 from fer_mlops.promotion.versions import (
     Version,
@@ -12,8 +14,6 @@ from fer_mlops.promotion.versions import (
 )
 
 __all__ = [
-    "Check",
-    "Decision",
     "GateRules",
     "Version",
     "delete_version",
@@ -22,7 +22,6 @@ __all__ = [
     "gate_file",
     "list_versions",
     "move_champion",
-    "promote",
     "read_rules",
     "roll_back",
     "run_hook",
