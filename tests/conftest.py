@@ -13,8 +13,11 @@ import numpy as np
 import optuna
 import pytest
 import torch
+import unsynced  # noqa: F401 - databases and files do not wait for the disk
+from matplotlib.figure import Figure
 
 from fer_mlops.datasets.sample import draw_sample
+from fer_mlops.tracker import Tracker
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,6 +37,15 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs blank figures, for drawing takes half the time of a tiny training; not where ``draws``."""
+    if request.node.get_closest_marker("draws"):
+        return
+    real, blank = Tracker.log_figure, Figure(figsize=(0.1, 0.1))
+    monkeypatch.setattr(Tracker, "log_figure", lambda tracker, path, _: real(tracker, path, blank))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from functools import reduce
 
 import tiny  # noqa: F401 - the tiny backbone
 import torch
+import unsynced  # noqa: F401 - as in every test
 
 from fer_mlops import console, experiment, learning, registry, tuning  # noqa: F401 - once for all
 from fer_mlops.cache import cache_folder

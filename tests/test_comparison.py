@@ -458,6 +458,7 @@ def test_the_page_escapes_names_and_shows_warnings(judged: Comparison, tmp_path:
     assert "<figure>" not in html  # no such pictures there
 
 
+@pytest.mark.draws
 def test_a_comparison_is_logged_with_numbers_charts_json_and_page(
     judged: Comparison, world: Path, faces_folder: Path
 ) -> None:

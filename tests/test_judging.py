@@ -18,6 +18,7 @@ from fer_mlops.outbox import stored_name
 from fer_mlops.tracking import track
 
 
+@pytest.mark.draws
 def test_a_model_is_judged_on_its_own_test_part_and_on_other_data_side_by_side(
     world: Path, faces_folder: Path, tmp_path: Path
 ) -> None:

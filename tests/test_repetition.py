@@ -55,6 +55,7 @@ def test_every_face_is_judged_once_in_nested_runs_that_register_nothing(faces_fo
     assert client.search_registered_models() == []
 
 
+@pytest.mark.draws
 def test_seeds_are_nested_runs_of_their_own_splits_that_compare_shows_again(
     world: Path, faces_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

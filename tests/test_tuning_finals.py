@@ -54,6 +54,7 @@ def _ranked(world: Path) -> list[int]:
     return [t.number for t in sorted(trials, key=lambda t: t.value or 0.0, reverse=True)]
 
 
+@pytest.mark.draws
 def test_the_best_over_folds_wins_not_the_best_trial(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
