@@ -14,9 +14,9 @@ import torch
 from machine import describe
 
 from fer_mlops import load
-from fer_mlops.cache import cache_folder
-from fer_mlops.onnx_export import data_of, export_int8, export_onnx
-from fer_mlops.prediction import Predictor
+from fer_mlops.files import cache_folder
+from fer_mlops.serving.onnx_export import data_of, export_int8, export_onnx
+from fer_mlops.serving.predictor import Predictor
 
 NUM = 2048
 ROUNDS = 7

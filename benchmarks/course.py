@@ -23,11 +23,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
-from fer_mlops.cache import cache_folder
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets import FaceTable, Request, load_faces
+from fer_mlops.data.datasets import load_faces
+from fer_mlops.data.datasets.base import Request
+from fer_mlops.data.loading import divide_faces
+from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.preparation import divide_faces
+from fer_mlops.files import cache_folder
 
 SIDE, BATCH, WORKERS = 224, 32, 2
 FROZEN_EPOCHS, WHOLE_EPOCHS = 7, 11

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from machine import describe
 
-from fer_mlops.attribution import MOST_FACES, measure_explanations
-from fer_mlops.cache import cache_folder
-from fer_mlops.datasets import sample
+from fer_mlops.data.datasets import sample
+from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.explanation import METHODS, default_method, explain
-from fer_mlops.judging import experiment_of
-from fer_mlops.preparation import prepare_data
-from fer_mlops.registry import load_classifier, run_of
+from fer_mlops.evaluation.attribution.report import MOST_FACES, measure_explanations
+from fer_mlops.evaluation.explanation import METHODS, default_method, explain
+from fer_mlops.files import cache_folder
+from fer_mlops.pipelines.evaluate import experiment_of
+from fer_mlops.tracking.registry import load_classifier, run_of
 
 AIMS = {"maps": 1.0, "measuring": 10.0}
 """Seconds on one core: maps of 100 faces by Grad-CAM, the figures by default."""

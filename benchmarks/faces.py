@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops import load
-from fer_mlops.cache import cache_folder
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.onnx_export import data_of
+from fer_mlops.files import cache_folder
+from fer_mlops.serving.onnx_export import data_of
 
 SIZE = (1024, 768)
 PER_PHOTO = 6

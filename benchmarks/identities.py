@@ -15,11 +15,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.cache import cache_folder
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets import Request, load_faces
-from fer_mlops.datasets.table import is_named
-from fer_mlops.face_identities import LINKED, embed_faces, link_faces
+from fer_mlops.data.datasets import load_faces
+from fer_mlops.data.datasets.base import Request
+from fer_mlops.data.face_identities import LINKED, embed_faces, link_faces
+from fer_mlops.files import cache_folder
+from fer_mlops.metrics.identities import is_named
 
 
 def num_pairs(groups: NDArray[np.int64]) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from machine import describe
 
-from fer_mlops.cache import cache_folder
+from fer_mlops.files import cache_folder
 
 VARIANTS = ("untracked", "tracked", "with pictures")
 AIMS = {"tracking": 0.02, "pictures": 0.03}
@@ -27,11 +27,12 @@ def train(data: str, variant: str, epochs: int) -> dict[str, object]:
     The first epoch also loads what later ones find loaded. An epoch is what lies between two ends of
     ``on_step``: training, validation and, where tracked, metrics, the checkpoint and pictures.
     """
-    from fer_mlops.experiment import run_experiment
-    from fer_mlops.learning import Step, learn
-    from fer_mlops.preparation import prepare_data
-    from fer_mlops.recipes import build_experiment, preset_path
-    from fer_mlops.tracking import track
+    from fer_mlops.config.recipes import build_experiment, preset_path
+    from fer_mlops.data.loading import prepare_data
+    from fer_mlops.pipelines.train import run_experiment
+    from fer_mlops.tracking.runs import track
+    from fer_mlops.training.steps import Step
+    from fer_mlops.training.train import learn
 
     settings: dict[str, object] = {
         "data.source": data,

@@ -10,11 +10,11 @@ import numpy as np
 from machine import describe
 from sklearn.metrics import f1_score
 
-from fer_mlops.answers import Answers
-from fer_mlops.calibration import Calibration
-from fer_mlops.datasets import FaceTable
-from fer_mlops.pairing import pair
-from fer_mlops.resampling import NUM_RESAMPLES
+from fer_mlops.data.table import FaceTable
+from fer_mlops.evaluation.paired import pair
+from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.metrics.bootstrap import NUM_RESAMPLES
+from fer_mlops.models.calibration import Calibration
 
 AIM = 2.0
 """Seconds for 2,000 faces."""

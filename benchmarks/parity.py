@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from serving import free_port, ours, running, theirs
 
 from fer_mlops import load
-from fer_mlops.cache import cache_folder
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError
-from fer_mlops.onnx_export import data_of, export_int8, export_onnx
-from fer_mlops.registry import load_classifier
+from fer_mlops.files import cache_folder
+from fer_mlops.serving.onnx_export import data_of, export_int8, export_onnx
+from fer_mlops.tracking.registry import load_classifier
 
 AIM = 1e-5
 

@@ -15,7 +15,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
-from fer_mlops.figures import COLOURS
+from fer_mlops.reporting.plots import COLOURS
 
 HERE = Path(__file__).parent
 OURS, COURSE = COLOURS[0], COLOURS[3]

@@ -17,15 +17,19 @@ from machine import describe
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from fer_mlops.augment import make_augment, unmixed
-from fer_mlops.cache import cache_folder
 from fer_mlops.config import AugmentConfig, CnnConfig, DataConfig, TrainingConfig
-from fer_mlops.datasets import FaceTable, Request, load_faces
-from fer_mlops.losses import LOSSES
+from fer_mlops.data.datasets import load_faces
+from fer_mlops.data.datasets.base import Request
+from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.table import FaceTable
+from fer_mlops.files import cache_folder
+from fer_mlops.images.arrays import StoredFaces
 from fer_mlops.models import build_network
-from fer_mlops.pixels import StoredFaces, load_pixels
-from fer_mlops.session import Examples, Session
-from fer_mlops.training import train_epoch
+from fer_mlops.training.augmentation import make_augment, unmixed
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.loop import train_epoch
+from fer_mlops.training.losses import LOSSES
+from fer_mlops.training.state import Session
 
 SIDE, BATCH = 48, 64
 

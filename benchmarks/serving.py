@@ -50,7 +50,7 @@ def times(answer):
     return f"p50 {statistics.median(taken):.2f} ms, p95 {taken[int(.95 * len(taken))]:.2f} ms"
 model = mlflow.pyfunc.load_model(sys.argv[1])
 print("pyfunc in Python:     ", times(lambda: model.predict(pd.DataFrame({"image": [image]}))))
-from fer_mlops.registry import load_classifier
+from fer_mlops.tracking.registry import load_classifier
 own = load_classifier(sys.argv[1])
 print("classifier in Python: ", times(lambda: own.predict_proba(own.prepare([image]))))
 """
@@ -271,7 +271,7 @@ def main() -> None:
         "--quick", action="store_true", help="Tries the script; its figures mean nothing."
     )
     args = parser.parse_args()
-    drawn = Path(__file__).parent.parent / "fer_mlops" / "serving" / "page" / "drawn.webp"
+    drawn = Path(__file__).parent.parent / "fer_mlops" / "serving" / "http" / "page" / "drawn.webp"
     content = io.BytesIO()
     with Image.open(args.image or drawn) as picture:
         picture.convert("RGB").resize((224, 224)).save(content, format="JPEG", quality=90)

@@ -16,14 +16,16 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from fer_mlops.augment import Augment, make_augment, unmixed
 from fer_mlops.config import CnnExperiment
+from fer_mlops.config.recipes import build_experiment, preset_path
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.losses import LOSSES
 from fer_mlops.models import build_network
-from fer_mlops.recipes import build_experiment, preset_path
-from fer_mlops.session import Examples, Session
-from fer_mlops.training import keep_heap, train_epoch
+from fer_mlops.training.augmentation import Augment, make_augment, unmixed
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.losses import LOSSES
+from fer_mlops.training.loop import train_epoch
+from fer_mlops.training.memory import keep_heap
+from fer_mlops.training.state import Session
 
 Precision = Literal["float32", "bfloat16"]
 TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}

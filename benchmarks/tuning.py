@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from machine import describe
 
-from fer_mlops.cache import cache_folder
-from fer_mlops.tuning import Plan
-from fer_mlops.workers import hush_vendors
+from fer_mlops.files import cache_folder
+from fer_mlops.processes import hush_vendors
+from fer_mlops.tuning.config import Plan
 
 AIMS = {"pruning": 1 / 3, "overhead": 0.03, "start": 5.0, "workers": 1.8}
 SMALL = {  # single-threaded trials of seconds on the drawn sample
@@ -35,8 +35,8 @@ SMALL = {  # single-threaded trials of seconds on the drawn sample
 
 def make_plan(data: str, folder: Path, settings: dict[str, object], **changes: Any) -> Plan:
     """Returns a plan on ``data`` in the project's own space for cnn, from preset ``fast``."""
-    from fer_mlops.recipes import build_experiment, preset_path
-    from fer_mlops.tuning import default_space, read_space
+    from fer_mlops.config.recipes import build_experiment, preset_path
+    from fer_mlops.tuning.search_space import default_space, read_space
 
     experiment = build_experiment(
         "cnn", recipe=preset_path("cnn", "fast"), settings={"data.source": data, **settings}
@@ -76,9 +76,9 @@ def search(plan: Plan) -> list[tuple[float | None, int]]:
     import mlflow
     import optuna
 
-    from fer_mlops.preparation import prepare_data
-    from fer_mlops.tracking import track
-    from fer_mlops.tuning.claims import Claims
+    from fer_mlops.data.loading import prepare_data
+    from fer_mlops.tracking.runs import track
+    from fer_mlops.tuning.locks import Claims
     from fer_mlops.tuning.study import begin_at, open_study
     from fer_mlops.tuning.workers import Crowd, Worker, storage_of
 
@@ -162,9 +162,9 @@ def pruning(data: str, *, quick: bool, seeds: Sequence[int] = (0, 1, 2)) -> None
 
 def overhead(data: str, *, quick: bool) -> None:
     """What a trial costs beside its learning: seconds, and as a share of a trial of 20 seconds."""
-    from fer_mlops.learning import learn
-    from fer_mlops.preparation import prepare_data
-    from fer_mlops.tuning import fits
+    from fer_mlops.data.loading import prepare_data
+    from fer_mlops.training.train import learn
+    from fer_mlops.tuning import trial_fit
 
     inside: list[float] = []
     reported: list[float] = []
@@ -191,7 +191,7 @@ def overhead(data: str, *, quick: bool) -> None:
             sampler="random",
         )  # fmt: skip
         prepare_data(plan.experiment, cache_folder())
-        fits.learn = timed  # type: ignore[attr-defined]
+        trial_fit.learn = timed  # type: ignore[attr-defined]
         try:
             start = time.perf_counter()
             search(dataclasses.replace(plan, num_trials=1))  # what is paid once
@@ -201,7 +201,7 @@ def overhead(data: str, *, quick: bool) -> None:
             search(plan)
             whole = time.perf_counter() - start
         finally:
-            fits.learn = learn  # type: ignore[attr-defined]
+            trial_fit.learn = learn  # type: ignore[attr-defined]
     num = len(inside)
     cost = (whole - sum(inside)) / num
     print(
@@ -215,8 +215,8 @@ def start(data: str, *, quick: bool) -> None:
     """Seconds in which a sweep on a study of 2,000 finished trials begins its next trial."""
     import optuna
 
-    from fer_mlops.preparation import prepare_data
-    from fer_mlops.recipes import flatten
+    from fer_mlops.config.recipes import flatten
+    from fer_mlops.data.loading import prepare_data
     from fer_mlops.tuning.study import open_study
     from fer_mlops.tuning.workers import storage_of
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fer_mlops.prediction import load as load
+    from fer_mlops.serving.predictor import load as load
 
 __version__ = "0.1.0"
 
@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Returns ``load``, imported when first asked for: it takes torch, which ``--help`` must not."""
     if name == "load":
-        from fer_mlops.prediction import load
+        from fer_mlops.serving.predictor import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Lets ``python -m fer_mlops`` be the command line."""
 
-from fer_mlops.cli import main
+from fer_mlops.cli.main import main
 
 if __name__ == "__main__":
     main()

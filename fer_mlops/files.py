@@ -17,6 +17,15 @@ UNFINISHED = ".unfinished-"
 """Begins the name of a folder in which a process writes; its machine and its id follow."""
 
 
+def cache_folder() -> Path:
+    """Returns the folder for decoded faces, the drawn sample and checkpoints.
+
+    ``FER_MLOPS_CACHE`` if set, else ``~/.cache/fer_mlops``.
+    """
+    chosen = os.environ.get("FER_MLOPS_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "fer_mlops"
+
+
 @contextmanager
 def alone(path: Path, *, waits: bool = True) -> Iterator[None]:
     """Holds the lock on ``path`` against other processes until the block, or this process, ends.

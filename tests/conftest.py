@@ -16,8 +16,8 @@ import torch
 import unsynced  # noqa: F401 - databases and files do not wait for the disk
 from matplotlib.figure import Figure
 
-from fer_mlops.datasets.sample import draw_sample
-from fer_mlops.tracker import Tracker
+from fer_mlops.data.datasets.sample import draw_sample
+from fer_mlops.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_mlops.datasets.table import FaceTable, Row, make_table
-from fer_mlops.doctor import Examination, Finding
+from fer_mlops.data.quality.findings import Finding
+from fer_mlops.data.quality.report import Examination
+from fer_mlops.data.table import FaceTable, Row, make_table
 from fer_mlops.emotions import EMOTIONS
 
 SIDE = 64

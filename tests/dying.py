@@ -22,9 +22,11 @@ import tiny  # noqa: F401 - the tiny backbone
 import torch
 import unsynced  # noqa: F401 - as in every test
 
-from fer_mlops import console, experiment, learning, registry, tuning  # noqa: F401 - once for all
-from fer_mlops.cache import cache_folder
-from fer_mlops.cli import main
+from fer_mlops.cli.main import main
+from fer_mlops.files import cache_folder
+from fer_mlops.pipelines import train  # noqa: F401 - once for all
+from fer_mlops.tracking import registry  # noqa: F401
+from fer_mlops.tuning import tune  # noqa: F401
 
 
 def die() -> None:
@@ -72,8 +74,10 @@ def live(words: list[str], moment: list[object] | None) -> int:
 
 if __name__ == "__main__":
     words = sys.argv[2:]
+    checkpoints = cache_folder() / "checkpoints"
+    others = set(checkpoints.glob("*.pt"))  # of other tests, which share the cache
     for num_killed, moment in enumerate([*json.loads(sys.argv[1]), None]):
-        kept = sorted((cache_folder() / "checkpoints").glob("*.pt"))
+        kept = sorted(set(checkpoints.glob("*.pt")) - others)
         status = live([*words, *(["--resume", kept[0].stem] if kept else [])], moment)
         if status >= 0:
             print(f"killed {num_killed}")

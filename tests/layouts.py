@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from fer_mlops.config import DataConfig
-from fer_mlops.datasets import DATASETS, FaceTable, Request, load_faces
+from fer_mlops.data.datasets import DATASETS, load_faces
+from fer_mlops.data.datasets.base import Request
+from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 
 SQUARE = " ".join(["7"] * 2304)

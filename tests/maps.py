@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fer_mlops.attribution import AttributionReport, Hits, Removal, Sanity
+from fer_mlops.evaluation.attribution.deletion_insertion import Removal
+from fer_mlops.evaluation.attribution.parameter_randomization import Sanity
+from fer_mlops.evaluation.attribution.pointing_game import Hits
+from fer_mlops.evaluation.attribution.report import AttributionReport
 
 
 def report_on_maps(

@@ -13,13 +13,14 @@ import tiny  # noqa: F401 - the tiny backbone
 import torch
 from PIL import Image
 
-from fer_mlops.calibration import Calibration
-from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import CnnConfig, HogSvmConfig, TransferConfig
-from fer_mlops.features import hog_vectors, to_images
 from fer_mlops.models import build_network
+from fer_mlops.models.calibration import Calibration
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.hog import hog_vectors
 from fer_mlops.models.hog_svm import HogSvm, fit_hog_svm
-from fer_mlops.registry import bundle_in, fetched
+from fer_mlops.models.inputs import to_images
+from fer_mlops.tracking.registry import bundle_in, fetched
 
 SIDE = 32
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {

@@ -15,17 +15,18 @@ import uvicorn
 from mlflow import MlflowClient
 from PIL import Image
 
-from fer_mlops.calibration import Calibration
-from fer_mlops.classifier import Classifier, NetworkScorer
 from fer_mlops.config import CnnConfig
 from fer_mlops.models import build_network
-from fer_mlops.promotion import move_champion
-from fer_mlops.registry import CHAMPION, DIGEST_TAG, REGISTERED_NAME, SCORE_TAG, find_version, register
-from fer_mlops.serving.app import create_app
-from fer_mlops.serving.running import bind
-from fer_mlops.serving.service import Service
-from fer_mlops.serving.settings import ServeSettings
-from fer_mlops.tracking import track
+from fer_mlops.models.calibration import Calibration
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.serving.http.app import create_app
+from fer_mlops.serving.http.server import bind
+from fer_mlops.serving.http.service import Service
+from fer_mlops.serving.http.settings import ServeSettings
+from fer_mlops.tracking.alias_lock import CHAMPION, REGISTERED_NAME, find_version
+from fer_mlops.tracking.aliases import move_champion
+from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG, register
+from fer_mlops.tracking.runs import track
 
 SIDE = 16
 PLAIN = {"challenger": "none", "threads": 1, "allowed_hosts": "testserver"}

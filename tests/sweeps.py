@@ -11,12 +11,13 @@ import optuna
 from mlflow.entities import Run
 from tiny import tiny
 
-from fer_mlops.cache import cache_folder
 from fer_mlops.config import Experiment
-from fer_mlops.preparation import Data
-from fer_mlops.tracker import Tracker
-from fer_mlops.tuning import Plan, Space, Sweep, tune
-from fer_mlops.tuning.spaces import Parameter
+from fer_mlops.data.loading import Data
+from fer_mlops.files import cache_folder
+from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.search_space import Parameter, Space
+from fer_mlops.tuning.tune import Sweep, tune
 
 SPACES = {
     "baseline": Space(

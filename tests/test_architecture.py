@@ -1,8 +1,9 @@
-"""The house's rules, held by a test: who may import whom, and that importing does nothing."""
+"""Structure: which package may import which, and that importing does nothing."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,148 +12,36 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fer_mlops"
 
-ROOMS = (
-    "errors",
-    "emotions",
-    "progress",
-    "cache",
-    "files",
-    "pages",
-    "config",
-    "recipes",
-    # data
-    "images",
-    "datasets",
-    "workers",
-    "face_finding",
-    "films",
-    "pixels",
-    "duplicates",
-    "splits",
-    # learning
-    "augment",
-    "losses",
-    "metrics",
-    "resampling",
-    "confidence",
-    "ranking",
-    "crew",
-    "devices",
-    "features",
-    "calibration",
-    "models",
-    "face_identities",
-    "optimizers",
-    "sampling",
-    "session",
-    "memory",
-    "training",
-    "checkpoints",
-    "classifier",
-    "onnx_model",
-    "learning",
-    "preparation",
-    # judgement
-    "answers",
-    "evaluation",
-    "pairing",
-    "doctor",
-    "slices",
-    "robustness",
-    "explanation",
-    "attribution",
-    "figures",
-    # the outside world
-    "server",
-    "database",
-    "store",
-    "ending",
-    "outbox",
-    "tracker",
-    "tracking",
-    "aliases",
-    "registry",
-    "reporting",
-    "prediction",
-    "asking",
-    "answer_lines",
-    "distillation",
-    "keeper",
-    "experiment",
-    "judging",
-    "looking",
-    "repetition",
-    "comparison",
-    "promotion",
-    "onnx_export",
-    "scoring",
-    "suite",
-    "tuning",
-    "serving",
-    "project",
-    "console",
-    "options",
-    "data_commands",
-    "judgement_commands",
-    "registry_commands",
-    "predict_commands",
-    "launching",
-    "train_command",
-    "tune_command",
-    "serve_command",
-    "cli",
-    "__main__",
-)
-"""Top to bottom: a room imports only from those before it, and from itself."""
+README = PACKAGE.parent / "README.md"
+
+_MAP = README.read_text().split("```text\nfer_mlops/\n")[1].split("experiments/")[0]
+PACKAGES = [name for line in _MAP.splitlines() for name in re.findall(r"(\w+)(?:/|\.py)(?= )", line)]
+"""The map in the README, in order: a package imports only from those before it."""
+
+APART = {"training", "evaluation", "tracking"}
+"""None of these imports another of them."""
 
 EDGES = {
-    "mlflow": {
-        "server",
-        "database",
-        "store",
-        "ending",
-        "outbox",
-        "tracker",
-        "tracking",
-        "aliases",
-        "registry",
-        "comparison",
-        "judging",
-        "promotion",
-        "tuning",
-        "scoring",
-        "serving",
-        "project",
-        "cli",
-    },
+    "mlflow": {"tracking", "pipelines", "tuning", "serving", "cli"},
     "optuna": {"tuning"},
-    "click": {
-        "options",
-        "data_commands",
-        "judgement_commands",
-        "registry_commands",
-        "tune_command",
-        "serve_command",
-        "predict_commands",
-        "cli",
-    },
+    "click": {"cli"},
     "fastapi": {"serving"},
     "prometheus_client": {"serving"},
-    "rich": {"console"},
-    "dlib": {"face_finding", "face_identities"},
-    "av": {"films"},
-    "onnx": {"onnx_export"},
-    "onnxruntime": {"onnx_model", "onnx_export"},
-    "pyspark": {"scoring"},
-    "captum": {"explanation"},
-    "matplotlib": {"figures", "tracker", "reporting", "repetition", "comparison"},
+    "rich": {"cli"},
+    "dlib": {"images", "data"},
+    "av": {"images"},
+    "onnx": {"serving"},
+    "onnxruntime": {"models", "serving"},
+    "pyspark": {"serving"},
+    "captum": {"evaluation"},
+    "matplotlib": {"reporting", "tracking", "pipelines"},
 }
-"""Who may know a vendor."""
+"""Third-party package to the only packages that import it."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -177,26 +66,46 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_room_imports_only_from_rooms_above_it(path: Path) -> None:
+def test_a_package_imports_only_from_those_before_it(path: Path) -> None:
     if path == PACKAGE / "__init__.py":
         return
-    room = room_of(path)
-    own = ROOMS.index(room)
+    package = package_of(path)
+    if package == "__main__":
+        return
+    allowed = set(PACKAGES[: PACKAGES.index(package)]) | {"__version__"}
+    allowed -= APART if package in APART else set()
     ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("fer_mlops.")}
-    upward = {other for other in ours - {"__version__", room} if ROOMS.index(other) > own}
-    assert not upward, f"{room} imports {upward}, which stand below it"
+    assert ours <= allowed | {package}
+
+
+def test_the_top_level_has_few_packages_and_modules() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert packages | modules == set(PACKAGES)
+    assert len(packages) <= 13
+    assert len(modules) <= 6
+
+
+def test_a_registered_version_loads_no_data_set_and_few_modules() -> None:
+    code = (
+        "import sys\nimport fer_mlops.models.classifier\n"
+        "print(*(m for m in sys.modules if m.startswith('fer_mlops.')))"
+    )
+    loaded = run_python(code, PACKAGE.parent).split()
+    assert not [name for name in loaded if name.startswith(("fer_mlops.data", "fer_mlops.training"))]
+    assert len(loaded) <= 22
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_vendor_is_known_at_its_edge_only(path: Path) -> None:
-    for vendor, rooms in EDGES.items():
+def test_a_third_party_package_is_imported_where_it_belongs(path: Path) -> None:
+    for vendor, packages in EDGES.items():
         if any(name.split(".")[0] == vendor for name in imports_of(path)):
-            assert room_of(path) in rooms, f"{path.name} imports {vendor}"
+            assert package_of(path) in packages, f"{path.name} imports {vendor}"
 
 
 def test_the_packages_inside_have_no_import_cycle() -> None:
-    for folder in (path.parent for path in PACKAGE.glob("*/__init__.py")):
-        prefix = f"fer_mlops.{folder.name}."
+    for folder in (path.parent for path in PACKAGE.rglob("*/__init__.py")):
+        prefix = ".".join(folder.relative_to(PACKAGE.parent).parts) + "."
         graph = {
             path.stem: {
                 n.removeprefix(prefix).split(".")[0] for n in imports_of(path) if n.startswith(prefix)
@@ -244,7 +153,7 @@ def test_importing_every_module_makes_no_file_and_no_noise(tmp_path: Path) -> No
 
 def test_the_command_line_loads_no_heavy_module_for_its_help() -> None:
     code = (
-        "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli import cli\n"
+        "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli.main import cli\n"
         "assert CliRunner().invoke(cli, ['transfer', '--help']).exit_code == 0\n"
         "print({'torch', 'mlflow', 'sklearn', 'numpy', 'optuna'} & set(sys.modules))"
     )
@@ -253,7 +162,7 @@ def test_the_command_line_loads_no_heavy_module_for_its_help() -> None:
 
 def test_a_list_of_the_versions_loads_nothing_that_trains(world: Path) -> None:
     code = (
-        "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli import cli\n"
+        "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli.main import cli\n"
         "done = CliRunner().invoke(cli, ['registry', 'list'])\n"
         "assert done.exit_code == 0 and 'version' in done.output, done.output\n"
         "print({'torch', 'torchvision', 'sklearn', 'skimage', 'matplotlib'} & set(sys.modules))"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_mlops.cache import cache_folder
+from fer_mlops.files import cache_folder
 
 
 def test_the_cache_is_where_the_environment_says(

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click import Group
 
-from fer_mlops.cli import cli
+from fer_mlops.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,7 +63,7 @@ def test_every_project_run_shown_has_its_entry_point_and_parameters(line: str) -
 
 
 def test_every_option_the_help_lists_of_presets_exists() -> None:
-    from fer_mlops.recipes import preset_path
+    from fer_mlops.config.recipes import preset_path
 
     for family, preset in re.findall(r"fer-mlops (?:tune )?(\w+) [^`\n]*--preset (\w+)", TEXT):
         assert preset_path(family, preset).is_file()

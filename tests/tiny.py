@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
-from fer_mlops.cache import cache_folder
 from fer_mlops.config import Experiment
-from fer_mlops.experiment import Trained, run_experiment
+from fer_mlops.config.recipes import build_experiment
+from fer_mlops.data.loading import prepare_data
+from fer_mlops.files import cache_folder
 from fer_mlops.models.backbones import BACKBONES, Backbone
-from fer_mlops.preparation import prepare_data
-from fer_mlops.recipes import build_experiment
-from fer_mlops.tracking import track
+from fer_mlops.pipelines.train import Trained, run_experiment
+from fer_mlops.tracking.runs import track
 
 BACKBONES["tiny"] = Backbone(
     build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3, stride=16, padding=1), nn.BatchNorm2d(8), nn.ReLU()),

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from fer_mlops import crew
-from fer_mlops.augment import make_augment
-from fer_mlops.checkpoints import load_checkpoint, save_checkpoint
 from fer_mlops.config import AugmentConfig, CnnConfig, TrainingConfig
 from fer_mlops.errors import TrainingError
-from fer_mlops.features import frozen_features
-from fer_mlops.losses import LOSSES
 from fer_mlops.models import build_network
-from fer_mlops.session import Examples
-from fer_mlops.training import Epoch, fit
+from fer_mlops.training import distributed
+from fer_mlops.training.augmentation import make_augment
+from fer_mlops.training.checkpoints import load_checkpoint, save_checkpoint
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.frozen_features import frozen_features
+from fer_mlops.training.loop import Epoch, fit
+from fer_mlops.training.losses import LOSSES
 
 NUM = 45
 """Odd, so that shares are unequal."""
@@ -61,7 +61,7 @@ def resumed(folder: Path) -> dict[str, Any]:
     path = folder / "checkpoint.pt"
 
     def save(epoch: Epoch) -> None:
-        if epoch.result.epoch == 1 and crew.rank() == 0:
+        if epoch.result.epoch == 1 and distributed.rank() == 0:
             save_checkpoint(path, epoch.state())
 
     fitted(with_batch_norm(), PLAIN, on_epoch=save)
@@ -99,7 +99,7 @@ def lost() -> str:
 
     def die(inputs: Tensor, _: Generator, __: float) -> Tensor:
         steps.append(1)
-        if len(steps) == 3 and crew.rank() == crew.size() - 1:
+        if len(steps) == 3 and distributed.rank() == distributed.size() - 1:
             os._exit(9)
         return inputs
 
@@ -115,7 +115,7 @@ def unlike() -> str:
     """Returns what is said where one process has other weights."""
     network = nn.Linear(1, 7)
     with torch.no_grad():
-        network.weight.fill_(crew.rank())
+        network.weight.fill_(distributed.rank())
     examples = Examples(torch.ones(NUM, 1), torch.arange(NUM) % 7)
     loss = LOSSES["cross_entropy"](torch.ones(7), 0.0)
     try:
@@ -126,7 +126,7 @@ def unlike() -> str:
 
 
 def main(folder: Path) -> None:
-    with crew.joined(int(os.environ["WORLD_SIZE"])):
+    with distributed.joined(int(os.environ["WORLD_SIZE"])):
         results = {
             "plain": fitted(without_batch_norm(), PLAIN),
             "muon": fitted(without_batch_norm(), MUON),
@@ -136,7 +136,7 @@ def main(folder: Path) -> None:
             "embedded": embedded(),
             "unlike": unlike(),
         }
-        torch.save(results, folder / f"{crew.rank()}.pt")
+        torch.save(results, folder / f"{distributed.rank()}.pt")
         (folder / "lost.txt").write_text(lost())
 
 

@@ -4,7 +4,6 @@ One experiment class per family (baseline, cnn, transfer) holds only the section
 a setting without effect cannot be made. ``recipes`` fills them from YAML files and ``--set``.
 """
 
-from fer_mlops.config.architectures import CnnConfig, HogSvmConfig, TransferConfig
 from fer_mlops.config.data import SPLITS, AugmentConfig, DataConfig
 from fer_mlops.config.experiments import (
     FAMILIES,
@@ -14,7 +13,8 @@ from fer_mlops.config.experiments import (
     TransferExperiment,
     image_size,
 )
-from fer_mlops.config.fitting import TrackingConfig, TrainingConfig
+from fer_mlops.config.models import CnnConfig, HogSvmConfig, TransferConfig
+from fer_mlops.config.training import TrackingConfig, TrainingConfig
 
 __all__ = [
     "FAMILIES",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fer_mlops.config.checks import require, require_pattern
+from fer_mlops.config.validation import require, require_pattern
 from fer_mlops.emotions import EMOTIONS
 
 SPLITS = ("identity", "random", "given")

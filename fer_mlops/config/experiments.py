@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from fer_mlops.config.architectures import CnnConfig, HogSvmConfig, TransferConfig
-from fer_mlops.config.checks import require, require_rate, require_seed
 from fer_mlops.config.data import AugmentConfig, DataConfig
-from fer_mlops.config.fitting import TrackingConfig, TrainingConfig
+from fer_mlops.config.models import CnnConfig, HogSvmConfig, TransferConfig
+from fer_mlops.config.training import TrackingConfig, TrainingConfig
+from fer_mlops.config.validation import require, require_rate, require_seed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

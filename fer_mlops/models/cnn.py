@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_mlops.config import CnnConfig
-from fer_mlops.models.mirror import MirrorAveraging
+from fer_mlops.models.base import MirrorAveraging
 
 
 class Standardise(nn.Module):

@@ -21,11 +21,11 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from fer_mlops.config import HogSvmConfig
-from fer_mlops.datasets.table import Labels
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError
-from fer_mlops.features import Vectors, hog_vectors
-from fer_mlops.pixels import Pixels
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from fer_mlops.config import TransferConfig
 from fer_mlops.errors import ConfigError, WeightsError
 from fer_mlops.models.backbones import find_backbone
-from fer_mlops.models.mirror import MirrorAveraging
-from fer_mlops.models.stages import pooled, survey
+from fer_mlops.models.base import MirrorAveraging
+from fer_mlops.models.feature_maps import pooled, survey
 from fer_mlops.models.weights import StateDict, read_state_dict
 
 

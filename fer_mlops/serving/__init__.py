@@ -1,1 +1,1 @@
-"""The trained model in use."""
+"""Prediction from Python, in batches and over HTTP; export to ONNX."""

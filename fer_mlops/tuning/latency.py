@@ -7,8 +7,8 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from fer_mlops.classifier import Classifier
-from fer_mlops.pixels import Pixels
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.models.classifier import Classifier
 
 _WARM, _ROUNDS, _TIMES = 3, 5, 5
 

@@ -23,7 +23,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from fer_mlops.tuning.plan import Plan, num_steps
+from fer_mlops.tuning.config import Plan, num_steps
 
 _TRIALS_FIRST = 4
 """Complete trials that the median pruner waits for."""

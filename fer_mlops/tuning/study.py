@@ -12,10 +12,10 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from fer_mlops.config.recipes import Scalar, flatten
 from fer_mlops.errors import ConfigError, TrainingError
-from fer_mlops.recipes import Scalar, flatten
-from fer_mlops.tuning.claims import is_gone
-from fer_mlops.tuning.plan import Plan
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.locks import is_gone
 from fer_mlops.tuning.samplers import make_pruner
 from fer_mlops.tuning.storage import PatientStorage, retry
 

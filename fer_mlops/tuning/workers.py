@@ -20,24 +20,17 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import FerError, TrackingError, TrainingError
-from fer_mlops.memory import keep_heap
-from fer_mlops.preparation import Data, prepare_data
-from fer_mlops.tuning.claims import Claims
-from fer_mlops.tuning.faces import TrialFaces
-from fer_mlops.tuning.plan import Plan
+from fer_mlops.processes import end_with, hush_vendors
+from fer_mlops.training.memory import keep_heap
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.objective import Objective, TrialFailed
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.storage import PatientStorage, open_storage, retry
-from fer_mlops.tuning.study import (
-    ERROR,
-    WORKER,
-    Undertaker,
-    failures,
-    failures_in_a_row,
-    standing_of,
-)
-from fer_mlops.tuning.trials import Objective, TrialFailed
-from fer_mlops.workers import end_with, hush_vendors
+from fer_mlops.tuning.study import ERROR, WORKER, Undertaker, failures, failures_in_a_row, standing_of
+from fer_mlops.tuning.trial_data import TrialFaces
 
 _log = logging.getLogger(__name__)
 _POLL = 0.5

@@ -1,0 +1,178 @@
+"""``fer-mlops data …``: look at data before training on it.
+
+Heavy modules are imported inside commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fer_mlops.cli.options import ON_BAD_IMAGE, READING, SET, SPLIT, build, with_options
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.files import cache_folder, write_text
+
+if TYPE_CHECKING:
+    from fer_mlops.data.quality.findings import Severity
+    from fer_mlops.data.quality.report import Examination
+    from fer_mlops.models.classifier import Classifier
+
+
+@click.group()
+def data() -> None:
+    """Look at data before training on it."""
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@data.command(name="check")
+@click.argument("source", metavar="DATA")
+@with_options(
+    click.option("--out", type=_FILE, help="Write a page with pictures (HTML)."),
+    click.option("--json", "json_file", type=_FILE, help="Write everything found, as JSON."),
+    click.option("--label-errors", type=_FILE, help="Write doubted labels, a csv for --relabel."),
+    *SPLIT,
+    *READING,
+    SET,
+    ON_BAD_IMAGE,
+    click.option("--model", default="", help="Doubt labels by this model, not a quick baseline."),
+    click.option(
+        "--fail-on",
+        type=click.Choice(["note", "warning", "error"]),
+        default="error",
+        show_default=True,
+        help="End with status 1 from this on.",
+    ),
+    click.option("--fast", is_flag=True, help="Read no file."),
+    click.option("--track", is_flag=True, help="Log it all to an MLflow run as well."),
+)
+def check_data(
+    source: str,
+    out: Path | None,
+    json_file: Path | None,
+    label_errors: Path | None,
+    model: str,
+    fail_on: Severity,
+    fast: bool,
+    track: bool,
+    **options: Any,
+) -> None:
+    """Say what is wrong with DATA, what it will do to the numbers, and what to do about it."""
+    from fer_mlops.cli.output.data import print_findings
+    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.data.loading import load_table
+    from fer_mlops.data.quality.findings import is_at_least
+    from fer_mlops.data.quality.report import examine, examine_quickly
+    from fer_mlops.reporting.data_quality_page import render_page
+
+    if fast and (label_errors or model):
+        raise ConfigError("--fast looks for no label errors; leave out --label-errors and --model")
+    experiment = build("cnn", {"data": source, **options})
+    if track:
+        from fer_mlops.tracking.store import check_store
+
+        check_store(experiment.tracking.experiment)
+    config, seed, cache = experiment.data, experiment.seed, cache_folder()
+    judge = _load(model) if model else None
+    if fast:
+        table = load_table(config, cache, is_strict=False)
+        examination = examine_quickly(table, config, seed)
+    else:
+        with progress_bars() as begin:
+            table = load_table(config, cache, begin, is_strict=False)
+            examination = examine(table, config, seed, cache, begin=begin, judge=judge)
+    print_findings(examination)
+    if track:
+        _track(examination, experiment.tracking.experiment)
+    texts = (
+        (out, render_page(examination) if out else ""),
+        (json_file, examination.as_json()),
+        (label_errors, examination.label_errors),
+    )
+    for path, text in texts:
+        if path:
+            write_text(path, text)
+            click.echo(f"written to {path}")
+    if any(is_at_least(finding.severity, fail_on) for finding in examination.findings):
+        sys.exit(1)
+
+
+def _track(examination: Examination, experiment: str) -> None:
+    from fer_mlops.cli.output.screen import print_view
+    from fer_mlops.reporting.data_quality_page import render_page
+    from fer_mlops.tracking.runs import track
+
+    with track(experiment, f"check-{examination.name}") as tracker:
+        tracker.log_facts({"data": examination.name, "verdict": examination.verdict})
+        tracker.log_findings(examination.findings)
+        tracker.log_text("data/report.html", render_page(examination))
+        tracker.log_text("data/report.json", examination.as_json())
+        tracker.log_text("data/label_errors.csv", examination.label_errors)
+    print_view(tracker.experiment_id)
+
+
+def _load(model: str) -> Classifier:
+    from fer_mlops.tracking.registry import load_classifier
+
+    return load_classifier(model)
+
+
+@data.command(name="split")
+@click.argument("source", metavar="DATA")
+@with_options(
+    click.option("--out", required=True, type=click.Path(path_type=Path), help="The csv to write."),
+    *SPLIT,
+    *READING,
+    SET,
+    ON_BAD_IMAGE,
+)
+def write_split(source: str, out: Path, **options: Any) -> None:
+    """Write a split of DATA as a csv, to share it or to train with --split CSV."""
+    from fer_mlops.cli.output.data import print_split
+    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.data.loading import divide_faces, load_table
+
+    experiment = build("cnn", {"data": source, **options})
+    with progress_bars() as begin:
+        table = load_table(experiment.data, cache_folder(), begin)
+        split = divide_faces(table, experiment.data, experiment.seed, cache_folder(), begin)
+    write_text(out, split.as_csv(table))
+    print_split(table, split)
+    click.echo(f"written to {out}; use it with --split {out}")
+
+
+@data.command(name="list")
+def list_datasets() -> None:
+    """Show the data sets that can be read, where to get each and what its publisher allows."""
+    from fer_mlops.cli.output.data import print_datasets
+    from fer_mlops.data.datasets import DATASETS
+
+    print_datasets(list(DATASETS.values()))
+    click.echo("Pass one with --data PATH, or with --data NAME:PATH to be certain.")
+
+
+@data.command(name="download")
+@click.argument("name")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    help="The folder to make.  [default: data/NAME]",
+)
+def download_dataset(name: str, to: Path | None) -> None:
+    """Fetch data set NAME over the internet; after a broken transfer, run it again to go on."""
+    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.data.datasets import DATASETS
+    from fer_mlops.data.datasets.download import ARCHIVES, download
+
+    if name not in ARCHIVES:
+        known = f"; get {name} yourself: {DATASETS[name].where}" if name in DATASETS else ""
+        raise DataError(f"{', '.join(ARCHIVES)} can be downloaded, {name!r} cannot{known}")
+    with progress_bars() as begin:
+        folder = download(ARCHIVES[name], to or Path("data") / name, begin)
+    click.echo(
+        f"{DATASETS[name].terms}\nIt is in {folder}; check it with: fer-mlops data check {folder}"
+    )

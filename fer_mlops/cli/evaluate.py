@@ -1,0 +1,234 @@
+"""The commands on trained models: evaluate, explain, compare."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fer_mlops.cli.options import DATA_HELP, ON_BAD_IMAGE, READING, is_chosen, with_options
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.files import cache_folder
+
+if TYPE_CHECKING:
+    from fer_mlops.config import DataConfig
+    from fer_mlops.evaluation.repeats import Repeats
+    from fer_mlops.models.calibration import Point
+
+
+@click.command()
+@click.option("--model", default="models:/fer-classifier@champion", show_default=True)
+@click.option(
+    "--data",
+    "sources",
+    multiple=True,
+    default=("auto",),
+    help=f"What the model was trained on, or: {DATA_HELP} Repeatable.",
+)
+@click.option(
+    "--out", default="", help="Folder for the page (report.html) and the numbers (report.json)."
+)
+@click.option(
+    "--robustness/--no-robustness",
+    default=True,
+    show_default=True,
+    help="Judge some of the faces made worse as well.",
+)
+@click.option("--experiment", default="fer_mlops", show_default=True)
+def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
+    """Evaluate a trained model again: on its own test faces, or on other data."""
+    from fer_mlops.cli.output.scores import print_judged
+    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.files import write_text
+    from fer_mlops.tracking.registry import require_model
+    from fer_mlops.tracking.runs import track
+    from fer_mlops.tracking.store import check_store
+
+    folder = _writable(out) if is_chosen(out) else None
+    chosen = [source for source in sources if is_chosen(source)]
+    check_store(experiment)
+    require_model(model)
+    from fer_mlops.pipelines.evaluate import judge
+
+    with progress_bars() as begin, track(experiment, "evaluate") as tracker:
+        evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
+    print_judged(evaluation)
+    print_view(tracker.experiment_id)
+    if folder:
+        write_text(folder / "report.json", evaluation.as_json())
+        write_text(folder / "report.html", evaluation.page)
+        click.echo(f"The page: {folder / 'report.html'}")
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=("models:/fer-classifier@champion",),
+    show_default=True,
+    help="Given twice, both look at the same faces, side by side.",
+)
+@click.option("--target", type=click.Choice(EMOTIONS), help="Explain this emotion, not the answer.")
+@click.option("--method", type=click.Choice(["gradcam", "occlusion"]), help="If not the model's own.")
+@click.option("--layer", metavar="NAME", help="What Grad-CAM weighs, if not the network's own choice.")
+@click.option(
+    "--measure", is_flag=True, help="Measure what the maps are worth, on 48 faces (occlusion: 16)."
+)
+@click.option("--out", default="explanations", show_default=True, type=click.Path(path_type=Path))
+def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> None:
+    """Show where a model looks on IMAGES: files, folders, or 'sample'."""
+    from fer_mlops.cli.output.scores import print_looks
+    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.tracking.registry import load_classifier
+    from fer_mlops.tracking.store import check_store
+
+    check_store()
+    from fer_mlops.data.image_files import find_images
+    from fer_mlops.pipelines.explain import explain_images
+
+    found = find_images(list(images), cache_folder())
+    classifiers = [(name, load_classifier(name)) for name in models]
+    options["measures"] = options.pop("measure")
+    with progress_bars() as begin:
+        looks = explain_images(classifiers, found, out, begin=begin, **options)
+    print_looks(looks, found, out)
+
+
+@click.command()
+@with_options(
+    click.option("--runs", default="", metavar="ID,ID…", help="Training runs."),
+    click.option("--models", default="", metavar="NAME,NAME…", help="Trained models, also folders."),
+    click.option("--parent", default="", metavar="ID", help="A parent run: all its children."),
+    click.option(
+        "--data", default="auto", help=f"The test faces all of them share, or all of: {DATA_HELP}"
+    ),
+    click.option(
+        "--point",
+        type=click.Choice(["default", "natural", "balanced"]),
+        default="default",
+        show_default=True,
+        help="Operating point of all models.",
+    ),
+    click.option("--out", default="", metavar="DIR", help="Write the page and the JSON there too."),
+    click.option("--anyway", is_flag=True, help="Compare models that have seen the people; warn."),
+    *READING,
+    ON_BAD_IMAGE,
+    click.option("--experiment", default="fer_mlops", show_default=True),
+)
+def compare(
+    runs: str,
+    models: str,
+    parent: str,
+    point: Point,
+    out: str,
+    anyway: bool,
+    experiment: str,
+    **reading: str,
+) -> None:
+    """Compare trained models on the same faces: runs or models by name, a parent's children, or else
+    the latest run of each family."""
+    from fer_mlops.cli.output.scores import print_comparison
+    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.tracking.runs import track
+    from fer_mlops.tracking.store import check_store
+
+    given = {"--runs": runs, "--models": models, "--parent": parent}
+    named = [option for option, value in given.items() if is_chosen(value)]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)} both say what to compare; give one")
+    other = _other_data(reading)
+    folder = _writable(out) if is_chosen(out) else None
+    check_store(experiment)
+    from fer_mlops.pipelines.candidates import repeats_of
+    from fer_mlops.pipelines.compare import compare_models, log_comparison, write_files
+
+    repeats = repeats_of(parent) if is_chosen(parent) else None
+    if repeats:
+        if other:
+            raise ConfigError("--data has no effect on seeds or folds, each tested on its own faces")
+        _show_repeats(repeats, experiment, folder)
+        return
+    names = _names_of(runs, models, parent, experiment)
+    with progress_bars() as begin:
+        comparison, root = compare_models(
+            names, cache_folder(), other=other, point=point, is_forced=anyway, begin=begin
+        )
+    with track(experiment, "compare") as tracker:
+        files = log_comparison(comparison, root, tracker)
+    print_comparison(comparison)
+    if folder:
+        write_files(files, folder)
+        click.echo(f"written to {folder / 'comparison.html'}")
+    print_view(tracker.experiment_id)
+
+
+def _names_of(runs: str, models: str, parent: str, experiment: str) -> list[str]:
+    """Returns the models that one of the first three names; else the latest of each family."""
+    from fer_mlops.pipelines.candidates import children_of, latest_runs
+
+    if is_chosen(models):
+        return _words(models)
+    if is_chosen(runs):
+        ids = _words(runs)
+    else:
+        ids = children_of(parent) if is_chosen(parent) else latest_runs(experiment)
+    return [f"runs:/{run_id}" for run_id in ids]
+
+
+def _words(listed: str) -> list[str]:
+    return [word.strip() for word in listed.split(",") if word.strip()]
+
+
+def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
+    """Returns the data that ``--data`` names, read as the other options say.
+
+    Raises:
+        ConfigError: An option says how to read data, and none are named.
+    """
+    from fer_mlops.config import DataConfig
+
+    chosen: dict[str, Any] = {name: value for name, value in reading.items() if is_chosen(value)}
+    if source := chosen.pop("data", None):
+        return DataConfig(source=source, **chosen)
+    if chosen:
+        raise ConfigError(
+            f"--{next(iter(chosen)).replace('_', '-')} is for --data; without it each model's own "
+            "test faces are read as its run read them"
+        )
+    return None
+
+
+def _writable(out: str) -> Path:
+    """Returns the folder, which is made and tried now, before anything is computed.
+
+    Raises:
+        DataError: It cannot be made, or no file can be made in it.
+    """
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise DataError(f"cannot write to {out!r}: {error.strerror}") from error
+    return Path(out)
+
+
+def _show_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> None:
+    from fer_mlops.cli.output.screen import print_view
+    from fer_mlops.cli.output.training import print_repeats
+    from fer_mlops.pipelines.compare import log_parent, write_files
+    from fer_mlops.tracking.runs import track
+
+    with track(experiment, "compare") as tracker:
+        files = log_parent(repeats, tracker)
+    print_repeats(repeats)
+    if folder:
+        write_files(files, folder)
+        click.echo(f"written to {folder / 'comparison.html'}")
+    print_view(tracker.experiment_id)

@@ -1,0 +1,241 @@
+"""The command line: parse, call one function, print.
+
+Heavy modules are imported inside commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from fer_mlops import __version__
+from fer_mlops.cli.data import data
+from fer_mlops.cli.evaluate import compare, evaluate, explain
+from fer_mlops.cli.launch import check_processes, first_speaks, is_first, leave, num_started
+from fer_mlops.cli.options import (
+    COMMON,
+    DATA,
+    FIT,
+    FOLDS,
+    INT,
+    PLACE,
+    PROCESSES,
+    PROMOTE,
+    READING,
+    RESUME,
+    SECTIONS,
+    SIZE,
+    SPLIT,
+    TEACHER,
+    TRANSFER,
+    build,
+    with_options,
+)
+from fer_mlops.cli.predict import export, predict, score
+from fer_mlops.cli.registry import promote, promote_trained, registry, rollback
+from fer_mlops.cli.serve import serve
+from fer_mlops.cli.train import train
+from fer_mlops.cli.tune import tune
+from fer_mlops.errors import ConfigError, FerError, printable
+from fer_mlops.files import cache_folder
+from fer_mlops.processes import hush_vendors
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fer-mlops")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Train, explain, track and serve facial-expression classifiers."""
+    command = context.invoked_subcommand or ""
+    if command not in SECTIONS:
+        with first_speaks(FerError):
+            check_processes(num_started(), command, repeats=False)
+
+
+cli.add_command(data)
+cli.add_command(evaluate)
+cli.add_command(explain)
+cli.add_command(compare)
+cli.add_command(promote)
+cli.add_command(rollback)
+cli.add_command(registry)
+cli.add_command(tune)
+cli.add_command(predict)
+cli.add_command(score)
+cli.add_command(export)
+cli.add_command(serve)
+
+
+@cli.command()
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *PROMOTE, *PROCESSES, *RESUME)
+def baseline(**options: Any) -> None:
+    """Train HOG + SVM."""
+    train("baseline", options)
+
+
+@cli.command()
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TEACHER, *PROMOTE, *PROCESSES, *RESUME)
+def cnn(**options: Any) -> None:
+    """Train a network from scratch (presets: course, fast, best)."""
+    train("cnn", options)
+
+
+@cli.command()
+@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *PROMOTE, *PROCESSES, *RESUME)
+def transfer(**options: Any) -> None:
+    """Train a pretrained backbone: head first, then the whole network."""
+    train("transfer", options)
+
+
+@cli.command(name="all")
+@with_options(
+    *DATA,
+    *SPLIT,
+    *READING,
+    click.option("--epochs", type=INT, default="auto", help="Of both networks."),
+    click.option("--cnn-preset", default="fast", show_default=True),
+    *TRANSFER,
+    *PLACE,
+)
+def run_everything(cnn_preset: str, **options: Any) -> None:
+    """Train all three families on the same faces and compare them."""
+    from fer_mlops.cli.output.scores import print_comparison
+    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.training import print_registration
+    from fer_mlops.pipelines.train_all import run_suite
+    from fer_mlops.tracking.store import check_store
+    from fer_mlops.training.memory import keep_heap
+
+    keep_heap()
+    shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
+    experiments = [
+        build("baseline", shared),
+        build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
+        build("transfer", options),
+    ]
+    check_store(experiments[0].tracking.experiment)
+    with progress_bars() as begin:
+        suite = run_suite(experiments, cache_folder(), begin)
+    print_comparison(suite.comparison)
+    for trained in suite.trained:
+        print_registration(trained)
+    print_view(suite.trained[0].experiment_id)
+    best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # no choice by test
+    promote_trained(best, experiments[0].tracking.experiment)
+
+
+@cli.command()
+@click.option("--port", default=5000, show_default=True)
+@click.option("--experiment", default="fer_mlops", show_default=True)
+def ui(port: int, experiment: str) -> None:
+    """Open MLflow's UI on this folder's runs, in its training view."""
+    import mlflow
+
+    from fer_mlops.tracking.connection import shown_uri
+    from fer_mlops.tracking.runs import training_view
+    from fer_mlops.tracking.store import check_store, ensure_experiment
+
+    check_store()
+    uri = mlflow.get_tracking_uri()
+    view = training_view(ensure_experiment(experiment).experiment_id)
+    if uri.startswith("http"):
+        click.echo(f"{shown_uri().rstrip('/')}{view}")
+        return
+    click.echo(f"http://127.0.0.1:{port}{view}")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # a dozen processes for LLMs
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--port",
+        str(port),
+    ]
+    os.execv(sys.executable, command)
+
+
+@cli.command()
+@click.argument("entry_point")
+@click.option("-P", "parameters", multiple=True, metavar="NAME=VALUE", help="As for mlflow run.")
+@click.option(
+    "--env-manager",
+    type=click.Choice(["auto", "conda", "local", "uv"]),
+    default="auto",
+    help="auto: conda if it is there, else this environment.",
+)
+@click.option("--experiment-name", default="fer_mlops", show_default=True)
+def run(entry_point: str, parameters: tuple[str, ...], env_manager: str, experiment_name: str) -> None:
+    """Run an entry point of the MLflow project in an environment that is there."""
+    from fer_mlops.cli.mlflow_project import run_project
+
+    run_project(entry_point, parameters, env_manager, experiment_name)
+
+
+def main() -> NoReturn:
+    """Runs the command line; a user's mistake ends in one sentence, never a traceback."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print the table's
+    # MLflow's own 7 retries keep a training waiting for four minutes at every request; the one that is
+    # left is for a connection that went stale between two epochs
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    hush_vendors()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the encoding lacks ends no command
+            stream.reconfigure(errors="backslashreplace")
+    is_alone = num_started() == 1
+    for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost
+        signal.signal(kind, _interrupt if is_alone else leave)
+    try:
+        result = cli.main(standalone_mode=False)
+    except click.exceptions.Abort as abort:
+        if not is_first():
+            sys.exit(130)
+        how = f"; {abort.__cause__}" if str(abort.__cause__ or "") else ""
+        _end(f"stopped: nothing half-written is left; runs that were open are marked KILLED{how}", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ConfigError as error:
+        _end(str(error), 2)
+    except FerError as error:
+        _end(str(error), 1)
+    except Exception as error:
+        if not (said := _of_the_store(error)):
+            raise
+        _end(said, 1)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _of_the_store(error: Exception) -> str:
+    """Returns what to say of an error of MLflow's, its database's or the disk's, or nothing.
+
+    Such errors can come out of every command, and none of them is a mistake of ours.
+    """
+    makers = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if makers & {"mlflow", "sqlalchemy"}:
+        from fer_mlops.tracking.connection import refused  # MLflow is loaded
+
+        return str(refused(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return f"{error.strerror}{f': {error.filename!r}' if error.filename else ''}; free space"
+    return ""
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end(message: str, status: int) -> NoReturn:
+    click.echo(f"fer-mlops: {printable(message)}", err=True)
+    sys.exit(status)

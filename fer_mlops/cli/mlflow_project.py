@@ -1,0 +1,130 @@
+"""Starting an entry point of the MLflow project in an environment that is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import ExecutionException, MlflowException
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from fer_mlops.data.datasets import DATASETS
+from fer_mlops.errors import ConfigError, TrackingError
+from fer_mlops.tracking.connection import reason_of
+from fer_mlops.tracking.store import check_store, ensure_experiment
+
+_STORAGE = "sqlite:///optuna.db"
+"""``tune``'s own default, which is meant from where the user stands, too."""
+_INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", "model")
+
+
+def project_folder() -> Path:
+    """Returns the folder that holds MLproject: this one, else the package's checkout.
+
+    Raises:
+        ConfigError: Neither does.
+    """
+    for folder in (Path.cwd(), Path(__file__).parents[2]):
+        if (folder / "MLproject").is_file():
+            return folder
+    raise ConfigError("no MLproject here; run it from a checkout of fer_mlops")
+
+
+def choose_env_manager() -> str:
+    """Returns ``conda`` where MLflow would find one, else ``local``: this environment."""
+    home = os.environ.get("MLFLOW_CONDA_HOME")
+    name = os.environ.get("CONDA_EXE", "conda")
+    found = shutil.which(f"{home}/bin/conda" if home else name)
+    return "conda" if found else "local"
+
+
+def run_project(
+    entry_point: str, parameters: Sequence[str], env_manager: str, experiment_name: str
+) -> None:
+    """Runs ``mlflow run`` on the project and returns when it has ended well.
+
+    Args:
+        entry_point: A name in MLproject.
+        parameters: ``name=value`` each.
+        env_manager: ``conda``, ``local``, ``uv``, or ``auto`` to choose.
+        experiment_name: Of the run.
+
+    Raises:
+        ConfigError: A parameter is malformed, or the entry point unknown.
+        TrackingError: The run failed.
+    """
+    values = {"storage": _STORAGE} if entry_point == "tune" else {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"-P needs NAME=VALUE, such as epochs=5, got {text!r}")
+        values[name] = value
+    values = {name: _from_here(name, value) for name, value in values.items()}
+    tracking = mlflow.get_tracking_uri()
+    if tracking.startswith("sqlite:"):
+        mlflow.set_tracking_uri(_absolute_database(tracking))
+    check_store(experiment_name)
+    manager = choose_env_manager() if env_manager == "auto" else env_manager
+    if manager == "local":
+        # `python` in the project's commands must be this one even where it is not activated; for conda
+        # it must not be, or `source activate` would find this environment's script
+        here = str(Path(sys.executable).parent)
+        os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
+    try:
+        mlflow.projects.run(  # type: ignore[no-untyped-call]
+            str(project_folder()),
+            entry_point,
+            parameters=values,
+            env_manager=manager,
+            experiment_id=ensure_experiment(experiment_name).experiment_id,
+        )
+    except (ExecutionException, MlflowException) as error:
+        raise TrackingError(
+            f"entry point {entry_point!r} failed in the {manager} environment: {reason_of(error)}"
+        ) from error
+
+
+def _from_here(name: str, value: str) -> str:
+    """Returns a parameter whose path means the same in the project's folder, where MLflow runs it.
+
+    An input that is no path from here, such as ``sample`` or ``models:/…``, stays as it is.
+
+    Raises:
+        ConfigError: It holds a password, which MLflow would show among the run's parameters.
+    """
+    if name == "storage":
+        try:
+            has_password = bool(make_url(value).password)
+        except (ArgumentError, ValueError):
+            return value  # which tune refuses, in words that show no password
+        if has_password:
+            raise ConfigError(
+                "-P storage holds a password, which MLflow would show as a parameter of the run; leave "
+                "it out and set PGPASSWORD or ~/.pgpass, or start 'fer-mlops tune' itself"
+            )
+        return _absolute_database(value)
+    if name == "models":
+        return ",".join(_from_here("model", one.strip()) for one in value.split(","))
+    if name == "data" and (kind := value.partition(":"))[0] in DATASETS and kind[1]:
+        return f"{kind[0]}:{_absolute(kind[2])}"
+    path = _absolute(value)
+    is_output = name == "out" and value not in ("", "auto")
+    is_input = name in _INPUTS and value != "sample" and os.path.lexists(path)
+    return path if is_output or is_input else value
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - Path's raise for ~nobody
+
+
+def _absolute_database(uri: str) -> str:
+    """Returns the address of an SQLite database with the whole path of its file; others as they are."""
+    url = make_url(uri)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return uri
+    return url.set(database=str(Path(url.database).absolute())).render_as_string(hide_password=False)

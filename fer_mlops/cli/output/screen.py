@@ -1,0 +1,71 @@
+"""Where all is printed, and bars while something goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+
+from fer_mlops.errors import printable
+from fer_mlops.progress import Advance, Begin
+from fer_mlops.tracking.connection import shown_uri
+from fer_mlops.tracking.runs import training_view
+
+
+class _Console(Console):
+    """A console that obeys nothing in its text: names come from files and from a registry."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            is_ours = segment.control is not None
+            yield segment if is_ours else Segment(printable(segment.text), segment.style)
+
+
+console = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Begin]:
+    """Shows one bar per stage while open; off a terminal, one line per finished stage."""
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+    def begin(name: str, total: int) -> Advance:
+        task = bars.add_task(name, total=total or None)  # 0: nobody knows
+        if not console.is_terminal:
+            console.print(f"{name} ({total})" if total else name)
+        return lambda count: bars.update(task, advance=count)
+
+    with bars:
+        yield begin
+
+
+def print_view(experiment_id: str) -> None:
+    """Prints how to open the UI at the runs table of its training view."""
+    uri = shown_uri()
+    view = training_view(experiment_id)
+    if uri.startswith("http"):
+        console.print(f"See it:   {uri.rstrip('/')}{view}")
+    else:
+        console.print(f"See it:   fer-mlops ui   then http://127.0.0.1:5000{view}")

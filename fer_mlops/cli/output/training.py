@@ -1,0 +1,80 @@
+"""What training ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer_mlops.cli.output.scores import print_points, print_report
+from fer_mlops.cli.output.screen import console, print_view
+from fer_mlops.tracking.alias_lock import REGISTERED_NAME, aliases_of
+
+if TYPE_CHECKING:
+    from fer_mlops.evaluation.repeats import Repeats
+    from fer_mlops.pipelines.cross_validate import Repetition
+    from fer_mlops.pipelines.train import Trained
+    from fer_mlops.training.steps import Step
+
+
+def print_step(step: Step) -> None:
+    """Prints one line on a step; a frozen phase's short epochs only now and then."""
+    if not step.has_images:
+        return
+    shown = {
+        "loss": step.metrics.get("train/loss"),
+        "valid loss": step.metrics["valid/loss"],
+        "valid accuracy": step.metrics["valid/accuracy"],
+        "valid macro-F1": step.metrics["valid/macro_f1"],
+    }
+    numbers = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
+    console.print(f"step {step.number:3}  {numbers}")
+
+
+def print_trained(trained: Trained) -> None:
+    """Prints what a run ended with and where to go from here."""
+    print_report(trained.test, f"{trained.family}, test part")
+    print_points(trained.points)
+    print_registration(trained)
+    print_view(trained.experiment_id)
+    if trained.registration:
+        alias = aliases_of(trained.registration.version)
+        name = (
+            f"{REGISTERED_NAME}@{alias[0]}"
+            if alias
+            else f"{REGISTERED_NAME}/{trained.registration.version}"
+        )
+        load = f'mlflow.pyfunc.load_model("models:/{name}")'
+        console.print(f"Load it:  python -c 'import mlflow; model = {load}'")
+
+
+def print_registration(trained: Trained) -> None:
+    """Prints the version a run registered, its aliases and why."""
+    console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
+    for name, value in trained.facts.items():
+        console.print(f"{name.replace('_', ' ')}: {value}")
+    if not trained.registration:
+        return
+    made = trained.registration
+    aliases = ", ".join(aliases_of(made.version)) or "no alias"
+    console.print(f"registered {REGISTERED_NAME} version {made.version} ({aliases}): {made.reason}")
+
+
+def print_repetition(done: Repetition) -> None:
+    """Prints what training on every fold, or with several seeds, ended with."""
+    print_repeats(done.repeats)
+    if done.pooled:
+        print_report(done.pooled, "all folds together")
+    print_view(done.experiment_id)
+
+
+def print_repeats(repeats: Repeats) -> None:
+    """Prints the scores run by run, then mean, spread and 95 % interval at each operating point."""
+    from fer_mlops.evaluation.repeats import POINTS, SCORES
+
+    for run in repeats.runs:
+        own = run.scores["default"]
+        scores = "  ".join(f"{name.replace('_', ' ')} {own[name]:.3f}" for name in SCORES)
+        console.print(f"{run.name}  n {run.num_faces}  {scores}")
+    for point in POINTS:
+        console.print(f"{point} point, mean ± standard deviation [95 % interval of the mean]:")
+        for score in SCORES:
+            console.print(f"  {score.replace('_', ' '):18} {repeats.spread(score, point)}")

@@ -1,0 +1,203 @@
+"""The commands that use a trained model: predict, score, export."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fer_mlops.cli.options import is_chosen, with_options
+from fer_mlops.errors import ConfigError, DataError, printable
+from fer_mlops.files import cache_folder
+
+if TYPE_CHECKING:
+    from fer_mlops.models.calibration import Point
+
+MODEL = click.option(
+    "--model",
+    default="models:/fer-classifier@champion",
+    show_default=True,
+    help="models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or a file .onnx.",
+)
+POINT = (
+    click.option("--balanced", "point", flag_value="balanced", help="Favour rare emotions."),
+    click.option("--natural", "point", flag_value="natural", help="Be right most often."),
+    click.option(
+        "--threshold", type=float, metavar="T", help="Confidence from which an answer is sure, 0 to 1."
+    ),
+)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True)
+@with_options(MODEL)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="json: one object per line.",
+)
+@click.option("--faces", is_flag=True, help="Find the faces in whole photos first.")
+@click.option("--explain", is_flag=True, help="Write a heat map of each answer to --out.")
+@with_options(*POINT)
+@click.option("--out", default="", help="Folder for heat maps and for photos with boxes.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two frames of a film or a camera.",
+)
+def predict(
+    images: tuple[str, ...],
+    model: str,
+    form: str,
+    faces: bool,
+    explain: bool,
+    point: Point | None,
+    threshold: float | None,
+    out: str,
+    every: float,
+) -> int:
+    """Tell the emotion in IMAGES: files, folders, films, webcam, or - for standard input.
+
+    Standard input is one image, or paths, one a line; webcam:1 is the second camera. Images that cannot
+    be read are told on standard error; the others are answered, and the exit status is 1.
+    """
+    from fer_mlops.serving.image_predictions import Asking, NoFace, Unread, camera_of, queries_of
+    from fer_mlops.serving.output_formats import FORMATS
+    from fer_mlops.serving.predictor import calibration_at, load
+
+    if explain and not is_chosen(out):
+        raise ConfigError("--explain writes heat maps: name a folder for them with --out")
+    if is_chosen(out) and not (explain or faces):
+        raise ConfigError("--out is for pictures, which only --faces and --explain make")
+    predictor = load(model)
+    calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
+    asking = Asking(
+        predictor=predictor,
+        calibration=calibration,
+        finds_faces=faces,
+        explains=explain,
+        out=Path(out) if is_chosen(out) else None,
+        is_live=any(camera_of(word) is not None for word in images),
+    )
+    if form != "table" and not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # for programs, whatever a terminal here would take
+    num_bad = 0
+    if header := FORMATS[form].header(faces):
+        click.echo(header)
+    for row in asking.ask(queries_of(images, sys.stdin.buffer, every)):
+        if isinstance(row, NoFace | Unread | DataError):
+            num_bad += isinstance(row, DataError)
+            click.echo(f"fer-mlops: {printable(str(row))}", err=True)
+        else:
+            line = FORMATS[form].line(row)
+            is_shown = sys.stdout.isatty()  # else a program reads it, which wants names as they are
+            click.echo(printable(line) if is_shown else line, color=True)
+    return 1 if num_bad else 0
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@with_options(MODEL)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the answers.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="All cores of this machine, or Spark.",
+)
+@click.option("--column", default="image", show_default=True, help="Of paths or images in a table.")
+@click.option("--rows-per-file", type=int, default=4096, show_default=True)
+@with_options(*POINT)
+def score(
+    source: Path,
+    model: str,
+    out: Path,
+    engine: str,
+    column: str,
+    rows_per_file: int,
+    point: Point | None,
+    threshold: float | None,
+) -> None:
+    """Score the images of SOURCE, a folder, csv or Parquet file, into Parquet files.
+
+    Images that cannot be read become rows with an error. Killed, the same command goes on.
+    """
+    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.serving.batch.job import Job, content_digest
+    from fer_mlops.serving.batch.local import score_locally
+    from fer_mlops.serving.batch.source import open_source
+    from fer_mlops.serving.batch.spark import score_with_spark
+    from fer_mlops.serving.predictor import check_threshold
+    from fer_mlops.tracking.registry import ModelName, fixed_name
+    from fer_mlops.tracking.store import check_store
+
+    check_threshold(threshold)
+    if ModelName.parse(model).is_stored:
+        check_store()
+    name = fixed_name(model)
+    rows = open_source(source, column)
+    job = Job(
+        engine=engine,
+        model=name,
+        model_digest=content_digest(Path(name)) if Path(name).exists() else "",
+        digest=rows.digest,
+        num_rows=len(rows),
+        rows_per_file=rows_per_file,
+        point=point or "default",
+        threshold=threshold,
+    )
+    run = score_locally if engine == "local" else score_with_spark
+    with progress_bars() as begin:
+        done = run(rows, out, job, begin)
+    before = f", {done.num_before} of them before" if done.num_before else ""
+    click.echo(
+        f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be read"
+        f"{rows.unread}"
+    )
+
+
+@click.command()
+@with_options(MODEL)
+@click.option("--onnx", "path", required=True, metavar="FILE", help="Where to write the graph.")
+@click.option("--int8", is_flag=True, help="Convolutions in 8 bits; tells what that costs.")
+@click.option(
+    "--data", default="auto", help="Where the model's own data is now, for --int8, if it has moved."
+)
+def export(model: str, path: str, int8: bool, data: str) -> None:
+    """Write a trained network as one ONNX file, calibrated and verified."""
+    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.serving.onnx_export import data_of, export_int8, export_onnx
+    from fer_mlops.serving.predictor import load
+
+    if is_chosen(data) and not int8:
+        raise ConfigError("--data has no effect without --int8")
+    classifier = load(model).classifier
+    if not int8:
+        made = export_onnx(classifier, model, Path(path))
+    else:
+        with progress_bars() as begin:
+            parts = data_of(model, data if is_chosen(data) else None, cache_folder(), begin).parts
+        made = export_int8(classifier, model, Path(path), parts["train"], parts["valid"])
+    click.echo(f"{path}: {made.num_bytes / 1e6:.2f} MB")
+    kind = "validation" if int8 else "drawn"
+    click.echo(
+        f"largest difference of a probability, over {made.num_faces} {kind} faces: "
+        f"{made.largest_difference:.1e}"
+    )
+    if made.loss:
+        loss = made.loss
+        click.echo(
+            f"on {loss.num_faces} validation faces: accuracy {loss.accuracy:.4f} "
+            f"({-loss.accuracy_lost:+.4f}), macro-F1 {loss.macro_f1:.4f} ({-loss.macro_f1_lost:+.4f}), "
+            f"{loss.changed:.1%} of answers name another emotion"
+        )

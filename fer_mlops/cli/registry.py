@@ -1,0 +1,154 @@
+"""The commands on registered versions: promote, rollback, registry."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fer_mlops.cli.options import DATA_HELP, INT, is_chosen
+from fer_mlops.errors import printable
+from fer_mlops.files import cache_folder
+
+if TYPE_CHECKING:
+    from fer_mlops.pipelines.promote import Decision
+    from fer_mlops.pipelines.train import Trained
+
+_HOOK = click.option(
+    "--hook", default="", metavar="COMMAND", help="Run after a change of champion (see FER_CHAMPION)."
+)
+
+
+@click.command()
+@click.option("--version", type=INT, default="auto", help="Which version; the challenger if not said.")
+@click.option("--run", "run_id", default="", metavar="RUN_ID", help="The version that this run made.")
+@click.option("--gate", default="", metavar="FILE", help="Rules, if not experiments/gate.yaml.")
+@click.option("--data", default="auto", help=f"Measure on all faces of: {DATA_HELP}")
+@_HOOK
+@click.option("--experiment", default="fer_mlops", show_default=True)
+def promote(version: int | None, run_id: str, gate: str, data: str, hook: str, experiment: str) -> None:
+    """Make a version champion if it passes the gate; ends with status 1 if it does not."""
+    from fer_mlops.tracking.store import check_store
+    from fer_mlops.tracking.versions import find_candidate
+
+    check_store(experiment)
+    number = find_candidate(version, run_id if is_chosen(run_id) else "")
+    rules = Path(gate) if is_chosen(gate) else None
+    decision = through_the_gate(number, experiment, rules, data if is_chosen(data) else None, hook)
+    if not decision.is_promoted:
+        sys.exit(1)
+
+
+def through_the_gate(
+    version: int,
+    experiment: str,
+    rules: Path | None = None,
+    source: str | None = None,
+    hook: str = "",
+) -> Decision:
+    """Takes a version through the gate in a run of its own and prints what came of it."""
+    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.versions import print_decision
+    from fer_mlops.config.promotion import gate_file, read_rules
+    from fer_mlops.pipelines.promote import promote
+    from fer_mlops.tracking.aliases import run_hook
+    from fer_mlops.tracking.runs import track
+
+    limits = read_rules(rules or gate_file())
+    with track(experiment, f"promote-{version}") as tracker:
+        with progress_bars() as begin:
+            decision = promote(version, limits, tracker, cache_folder(), source=source, begin=begin)
+        print_decision(decision)  # now: it stands, even if the end of the run cannot be told
+    print_view(tracker.experiment_id)
+    if decision.is_promoted and hook:
+        run_hook(hook, version, decision.champion)
+    return decision
+
+
+def promote_trained(trained: Trained, experiment: str) -> None:
+    """Takes the version that training registered through the gate, unless it is champion already."""
+    made = trained.registration
+    if made and made.alias != "champion":
+        through_the_gate(made.version, experiment)
+
+
+@click.command()
+@_HOOK
+def rollback(hook: str) -> None:
+    """Make the previous champion champion again."""
+    from fer_mlops.tracking.aliases import roll_back, run_hook
+    from fer_mlops.tracking.store import check_store
+
+    check_store()
+    now, before = roll_back()
+    click.echo(f"version {now} is champion again; version {before} is previous")
+    if hook:
+        run_hook(hook, now, before)
+
+
+@click.group()
+def registry() -> None:
+    """Look at the registered versions."""
+
+
+@registry.command(name="list")
+def list_registered() -> None:
+    """Show every version with its aliases and scores."""
+    from fer_mlops.cli.output.versions import print_versions
+    from fer_mlops.tracking.store import check_store
+    from fer_mlops.tracking.versions import list_versions
+
+    check_store()
+    print_versions(list_versions())
+
+
+@registry.command(name="show")
+@click.argument("version")
+def show_version(version: str) -> None:
+    """Show the card of VERSION, a number or an alias."""
+    from fer_mlops.cli.output.versions import print_card
+    from fer_mlops.tracking.store import check_store
+    from fer_mlops.tracking.versions import version_of
+
+    check_store()
+    print_card(version_of(version))
+
+
+@registry.command(name="diff")
+@click.argument("first")
+@click.argument("second")
+def diff_versions(first: str, second: str) -> None:
+    """Show in which settings and scores FIRST and SECOND, numbers or aliases, differ."""
+    from fer_mlops.cli.output.versions import print_differences
+    from fer_mlops.tracking.store import check_store
+    from fer_mlops.tracking.versions import differences, version_of
+
+    check_store()
+    one, other = version_of(first), version_of(second)
+    print_differences(one, other, differences(one, other))
+
+
+@registry.command(name="relocate")
+def relocate_store() -> None:
+    """Make mlflow.db name the mlruns beside it, after both were moved or copied."""
+    from fer_mlops.tracking.database import relocate
+
+    moved = relocate()
+    for old, new in moved:
+        click.echo(printable(f"{old} → {new}"))
+    if not moved:
+        click.echo("nothing to do: mlflow.db names no folder of the same name elsewhere")
+
+
+@registry.command(name="delete")
+@click.argument("version", type=int)
+def remove_version(version: int) -> None:
+    """Delete VERSION, which must have no alias."""
+    from fer_mlops.tracking.aliases import delete_version
+    from fer_mlops.tracking.store import check_store
+
+    check_store()
+    delete_version(version)
+    click.echo(f"version {version} is deleted")

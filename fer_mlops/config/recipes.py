@@ -1,0 +1,214 @@
+"""Filling a config: preset or recipe file first, then named options and ``--set key=value``.
+
+A recipe is a YAML file of the config's own sections plus ``family``; a preset is a recipe that comes
+with the project, ``experiments/<family>-<preset>.yaml``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from fer_mlops.config import FAMILIES, Experiment
+from fer_mlops.errors import ConfigError
+
+Scalar = str | int | float | bool
+Tree = dict[str, object]
+T = typing.TypeVar("T")
+
+
+def recipes_folder() -> Path:
+    """Returns where the project's own recipes are: in the installed package or the checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "experiments"
+    return installed if installed.is_dir() else package.parent / "experiments"
+
+
+def preset_path(family: str, preset: str) -> Path:
+    """Returns the recipe file of a preset.
+
+    Raises:
+        ConfigError: The family has no such preset; the message lists those it has.
+    """
+    path = recipes_folder() / f"{family}-{preset}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem.removeprefix(f"{family}-") for p in path.parent.glob(f"{family}-*.yaml"))
+        raise ConfigError(f"{family} has no preset {preset!r}; it has: {', '.join(known) or 'none'}")
+    return path
+
+
+def read_recipe(path: Path, family: str) -> Tree:
+    """Returns the settings in a recipe file.
+
+    Raises:
+        ConfigError: The file is missing, is no YAML mapping, or belongs to another family.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read recipe {str(path)!r}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {str(path)!r} is no valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"recipe {str(path)!r} must be a mapping of sections, such as 'training:'")
+    stated = tree.pop("family", family)
+    if stated != family:
+        raise ConfigError(f"recipe {str(path)!r} is for {stated!r}, not {family!r}")
+    return tree
+
+
+def parse_assignment(text: str) -> tuple[str, object]:
+    """Returns the key and the value of one ``section.key=value``; the value is read as YAML.
+
+    Raises:
+        ConfigError: There is no ``=``, or the value is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set needs key=value, such as training.epochs=5, got {text!r}")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key.strip()}: {value!r} is no valid YAML value") from error
+
+
+def build_experiment(
+    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+) -> Experiment:
+    """Returns the family's experiment with a recipe and then dotted ``settings`` applied.
+
+    Args:
+        family: A key of FAMILIES.
+        recipe: YAML file read first.
+        settings: Dotted keys, such as ``training.epochs``, that win over the recipe.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+    """
+    tree = read_recipe(recipe, family) if recipe else {}
+    for key, value in (settings or {}).items():
+        *sections, name = key.split(".")
+        node = tree
+        for section in sections:
+            inner = node.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
+            node = inner
+        node[name] = value
+    return fill(FAMILIES[family](), tree, "")
+
+
+def settings_as_json(experiment: Experiment) -> str:
+    """Returns every setting as the JSON that a run and its checkpoint keep."""
+    return json.dumps({"family": experiment.family, **dataclasses.asdict(experiment)}, indent=2)
+
+
+def experiment_from_json(text: str) -> Experiment:
+    """Returns the experiment of which ``settings_as_json`` returned ``text``."""
+    tree = json.loads(text)
+    family = tree.pop("family")
+    return fill(FAMILIES[family](), tree, "")
+
+
+def flatten(experiment: Experiment) -> dict[str, Scalar]:
+    """Returns every setting under its dotted key; tuples become comma-separated text."""
+    flat: dict[str, Scalar] = {}
+    for key, value in dataclasses.asdict(experiment).items():
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                flat[f"{key}.{name}"] = _plain(inner)
+        else:
+            flat[key] = value
+    return flat
+
+
+def _plain(value: object) -> Scalar:
+    """Returns a setting as one text or number."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    assert isinstance(value, Scalar)
+    return value
+
+
+def fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
+    """Returns the dataclass ``default`` with the values of ``tree`` in place of its own.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range; the message
+            names it behind ``prefix``.
+    """
+    hints = typing.get_type_hints(type(default))
+    known = {f.name for f in dataclasses.fields(default)}  # type: ignore[arg-type]
+    changes: Tree = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if name not in known:
+            raise ConfigError(_unknown(key, known, prefix))
+        current = getattr(default, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{key} is a section and needs keys of its own, got {value!r}")
+            changes[name] = fill(current, value, f"{key}.")
+        else:
+            changes[name] = _convert(value, hints[name], key)
+    return dataclasses.replace(default, **changes)  # type: ignore[type-var]
+
+
+def _unknown(key: str, known: set[str], prefix: str) -> str:
+    near = get_close_matches(key.rpartition(".")[2], known, n=1)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"unknown setting {key}; {hint}"
+
+
+def _convert(value: object, kind: object, key: str) -> object:
+    """Returns ``value`` as the annotated ``kind``; text such as 1e-3 counts as a number."""
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
+        return value
+    if typing.get_origin(kind) is Mapping:
+        with contextlib.suppress(yaml.YAMLError):  # text that is no YAML is no mapping either
+            value = yaml.safe_load(value) if isinstance(value, str) else value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f'{key} must be a mapping, such as {{"0": "anger"}}, got {value!r}')
+        return {str(text): _convert(item, str, f"{key} of {text!r}") for text, item in value.items()}
+    if isinstance(kind, types.GenericAlias):
+        item = typing.get_args(kind)[0]
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            raise ConfigError(f"{key} must be a list, such as [1, 2], got {value!r}")
+        return tuple(_convert(part, item, key) for part in parts)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    if kind in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return _number(value, kind, key)
+    name = getattr(kind, "__name__", str(kind))
+    raise ConfigError(f"{key} must be of type {name}, got {value!r}")
+
+
+def _number(value: str | int | float, kind: object, key: str) -> int | float:
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{key} must be a number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise ConfigError(f"{key} must be a finite number, got {value!r}")
+    if kind is float:
+        return number
+    if not number.is_integer():
+        raise ConfigError(f"{key} must be a whole number, got {value!r}")
+    return int(number)

@@ -1,0 +1,1 @@
+"""Face tables: readers of data sets, image cache, splits, duplicates, data quality."""

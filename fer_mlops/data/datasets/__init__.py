@@ -1,0 +1,87 @@
+"""Data sets: one file each, one line in DATASETS."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from fer_mlops.data.datasets import (
+    affectnet,
+    csv_file,
+    fer2013,
+    ferplus,
+    folder,
+    jaffe,
+    muxspace,
+    rafdb,
+    sample,
+)
+from fer_mlops.data.datasets.base import DataSet, Request
+from fer_mlops.data.relabel import relabel
+from fer_mlops.data.table import FaceTable, Note, hash_files
+from fer_mlops.errors import DataError
+
+__all__ = ["DATASETS", "DataSet", "FaceTable", "Note", "Request", "load_faces"]
+
+_ALL = (
+    sample.DATASET,
+    muxspace.DATASET,
+    ferplus.DATASET,  # holds FER2013 too, so before it
+    fer2013.DATASET,
+    rafdb.DATASET,
+    affectnet.DATASET,
+    jaffe.DATASET,
+    # found by what any folder or file is, so last
+    csv_file.DATASET,
+    folder.DATASET,
+)
+DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in _ALL}
+
+
+def load_faces(request: Request) -> FaceTable:
+    """Returns the faces that ``request.config.source`` names.
+
+    The source is ``sample``; a path, whose layout tells which data set it holds; or ``name:path``
+    where the name is to be certain. A reviewed csv of labels (``config.relabel``) is applied.
+
+    Raises:
+        DataError: There is no such data set or path, or it cannot be read.
+    """
+    dataset, path = _find(request.config.source)
+    try:
+        table = dataset.load(path, request)
+        table = replace(table, terms=dataset.terms, contents=hash_files(table.root, table.paths))
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or str(path)!r}: {error.strerror}") from error
+    return relabel(table, Path(request.config.relabel)) if request.config.relabel else table
+
+
+def _find(source: str) -> tuple[DataSet, Path]:
+    if source == "sample":
+        return sample.DATASET, Path()
+    name, colon, rest = source.partition(":")
+    if colon and name in DATASETS and rest:
+        path = _absolute(rest)
+        if not path.exists():
+            raise DataError(f"no folder or file at {str(path)!r} for data set {name!r}")
+        return DATASETS[name], path
+    path = _absolute(source)
+    try:
+        if path.exists():
+            for dataset in _ALL:  # none recognises a device
+                if dataset.recognises(path):
+                    return dataset, path
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    if source in DATASETS:
+        raise DataError(f"data set {source!r} needs a path: pass the folder or csv with --data PATH")
+    looked = "" if Path(source).is_absolute() else f" (looked in {str(Path.cwd())!r})"
+    raise DataError(
+        f"no data set or path {source!r}; --data takes 'sample', a folder with one subfolder per "
+        f"emotion, a csv with image,emotion, or a data set that 'fer-mlops data list' names{looked}"
+    )
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - Path's keep "..", raise for ~nobody

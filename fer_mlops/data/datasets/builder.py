@@ -1,0 +1,304 @@
+"""Gathering: rows of any data set to a clean FaceTable, and every piece of dirt to a note.
+
+An adapter only says what it finds; what to do about it is decided here, once: which spelling is
+which emotion, what a repeated row means, whether a file is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from fer_mlops.data.datasets.base import Request
+from fer_mlops.data.datasets.doubts import PUBLISHED, doubt_guesses
+from fer_mlops.data.datasets.identities import stated_person
+from fer_mlops.data.table import FaceTable, Kind, Note, Row, make_table, shorten
+from fer_mlops.emotions import OUTSIDE, normalise_emotion
+from fer_mlops.errors import DataError
+from fer_mlops.metrics.identities import count_people, is_named, unnamed_identity
+
+_OUTSIDE = "(outside)"
+_DROPPED = "(dropped)"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_DRIVE = re.compile(r"[A-Za-z]:")
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+    "": "",
+}
+
+
+def by_suffix(names: Sequence[str]) -> str:
+    """Returns how many files end in what, such as ``30 .heic, 1 .txt``, most first."""
+    suffixes = Counter(posixpath.splitext(name)[1].lower() or "without suffix" for name in names)
+    most_first = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{num} {suffix}" for suffix, num in most_first)
+
+
+def part_of(text: str) -> str | None:
+    """Returns ``train``, ``valid``, ``test`` or empty for a publisher's word; None if it is none."""
+    return _PARTS.get(text.strip().lower())
+
+
+class Gathering:
+    """Takes the rows of one data set."""
+
+    def __init__(self, name: str, root: Path, request: Request) -> None:
+        self.name, self.root, self.request = name, root, request
+        self._top = f"{root}/"
+        pattern = request.config.identity_pattern
+        self._pattern = re.compile(pattern) if pattern else None
+        self._rows: list[Row] = []
+        self._remarks: list[Note] = []
+        self._turned: list[str] = []
+        self._labels = {text.lower(): emotion for text, emotion in request.config.labels.items()}
+        self._texts: Counter[str] = Counter()
+        self._named: dict[str, str | DataError] = {}
+        self._found: dict[Kind, list[str]] = {}
+        self._origins: dict[str, str] = {}
+
+    def add(
+        self,
+        image: str,
+        emotion: str,
+        *,
+        where: str = "",
+        identity: str | None = None,
+        identity_from: str = PUBLISHED,
+        source: str = "",
+        part: str = "",
+        votes: tuple[float, ...] | None = None,
+        columns: Mapping[str, str] | None = None,
+        is_there: bool = False,
+    ) -> None:
+        """Takes one labelled image.
+
+        Args:
+            image: Path relative to the root.
+            emotion: In any known spelling; empty where the image has no label.
+            where: Names the row in messages, such as ``legend.csv line 4``; the image if empty.
+            identity: Whose face it is, or None where nothing tells.
+            identity_from: How that was told, for a note; GUESSES are not believed where they look odd.
+            source: Which collection it came from; the root's name if empty.
+            part: ``train``, ``valid``, ``test`` or empty.
+            votes: Share of annotators for each of EMOTIONS.
+            columns: What else is known.
+            is_there: The file was just seen under this very path, and need not be looked for.
+        """
+        where = where or image
+        if not image:
+            self._meet("malformed-row", f"{where}: no image is named")
+            return
+        path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
+        if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
+            self._meet("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
+        elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
+            self._meet("missing-file", f"{where}: no image at {str(self.root / path)!r}")
+        elif not emotion.strip():
+            self._meet("no-label", path)
+        else:
+            named = self._name(emotion, where)
+            if named == _DROPPED:
+                self._meet("dropped-label", path)
+                return
+            if named and named != emotion:
+                self._count_spelling(emotion, path)
+            if named:
+                is_kept = named != _OUTSIDE
+                person = self._person(path, identity, identity_from) if is_kept else path
+                origin = source or self.root.name
+                self._rows.append(Row(path, named, person, origin, part, votes, columns or _NOTHING))
+
+    def leave_out(self, kind: Kind, what: str) -> None:
+        """Counts an image or line that has no place in the table, such as a file without a label."""
+        self._meet(kind, what)
+
+    def remark(self, text: str) -> None:
+        """Notes something about the data set as a whole."""
+        self._remarks.append(Note("about", text))
+
+    def table(self) -> FaceTable:
+        """Returns the table; each image stands in it once.
+
+        Rows that repeat an image with one emotion count once. An image whose rows disagree is left
+        out, since nothing says which label is right.
+
+        Raises:
+            DataError: A row cannot be understood (when reading strictly), or no face is left.
+        """
+        kept = self._resolve()
+        if self.request.is_strict:
+            self._refuse()
+        if not kept:
+            why = self._first_problem() or "none was found"
+            raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
+        kept, doubts = doubt_guesses(kept, self._origins)
+        self._remarks += doubts
+        return make_table(self.name, self.root, kept, self._notes(kept))
+
+    def _spelled_on_disk(self, path: str) -> str:
+        """Returns the path in the Unicode form of its file; macOS decomposes letters."""
+        if path.isascii():
+            return path
+        forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
+        return next((form for form in forms if os.path.isfile(self._top + form)), path)  # noqa: PTH113
+
+    def _meet(self, kind: Kind, what: str) -> None:
+        self._found.setdefault(kind, []).append(what)
+
+    def _name(self, text: str, where: str) -> str:
+        """Returns the emotion, a mark for one outside the seven, or nothing for an unknown one."""
+        if text not in self._named:
+            try:
+                self._named[text] = self.emotion_of(text)
+            except DataError as error:  # kept, since looking for the nearest word takes long
+                self._named[text] = error
+        named = self._named[text]
+        if isinstance(named, DataError):
+            self._meet("unknown-emotion", f"{where}: {named}")
+            return ""
+        return named
+
+    def emotion_of(self, text: str) -> str:
+        """Returns the emotion that a label means, as ``data.labels`` says, or a mark for none.
+
+        Raises:
+            DataError: The label is unknown.
+        """
+        word = text.strip()
+        told = self._labels.get(word.lower())
+        if told:
+            return _DROPPED if told == "drop" else told
+        try:
+            return normalise_emotion(word) or self._outside()
+        except DataError as error:
+            setting = json.dumps({word: "drop"}, ensure_ascii=False)
+            way_out = f"name its emotion, or leave it out: --set data.labels='{setting}'"
+            is_spelling = "did you mean" in str(error)
+            raise DataError(f"{error} Or {way_out}" if is_spelling else f"{error}; {way_out}") from None
+
+    def _outside(self) -> str:
+        contempt = self.request.config.contempt
+        return _OUTSIDE if contempt == "drop" else contempt
+
+    def _count_spelling(self, text: str, path: str) -> None:
+        if text.strip().lower() not in OUTSIDE:
+            self._texts[text] += 1
+        elif self.request.config.contempt != "drop":
+            self._turned.append(path)
+
+    def _person(self, path: str, identity: str | None, origin: str) -> str:
+        if self._pattern is not None:
+            found = self._pattern.search(path)
+            identity, origin = found and next(filter(None, found.groups()), None), "identity pattern"
+        person = identity if origin == PUBLISHED else stated_person(identity or "")
+        if not person:
+            return unnamed_identity(path)
+        self._origins[path] = origin
+        return person
+
+    def _resolve(self) -> list[Row]:
+        first: dict[str, Row] = {}
+        again: dict[str, list[Row]] = {}
+        for row in self._rows:
+            if first.setdefault(row.path, row) is not row:
+                again.setdefault(row.path, []).append(row)
+        kept = []
+        for path, row in first.items():
+            others = again.get(path, ())
+            if any(other.emotion != row.emotion for other in others):
+                self._meet("conflicting-rows", path)
+                continue
+            for _ in others:
+                self._meet("repeated-rows", path)
+            if row.emotion == _OUTSIDE:
+                self._meet("outside-emotion", path)
+            else:
+                kept.append(row)
+        return kept
+
+    def _refuse(self) -> None:
+        fatal: list[Kind] = ["malformed-row", "escaping-path", "unknown-emotion"]
+        if self.request.config.on_bad_image == "error":
+            fatal += _SKIPPABLE
+        for kind in fatal:
+            met = self._found.get(kind, [])
+            if met:
+                more = f" (and {len(met) - 1} more; 'fer-mlops data check' lists them)"
+                skip = "; or leave such rows out with --on-bad-image skip"
+                way_out = skip if kind in _SKIPPABLE else ""
+                raise DataError(met[0] + (more if len(met) > 1 else "") + way_out)
+
+    def _first_problem(self) -> str:
+        return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
+
+    def _notes(self, kept: list[Row]) -> list[Note]:
+        self._found["no-identity"] = sorted(
+            row.path for row in kept if row.identity == unnamed_identity(row.path)
+        )
+        identities = np.array([row.identity for row in kept], dtype=np.str_)
+        people, _ = count_people(identities)
+        named = zip(kept, is_named(identities), strict=True)
+        origins = Counter(self._origins[row.path] for row, is_one in named if is_one)
+        told = ", ".join(f"{origin} ({n})" for origin, n in origins.most_common())
+        notes = [*self._remarks]
+        if told:
+            notes.append(Note("identities", f"{people} people, told by {told}"))
+        if self._texts:
+            listed = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
+            notes.append(Note("spelling", f"labels also spelled {shorten(listed, 8)}", listed))
+        if self._turned:
+            text = f"{{n}} contempt {{faces}} counted as {self.request.config.contempt}"
+            notes.append(Note("outside-emotion", _say(text, self._turned), tuple(self._turned)))
+        for kind, words in _WORDS.items():
+            met = self._found.get(kind, [])
+            if met:
+                some = by_suffix(met) if kind == "not-read" else shorten(met)
+                notes.append(Note(kind, _say(words, met, some), tuple(met)))
+        return notes
+
+
+_SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
+
+
+def _say(words: str, met: list[str], some: str = "") -> str:
+    """Returns the sentence about what was met, in the singular where it was met once."""
+    nouns = {
+        f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
+    }
+    return words.format(n=len(met), some=some, **nouns)
+
+
+_WORDS: dict[Kind, str] = {
+    "repeated-rows": "{n} repeated {rows} counted once: {some}",
+    "conflicting-rows": "{n} {images} with two labels left out: {some}",
+    "unknown-emotion": "{n} {rows} with an unknown emotion: {some}",
+    "outside-emotion": "{n} contempt {faces} left out, not one of the seven emotions: {some}",
+    "no-label": "{n} {files} without a label left out: {some}",
+    "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
+    "no-majority": "{n} {images} without a majority of votes left out: {some}",
+    "dropped-label": "{n} {images} left out, as data.labels says: {some}",
+    "not-read": "{n} {files} not read, no image in a known format: {some}",
+    "missing-file": "{n} {rows} without a file left out: {some}",
+    "unreadable": "{n} unreadable {images} left out: {some}",
+    "escaping-path": "{n} {rows} outside the data set's folder: {some}",
+    "malformed-row": "{n} {rows} cannot be understood: {some}",
+    "no-identity": (
+        "{n} {images} without a person's name count as one each: no identity split protects them: {some}"
+    ),
+}

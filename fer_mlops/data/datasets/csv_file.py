@@ -1,0 +1,63 @@
+"""One's own faces as a csv: columns ``image,emotion`` and, if known, ``identity``, ``source``, ``part``.
+
+Image paths are relative to the csv. ``part`` is the publisher's train, valid or test. Any other
+column (``age``, ``annotator``…) is kept with the faces.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_mlops.data.csv_reader import read_csv
+from fer_mlops.data.datasets.base import DataSet, Request
+from fer_mlops.data.datasets.builder import Gathering, part_of
+from fer_mlops.data.datasets.identities import person_of, stated_person
+from fer_mlops.data.table import FaceTable
+from fer_mlops.errors import DataError
+
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
+_OWN = frozenset({"image", "emotion", "identity", "source", "part"})
+
+
+def load(path: Path, request: Request) -> FaceTable:
+    """Returns the labelled faces of the csv at ``path``.
+
+    Raises:
+        DataError: The file is unreadable, lacks a column, names a missing image or one outside the
+            csv's folder, or has an unknown emotion or part; the message says which line.
+    """
+    if path.suffix.lower() in _ARCHIVES:
+        raise DataError(f"{str(path)!r} is an archive; unpack it, and pass the folder with --data")
+    gathering = Gathering(path.stem, path.parent, request)
+    for line in read_csv(path, ("image", "emotion")):
+        where = f"{path.name} line {line.number}"
+        part = part_of(line.get("part", ""))
+        if part is None:
+            gathering.leave_out(
+                "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
+            )
+            continue
+        person, origin = stated_person(line.get("identity", "")), "column identity"
+        if not person and "identity" not in line:
+            person, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
+        gathering.add(
+            line["image"],
+            line["emotion"],
+            where=where,
+            identity=person,
+            identity_from=origin,
+            source=line.get("source", ""),
+            part=part,
+            columns={name: value for name, value in line.items() if name and name not in _OWN},
+        )
+    return gathering.table()
+
+
+DATASET = DataSet(
+    name="csv",
+    load=load,
+    recognises=Path.is_file,
+    layout="a csv with columns image,emotion[,identity,source,part,…]",
+    where="your own",
+    terms="Yours to know: people must have agreed to be used like this.",
+)

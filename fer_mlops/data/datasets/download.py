@@ -1,0 +1,163 @@
+"""Data sets that may be fetched for a user who asks. The only module that fetches data."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from fer_mlops.data.datasets import muxspace
+from fer_mlops.data.datasets.base import COMMIT_FILE
+from fer_mlops.errors import DataError
+from fer_mlops.files import make_once
+from fer_mlops.progress import Begin, begin_silently
+
+_BLOCK = 1 << 20
+_SECONDS = 60.0
+"""Without a byte before the transfer counts as broken."""
+_REMEDY = "free space or pass another folder with --to"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A data set's files as its publisher packs them."""
+
+    url: str
+    """Of a tar.gz with everything below one folder: the newest, whose commit is written down."""
+    kept: tuple[str, ...]
+    """How the names of the files begin that make the data set, below that folder."""
+    is_whole: Callable[[Path], bool]
+    """Returns whether an unpacked folder is the data set."""
+
+
+ARCHIVES: dict[str, Archive] = {
+    "muxspace": Archive(
+        url="https://codeload.github.com/muxspace/facial_expressions/tar.gz/HEAD",
+        kept=("images/", "data/"),  # the repository has its students' work beside them
+        is_whole=muxspace.is_muxspace,
+    ),
+}
+
+
+def download(archive: Archive, target: Path, begin: Begin = begin_silently) -> Path:
+    """Returns ``target``, a new folder with the data set; it appears whole or not at all.
+
+    What was transferred stays beside it as ``<target>.tar.gz.part``; where the server allows it, the
+    next call goes on from there.
+
+    Args:
+        archive: What to fetch.
+        target: Must not exist.
+        begin: Told of the two stages; the first counts megabytes, and both may have no known total.
+
+    Raises:
+        DataError: ``target`` exists, the server cannot be reached or refuses, the transfer breaks off,
+            the archive is damaged or is something else, or the disk is full.
+    """
+    if target.exists():
+        raise DataError(f"{str(target)!r} is there already; pass another folder with --to, or delete it")
+    packed = target.with_name(f"{target.name}.tar.gz")
+    if not packed.is_file():
+        part = packed.with_name(f"{packed.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _fetch(archive.url, part, begin)
+            part.replace(packed)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"cannot write {str(part)!r}: {reason}; {_REMEDY}") from error
+    make_once(target, lambda aside: _unpack(archive, packed, aside, begin), _REMEDY)
+    packed.unlink(missing_ok=True)
+    return target
+
+
+def _fetch(url: str, part: Path, begin: Begin) -> None:
+    """Appends to ``part`` until it is all there."""
+    done = part.stat().st_size if part.is_file() else 0
+    answer, done = _ask(url, done)
+    with answer:
+        length = answer.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else 0
+        advance = begin("downloading, MB", -(-total // _BLOCK))
+        advance(done // _BLOCK)
+        with part.open("ab" if done else "wb") as file:
+            for block in _blocks(answer, url):
+                file.write(block)
+                advance((done + len(block)) // _BLOCK - done // _BLOCK)
+                done += len(block)
+    if done < total:
+        raise _broken(url, f"{done} of {total} bytes came")
+
+
+def _ask(url: str, start: int) -> tuple[HTTPResponse, int]:
+    """Returns the server's answer, and the byte its body starts from: ``start``, or else 0."""
+    headers = {"User-Agent": "fer_mlops"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        answer: HTTPResponse = urlopen(Request(url, headers=headers), timeout=_SECONDS)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416 and start:  # nothing comes after it: what is there is of another version
+            return _ask(url, 0)
+        raise DataError(f"cannot download {url}: the server says {error.code} {error.reason}") from error
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        reason = getattr(reason, "strerror", None) or reason
+        raise DataError(
+            f"cannot download {url}: {reason}; it needs the internet, so without it copy the data set "
+            "here by other means and pass its folder with --data"
+        ) from error
+    if answer.status != 206:
+        return answer, 0
+    if re.match(rf"bytes {start}-", answer.headers.get("Content-Range", "")):
+        return answer, start
+    answer.close()
+    return _ask(url, 0)
+
+
+def _blocks(answer: HTTPResponse, url: str) -> Iterator[bytes]:
+    try:
+        while block := answer.read(_BLOCK):
+            yield block
+    except (OSError, HTTPException) as error:
+        raise _broken(url, str(error) or type(error).__name__) from error
+
+
+def _broken(url: str, reason: str) -> DataError:
+    return DataError(f"the transfer of {url} broke off ({reason}); run the same command again to go on")
+
+
+def _unpack(archive: Archive, packed: Path, folder: Path, begin: Begin) -> None:
+    """Writes the data set's files to ``folder``; deletes ``packed`` where it is damaged."""
+    advance = begin("unpacking, files", 0)
+    try:
+        with gzip.open(packed) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    name = member.name.partition("/")[2]
+                    if member.isfile() and name.startswith(archive.kept):
+                        tar.extract(member.replace(name=name, deep=False), folder, filter="data")
+                        advance(1)
+                commit = tar.pax_headers.get("comment", "")  # as git and GitHub write it
+            while stream.read(_BLOCK):  # to the end, where the checksum is compared
+                pass
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        packed.unlink()
+        raise DataError(
+            f"the archive from {archive.url} is damaged ({error}) and was deleted; run the same command "
+            "again to fetch it anew"
+        ) from error
+    if re.fullmatch("[0-9a-f]{40}", commit):
+        (folder / COMMIT_FILE).write_text(commit, encoding="utf-8")
+    if not archive.is_whole(folder):
+        packed.unlink()
+        raise DataError(
+            f"the archive from {archive.url} is not the data set that was expected, and was deleted; "
+            "its publisher may have changed it"
+        )

@@ -1,0 +1,198 @@
+"""One's own faces as one subfolder per emotion: ``faces/happiness/anna_01.jpg``.
+
+An image may lie deeper, in a folder per person: ``faces/happiness/anna/01.jpg`` has identity
+``anna``. Otherwise the identity is the file name less its number, and where that tells nothing
+(``0001.jpg``, ``IMG_2041.jpg``) every image counts as a person of its own, which a note says.
+
+Folders ``train``, ``valid`` and ``test`` above the emotions are the publisher's parts
+(``--split given``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from fer_mlops.data.datasets.base import DataSet, Request
+from fer_mlops.data.datasets.builder import Gathering, by_suffix, part_of
+from fer_mlops.data.datasets.identities import person_of
+from fer_mlops.data.table import FaceTable
+from fer_mlops.emotions import SPELLINGS
+from fer_mlops.errors import DataError
+from fer_mlops.images.reading import SUFFIXES
+from fer_mlops.metrics.identities import count
+
+_SKIPPED = (".", "__", "@", "#", "$")
+"""Beginnings of what systems leave in folders: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN."""
+_OWN = frozenset({"mlruns", "mlartifacts"})
+"""Folders that MLflow makes where somebody trains."""
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionFolder:
+    """A folder whose name is an emotion, and the images below it."""
+
+    path: str
+    """Relative to the data set's root, with forward slashes."""
+    emotion: str
+    part: str
+    """``train``, ``valid``, ``test`` or empty."""
+    images: tuple[str, ...]
+    """Relative to this folder, with forward slashes; sorted."""
+    others: tuple[str, ...]
+    """Files that are not read, in the same form."""
+
+
+def load(root: Path, request: Request) -> FaceTable:
+    """Returns the labelled faces below ``root``.
+
+    Raises:
+        DataError: A subfolder with images is no emotion, or no subfolder has an image.
+    """
+    gathering = Gathering(root.name, root, request)
+    found = list(emotion_folders(root))
+    folders = [folder for folder in found if folder.images]
+    if not folders:
+        others = [other for folder in found for other in folder.others]
+        raise DataError(
+            f"{str(root)!r} holds no image in a folder named after an emotion; expected "
+            f"{root.name}/happiness/face.jpg and so on{unread(others)}"
+        )
+    for folder in folders:
+        if request.is_strict:
+            _check(gathering, root, folder)
+        for image in folder.images:
+            identity, origin = person_of(image)
+            path = f"{folder.path}/{image}"
+            gathering.add(
+                path,
+                folder.emotion,
+                identity=identity,
+                identity_from=origin,
+                part=folder.part,
+                is_there=os.path.isfile(root / path),  # noqa: PTH113 - a million of them
+            )
+    for folder in found:
+        for other in folder.others:
+            gathering.leave_out("not-read", f"{folder.path}/{other}")
+    for name in sorted(os.listdir(root)):  # noqa: PTH208 - names are all it takes
+        if is_image(name):
+            gathering.leave_out("no-label", name)
+    return gathering.table()
+
+
+def _check(gathering: Gathering, root: Path, folder: EmotionFolder) -> None:
+    """Refuses a folder that is no emotion; names the one below it that holds emotions."""
+    try:
+        gathering.emotion_of(folder.emotion)
+    except DataError:
+        meant, inner = root / folder.path, _folders(root / folder.path)
+        while len(inner) == 1 and not _names_emotions(inner):
+            meant, inner = inner[0], _folders(inner[0])
+        if _names_emotions(inner):
+            raise DataError(
+                f"unknown emotion {folder.emotion!r}; did you mean {str(meant)!r}?"
+            ) from None
+        raise
+
+
+def _names_emotions(folders: Sequence[Path]) -> bool:
+    """Returns whether a data set's folders are among these: emotions, or parts that hold them."""
+    return any(path.name.lower() in SPELLINGS or part_of(path.name) for path in folders)
+
+
+def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
+    """Yields the folders named after emotions in ``root``, or one level deeper below parts.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    tops = _folders(root)
+    parts = {folder: part_of(folder.name) for folder in tops}
+    are_parts = bool(tops) and all(parts.values())
+    for part in tops if are_parts else [root]:
+        for folder in _folders(part):
+            yield EmotionFolder(
+                folder.relative_to(root).as_posix(),
+                folder.name,
+                (parts[part] or "") if are_parts else "",
+                *find_files(folder),
+            )
+
+
+def _folders(root: Path) -> list[Path]:
+    """Returns the folders in ``root``, without hidden ones and what an unpacker left."""
+    try:
+        found = sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError as error:
+        raise DataError(f"cannot read {str(root)!r}: {error.strerror}") from error
+    return [path for path in found if not path.name.startswith(_SKIPPED) and path.name not in _OWN]
+
+
+def is_image(name: str) -> bool:
+    """Returns whether a file of this name is a picture, and not hidden."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")  # noqa: PTH122
+
+
+def some_names(folder: Path) -> list[str]:
+    """Returns the names of the first hundred files in ``folder``, without reading the rest."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, 100)]
+
+
+def find_images(folder: Path) -> tuple[str, ...]:
+    """Returns the image files below ``folder``, relative to it, sorted; nothing hidden among them.
+
+    Links to folders are followed, each folder once.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    return find_files(folder)[0]
+
+
+def unread(others: Sequence[str]) -> str:
+    """Returns how many files are left out and why, to be added to a message; empty if none is."""
+    are = "is" if len(others) == 1 else "are"
+    files = f"{count(len(others), 'file')} {are} not read, no image in a known format"
+    return f"; {files}: {by_suffix(others)}" if others else ""
+
+
+def find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the images and the other files below ``folder``, as ``find_images`` does."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
+
+    found: list[str] = []
+    others: list[str] = []
+    seen: set[str] = set()
+    for place, inner, names in os.walk(folder, followlinks=True, onerror=refuse):
+        real = os.path.realpath(place)
+        if real in seen:  # a link back up, which would never end
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = [name for name in inner if not name.startswith(_SKIPPED)]
+        below = os.path.relpath(place, folder).replace(os.sep, "/")
+        start = "" if below == "." else f"{below}/"
+        for name in names:
+            if is_image(name):
+                found.append(start + name)
+            elif not name.startswith(".") and name.lower() not in _SYSTEM_FILES:
+                others.append(start + name)
+    return tuple(sorted(found)), tuple(sorted(others))
+
+
+DATASET = DataSet(
+    name="folder",
+    load=load,
+    recognises=Path.is_dir,
+    layout="a folder with one subfolder per emotion, or train/ and test/ with those",
+    where="your own",
+    terms="Yours to know: people must have agreed to be used like this.",
+)

@@ -1,0 +1,160 @@
+"""Photos that show the same moment: near duplicates, and the clusters they form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dctn
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from fer_mlops.images.arrays import Pixels
+
+THUMBNAIL = 32
+"""Side of the faces that are compared, in pixels."""
+_ALIKE = 0.96
+"""Correlation of two thumbnails from which they count as one photo. On 11,732 faces of Muxspace all
+27 pairs above it were the same photo or neighbours in one film scene; below it, faces of one make."""
+_MOST_BITS = 14
+"""Most bits of 64 in which the hashes of a pair that is looked at may differ."""
+_SORTINGS = 24
+"""Times that the hashes are sorted, each time by other bits of theirs."""
+_MIRROR_SORTINGS = 12
+"""The same with mirror images, which are twice as many: a re-published copy differs in few bits."""
+_WINDOW = 16
+"""Neighbours in a sorting with which a hash is compared."""
+_CHUNK = 4096
+
+Hashes = NDArray[np.uint64]
+"""Shape [n]."""
+Pairs = NDArray[np.int64]
+"""Shape [pairs, 2]; rows of two faces, the smaller first."""
+
+
+def near_duplicate_clusters(thumbnails: Pixels) -> NDArray[np.int64]:
+    """Returns a number for each face [n]; near duplicates, and theirs, have the same.
+
+    Args:
+        thumbnails: Gray faces, uint8 [n, 32, 32].
+    """
+    pairs = near_duplicate_pairs(thumbnails)
+    return join(len(thumbnails), pairs)
+
+
+def near_duplicate_pairs(thumbnails: Pixels) -> Pairs:
+    """Returns pairs of faces that are one photo: resized, recompressed, brightened, mirrored or cropped
+    a bit.
+
+    Equal thumbnails are paired with the first of them. Of the rest, those whose perceptual hashes
+    nearly agree are verified by the correlation of the thumbnails.
+
+    Args:
+        thumbnails: Gray faces, uint8 [n, 32, 32].
+    """
+    hashes, mirrored, contents = _fingerprints(thumbnails)
+    _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
+    rows = np.arange(len(thumbnails))
+    copies = np.flatnonzero(first[inverse] != rows)
+    found = [np.stack([first[inverse[copies]], copies], axis=1)]
+    different = np.sort(first)
+    as_they_are = ((pairs, False) for pairs in _candidates(hashes[different]))
+    one_mirrored = ((pairs, True) for pairs in _crossed(hashes[different], mirrored[different]))
+    for candidates, is_mirrored in chain(as_they_are, one_mirrored):
+        pairs = np.sort(different[candidates], axis=1)
+        clusters = join(len(thumbnails), *found)
+        pairs = pairs[clusters[pairs[:, 0]] != clusters[pairs[:, 1]]]
+        for start in range(0, len(pairs), _CHUNK):
+            some = pairs[start : start + _CHUNK]
+            found.append(some[_correlation(thumbnails, some, is_mirrored=is_mirrored) >= _ALIKE])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def join(n: int, *edges: Pairs) -> NDArray[np.int64]:
+    """Returns the connected component [n] of each of ``n`` rows that ``edges`` join."""
+    joined = np.concatenate(edges)
+    graph = coo_array((np.ones(len(joined), dtype=bool), (joined[:, 0], joined[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _fingerprints(thumbnails: Pixels) -> tuple[Hashes, Hashes, Hashes]:
+    """Returns a hash of the looks, one of the mirror image's and one of the content of each face [n].
+
+    Looks: the usual pHash, which of the first 8 x 8 coefficients of a cosine transform lie above
+    their median. A mirror image has those of odd frequency across with the other sign. Content: equal
+    for equal thumbnails only.
+    """
+    looks = np.zeros(len(thumbnails), dtype=np.uint64)
+    mirrored = np.zeros(len(thumbnails), dtype=np.uint64)
+    contents = np.zeros(len(thumbnails), dtype=np.uint64)
+    for start in range(0, len(thumbnails), _CHUNK):
+        faces = thumbnails[start : start + _CHUNK]
+        low = dctn(faces.astype(np.float32), axes=(1, 2))[:, :8, :8]
+        looks[start : start + _CHUNK] = _hash_of(low)
+        mirrored[start : start + _CHUNK] = _hash_of(low * _MIRROR)
+        digests = [hashlib.blake2b(face.tobytes(), digest_size=8).digest() for face in faces]
+        contents[start : start + _CHUNK] = np.frombuffer(b"".join(digests), np.uint64)
+    return looks, mirrored, contents
+
+
+_MIRROR = np.array([1, -1] * 4, dtype=np.float32)
+
+
+def _hash_of(low: NDArray[np.float32]) -> Hashes:
+    """Returns which coefficients [n, 8, 8] lie above each face's median, as bits [n]."""
+    flat = low.reshape(-1, 64)
+    bits = flat > np.median(flat, axis=1, keepdims=True)
+    return np.asarray(np.packbits(bits, axis=1).view(np.uint64)[:, 0])
+
+
+def _crossed(hashes: Hashes, mirrored: Hashes) -> Iterator[Pairs]:
+    """Yields pairs of faces of which one, mirrored, has a hash near the other's."""
+    n = len(hashes)
+    for pairs in _candidates(np.concatenate([hashes, mirrored]), _MIRROR_SORTINGS):
+        crossed = pairs[(pairs < n).sum(1) == 1] % n
+        yield crossed[crossed[:, 0] != crossed[:, 1]]
+
+
+def _candidates(hashes: Hashes, num: int = _SORTINGS) -> Iterator[Pairs]:
+    """Yields pairs of hashes that differ in few bits, as far as sorting brings them together.
+
+    Locality-sensitive hashing: faces whose hashes agree in some random bits become neighbours when
+    sorted by those; as many bits as tell all faces apart if hashes were random.
+    """
+    n = len(hashes)
+    bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1)
+    num_bits = max(n - 1, 1).bit_length()
+    weights = 1 << np.arange(num_bits, dtype=np.int64)
+    generator = np.random.default_rng(0)
+    for _ in range(num):
+        key = bits[:, generator.permutation(64)[:num_bits]] @ weights
+        order = np.lexsort((hashes, key))
+        found = [np.zeros((0, 2), dtype=np.int64)]
+        for step in range(1, min(_WINDOW, n - 1) + 1):
+            left, right = order[:-step], order[step:]
+            differing = np.bitwise_count(hashes[left] ^ hashes[right])
+            near = (key[left] == key[right]) & (differing <= _MOST_BITS)
+            found.append(np.stack([left[near], right[near]], axis=1))
+        yield np.concatenate(found)
+
+
+def _correlation(thumbnails: Pixels, pairs: Pairs, *, is_mirrored: bool) -> NDArray[np.float32]:
+    """Returns Pearson's correlation of the pixels of each pair, -1 to 1; flat faces correlate 0.
+
+    Args:
+        thumbnails: The faces.
+        pairs: Their rows.
+        is_mirrored: Mirror the second of each pair.
+    """
+    standard = []
+    for side in (0, 1):
+        order, back = np.unique(pairs[:, side], return_inverse=True)
+        chosen = thumbnails[order][:, :, :: -1 if is_mirrored and side else 1]
+        faces = chosen.reshape(len(order), -1).astype(np.float32)
+        faces -= faces.mean(1, keepdims=True)
+        faces /= np.linalg.norm(faces, axis=1, keepdims=True) + 1e-6
+        standard.append(faces[back])
+    return np.asarray(np.einsum("ij,ij->i", *standard), dtype=np.float32)

@@ -1,0 +1,258 @@
+"""Identities by face: photos of one person, linked by the embeddings of dlib's network.
+
+The network maps an aligned face to 128 numbers; dlib's author links two photos nearer than 0.6, where
+one pair in a hundred of strangers is linked too. A data set of n faces has n² / 2 pairs, so that links
+here ask for more: clusters whose average distance is below LINKED (benchmarks/identities.py has the
+precision and recall).
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache as once
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from fer_mlops.data.duplicates import join
+from fer_mlops.data.image_cache import files_key, read_in_chunks
+from fer_mlops.data.table import FaceTable, Note
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.files import write_bytes
+from fer_mlops.images.reading import gray_photo
+from fer_mlops.metrics.identities import face_identity, is_named, unnamed_identity
+from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
+from fer_mlops.progress import Begin, begin_silently
+
+Embeddings = NDArray[np.float32]
+"""Shape [n, 128]; a row of nan where no face was found."""
+
+LINKED = 0.46
+"""Average distance of two groups of photos below which they show one person."""
+_VERSION = 1
+_SIDE, _PADDING = 150, 0.25
+"""Of an aligned face, in pixels, and around it, in its own sides: what the network was trained on."""
+_LEAST, _MOST = 160, 1000
+"""Pixels of a photo's longer side that the detector works on; others are resized."""
+_MARGIN, _ENLARGED = 0.25, 250
+"""Of a tight crop, in which the detector finds a face only after it got a margin and a size."""
+_CHUNK = 64
+_ROWS = 2048
+
+
+def identify(table: FaceTable, identities: str, cache: Path, begin: Begin = begin_silently) -> FaceTable:
+    """Returns the table with the identities that the setting ``data.identities`` asks for.
+
+    Args:
+        table: Faces with identities by name.
+        identities: ``auto`` or ``names`` (as they are), ``faces`` (photos of one name or one face are
+            one person), ``none`` (nobody is named).
+        cache: Folder that keeps the embeddings.
+        begin: Told of the stage.
+
+    Raises:
+        ConfigError: dlib is not installed.
+        WeightsError: dlib's weights are damaged.
+        DataError: A file is not there, or the cache cannot be written.
+    """
+    if identities == "none":
+        nobody = np.array([unnamed_identity(path) for path in table.paths], dtype=np.str_)
+        return _renamed(table, nobody, Note("about", "identities are not used: --identities none"))
+    if identities != "faces":
+        return table
+    groups = link_faces(embed_faces(table, cache, begin))
+    people = _people(table, groups)
+    has_face = groups >= 0
+    num_people, num_faces = len(set(people[is_named(people)].tolist())), int(has_face.sum())
+    text = (
+        f"{num_people} people, told by name and face (a face was found in {num_faces} of {len(table)})"
+    )
+    return _renamed(table, people, Note("identities", text))
+
+
+def _renamed(table: FaceTable, identities: NDArray[np.str_], note: Note) -> FaceTable:
+    kept = tuple(one for one in table.notes if one.kind not in ("identities", "no-identity"))
+    nobody = tuple(p for p, named in zip(table.paths, is_named(identities), strict=True) if not named)
+    text = f"{len(nobody)} images without a person's name or a face that was found count as one each"
+    unnamed = (Note("no-identity", text, nobody),) if nobody else ()
+    return replace(table, identities=identities, notes=(*kept, note, *unnamed))
+
+
+def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Returns one identity for all photos that names or faces join.
+
+    It is the most frequent name among them; ``face of PATH`` where they have none; unnamed where there
+    is neither name nor face.
+    """
+    rows = np.arange(len(table))
+    ties = []
+    for tie, counts in ((table.identities, rows >= 0), (groups, groups >= 0)):
+        own = rows[counts]
+        _, first, inverse = np.unique(tie[counts], return_index=True, return_inverse=True)
+        ties.append(np.stack([own, own[first[inverse]]], axis=1))
+    person = join(len(table), *ties)
+    names: dict[int, Counter[str]] = {}
+    for row in rows[is_named(table.identities)]:
+        names.setdefault(int(person[row]), Counter())[str(table.identities[row])] += 1
+    first_path = {int(person[row]): table.paths[row] for row in rows[::-1] if groups[row] >= 0}
+    told = []
+    for row in rows:
+        found = names.get(int(person[row]))
+        if found:
+            told.append(min(found, key=lambda name: (-found[name], name)))
+        else:
+            path = first_path.get(int(person[row]))
+            told.append(face_identity(path) if path else str(table.identities[row]))
+    return np.array(told, dtype=np.str_)
+
+
+def link_faces(embeddings: Embeddings, linked: float = LINKED) -> NDArray[np.int64]:
+    """Returns a number for each face [n], equal for photos of one person; -1 where no face was found.
+
+    Average linkage on squared distances (UPGMA): groups are joined, nearest first, while the mean
+    squared distance of their faces is below ``linked`` squared, so that a chain of near faces does not
+    join strangers. A group is kept as its mean and variance, which give that distance exactly; pairs
+    that are each other's nearest are joined at once, which ends in the same groups (Murtagh, Computer
+    Journal 26, 1983). Memory grows with n, time with n².
+    """
+    found = np.flatnonzero(np.isfinite(embeddings).all(1))
+    groups = np.full(len(embeddings), -1, dtype=np.int64)
+    means = embeddings[found].astype(np.float32)
+    variances, sizes = np.zeros(len(found), dtype=np.float32), np.ones(len(found), dtype=np.float32)
+    own = np.arange(len(found))
+    active = own
+    while len(active) > 1:
+        nearest, distances = _nearest(means[active], variances[active])
+        is_near = distances < linked**2
+        order = np.arange(len(active))
+        first = np.flatnonzero(is_near & (nearest[nearest] == order) & (order < nearest))
+        if not len(first):
+            if not is_near.any():
+                break
+            first = np.array([distances.argmin()])  # equal distances in a ring: any pair will do
+        second = nearest[first]
+        a, b = active[first], active[second]
+        share = sizes[a] / (sizes[a] + sizes[b])
+        apart = ((means[a] - means[b]) ** 2).sum(1)
+        variances[a] = share * variances[a] + (1 - share) * variances[b] + share * (1 - share) * apart
+        means[a] = share[:, None] * means[a] + (1 - share)[:, None] * means[b]
+        sizes[a] += sizes[b]
+        joined = np.arange(len(found))
+        joined[b] = a
+        own = joined[own]
+        is_near[second] = False
+        active = active[is_near]  # a group with no near neighbour never gets one
+    groups[found] = np.unique(own, return_inverse=True)[1]
+    return groups
+
+
+def _nearest(
+    means: Embeddings, variances: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Returns each group's nearest other group and their mean squared distance, [groups] each."""
+    lengths = (means**2).sum(1) + variances
+    nearest = np.zeros(len(means), dtype=np.int64)
+    distances = np.zeros(len(means), dtype=np.float32)
+    for start in range(0, len(means), _ROWS):
+        rows = slice(start, start + _ROWS)
+        apart = lengths[rows, None] + lengths - 2 * means[rows] @ means.T
+        apart[np.arange(len(apart)), np.arange(start, start + len(apart))] = np.inf
+        nearest[rows], distances[rows] = apart.argmin(1), apart.min(1)
+    return nearest, distances
+
+
+def embed_faces(table: FaceTable, cache: Path, begin: Begin = begin_silently) -> Embeddings:
+    """Returns the embedding of each photo's largest face, read once and kept in ``cache``.
+
+    Raises:
+        ConfigError: dlib is not installed.
+        WeightsError: dlib's weights are damaged.
+        DataError: A file is not there, or the cache cannot be written.
+    """
+    path = cache / f"embeddings-{files_key(table, f'faces {_VERSION}')}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    if not can_embed():
+        raise ConfigError(
+            "--identities faces needs dlib: pip install 'fer-mlops[face]', or choose --identities names"
+        )
+    network = fetch_embedding_network().to(memory_format=torch.channels_last)
+    advance = begin("comparing faces", len(table))
+    parts = []
+    for chips, is_found in read_in_chunks(align_faces, table, _CHUNK):
+        embedded = np.full((len(chips), 128), np.nan, dtype=np.float32)
+        if is_found.any():
+            embedded[is_found] = _embed(network, chips[is_found])
+        parts.append(embedded)
+        advance(len(chips))
+    embeddings = np.concatenate(parts)
+    content = io.BytesIO()
+    np.save(content, embeddings)
+    write_bytes(path, content.getvalue())
+    return embeddings
+
+
+@torch.inference_mode()
+def _embed(network: torch.nn.Module, chips: NDArray[np.uint8]) -> Embeddings:
+    images = torch.from_numpy(chips).float().div(255)[:, None].expand(-1, 3, -1, -1)
+    mean, deviation = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(DEVIATION).view(1, 3, 1, 1)
+    normalised = ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
+    return np.asarray(network(normalised).numpy(), dtype=np.float32)
+
+
+def align_faces(root: Path, paths: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Returns the largest face of each photo, upright and centred, uint8 [k, 150, 150], and whether
+    there is one."""
+    chips = np.zeros((len(paths), _SIDE, _SIDE), dtype=np.uint8)
+    is_found = np.zeros(len(paths), dtype=bool)
+    for number, path in enumerate(paths):
+        try:
+            photo = gray_photo(root / path)
+        except DataError:  # reading the faces says so, and stops or leaves it out
+            continue
+        longer = max(photo.size)
+        size = min(max(longer, _LEAST), _MOST)
+        chip = _align(_resized(photo, size / longer))
+        if chip is None:
+            wide = np.pad(np.asarray(photo), round(_MARGIN * longer), mode="edge")
+            chip = _align(_resized(Image.fromarray(wide), _ENLARGED / max(wide.shape)))
+        if chip is not None:
+            chips[number], is_found[number] = chip, True
+    return chips, is_found
+
+
+def _resized(photo: Image.Image, scale: float) -> NDArray[np.uint8]:
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    return np.asarray(photo.resize(size, Image.Resampling.BICUBIC))
+
+
+def _align(gray: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    import dlib
+
+    detector, predictor = _dlib_models()
+    boxes = detector(gray, 0)
+    if not len(boxes):
+        return None
+    colours = np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
+    shape = predictor(colours, max(boxes, key=lambda box: box.area()))
+    return np.asarray(dlib.get_face_chip(colours, shape, size=_SIDE, padding=_PADDING)[..., 0])
+
+
+@once
+def _dlib_models() -> tuple[Any, Any]:
+    import dlib
+
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(landmarks_file()))
+
+
+def can_embed() -> bool:
+    """Returns whether the extra ``face`` is installed."""
+    return all(find_spec(name) is not None for name in ("dlib", "face_recognition_models"))

@@ -1,0 +1,42 @@
+"""Faces: images, labels and identities of one part of a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.metrics.classification import Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faces:
+    """One part of a split."""
+
+    pixels: Pixels
+    labels: Labels
+    identities: NDArray[np.str_]
+    targets: NDArray[np.float32] | None = None
+    """Shares of each emotion [n, 7] to be fitted instead of the labels."""
+    answers: NDArray[np.float32] | None = None
+    """A teacher's softened probabilities [n, 7]; None without a teacher."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def class_counts(self, weights: Tensor | None = None) -> Tensor:
+        """Returns how many faces show each emotion [7]; a face may count for several in part.
+
+        Args:
+            weights: How much each face counts [n]; None for 1.
+        """
+        labels = torch.from_numpy(self.labels)
+        if self.targets is None:
+            return torch.bincount(labels, weights, minlength=len(EMOTIONS))
+        targets = torch.from_numpy(self.targets).double()
+        return targets.sum(0) if weights is None else weights @ targets

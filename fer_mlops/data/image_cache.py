@@ -1,0 +1,138 @@
+"""FaceTable to one uint8 file on disk: decoded, grayed and resized once, read by rows ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from fer_mlops.data.table import FaceTable, Note
+from fer_mlops.errors import DataError
+from fer_mlops.files import folder_aside, put
+from fer_mlops.images.arrays import StoredFaces
+from fer_mlops.images.reading import gray_faces
+from fer_mlops.processes import end_with
+from fer_mlops.progress import Advance, ignore_progress
+
+Read = TypeVar("Read")
+_VERSION = 3
+_MOST_BAD = 5
+_CHUNK = 256
+"""Faces that one worker decodes before it hands them over."""
+_FEW_CHUNKS = 4
+
+
+def load_pixels(
+    table: FaceTable,
+    side: int,
+    cache: Path,
+    *,
+    skip_bad: bool = False,
+    advance: Advance = ignore_progress,
+) -> tuple[FaceTable, StoredFaces]:
+    """Returns the table and its faces, row for row.
+
+    They are decoded on first use and kept in ``cache`` under a digest of the files' names, sizes and
+    times and of ``side``. The file appears whole or not at all; of two processes that decode at once
+    the later one's, equal file stays.
+
+    Args:
+        table: Faces to read.
+        side: Pixels.
+        cache: Folder for the files.
+        skip_bad: Leave unreadable images out of the returned table, with a note that names them.
+        advance: Told the number of faces just decoded.
+
+    Raises:
+        DataError: An image is unreadable (unless ``skip_bad``), or the cache cannot be written.
+    """
+    stem = cache / f"pixels-{files_key(table, side)}"
+    array, bad_list = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    if not array.is_file():
+        _decode(table, side, array, bad_list, advance)
+    bad: dict[str, str] = json.loads(bad_list.read_text(encoding="utf-8"))
+    pixels = StoredFaces.open(array)
+    if not bad:
+        return table, pixels
+    if not skip_bad:
+        listed = "; ".join([bad[path] for path in table.paths if path in bad][:_MOST_BAD])
+        more = f"; and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
+        raise DataError(f"{listed}{more}. Mend them, or leave them out with --on-bad-image skip")
+    rows = np.array([i for i, path in enumerate(table.paths) if path not in bad], dtype=np.int64)
+    if not len(rows):
+        raise DataError(f"none of the {len(table)} images in {str(table.root)!r} can be read")
+    names = tuple(sorted(bad))
+    note = Note(
+        "unreadable",
+        f"{len(bad)} unreadable image{'s' * (len(bad) > 1)} left out: {', '.join(names)}",
+        names,
+    )
+    return table.select(rows, note), pixels.take(rows)
+
+
+def files_key(table: FaceTable, content: object) -> str:
+    """Returns a name for what ``content`` says is made of the table's files, as they are now.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    root = table.root.resolve()
+    state = hashlib.sha256(f"{_VERSION} {content} {root}\n".encode())
+    for path in table.paths:
+        try:
+            stat = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path's takes three times as long
+            state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        except OSError as error:
+            raise DataError(f"cannot read {str(table.root / path)!r}: {error.strerror}") from error
+    return state.hexdigest()[:24]
+
+
+def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: Advance) -> None:
+    """Writes the decoded faces to ``array`` and the unreadable ones, blank there, to ``bad_list``."""
+    bad: dict[str, str] = {}
+    try:
+        with folder_aside(array.parent) as aside:
+            pixels = aside / "pixels.npy"
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(table), side, side)}
+            # Written, not memory-mapped: on a full disk that is an OSError, and no SIGBUS.
+            with pixels.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for faces, failures in read_in_chunks(gray_faces, table, _CHUNK, side):
+                    file.write(faces.tobytes())
+                    bad |= failures
+                    advance(len(faces))
+            listing = aside / "bad.json"
+            listing.write_text(json.dumps(bad), encoding="utf-8")
+            put(listing, bad_list)  # first, so that an array never stands without its list
+            put(pixels, array)
+    except OSError as error:
+        raise DataError(
+            f"cannot write decoded faces to {str(array.parent)!r}: {error.strerror}; free space or set "
+            "FER_MLOPS_CACHE to another folder"
+        ) from error
+
+
+def read_in_chunks(
+    read: Callable[..., Read], table: FaceTable, chunk: int, *arguments: object
+) -> Iterator[Read]:
+    """Yields what ``read`` returns of each chunk of files in order, on all cores, a few chunks ahead.
+
+    Args:
+        read: Takes the table's root, the paths of a chunk, and ``arguments``.
+        table: Whose files are read.
+        chunk: Files that one worker reads before it hands over.
+        arguments: The same for every chunk.
+    """
+    starts = range(0, len(table), chunk)
+    tasks = (delayed(read)(table.root, table.paths[s : s + chunk], *arguments) for s in starts)
+    # starting processes takes longer than a few chunks do
+    num_jobs = -1 if len(starts) > _FEW_CHUNKS else 1
+    # workers watch from their start: one that was never given a task would outlive us
+    watched = {"initializer": end_with, "initargs": (os.getpid(),)}
+    yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1, **watched)(tasks)

@@ -1,0 +1,165 @@
+"""What an experiment asks for, to faces decoded and divided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_size
+from fer_mlops.data.datasets import load_faces
+from fer_mlops.data.datasets.base import Request
+from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
+from fer_mlops.data.face_identities import identify
+from fer_mlops.data.faces import Faces
+from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.splits import Rows, Split, split_faces
+from fer_mlops.data.table import FaceTable, Note
+from fer_mlops.errors import DataError
+from fer_mlops.images.arrays import Pixels, StoredFaces, take_pixels
+from fer_mlops.progress import Begin, begin_silently
+
+_AT_ONCE = 4096
+_DARK = 64
+"""Gray, 0 to 255, below which a face shows next to nothing; 14 bits in a file of 16 stay below it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set as one experiment sees it."""
+
+    table: FaceTable
+    split: Split
+    clusters: NDArray[np.int64]
+    """Equal numbers [n] for near duplicates."""
+    parts: Mapping[str, Faces]
+    """``train``, ``valid`` and ``test``."""
+    cache: Path
+    """Folder of decoded faces, and of what is computed from them."""
+
+    def share_of_known_photos(self) -> float:
+        """Returns the share of test faces of which train has a near duplicate; 0 without test faces."""
+        test, train = (self.clusters[rows] for rows in (self.split.test, self.split.train))
+        return float(np.isin(test, train).mean()) if len(test) else 0.0
+
+    def digest(self) -> str:
+        """Returns 16 hexadecimal digits that change with any path, label, person, file or part."""
+        return self.split.digest(self.table)
+
+
+def load_table(
+    config: DataConfig, cache: Path, begin: Begin = begin_silently, *, is_strict: bool = True
+) -> FaceTable:
+    """Returns the faces that ``config`` names, with the identities it asks for.
+
+    Raises:
+        DataError: They cannot be read.
+        ConfigError: Identities by face need dlib, which is not installed.
+    """
+    table = load_faces(Request(cache=cache, config=config, is_strict=is_strict, begin=begin))
+    return identify(table, config.identities, cache, begin)
+
+
+def read_faces(
+    config: DataConfig, side: int, cache: Path, begin: Begin = begin_silently
+) -> tuple[FaceTable, Pixels]:
+    """Returns the faces that ``config`` names, decoded to ``side`` pixels, row for row.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    table = load_table(config, cache, begin)
+    advance = begin("reading faces", len(table))
+    skip_bad = config.on_bad_image == "skip"
+    table, pixels = load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)
+    return _with_note_of_dark_faces(table, pixels), pixels
+
+
+def _with_note_of_dark_faces(table: FaceTable, pixels: StoredFaces) -> FaceTable:
+    """Returns the table, with a note if faces are almost black."""
+    starts = range(0, len(pixels), _AT_ONCE)
+    brightest = np.concatenate([pixels[s : s + _AT_ONCE].max(axis=(1, 2)) for s in starts])
+    dark = tuple(table.paths[i] for i in np.flatnonzero(brightest < _DARK))
+    if not dark:
+        return table
+    text = (
+        f"{len(dark)} of {len(table)} faces are almost black: no pixel reaches {_DARK} of 255; if their "
+        "files hold fewer bits than the 16 they have room for, rescale them"
+    )
+    return replace(table, notes=(*table.notes, Note("almost-black", text, dark)))
+
+
+def divide_faces(
+    table: FaceTable, config: DataConfig, seed: int, cache: Path, begin: Begin = begin_silently
+) -> Split:
+    """Returns the split that ``config`` asks for; near duplicates stay in one part of ``identity``.
+
+    Raises:
+        DataError: The faces cannot be divided.
+    """
+    needs_clusters = config.split in ("identity", "given")
+    clusters = _clusters(table, cache, begin) if needs_clusters else None
+    return split_faces(table, config, seed, clusters)
+
+
+def _clusters(table: FaceTable, cache: Path, begin: Begin) -> NDArray[np.int64]:
+    """Returns equal numbers [n] for near duplicates.
+
+    They are looked for in thumbnails of one size, so that models of any image size have the same split.
+    """
+    advance = begin("looking for near duplicates", len(table))
+    _, thumbnails = load_pixels(table, THUMBNAIL, cache, advance=advance)
+    return near_duplicate_clusters(thumbnails)
+
+
+def take_faces(table: FaceTable, pixels: Pixels, rows: Rows) -> Faces:
+    """Returns the faces of these rows."""
+    return Faces(
+        pixels=take_pixels(pixels, rows), labels=table.labels[rows], identities=table.identities[rows]
+    )
+
+
+def prepare_data(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Data:
+    """Returns the faces that ``experiment`` asks for, decoded and divided.
+
+    Raises:
+        DataError: They cannot be read or divided.
+    """
+    return prepare_each([experiment], cache, begin)[0]
+
+
+def prepare_each(
+    experiments: Sequence[Experiment], cache: Path, begin: Begin = begin_silently
+) -> list[Data]:
+    """Returns the data of experiments that differ in their fold only; it is read once.
+
+    Raises:
+        DataError: The faces cannot be read or divided, or have no votes to be soft labels.
+    """
+    first = experiments[0]
+    table, pixels = read_faces(first.data, image_size(first), cache, begin)
+    votes = _soft_labels(table, first)
+    clusters = _clusters(table, cache, begin)
+    prepared = []
+    for experiment in experiments:
+        split = split_faces(table, experiment.data, experiment.seed, clusters)
+        parts = {name: take_faces(table, pixels, rows) for name, rows in split.parts().items()}
+        if votes is not None:
+            parts["train"] = replace(parts["train"], targets=votes[split.train])
+        prepared.append(Data(table=table, split=split, clusters=clusters, parts=parts, cache=cache))
+    return prepared
+
+
+def _soft_labels(table: FaceTable, experiment: Experiment) -> NDArray[np.float32] | None:
+    """Returns the votes [n, 7] where the experiment is to be fitted to them, else None."""
+    if isinstance(experiment, BaselineExperiment) or not experiment.training.soft_labels:
+        return None
+    if table.votes is None:
+        raise DataError(
+            f"training.soft_labels needs the votes of several people on each face, which {table.name} "
+            "does not have; leave it out, or take a data set with votes, such as ferplus"
+        )
+    return table.votes

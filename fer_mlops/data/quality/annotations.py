@@ -1,0 +1,98 @@
+"""Findings on labels and rows: what reading the data set met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fer_mlops.config import DataConfig
+from fer_mlops.data.quality.findings import Example, Finding, Severity
+from fer_mlops.data.table import Note
+
+FACTS = frozenset({"about", "identities", "relabelled"})
+"""Kinds of notes that say what the data is, not what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    severity: Severity
+    consequence: str
+    remedy: str
+
+
+_HANDLED = _Meaning("note", "handled while reading", "")
+_MEANINGS: dict[str, _Meaning] = {
+    "no-identity": _Meaning(
+        "warning",
+        "if one person has several images, they fall on both sides of any split and scores flatter",
+        "tell people apart: a column identity, a folder per person, --identity-pattern, or by face "
+        "with --identities faces",
+    ),
+    "doubtful-identity": _Meaning(
+        "warning",
+        "one person under several names can be in train and test at once, and scores flatter",
+        "say who is who: a column identity, a folder per person, --identity-pattern, or by face "
+        "with --identities faces",
+    ),
+    "spelling": _Meaning(
+        "note",
+        "read as the emotion they mean; a spelling used by one source only gives that source away",
+        "",
+    ),
+    "repeated-rows": _Meaning("note", "each image counts once", "delete the repeats"),
+    "conflicting-rows": _Meaning(
+        "warning",
+        "nothing says which label is right, so the images are left out",
+        "decide, and delete the other row",
+    ),
+    "unknown-emotion": _Meaning("error", "training stops at them", "correct the spelling or the row"),
+    "outside-emotion": _Meaning(
+        "note",
+        "the classifier can never answer it",
+        "to keep the faces, say what they count as with --contempt EMOTION",
+    ),
+    "no-label": _Meaning("note", "left out", "label them to have more faces"),
+    "dropped-label": _Meaning("note", "left out", ""),
+    "not-read": _Meaning(
+        "note",
+        "left out",
+        "save pictures as JPEG or PNG, HEIC of a phone among them, to have more faces",
+    ),
+    "not-a-face": _Meaning("note", "left out", ""),
+    "missing-file": _Meaning(
+        "error", "training stops at them", "restore the files, or train with --on-bad-image skip"
+    ),
+    "escaping-path": _Meaning(
+        "error", "training stops at them", "move the images below the data set's folder"
+    ),
+    "malformed-row": _Meaning("error", "training stops at them", "correct the rows"),
+    "unreadable": _Meaning("warning", "left out", "mend or delete them"),
+    "almost-black": _Meaning(
+        "warning",
+        "a model sees next to nothing of them; 10, 12 or 14 bits of a camera in a file of 16 look so",
+        "fer-mlops data check names the files; multiply their pixels by one factor, 16 for 12 bits",
+    ),
+}
+
+
+def label_findings(notes: Sequence[Note], config: DataConfig) -> list[Finding]:
+    """Returns what reading the data set met, one finding per note that is no plain fact."""
+    findings = []
+    for note in notes:
+        if note.kind in FACTS:
+            continue
+        meaning = _MEANINGS.get(note.kind, _HANDLED)
+        if note.kind == "missing-file" and config.on_bad_image == "skip":
+            meaning = _Meaning("warning", "left out", "restore the files")
+        findings.append(
+            Finding(
+                kind=note.kind,
+                severity=meaning.severity,
+                what=note.text,
+                consequence=meaning.consequence,
+                remedy=meaning.remedy,
+                num=len(note.examples),
+                examples=tuple(Example(text) for text in note.examples),
+            )
+        )
+    return findings

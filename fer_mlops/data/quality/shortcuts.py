@@ -1,0 +1,315 @@
+"""Shortcuts: does something beside the expression tell the emotion?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from fer_mlops.data.file_info import FileRecord
+from fer_mlops.data.quality.baseline import Folds, deal_folds
+from fer_mlops.data.quality.findings import Cell, Example, Finding, Listing
+from fer_mlops.data.table import FaceTable
+from fer_mlops.emotions import EMOTIONS, normalise_emotion
+from fer_mlops.errors import DataError
+from fer_mlops.progress import Advance, ignore_progress
+
+Array = NDArray[np.float64]
+
+_FEWEST = 10
+"""Faces of an emotion below which nothing is said about it."""
+_MOST = 5000
+"""Faces of each emotion that are looked at; more would change no digit that is shown."""
+_MOST_VALUES = 30
+"""Values of a column that get a feature of their own; rarer ones share one."""
+_MATTERS, _MATTERS_FOR_ALL = 0.3, 0.15
+"""How much of the way from guessing to certainty must be gone to be a finding: to tell one emotion
+from the rest; to name it among all, where a mean hides the few that are told."""
+_RISK = 0.01
+"""Of a finding where there is nothing, over all that is tried on a data set."""
+_LASTING = ("sharpness", "brightness")
+"""Clues that a gray image of one size still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clue:
+    """One thing that may tell the emotion."""
+
+    name: str
+    values: Array
+    """[n, features]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a clue tells something, on people it was not learned from."""
+
+    value: float
+    """Balanced accuracy."""
+    low: float
+    """What it is at least, all tests on this data set considered."""
+    chance: float
+
+    @property
+    def is_shortcut(self) -> bool:
+        matters = _MATTERS if self.chance == 0.5 else _MATTERS_FOR_ALL
+        return self.low > self.chance and self.value - self.chance >= matters * (1 - self.chance)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """What was found out; empty where there were too few faces or people."""
+
+    emotions: tuple[str, ...] = ()
+    scores: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    """By clue; one for telling each of ``emotions`` from the rest, then one for naming it among all."""
+    together: Score | None = None
+    """Of naming the emotion by all clues."""
+
+
+def clues_of(table: FaceTable, records: Sequence[FileRecord]) -> list[Clue]:
+    """Returns what might tell the emotion and is not the same for all faces.
+
+    Args:
+        table: The faces, with their sources and columns.
+        records: Of their files, row for row, all readable.
+    """
+    width = np.array([record.width for record in records], dtype=np.float64)
+    height = np.array([record.height for record in records], dtype=np.float64)
+    size = np.array([record.num_bytes for record in records], dtype=np.float64)
+
+    def measured(*names: str) -> list[Array]:
+        return [np.array([getattr(r, name) for r in records], dtype=np.float64) for name in names]
+
+    def named(values: Sequence[str] | NDArray[np.str_]) -> list[Array]:
+        return list(_one_hot(np.asarray(values, dtype=np.str_)).T)
+
+    columns = {
+        "colour": measured("chroma"),
+        "resolution": [width, height, width / height],
+        "file size": [size, size / (width * height)],
+        "file format": named([record.format for record in records]),
+        "sharpness": measured("sharpness"),
+        "brightness": measured("brightness", "contrast"),
+        "source": named(table.sources),
+    }
+    for name, texts in table.columns.items():
+        if not _says_emotion(texts):
+            columns[name] = _numbers(texts) or named(texts)
+    clues = [Clue(name, np.stack(values, axis=1)) for name, values in columns.items() if values]
+    return [clue for clue in clues if len(clue.values) and np.ptp(clue.values, axis=0).any()]
+
+
+def _one_hot(texts: NDArray[np.str_]) -> Array:
+    values, sizes = np.unique(texts, return_counts=True)
+    common = values[np.argsort(-sizes, kind="stable")][:_MOST_VALUES]
+    hot: Array = (texts[:, None] == common).astype(np.float64)
+    return hot
+
+
+def _numbers(texts: NDArray[np.str_]) -> list[Array]:
+    """Returns the texts as one feature if they are numbers of a scale, not names; else none."""
+    if len(np.unique(texts)) <= _MOST_VALUES:
+        return []
+    try:
+        numbers = texts.astype(np.float64)
+    except ValueError:
+        return []
+    return [np.nan_to_num(numbers)]
+
+
+def _says_emotion(texts: NDArray[np.str_]) -> bool:
+    """Returns whether a column is the label once more, under another name."""
+
+    def is_emotion(text: str) -> bool:
+        try:
+            normalise_emotion(text)
+        except DataError:
+            return False
+        return True
+
+    values = np.unique(texts)[: 2 * _MOST_VALUES]
+    return sum(is_emotion(str(value)) for value in values) > len(values) / 2
+
+
+def find_shortcuts(
+    table: FaceTable,
+    clues: Sequence[Clue],
+    groups: NDArray[np.int64],
+    seed: int,
+    advance: Advance = ignore_progress,
+) -> Shortcuts:
+    """Returns how well each clue, and all together, tell the emotion of people not learned from.
+
+    A decision tree on balanced emotions, 5-fold cross-validated with people kept apart.
+
+    Args:
+        table: The faces.
+        clues: From ``clues_of``.
+        groups: Equal numbers [n] for faces that must not be in train and test at once.
+        seed: Of the folds.
+        advance: Told the number of clues just tried.
+    """
+    generator = np.random.default_rng(seed)
+    every = [np.flatnonzero(table.labels == label) for label in range(len(EMOTIONS))]
+    taken = [np.sort(generator.permutation(rows)[:_MOST]) for rows in every if len(rows) >= _FEWEST]
+    if len(taken) < 2 or not clues:
+        return Shortcuts()
+    rows = np.sort(np.concatenate(taken))
+    labels, groups = table.labels[rows], groups[rows]
+    present = np.unique(labels)
+    folds = deal_folds(labels, groups, seed)
+    if not folds:
+        return Shortcuts()
+    num_tests = (len(clues) + 1) * (len(present) + 1)
+    targets = [*(labels == label for label in present), labels]
+    scores = {}
+    for clue in clues:
+        answers = [_predict(_tree(), clue.values[rows], target, folds) for target in targets]
+        scores[clue.name] = tuple(
+            _score(target, answer, groups, num_tests)
+            for target, answer in zip(targets, answers, strict=True)
+        )
+        advance(1)
+    everything = np.concatenate([clue.values[rows] for clue in clues], axis=1)
+    together = _score(labels, _predict(_forest(), everything, labels, folds), groups, num_tests)
+    advance(1)
+    return Shortcuts(tuple(EMOTIONS[label] for label in present), scores, together)
+
+
+def _tree() -> DecisionTreeClassifier:
+    return DecisionTreeClassifier(
+        max_depth=4, min_samples_leaf=20, class_weight="balanced", random_state=0
+    )
+
+
+def _forest() -> RandomForestClassifier:
+    return RandomForestClassifier(
+        50, max_depth=6, min_samples_leaf=20, class_weight="balanced", random_state=0
+    )
+
+
+def _predict(
+    model: DecisionTreeClassifier | RandomForestClassifier,
+    values: Array,
+    target: NDArray[np.generic],
+    folds: Folds,
+) -> NDArray[np.generic]:
+    answers = np.zeros_like(target)
+    for kept, held in folds:
+        answers[held] = model.fit(values[kept], target[kept]).predict(values[held])
+    return answers
+
+
+def _score(
+    target: NDArray[np.generic],
+    answers: NDArray[np.generic],
+    groups: NDArray[np.int64],
+    num_tests: int,
+) -> Score:
+    """Returns the balanced accuracy and its lower bound, faces of one person counting as clustered.
+
+    The variance of each recall is that of a ratio over clusters, and no less than that of a share of
+    as many independent people, one right and one wrong added (Agresti and Coull, 1998).
+    """
+    recalls, variance = [], 0.0
+    classes = np.unique(target)
+    for value in classes:
+        own = target == value
+        right = (answers[own] == value).astype(np.float64)
+        recall = right.mean()
+        _, person = np.unique(groups[own], return_inverse=True)
+        num_people = int(person.max()) + 1
+        off = np.bincount(person, right - recall)
+        smoothed = (recall * num_people + 1) / (num_people + 2)
+        least = smoothed * (1 - smoothed) / (num_people + 2)
+        recalls.append(recall)
+        variance += max((off**2).sum() / own.sum() ** 2, least)
+    score = float(np.mean(recalls))
+    sure = norm.isf(_RISK / num_tests)
+    error = float(np.sqrt(variance)) / len(classes)
+    return Score(score, score - float(sure) * error, 1 / len(classes))
+
+
+def shortcut_findings(table: FaceTable, shortcuts: Shortcuts) -> list[Finding]:
+    """Returns a finding for each emotion that a clue tells, the best told first, and one for all clues
+    together."""
+    told = []
+    for number, emotion in enumerate(shortcuts.emotions):
+        scores = {name: of_all[number] for name, of_all in shortcuts.scores.items()}
+        if any(score.is_shortcut for score in scores.values()):
+            best = max(score.value for score in scores.values())
+            told.append((best, _told(table, emotion, scores)))
+    findings = [finding for _, finding in sorted(told, key=lambda pair: -pair[0])]
+    if shortcuts.together and shortcuts.together.is_shortcut:
+        findings.append(_named(shortcuts.together, shortcuts))
+    return findings
+
+
+def _told(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Finding:
+    order = sorted(scores, key=lambda name: -scores[name].value)
+    name, *others = [name for name in order if scores[name].is_shortcut]
+    also = "; also by " + ", ".join(f"{other} ({scores[other].value:.2f})" for other in others)
+    label = EMOTIONS.index(emotion)
+    inside, outside = np.flatnonzero(table.labels == label), np.flatnonzero(table.labels != label)
+    shown = [rows[np.linspace(0, len(rows) - 1, 6).astype(int)] for rows in (inside, outside)]
+    seen = [f"{clue} ({scores[clue].value:.2f})" for clue in _LASTING if clue in scores]
+    remains = f", in which {' and '.join(seen)} are left of such clues" if seen else ""
+    return Finding(
+        kind="shortcut",
+        severity="warning",
+        what=(
+            f"{name} alone tells {emotion} from the rest (balanced accuracy {scores[name].value:.2f}, "
+            f"chance 0.50){also if others else ''}"
+        ),
+        consequence="a model can learn where a picture comes from instead of what the face shows",
+        remedy=(
+            f"collect {emotion} and the rest from the same sources; a model of fer_mlops is shown a "
+            f"gray image of one size{remains}"
+        ),
+        num=len(others) + 1,
+        examples=tuple(
+            Example(table.paths[row], EMOTIONS[table.labels[row]]) for rows in shown for row in rows
+        ),
+    )
+
+
+def _named(score: Score, shortcuts: Shortcuts) -> Finding:
+    return Finding(
+        kind="shortcuts-together",
+        severity="warning",
+        what=(
+            "without a look at the face, the emotion is named with balanced accuracy "
+            f"{score.value:.2f} (chance {score.chance:.2f})"
+        ),
+        consequence="a score below that shows nothing about expressions; one above it, not all",
+        remedy="report it beside the model's own balanced accuracy",
+        num=len(shortcuts.emotions),
+    )
+
+
+def shortcut_listing(shortcuts: Shortcuts) -> Listing:
+    """Returns the scores as a table, clues by emotions."""
+    chances = (0.5,) * len(shortcuts.emotions) + (1 / max(len(shortcuts.emotions), 1),)
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(round(score.value, 4) for score in scores)) for name, scores in shortcuts.scores.items()
+    ]
+    if shortcuts.together:
+        none = (-1,) * len(shortcuts.emotions)
+        rows.append(("all together", *none, round(shortcuts.together.value, 4)))
+    return Listing(
+        title="What tells the emotion beside the face",
+        about=(
+            "Balanced accuracy of telling each emotion from the rest, and of naming it among all, by "
+            "one thing that is no expression; a decision tree (a forest for all together), "
+            "cross-validated with people kept apart."
+        ),
+        columns=("told by", *shortcuts.emotions, "which of all"),
+        rows=tuple(rows),
+        chances=(0.0, *chances),
+    )

@@ -1,0 +1,1 @@
+"""Scores, comparisons and explanations of a trained classifier."""

@@ -1,0 +1,1 @@
+"""Measures of whether explanation maps can be trusted."""

@@ -1,0 +1,112 @@
+"""Does the answer hang on what a map marks?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from fer_mlops.evaluation.attribution.face_share import Numbers
+from fer_mlops.evaluation.explanation import HeatMaps
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.classifier import Classifier
+
+_STEPS = 20
+"""Steps in which all pixels are removed, or inserted."""
+_BLUR = 1 / 8
+"""Deviation of the blur that pixels are removed to, as a share of the side: no expression is left."""
+_COARSE = 6
+"""Cells along the side of a random map, which is as smooth as Grad-CAM's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """What becomes of the explained emotion's probability as pixels go, or come, strongest first.
+
+    Deletion and insertion of Petsiuk et al. (arXiv 1806.07421), between the face and its blur. A map
+    that knows something deletes below, and inserts above, a random one that is as smooth.
+    """
+
+    shares: tuple[float, ...]
+    """Of the pixels, 0 to 1."""
+    deletion: tuple[float, ...]
+    """Mean probability over faces when that share was blurred."""
+    insertion: tuple[float, ...]
+    """Mean probability over faces when that share was put back into the blurred face."""
+    random_deletion: tuple[float, ...]
+    """As ``deletion`` in random order; read backwards it is the random insertion."""
+    deletion_area: float
+    """Under the curve; lower is better."""
+    insertion_area: float
+    """Under the curve; higher is better."""
+    random_area: float
+    """Under either random curve."""
+    deletion_wins: float
+    """Share of the faces whose map deletes below the random one."""
+    insertion_wins: float
+    """Share of the faces whose map inserts above the random one."""
+
+
+def remove_and_insert(
+    classifier: Classifier, pixels: NDArray[np.uint8], targets: Labels, heats: HeatMaps, *, seed: int
+) -> Removal:
+    """Returns the deletion and insertion curves of the maps beside those of smooth random ones.
+
+    Args:
+        classifier: Asked for its probabilities.
+        pixels: Prepared faces, uint8 [n, side, side].
+        targets: The emotion whose probability is followed, [n].
+        heats: Maps of the same faces; equal places follow the random order.
+        seed: Of the random order.
+    """
+    random = _smooth_noise(heats.shape, np.random.default_rng(seed))
+    rank, random_rank = _ranks(heats + 1e-6 * random), _ranks(random)
+    blurred = gaussian_filter(pixels, (0, _BLUR * pixels.shape[-1], _BLUR * pixels.shape[-1]))
+
+    def ask(*stages: NDArray[np.uint8]) -> Numbers:
+        answers = classifier.predict_proba(np.concatenate(stages))
+        followed = answers[np.arange(len(answers)), np.tile(targets, len(stages))]
+        return np.asarray(followed.reshape(len(stages), -1))
+
+    shares = np.linspace(0, 1, _STEPS + 1)
+    curves = np.zeros((len(shares), 3, len(pixels)))
+    whole, gone = ask(pixels, blurred)
+    curves[0], curves[-1] = (whole, gone, whole), (gone, whole, gone)
+    for step, share in enumerate(shares[1:-1], 1):
+        is_marked = rank < share
+        curves[step] = ask(
+            np.where(is_marked, blurred, pixels),
+            np.where(is_marked, pixels, blurred),
+            np.where(random_rank < share, blurred, pixels),
+        )
+    deletion, insertion, by_chance = curves.transpose(1, 0, 2)
+    areas = [np.trapezoid(curve, shares, axis=0) for curve in (deletion, insertion, by_chance)]
+    return Removal(
+        shares=tuple(shares.tolist()),
+        deletion=tuple(deletion.mean(1).tolist()),
+        insertion=tuple(insertion.mean(1).tolist()),
+        random_deletion=tuple(by_chance.mean(1).tolist()),
+        deletion_area=float(areas[0].mean()),
+        insertion_area=float(areas[1].mean()),
+        random_area=float(areas[2].mean()),
+        deletion_wins=float((areas[0] < areas[2]).mean()),
+        insertion_wins=float((areas[1] > areas[2]).mean()),
+    )
+
+
+def _ranks(maps: Numbers) -> Numbers:
+    """Returns each pixel's place in its map, strongest first, from 0 to below 1."""
+    flat = maps.reshape(len(maps), -1)
+    order = np.argsort(-flat, axis=1)
+    ranks = np.empty(flat.shape)
+    np.put_along_axis(ranks, order, np.arange(flat.shape[1])[None] / flat.shape[1], axis=1)
+    return ranks.reshape(maps.shape)
+
+
+def _smooth_noise(shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+    """Returns random maps [n, side, side] from 0 to 1, without jumps between neighbours."""
+    n, side, _ = shape
+    coarse = generator.random((n, _COARSE, _COARSE))
+    return np.asarray(zoom(coarse, (1, side / _COARSE, side / _COARSE), order=1))

@@ -1,0 +1,40 @@
+"""Does a map lie on the face?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.evaluation.explanation import HeatMaps
+
+Numbers = NDArray[np.float64]
+"""Shape [n], or as said."""
+Masks = NDArray[np.bool_]
+"""Shape [n, side, side]."""
+
+HALF_WIDTH, HALF_HEIGHT = 0.36, 0.46
+"""Half axes of the face ellipse, as shares of the crop, in whose middle it stands."""
+
+
+def face_ellipse(side: int) -> NDArray[np.bool_]:
+    """Returns which pixels of a crop, ``side`` pixels square, have their centre in the face ellipse."""
+    place = (np.arange(side) + 0.5) / side - 0.5
+    return np.asarray(np.hypot(place[:, None] / HALF_HEIGHT, place[None] / HALF_WIDTH) <= 1)
+
+
+def inside_ellipse(heats: HeatMaps) -> Numbers:
+    """Returns each map's share inside the face ellipse [n], 0 to 1; nan for a blank map."""
+    return share_inside(heats, np.broadcast_to(face_ellipse(heats.shape[-1]), heats.shape))
+
+
+def share_inside(heats: HeatMaps, masks: Masks) -> Numbers:
+    """Returns the share of each map inside its mask [n]; nan for a blank map."""
+    whole = heats.sum((1, 2), dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((heats * masks).sum((1, 2), dtype=np.float64) / whole)
+
+
+def mean_of_known(values: Numbers) -> float:
+    """Returns the mean of what is a number; nan where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,119 @@
+"""Does a map depend on what was learned?"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from skimage.metrics import structural_similarity
+from torch import nn
+
+from fer_mlops.evaluation.attribution.face_share import Numbers, mean_of_known
+from fer_mlops.evaluation.explanation import HeatMaps, Method, explain
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.hog_svm import HogSvm
+
+_CASCADE = 4
+"""Steps in which the network is randomised, from the top."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sanity:
+    """How alike the maps are to those of the same classifier with its weights shuffled.
+
+    The model parameter randomisation test of Adebayo et al. (arXiv 1810.03292): maps that stay alike
+    show the picture's edges, not what was learned.
+    """
+
+    randomised: tuple[float, ...]
+    """Share of the layers that are randomised, from the top; the last is 1."""
+    cascade: tuple[float, ...]
+    """Mean Spearman correlation of the maps at each of them, -1 to 1."""
+    rank_correlation: float
+    """That of all layers."""
+    similarity: float
+    """Structural similarity (SSIM) of the maps where all layers are randomised, -1 to 1."""
+
+
+def check_sanity(
+    classifier: Classifier,
+    pixels: NDArray[np.uint8],
+    targets: Labels,
+    heats: HeatMaps,
+    layer: str | None,
+    method: Method,
+    seed: int,
+) -> Sanity | None:
+    """Returns how alike the maps stay; None for a classifier that cannot be randomised.
+
+    Args:
+        classifier: Left as it is.
+        pixels: Prepared faces, uint8 [n, side, side].
+        targets: The emotion that was explained, [n].
+        heats: The maps as they are.
+        layer: What they were made with.
+        method: What they were made with; occlusion takes long, and is randomised all at once.
+        seed: Of the shuffling.
+    """
+    steps = _CASCADE if method == "gradcam" else 1
+    shares = tuple((np.arange(1, steps + 1) / steps).tolist())
+    alike, maps = [], heats
+    for share in shares:
+        other = randomised(classifier, share, seed)
+        if other is None:
+            return None
+        maps, _ = explain(other, pixels, targets, layer=layer, method=method)
+        alike.append(mean_of_known(rank_correlation(heats, maps)))
+    ssim: Any = structural_similarity
+    return Sanity(
+        randomised=shares,
+        cascade=tuple(alike),
+        rank_correlation=alike[-1],
+        similarity=float(ssim(heats, maps, channel_axis=0, data_range=1.0)),
+    )
+
+
+def randomised(classifier: Classifier, share: float, seed: int) -> Classifier | None:
+    """Returns the classifier with the weights of its top layers shuffled; None if it has none we know.
+
+    The numbers of each tensor stay, in another order: the network keeps its scale, and loses all that
+    it learned. The classifier itself stays as it is.
+
+    Args:
+        classifier: A network, or the baseline, whose support vectors have their weights shuffled.
+        share: Of the network's layers, from the top, in (0, 1].
+        seed: Of the shuffling.
+    """
+    scorer = classifier.scorer
+    if isinstance(scorer, HogSvm):
+        mixed = np.random.default_rng(seed).permutation(scorer.duals, axis=1)
+        return dataclasses.replace(classifier, scorer=dataclasses.replace(scorer, duals=mixed))
+    if not isinstance(scorer, NetworkScorer):
+        return None
+    network = copy.deepcopy(scorer.network)
+    layers = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
+    for layer in layers[len(layers) - round(share * len(layers)) :]:
+        _shuffle(layer, torch.Generator().manual_seed(seed))
+    return dataclasses.replace(classifier, scorer=dataclasses.replace(scorer, network=network))
+
+
+@torch.no_grad()
+def _shuffle(layer: nn.Module, generator: torch.Generator) -> None:
+    for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+        order = torch.randperm(tensor.numel(), generator=generator)
+        tensor.copy_(tensor.flatten()[order.to(tensor.device)].view(tensor.shape))
+
+
+def rank_correlation(maps: HeatMaps, others: HeatMaps) -> Numbers:
+    """Returns Spearman's correlation of each map with its other [n]; nan where one is flat."""
+    ranks = [rankdata(each.reshape(len(each), -1), axis=1) for each in (maps, others)]
+    one, two = (each - each.mean(1, keepdims=True) for each in ranks)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((one * two).sum(1) / np.sqrt((one**2).sum(1) * (two**2).sum(1)))

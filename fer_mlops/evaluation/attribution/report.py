@@ -1,0 +1,120 @@
+"""All figures on the maps of some faces."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fer_mlops.data.datasets.synthetic_faces import Region, region_mask
+from fer_mlops.evaluation.attribution.deletion_insertion import Removal, remove_and_insert
+from fer_mlops.evaluation.attribution.face_share import face_ellipse, inside_ellipse, mean_of_known
+from fer_mlops.evaluation.attribution.parameter_randomization import Sanity, check_sanity
+from fer_mlops.evaluation.attribution.pointing_game import Hits, hit_rates
+from fer_mlops.evaluation.explanation import Method, default_method, explain
+from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.metrics.bootstrap import choose_evenly
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.classifier import Classifier
+
+MOST_FACES: dict[Method, int] = {"gradcam": 48, "occlusion": 16}
+"""Faces measured by default: occlusion asks the classifier 64 times a face for one map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributionReport:
+    """What a classifier's heat maps are worth on some faces; a figure that does not exist is nan."""
+
+    method: Method
+    num_faces: int
+    num_blank: int
+    """Faces on which nothing speaks for the emotion: in no mean but that of the removal."""
+    inside: float
+    """Mean share of the map inside the face ellipse."""
+    inside_uniform: float
+    """The same for a map that is alike everywhere: the ellipse's share of the crop."""
+    removal: Removal
+    sanity: Sanity | None
+    """None for a classifier without weights of its own."""
+    hits: Hits | None
+    """None for faces of which it is not known where they show their emotion."""
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Returns every single number as it is tracked, such as ``test/attribution/inside``."""
+        flat = {
+            "faces": self.num_faces,
+            "inside": self.inside,
+            "inside_uniform": self.inside_uniform,
+            "deletion_area": self.removal.deletion_area,
+            "insertion_area": self.removal.insertion_area,
+            "random_area": self.removal.random_area,
+            "deletion_wins": self.removal.deletion_wins,
+            "insertion_wins": self.removal.insertion_wins,
+        }
+        if self.sanity:
+            flat["rank_correlation_randomised"] = self.sanity.rank_correlation
+            flat["ssim_randomised"] = self.sanity.similarity
+        if self.hits:
+            flat["hits/peak"] = self.hits.peak
+            flat["hits/peak_by_chance"] = self.hits.peak_by_chance
+            flat["hits/mass"] = self.hits.mass
+        return {f"{part}/attribution/{k}": float(v) for k, v in flat.items() if np.isfinite(v)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the report as plain values, for JSON; a figure that does not exist is None."""
+        plain: dict[str, Any] = json.loads(
+            json.dumps(dataclasses.asdict(self)), parse_constant=lambda _: None
+        )
+        return plain
+
+
+def measure_explanations(
+    classifier: Classifier,
+    pixels: Pixels,
+    targets: Labels,
+    *,
+    layer: str | None = None,
+    method: Method | None = None,
+    regions: Sequence[Sequence[Region]] | None = None,
+    most: int | None = None,
+    seed: int = 0,
+) -> AttributionReport:
+    """Returns what the maps of these faces are worth, for their target emotions.
+
+    Args:
+        classifier: Left as it was.
+        pixels: Prepared faces, uint8 [n, side, side], n at least 1.
+        targets: The emotion to explain, [n].
+        layer: See ``explain``.
+        method: See ``explain``.
+        regions: Where each face shows its target emotion, [n]; None where nobody knows.
+        most: Faces to measure at most, evenly over the emotions; None for MOST_FACES of the method.
+        seed: Of the faces chosen, of the random maps and of the randomised weights.
+
+    Raises:
+        ConfigError: As ``explain``.
+    """
+    chosen = method or default_method(classifier)
+    rows = choose_evenly(targets, most or MOST_FACES[chosen], seed)
+    faces, emotions = np.asarray(take_pixels(pixels, rows)), targets[rows]
+    heats, _ = explain(classifier, faces, emotions, layer=layer, method=chosen)
+    side = faces.shape[-1]
+    hits = None
+    if regions is not None:
+        masks = np.stack([region_mask(regions[row], side) for row in rows])
+        hits = hit_rates(heats, masks, emotions)
+    inside = inside_ellipse(heats)
+    return AttributionReport(
+        method=chosen,
+        num_faces=len(rows),
+        num_blank=int(np.isnan(inside).sum()),
+        inside=mean_of_known(inside),
+        inside_uniform=float(face_ellipse(side).mean()),
+        removal=remove_and_insert(classifier, faces, emotions, heats, seed=seed),
+        sanity=check_sanity(classifier, faces, emotions, heats, layer, chosen, seed),
+        hits=hits,
+    )

@@ -1,0 +1,115 @@
+"""What one model says of faces, and where it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.data.image_files import FaceImages
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.evaluation.attribution.report import MOST_FACES, AttributionReport, measure_explanations
+from fer_mlops.evaluation.explanation import HeatMaps, Method, explain
+from fer_mlops.metrics.bootstrap import choose_evenly
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One model's answers about n faces, and its maps."""
+
+    name: str
+    """Of the model, as it was asked for."""
+    family: str
+    pixels: NDArray[np.uint8]
+    """The faces as the model sees them [n, side, side]."""
+    probabilities: NDArray[np.float64]
+    """[n, 7]"""
+    targets: Labels
+    """The emotion that each map explains [n]."""
+    heats: HeatMaps
+    method: Method
+    layer: str
+    """What Grad-CAM weighed; empty for occlusion."""
+    report: AttributionReport | None
+    """None where nothing was measured."""
+
+    def answer(self, row: int) -> tuple[str, float]:
+        """Returns the emotion that the model sees in a face, and how sure it is."""
+        probabilities = self.probabilities[row]
+        return EMOTIONS[int(probabilities.argmax())], float(probabilities.max())
+
+    def described(self) -> str:
+        """Returns the model and how it was explained, in a few words."""
+        how = f"Grad-CAM of {self.layer}" if self.layer else "occlusion"
+        return f"{self.name} ({self.family}, {how})"
+
+
+def look(
+    name: str,
+    classifier: Classifier,
+    images: FaceImages,
+    *,
+    target: str | None,
+    layer: str | None,
+    method: Method | None,
+    measures: bool,
+) -> Look:
+    """Returns the model's answers about the images, and their maps for one emotion, or for the answers.
+
+    Args:
+        name: Of the model.
+        classifier: With gradients if it is to be explained by them.
+        images: The faces.
+        target: The emotion to explain in every face; None for each face's answer.
+        layer: See ``explain``.
+        method: See ``explain``.
+        measures: Whether to measure what the maps are worth, on some of the faces.
+
+    Raises:
+        DataError: An image cannot be read.
+        ConfigError: The layer or the method does not fit the classifier.
+    """
+    pixels = np.asarray(classifier.prepare(images.paths))
+    probabilities = classifier.predict_proba(pixels)
+    targets = probabilities.argmax(1)
+    if target is not None:
+        targets = np.full(len(pixels), EMOTIONS.index(target))
+    heats, used = explain(classifier, pixels, targets, layer=layer, method=method)
+    return Look(
+        name=name,
+        family=classifier.family,
+        pixels=pixels,
+        probabilities=probabilities,
+        targets=targets,
+        heats=heats,
+        method=used,
+        layer=(layer or _own_layer(classifier)) if used == "gradcam" else "",
+        report=_measure(classifier, images, pixels, targets, layer, used) if measures else None,
+    )
+
+
+def _own_layer(classifier: Classifier) -> str:
+    assert isinstance(classifier.scorer, NetworkScorer)
+    network: Any = classifier.scorer.network
+    return next(str(name) for name, m in network.named_modules() if m is network.explained_layer)
+
+
+def _measure(
+    classifier: Classifier,
+    images: FaceImages,
+    pixels: NDArray[np.uint8],
+    targets: Labels,
+    layer: str | None,
+    method: Method,
+) -> AttributionReport:
+    rows = choose_evenly(targets, MOST_FACES[method], seed=0)
+    regions = None
+    if images.drawn_below:
+        regions = images.regions(rows, targets[rows])
+    return measure_explanations(
+        classifier, pixels[rows], targets[rows], layer=layer, method=method, regions=regions
+    )

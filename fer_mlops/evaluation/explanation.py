@@ -1,0 +1,215 @@
+"""Where a classifier looked: (classifier, faces) to heat maps in [0, 1]."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from captum.attr import LayerGradCam
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fer_mlops.errors import ConfigError
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.inputs import to_images
+
+HeatMaps = NDArray[np.float32]
+"""Shape [n, side, side]; 0 nothing, 1 the strongest of that face."""
+Method = Literal["gradcam", "occlusion"]
+METHODS: tuple[Method, ...] = ("gradcam", "occlusion")
+
+_BATCH = 64
+"""Faces whose gradients are in memory at a time."""
+_AT_ONCE = 512
+"""Hidden faces to classify at a time: a few at a time take the baseline twenty times as long."""
+_WINDOWS = 8
+"""Occluding windows along each side; each covers a quarter of the side."""
+_MOST_NAMES = 24
+"""Layers that an error message lists."""
+
+
+def explain(
+    classifier: Classifier,
+    pixels: Pixels,
+    targets: Labels,
+    *,
+    layer: str | None = None,
+    method: Method | None = None,
+) -> tuple[HeatMaps, Method]:
+    """Returns the heat map of each face for its target emotion, and the method's name.
+
+    Args:
+        classifier: Left as it is.
+        pixels: Prepared faces, uint8 [n, side, side].
+        targets: The emotion to explain, [n].
+        layer: Name of what Grad-CAM weighs, one of ``feature_maps``; None for the network's own choice.
+        method: None for Grad-CAM where there are gradients, else occlusion.
+
+    Raises:
+        ConfigError: Grad-CAM is asked of a classifier without gradients, or of a layer that has no map;
+            or a layer is asked of occlusion.
+    """
+    chosen = method or default_method(classifier)
+    if chosen == "gradcam":
+        return grad_cam(_network_of(classifier), pixels, targets, layer), chosen
+    if layer is not None:
+        raise ConfigError(
+            f"layer {layer!r} is for Grad-CAM, and {classifier.family} is explained by occlusion, which "
+            "looks into no layer; leave one out"
+        )
+    return occlusion(classifier, pixels, targets), chosen
+
+
+def default_method(classifier: Classifier) -> Method:
+    """Returns Grad-CAM for networks; occlusion for the baseline and for an ONNX file."""
+    return "gradcam" if isinstance(classifier.scorer, NetworkScorer) else "occlusion"
+
+
+def _network_of(classifier: Classifier) -> NetworkScorer:
+    if default_method(classifier) != "gradcam":
+        raise ConfigError(
+            f"gradcam needs the gradients of a network, and this {classifier.family} classifier gives "
+            "none; take the method occlusion"
+        )
+    assert isinstance(classifier.scorer, NetworkScorer)
+    return classifier.scorer
+
+
+def grad_cam(
+    scorer: NetworkScorer, pixels: Pixels, targets: Labels, layer: str | None = None
+) -> HeatMaps:
+    """Returns Grad-CAM (arXiv 1610.02391) by captum, a batch of faces at a time.
+
+    Args:
+        scorer: Left as it is; other threads may score with it meanwhile.
+        pixels: Prepared faces, uint8 [n, side, side].
+        targets: The emotion to explain, [n].
+        layer: One of ``feature_maps``; None for the network's ``explained_layer``.
+
+    Raises:
+        ConfigError: There is no such layer, or it has no map.
+    """
+    scorer = _twin(scorer)
+    network: Any = scorer.network
+    side = pixels.shape[-1]
+    weighed = network.explained_layer if layer is None else _layer(scorer, side, layer)
+    cam = LayerGradCam(_score_of(network), weighed)
+    parts = []
+    for start in range(0, len(pixels), _BATCH):
+        rows = slice(start, start + _BATCH)
+        with torch.enable_grad():
+            images = to_images(pixels[rows], scorer.device)
+            images.requires_grad_()  # or frozen layers would have none
+            attribution = cam.attribute(
+                images, target=torch.from_numpy(targets[rows]).to(scorer.device), relu_attributions=True
+            )
+        wide = F.interpolate(attribution.detach(), (side, side), mode="bilinear", align_corners=False)
+        parts.append(wide[:, 0].float().cpu().numpy())
+    return _normalise(np.concatenate([*parts, np.zeros((0, side, side), np.float32)]))
+
+
+def _twin(scorer: NetworkScorer) -> NetworkScorer:
+    """Returns a network of the same weights, in evaluation mode, whose hooks no other thread meets."""
+    network = scorer.network
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    return NetworkScorer(copy.deepcopy(network, shared).eval(), scorer.architecture)
+
+
+def _score_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Returns what scores faces as they are: over a mirror image too, one map would be two mixed."""
+    return getattr(network, "score", network)
+
+
+@torch.no_grad()
+def feature_maps(scorer: NetworkScorer, side: int) -> dict[str, tuple[int, int]]:
+    """Returns the layers that Grad-CAM can weigh, in the order of the network: (height, width) by name.
+
+    They have several channels of more than a single point, and are called once a face.
+
+    Args:
+        scorer: Its network is put in evaluation mode.
+        side: Of the face, in pixels.
+    """
+    network = scorer.network.eval()
+    maps: dict[str, tuple[int, int]] = {}
+    calls: Counter[str] = Counter()
+
+    def noting(name: str) -> Callable[[nn.Module, object, object], None]:
+        def note(_: nn.Module, __: object, output: object) -> None:
+            calls[name] += 1
+            if isinstance(output, Tensor) and output.ndim == 4:
+                channels, height, width = output.shape[1:]
+                if channels > 1 and height * width > 1:
+                    maps[name] = (height, width)
+
+        return note
+
+    named = [(name, module) for name, module in network.named_modules() if name]
+    hooks = [module.register_forward_hook(noting(name)) for name, module in named]
+    try:
+        _score_of(network)(torch.zeros(1, 1, side, side, device=scorer.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: maps[name] for name, _ in named if name in maps and calls[name] == 1}
+
+
+def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:
+    maps = feature_maps(scorer, side)
+    if name in maps:
+        return scorer.network.get_submodule(name)
+    near = difflib.get_close_matches(name, maps, n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    listed: list[str] = []
+    for depth in sorted({known.count(".") for known in maps}):  # a deep network has hundreds
+        down_to = [known for known in maps if known.count(".") <= depth]
+        listed = down_to if not listed or len(down_to) <= _MOST_NAMES else listed
+    shown = ", ".join(f"{known} ({maps[known][0]} x {maps[known][1]})" for known in listed)
+    more = f", or one of the {len(maps) - len(listed)} inside them" if len(listed) < len(maps) else ""
+    raise ConfigError(
+        f"layer {name!r} has no feature map that Grad-CAM could weigh; {guess}take {shown}{more}"
+    )
+
+
+def occlusion(classifier: Classifier, pixels: Pixels, targets: Labels) -> HeatMaps:
+    """Returns how far the target's probability falls when a gray window hides each place.
+
+    Zeiler and Fergus (arXiv 1311.2901); windows overlap, and a pixel takes their mean.
+    """
+    n, side, _ = pixels.shape
+    window = side // 4
+    starts = np.linspace(0, side - window, _WINDOWS).round().astype(int)
+    corners = [(top, left) for top in starts for left in starts]
+    rows = np.arange(n)
+    whole = classifier.predict_proba(pixels)[rows, targets]
+    gray = np.median(pixels, axis=(1, 2)).astype(np.uint8)[:, None, None]
+    fall, covered = np.zeros((n, side, side)), np.zeros((side, side))
+    at_once = max(1, _AT_ONCE // max(n, 1))
+    for first in range(0, len(corners), at_once):
+        places = [
+            (slice(top, top + window), slice(left, left + window))
+            for top, left in corners[first : first + at_once]
+        ]
+        hidden = np.repeat(np.asarray(pixels)[None], len(places), axis=0)
+        for one, place in zip(hidden, places, strict=True):
+            one[:, place[0], place[1]] = gray
+        left_over = classifier.predict_proba(hidden.reshape(-1, side, side)).reshape(len(places), n, -1)
+        for probabilities, place in zip(left_over, places, strict=True):
+            fall[:, place[0], place[1]] += (whole - probabilities[rows, targets])[:, None, None]
+            covered[place] += 1
+    return _normalise((fall / np.maximum(covered, 1)).astype(np.float32))
+
+
+def _normalise(maps: HeatMaps) -> HeatMaps:
+    """Returns the maps without negative parts, each scaled so that its largest value is 1."""
+    positive = np.maximum(maps, 0)
+    largest = positive.max(axis=(1, 2), keepdims=True)
+    return np.asarray(positive / np.where(largest > 0, largest, 1), dtype=np.float32)

@@ -1,0 +1,108 @@
+"""All that was measured of one model on one set of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.data.file_info import read_records
+from fer_mlops.evaluation.attribution.report import AttributionReport
+from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.report import Report, confidence_metrics, evaluate
+from fer_mlops.evaluation.robustness import Robustness
+from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.models.calibration import Point
+
+POINTS: tuple[Point, ...] = ("default", "natural", "balanced")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A model's answers about some faces, and what they are worth."""
+
+    faces: str
+    """Which they are, such as ``test part of muxspace``."""
+    answers: Answers
+    pixels: Pixels
+    """The same faces as the model sees them, uint8 [n, side, side]."""
+    reports: Mapping[Point, Report]
+    """At each operating point; only ``default`` where the model has one."""
+    confidence: Mapping[str, float]
+    """``ece_before_temperature``, ``answered_share``, ``answered_error`` of the default point."""
+    slices: Slices
+    robustness: Robustness | None = None
+    """None where faces were not made worse."""
+    attribution: AttributionReport | None = None
+    """What its heat maps are worth; None where they were not measured."""
+
+    @property
+    def report(self) -> Report:
+        """At the default operating point."""
+        return self.reports["default"]
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Returns every number under the name it is tracked by."""
+        flat = self.report.metrics(part)
+        for point, report in self.reports.items():
+            if point != "default":
+                flat |= report.metrics(f"{part}_{point}")
+        flat |= {f"{part}/{name}": value for name, value in self.confidence.items()}
+        flat |= self.slices.metrics(part)
+        flat |= self.robustness.metrics(part) if self.robustness else {}
+        return flat | (self.attribution.metrics(part) if self.attribution else {})
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns everything but the answers as plain values, for JSON."""
+        return {
+            "faces": self.faces,
+            "people_known_by": "identity" if self.report.num_people else "unknown",
+            "points": {point: report.as_dict() for point, report in self.reports.items()},
+            "confidence": dict(self.confidence),
+            "slices": self.slices.as_dict(),
+            "robustness": self.robustness.as_dict() if self.robustness else None,
+            "attribution": self.attribution.as_dict() if self.attribution else None,
+        }
+
+
+def judge_answers(
+    faces: str, answers: Answers, pixels: Pixels, robustness: Robustness | None = None
+) -> Judged:
+    """Returns what the answers are worth: reports at each point, confidence, slices.
+
+    Reads the faces' files for what they tell of colour, brightness and resolution.
+
+    Args:
+        faces: Which they are, in words.
+        answers: Of one model, n at least 1.
+        pixels: uint8 [n, side, side], row for row.
+        robustness: If it was measured.
+    """
+    labels, identities = answers.labels, answers.identities
+    probabilities = answers.probabilities()
+    named = confidence_metrics(answers.calibration, answers.logits, labels, "")
+    return Judged(
+        faces=faces,
+        answers=answers,
+        pixels=pixels,
+        reports={
+            point: evaluate(labels, answers.probabilities(point), identities)
+            for point in (POINTS if answers.calibration.log_prior else POINTS[:1])
+        },
+        confidence={name.removeprefix("/"): value for name, value in named.items()},
+        slices=slice_faces(
+            labels, probabilities, identities, traits_of(answers.table, read_records(answers.table))
+        ),
+        robustness=robustness,
+    )
+
+
+def confident_mistakes(answers: Answers, most: int = 16) -> NDArray[np.int64]:
+    """Returns the rows of wrong answers, most confident first."""
+    probabilities = answers.probabilities()
+    confidence = np.where(probabilities.argmax(1) != answers.labels, probabilities.max(1), -1)
+    order = np.argsort(-confidence, kind="stable")[:most]
+    return np.asarray(order[confidence[order] >= 0], dtype=np.int64)

@@ -1,0 +1,58 @@
+"""What one classifier answered about labelled faces: all that judgement starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.data.table import FaceTable
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.calibration import Calibration, Logits, Point
+from fer_mlops.models.classifier import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """A classifier's answers about the faces of a table, row for row."""
+
+    table: FaceTable
+    logits: Logits
+    """[n, 7]."""
+    calibration: Calibration
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def labels(self) -> Labels:
+        """[n]."""
+        return self.table.labels
+
+    @property
+    def identities(self) -> NDArray[np.str_]:
+        """Whose face each is, [n]."""
+        return self.table.identities
+
+    def probabilities(self, point: Point = "default") -> NDArray[np.float64]:
+        """Returns calibrated probabilities [n, 7] at an operating point."""
+        return self.calibration.at(point).probabilities(self.logits)
+
+    def is_sure(self, point: Point = "default") -> NDArray[np.bool_]:
+        """Returns which answers reach the point's threshold, [n]."""
+        return self.calibration.at(point).is_sure(self.probabilities(point))
+
+
+def answer(classifier: Classifier, table: FaceTable, pixels: Pixels) -> Answers:
+    """Returns the classifier's answers; order of labels and calibration are the bundle's own.
+
+    Args:
+        classifier: Any family.
+        table: The faces, n rows.
+        pixels: Prepared for this classifier, uint8 [n, side, side].
+    """
+    return Answers(
+        table=table, logits=classifier.scorer.logits(pixels), calibration=classifier.calibration
+    )

@@ -1,0 +1,249 @@
+"""(labels, probabilities, identities) to a Report with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.metrics.bootstrap import Units, interval, resample_people
+from fer_mlops.metrics.calibration import (
+    brier_of_each,
+    expected_calibration_error,
+    nll_of_each,
+    resampled_calibration_error,
+)
+from fer_mlops.metrics.classification import (
+    Labels,
+    Scores,
+    accuracy,
+    balanced_accuracy,
+    confusion_cells,
+    confusion_counts,
+    macro_f1,
+    mean_over_present,
+    per_class,
+)
+from fer_mlops.metrics.identities import describe_people
+from fer_mlops.metrics.ranking import rank_faces, rank_resamples
+from fer_mlops.models.calibration import Calibration, Logits
+
+HEADLINES = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "auroc",
+    "average_precision",
+    "nll",
+    "brier",
+    "ece",
+)
+"""Scores of a whole report, each with an interval; the last three are better when lower."""
+_PER_EMOTION = ("auroc", "average_precision")
+"""Headlines that are means of a score that each emotion has under the same name. No metric's name is
+the beginning of another's: a store may keep the first as a file, the second in a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A score and the 95 % interval of its clustered bootstrap."""
+
+    value: float
+    low: float
+    """nan, as is ``high``, where fewer than 5 people are behind the score, and where all of its
+    resamples are equal: they know no other faces than these, all right or all wrong."""
+    high: float
+
+    @classmethod
+    def of(cls, value: float, resampled: Scores, num: int) -> Estimate:
+        """Returns the estimate, given the score of each resample, and of how many people it is."""
+        low, high = interval(resampled, num)
+        return cls(value, low, high) if low < high else cls(value, np.nan, np.nan)
+
+    @property
+    def interval(self) -> str:
+        """The interval as one reads it."""
+        return f"[{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.low) else "[–]"
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} {self.interval}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassReport:
+    """Scores of one emotion; nan where it has no face."""
+
+    emotion: str
+    support: int
+    precision: float
+    recall: float
+    f1: Estimate
+    auroc: float
+    """Chance that a face of the emotion gets a higher probability of it than another face."""
+    average_precision: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a classifier is worth on one set of faces."""
+
+    num_faces: int
+    num_people: int
+    """How many are named."""
+    num_unnamed: int = 0
+    """Faces whose person nothing names."""
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    auroc: Estimate
+    """Mean over emotions of each against the rest; nan where all faces are of one emotion."""
+    average_precision: Estimate
+    """Mean over emotions of each against the rest; nan where all faces are of one emotion."""
+    nll: Estimate
+    """Mean negative log-likelihood of the true emotion, in nats."""
+    brier: Estimate
+    """Mean squared distance of the probabilities to the label, 0 to 2."""
+    ece: Estimate
+    """Expected calibration error: 15 equal-width bins of confidence (arXiv 1706.04599)."""
+    classes: tuple[ClassReport, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows are labels, columns predictions, in the order of EMOTIONS."""
+
+    @property
+    def units(self) -> Units:
+        """What the intervals are over."""
+        return Units(self.num_people, self.num_unnamed)
+
+    def people(self) -> str:
+        """Returns how many faces of how many people these are, as far as they are named."""
+        return describe_people(self.num_faces, self.num_people, self.num_unnamed)
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Returns every number under the name it is tracked by, such as ``test/macro_f1``."""
+        flat: dict[str, float] = {f"{part}/faces": self.num_faces}
+        if self.num_people:
+            flat[f"{part}/people"] = self.num_people
+        for name in HEADLINES:
+            estimate: Estimate = getattr(self, name)
+            key = f"{part}/{name}/mean" if name in _PER_EMOTION else f"{part}/{name}"
+            flat[key] = estimate.value
+            flat[f"{key}_low"] = estimate.low
+            flat[f"{key}_high"] = estimate.high
+        for row in self.classes:
+            if row.support:
+                flat[f"{part}/precision/{row.emotion}"] = row.precision
+                flat[f"{part}/recall/{row.emotion}"] = row.recall
+                flat[f"{part}/f1/{row.emotion}"] = row.f1.value
+                flat[f"{part}/auroc/{row.emotion}"] = row.auroc
+                flat[f"{part}/average_precision/{row.emotion}"] = row.average_precision
+        return {name: value for name, value in flat.items() if np.isfinite(value)}
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns the report as plain values, for JSON; a score that does not exist is None."""
+        return {str(k): plain(v) for k, v in dataclasses.asdict(self).items()}
+
+
+def plain(value: object) -> object:
+    """Returns nested values as JSON takes them: lists for tuples, None for what is no number."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def evaluate(
+    labels: Labels,
+    probabilities: NDArray[np.float64],
+    identities: NDArray[np.str_],
+    *,
+    seed: int = 0,
+) -> Report:
+    """Returns scores and intervals; people, not faces, are resampled.
+
+    An emotion's own interval needs 5 people who show it.
+
+    Args:
+        labels: [n], n at least 1.
+        probabilities: [n, 7]; rows sum to 1.
+        identities: Whose face each is, [n]; faces of a person are not independent.
+        seed: Of the 2,000 resamples.
+    """
+    resamples, units = resample_people(identities, seed=seed), Units.of(identities)
+    predictions = probabilities.argmax(1)
+    counts = confusion_counts(labels, predictions).astype(np.float64)
+    drawn = resamples.totals(confusion_cells(labels, predictions))
+    own, ranks = per_class(counts), rank_faces(labels, probabilities)
+    drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)
+
+    def of_counts(score: Callable[[Scores], Scores]) -> Estimate:
+        return Estimate.of(float(score(counts)), score(drawn), units.num)
+
+    def of_faces(values: Scores) -> Estimate:
+        return Estimate.of(float(values.mean()), resamples.means(values), units.num)
+
+    return Report(
+        num_faces=len(labels),
+        num_people=units.num_people,
+        num_unnamed=units.num_unnamed,
+        accuracy=of_counts(accuracy),
+        balanced_accuracy=of_counts(balanced_accuracy),
+        macro_f1=of_counts(macro_f1),
+        auroc=_of_ranks(ranks.auroc, drawn_ranks.auroc, units),
+        average_precision=_of_ranks(ranks.average_precision, drawn_ranks.average_precision, units),
+        nll=of_faces(nll_of_each(labels, probabilities)),
+        brier=of_faces(brier_of_each(labels, probabilities)),
+        ece=Estimate.of(
+            expected_calibration_error(labels, probabilities),
+            resampled_calibration_error(labels, probabilities, resamples),
+            units.num,
+        ),
+        classes=tuple(
+            ClassReport(
+                emotion=emotion,
+                support=int(own.support[label]),
+                precision=float(own.precision[label]),
+                recall=float(own.recall[label]),
+                f1=Estimate.of(
+                    float(own.f1[label]), drawn_f1[:, label], resamples.count(labels == label)
+                ),
+                auroc=float(ranks.auroc[label]),
+                average_precision=float(ranks.average_precision[label]),
+            )
+            for label, emotion in enumerate(EMOTIONS)
+        ),
+        confusion=tuple(tuple(map(int, row)) for row in counts),
+    )
+
+
+def _of_ranks(own: Scores, drawn: Scores, units: Units) -> Estimate:
+    """Returns the mean over emotions that can be ranked; nan, not 0, where none can."""
+    if not np.isfinite(own).any():
+        return Estimate(np.nan, np.nan, np.nan)
+    is_known = np.isfinite(drawn).any(1)
+    return Estimate.of(float(mean_over_present(own)), mean_over_present(drawn[is_known]), units.num)
+
+
+def confidence_metrics(
+    calibration: Calibration, logits: Logits, labels: Labels, part: str
+) -> dict[str, float]:
+    """Returns what calibration is worth on faces, under the names it is tracked by.
+
+    ``ece_before_temperature`` is to be held against ``ece``; ``answered_share`` is that of the sure
+    answers, ``answered_error`` how many of them are wrong, left out where there is none.
+    """
+    probabilities = calibration.probabilities(logits)
+    raw = dataclasses.replace(calibration, temperature=1.0).probabilities(logits)
+    is_sure = calibration.is_sure(probabilities)
+    metrics = {
+        f"{part}/ece_before_temperature": expected_calibration_error(labels, raw),
+        f"{part}/answered_share": float(is_sure.mean()),
+    }
+    if is_sure.any():
+        is_wrong = probabilities.argmax(1) != labels
+        metrics[f"{part}/answered_error"] = float(is_wrong[is_sure].mean())
+    return metrics

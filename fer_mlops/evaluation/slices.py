@@ -1,0 +1,268 @@
+"""Scores of faces that share a trait, held against all other faces at equal emotions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_mlops.data.file_info import FileRecord
+from fer_mlops.data.table import FaceTable
+from fer_mlops.evaluation.report import Estimate, plain
+from fer_mlops.metrics.bootstrap import LEAST_FOR_P, Resamples, Units, holm, p_of, resample_people
+from fer_mlops.metrics.classification import FEW, Labels, Scores, accuracy, confusion_cells, macro_f1
+
+_MOST_VALUES = 12
+"""Of a trait; the rest become ``other``."""
+_NUM_FOR_RECALL = 5
+"""People outside the slice who show an emotion, from which its recall there is a measure."""
+_COLOURED = 3.0
+"""Mean difference of colour channels from which a picture is no gray one saved in colour."""
+
+
+@dataclass(frozen=True)
+class Trait:
+    """Something that divides faces."""
+
+    name: str
+    values: NDArray[np.str_]
+    """Of each face [n]; empty where unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The faces that share one value of a trait."""
+
+    trait: str
+    value: str
+    num_faces: int
+    num_people: int
+    """Named ones."""
+    num_unnamed: int
+    """Faces whose person nothing names."""
+    accuracy: Estimate
+    macro_f1: Estimate
+    """Over the emotions that the slice has: not to be compared between slices of other emotions."""
+    gap: Estimate
+    """Accuracy less what the other faces would have with the slice's share of each emotion (direct
+    standardisation); below 0 the slice is served worse. nan where fewer than 30 faces compare: those of
+    an emotion that 5 people outside show."""
+    p_value: float
+    """Chance of a gap this far from 0, if there were none (Student's t); nan without a gap, and where
+    the gap rests on fewer than 10 people inside or outside."""
+    adjusted_p: float
+    """Corrected for the number of slices with a p-value (Holm, Scandinavian Journal of Statistics 6,
+    1979)."""
+
+    @property
+    def why_no_p(self) -> str:
+        """Why nothing can be said of chance; empty where there is a p-value."""
+        if np.isfinite(self.p_value):
+            return ""
+        if np.isfinite(self.gap.value) or self.num_people + self.num_unnamed < LEAST_FOR_P:
+            return f"fewer than {LEAST_FOR_P} people to compare"
+        return f"fewer than {FEW} faces to compare"
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the gap is more than chance at the 5 % level, all slices looked at."""
+        return self.adjusted_p < 0.05
+
+
+@dataclass(frozen=True)
+class Slices:
+    """All slices of one set of faces, trait by trait."""
+
+    slices: tuple[Slice, ...]
+
+    @property
+    def worst(self) -> Slice | None:
+        """The slice with the lowest gap, None where none compares."""
+        known = [one for one in self.slices if np.isfinite(one.gap.value)]
+        return min(known, key=lambda one: one.gap.value, default=None)
+
+    @property
+    def worst_gap(self) -> float:
+        """How far accuracy falls in the worst slice at equal emotions, 0 to 1; 0 where none falls, nan
+        where none compares."""
+        return max(0.0, -self.worst.gap.value) if self.worst else float("nan")
+
+    @property
+    def num_tested(self) -> int:
+        """Slices with a p-value."""
+        return sum(np.isfinite(one.p_value) for one in self.slices)
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Returns numbers under the names they are tracked by."""
+        flat = {f"{part}/worst_slice_gap": self.worst_gap}
+        for one in self.slices:
+            key = f"{one.trait} {one.value}".replace(
+                "/", "|"
+            )  # a slash would begin a section of its own
+            flat[f"{part}/slice_accuracy/{key}"] = one.accuracy.value
+            flat[f"{part}/slice_gap/{key}"] = one.gap.value
+        return {name: value for name, value in flat.items() if np.isfinite(value)}
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain values for JSON."""
+        return {"worst_gap": plain(self.worst_gap), "slices": plain(dataclasses.asdict(self)["slices"])}
+
+
+def traits_of(table: FaceTable, records: Sequence[FileRecord]) -> tuple[Trait, ...]:
+    """Returns what can divide the faces: their files' properties, their source, their columns.
+
+    Resolution has fixed bounds, so that it means the same everywhere; brightness and columns of
+    numbers are divided into thirds of these faces. A column of texts that are mostly its faces' own,
+    such as addresses and captions, divides by those that many faces share. A trait with one value
+    divides nothing and is left out.
+
+    Args:
+        table: n faces.
+        records: Of their files, row for row.
+    """
+    shorter = np.array([min(r.width, r.height) for r in records])
+    sides = np.select([shorter < 64, shorter < 128], ["under 64 px", "64 to 127 px"], "128 px and more")
+    colour = np.where(np.array([r.chroma for r in records]) >= _COLOURED, "colour", "gray")
+    found = [
+        Trait("source", table.sources),
+        Trait("resolution", sides),
+        Trait("colour", colour),
+        Trait("brightness", _thirds(np.array([r.brightness for r in records]), "dark", "bright")),
+        *(Trait(name, _divided(values)) for name, values in table.columns.items()),
+    ]
+    return tuple(trait for trait in found if len(set(trait.values.tolist()) - {""}) > 1)
+
+
+def _thirds(numbers: Scores, low: str, high: str) -> NDArray[np.str_]:
+    first, second = np.nanquantile(numbers, [1 / 3, 2 / 3])
+    return np.select([numbers <= first, numbers <= second], [low, "medium"], high)
+
+
+def _divided(values: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Returns a column's values, thirds of its numbers, or ``other`` for texts that few faces share."""
+    known, counts = np.unique(values[values != ""], return_counts=True)
+    if len(known) <= _MOST_VALUES and counts.sum() >= 2 * len(known):
+        return values
+    try:
+        numbers = np.array([float(value) if value else np.nan for value in values])
+    except ValueError:
+        frequent = known[np.argsort(-counts, kind="stable")][: _MOST_VALUES - 1]
+        shared = np.intersect1d(frequent, known[counts >= FEW])
+        return np.where((values == "") | np.isin(values, shared), values, "other")
+    if not np.isfinite(numbers).any():
+        return np.full_like(values, "")
+    first, second = np.nanquantile(numbers, [1 / 3, 2 / 3])
+    names = [f"up to {first:g}", f"{first:g} to {second:g}"]
+    shown = np.select([numbers <= first, numbers <= second], names, f"over {second:g}")
+    return np.where(np.isnan(numbers), "", shown)
+
+
+def slice_faces(
+    labels: Labels,
+    probabilities: NDArray[np.float64],
+    identities: NDArray[np.str_],
+    traits: Sequence[Trait],
+    *,
+    seed: int = 0,
+) -> Slices:
+    """Returns the scores of every slice, with intervals over people.
+
+    Args:
+        labels: [n].
+        probabilities: [n, 7].
+        identities: Whose face each is, [n].
+        traits: What to slice by.
+        seed: Of the resamples.
+    """
+    resamples = resample_people(identities, seed=seed)
+    cells = confusion_cells(labels, probabilities.argmax(1))
+    drawn = resamples.totals(cells)
+    slices = [
+        _slice(trait.name, value, trait.values == value, identities, cells, drawn, resamples)
+        for trait in traits
+        for value in sorted(set(trait.values.tolist()) - {""})
+    ]
+    adjusted = holm(np.array([one.p_value for one in slices]))
+    return Slices(
+        tuple(
+            dataclasses.replace(one, adjusted_p=float(p))
+            for one, p in zip(slices, adjusted, strict=True)
+        )
+    )
+
+
+def _slice(
+    trait: str,
+    value: str,
+    is_inside: NDArray[np.bool_],
+    identities: NDArray[np.str_],
+    cells: Scores,
+    drawn_all: Scores,
+    resamples: Resamples,
+) -> Slice:
+    own, rest = cells[is_inside].sum(0), cells[~is_inside].sum(0)
+    drawn = resamples.totals(cells * is_inside[:, None, None])
+    shows = np.asarray(cells.any(2))
+    others = [resamples.count(~is_inside & shows[:, label]) for label in range(len(own))]
+    compares = (own.sum(1) > 0) & (np.array(others) >= _NUM_FOR_RECALL)
+    gap, p_value = Estimate(np.nan, np.nan, np.nan), np.nan
+    if own.sum(1)[compares].sum() >= FEW:
+        does = shows[:, compares].any(1)
+        num = min(resamples.count(does & is_inside), resamples.count(does & ~is_inside))
+        moved = _gap(drawn, drawn_all - drawn, compares)
+        gap = Estimate.of(float(_gap(own, rest, compares)), moved, num)
+        p_value = p_of(gap.value, moved, num, least_error=_least_error(own, rest, compares))
+    units = Units.of(identities[is_inside])
+    drawn = drawn[drawn.any((1, 2))]  # a resample may have drawn nobody of the slice
+    return Slice(
+        trait=trait,
+        value=value,
+        num_faces=int(is_inside.sum()),
+        num_people=units.num_people,
+        num_unnamed=units.num_unnamed,
+        accuracy=Estimate.of(float(accuracy(own)), accuracy(drawn), units.num),
+        macro_f1=Estimate.of(float(macro_f1(own)), macro_f1(drawn), units.num),
+        gap=gap,
+        p_value=p_value,
+        adjusted_p=p_value,
+    )
+
+
+def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
+    """Returns the mean over the slice's faces of being right less the rest's recall of their emotion.
+
+    Args:
+        own: Confusion counts of the slice, [..., 7, 7].
+        rest: Of all other faces, [..., 7, 7].
+        compares: Emotions that the slice has and the rest has people enough of, [7].
+    """
+    own, rest = own[..., compares, :], rest[..., compares, :]
+    places = np.flatnonzero(compares)
+    rows = np.arange(len(places))
+    faces, others = own.sum(-1), rest.sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = own[..., rows, places] - faces * rest[..., rows, places] / others
+        counted = np.where(others > 0, faces, 0)
+        return np.asarray(np.where(others > 0, difference, 0).sum(-1) / counted.sum(-1))
+
+
+def _least_error(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> float:
+    """Returns the standard error of a gap if faces were independent and there were no gap.
+
+    Resamples know no other error than that of the faces there are: of thirty faces, all right, none. So
+    each emotion's recall is that of both sides together, with two faces right and two wrong added
+    (Agresti and Coull, The American Statistician 52, 1998).
+
+    Args:
+        own: Confusion counts of the slice, [7, 7].
+        rest: Of all other faces, [7, 7].
+        compares: As ``_gap`` takes it.
+    """
+    faces, others = own.sum(1)[compares], rest.sum(1)[compares]
+    hits = (np.diagonal(own) + np.diagonal(rest))[compares]
+    recall = (hits + 2) / (faces + others + 4)
+    variance = recall * (1 - recall) * (1 / faces + 1 / others)
+    return float(np.sqrt(((faces / faces.sum()) ** 2 * variance).sum()))

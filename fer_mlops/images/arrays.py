@@ -1,0 +1,68 @@
+"""Arrays of faces, in memory or in a file on disk."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StoredFaces:
+    """Decoded faces in a file, read when indexed; as an array uint8 [n, side, side], read-only.
+
+    Each read maps the file anew and lets go of it, so that resident memory does not grow with what
+    was read: a million faces are trained on in the memory of one batch.
+    """
+
+    def __init__(self, file: _OpenFile, side: int, rows: NDArray[np.int64]) -> None:
+        self._file, self._side, self._rows = file, side, rows
+
+    @classmethod
+    def open(cls, path: Path) -> StoredFaces:
+        """Returns all faces of a file that ``load_pixels`` wrote."""
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            (num, side, _), _, _ = np.lib.format.read_array_header_1_0(file)
+            return cls(_OpenFile(os.open(path, os.O_RDONLY), file.tell()), side, np.arange(num))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self._rows), self._side, self._side
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        mapped = mmap.mmap(self._file.descriptor, 0, access=mmap.ACCESS_READ)
+        stored = np.frombuffer(mapped, np.uint8, offset=self._file.offset)
+        faces: NDArray[np.uint8] = stored.reshape(-1, self._side, self._side)[self._rows[rows]]
+        return np.array(faces) if faces.ndim == 2 else faces  # one row by number is no copy yet
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        return self[:]
+
+    def take(self, rows: NDArray[np.int64]) -> StoredFaces:
+        """Returns the faces of these rows, none of them read yet."""
+        return StoredFaces(self._file, self._side, self._rows[rows])
+
+
+class _OpenFile:
+    """A file that is closed when the last StoredFaces on it is gone."""
+
+    def __init__(self, descriptor: int, offset: int) -> None:
+        self.descriptor, self.offset = descriptor, offset
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+Pixels = NDArray[np.uint8] | StoredFaces
+"""Shape [n, side, side]; gray, 0 black to 255 white. Index it by rows to have an array."""
+
+
+def take_pixels(pixels: Pixels, rows: NDArray[np.int64]) -> Pixels:
+    """Returns the faces of these rows; stored ones stay on disk."""
+    return pixels.take(rows) if isinstance(pixels, StoredFaces) else pixels[rows]

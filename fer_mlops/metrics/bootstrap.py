@@ -1,0 +1,197 @@
+"""The clustered bootstrap, and how many people it takes to say anything.
+
+People are drawn again, not faces, as one person's faces are much alike. A face whose person nothing
+names is drawn as a person of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from fer_mlops.metrics.identities import count_people
+
+Numbers = NDArray[np.float64]
+
+NUM_RESAMPLES = 2000
+LEAST_FOR_INTERVAL = 5
+"""People below which a score has no interval."""
+LEAST_FOR_P = 10
+"""People below which a difference has no p-value."""
+_ROUGH = 30
+"""People below which intervals are rough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What is drawn again: the people of some faces, and each face whose person nothing names."""
+
+    num_people: int
+    """Named ones."""
+    num_unnamed: int
+    """Faces whose person nothing names."""
+
+    @classmethod
+    def of(cls, identities: NDArray[np.str_]) -> Units:
+        """Returns the units of faces, given whose each is, [n]."""
+        return cls(*count_people(identities))
+
+    @property
+    def num(self) -> int:
+        return self.num_people + self.num_unnamed
+
+    @property
+    def noun(self) -> str:
+        """What the units are called."""
+        if not self.num_unnamed:
+            return "people"
+        return "people and unnamed faces" if self.num_people else "faces"
+
+    @property
+    def over(self) -> str:
+        """What intervals are over, such as ``over people``."""
+        if not self.num_unnamed:
+            return "over people"
+        if not self.num_people:
+            return "over faces, taken as independent: nobody is named"
+        unnamed = (
+            "1 face that names" if self.num_unnamed == 1 else f"{self.num_unnamed:,} faces that name"
+        )
+        return f"over people, and over {unnamed} nobody, taken as independent"
+
+    @property
+    def told(self) -> str:
+        """What intervals are over, and how far to believe them."""
+        if self.num < LEAST_FOR_INTERVAL:
+            return self.caution
+        return f"95 % intervals {self.over}. {self.caution}".strip()
+
+    @property
+    def caution(self) -> str:
+        """A sentence on how far intervals can be believed; empty from 30 units on."""
+        if self.num < LEAST_FOR_INTERVAL:
+            return f"No intervals: they need at least {LEAST_FOR_INTERVAL} {self.noun}, here {self.num}."
+        if self.num < _ROUGH:
+            return f"With only {self.num} {self.noun} the intervals are rough, and rather too narrow."
+        return ""
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each person was drawn in each resample (Davison and Hinkley, 1997, section 3.8)."""
+
+    person: NDArray[np.int64]
+    """Whose face each is [n], numbered from 0."""
+    weights: Numbers
+    """Times each person was drawn [resamples, people]; every row sums to the number of people."""
+
+    def totals(self, values: Numbers) -> Numbers:
+        """Returns the sum over drawn faces in each resample, [resamples, ...].
+
+        Args:
+            values: Of each face [n, ...]; ones give the number of faces.
+        """
+        flat = np.asarray(values, dtype=np.float64).reshape(len(self.person), -1)
+        own = np.zeros((self.weights.shape[1], flat.shape[1]))
+        np.add.at(own, self.person, flat)
+        has_any = own.any(1)  # the faces of a slice are of few people
+        return (self.weights[:, has_any] @ own[has_any]).reshape(-1, *np.shape(values)[1:])
+
+    def means(self, values: Numbers) -> Numbers:
+        """Returns the mean over drawn faces in each resample, [resamples, ...]."""
+        totals = self.totals(values)
+        num = self.totals(np.ones(len(self.person)))
+        return totals / num.reshape(-1, *[1] * (totals.ndim - 1))
+
+    def count(self, is_meant: NDArray[np.bool_]) -> int:
+        """Returns how many people the faces are of that ``is_meant`` [n] marks."""
+        return len(np.unique(self.person[is_meant]))
+
+
+def resample_people(
+    identities: NDArray[np.str_], *, seed: int = 0, num: int = NUM_RESAMPLES
+) -> Resamples:
+    """Returns draws of as many people as there are, with replacement.
+
+    Args:
+        identities: Whose face each is, [n].
+        seed: Of the draws; the same for two models compared on the same faces.
+        num: Resamples.
+    """
+    people, person = np.unique(identities, return_inverse=True)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), num)
+    return Resamples(person.astype(np.int64), drawn.astype(np.float64))
+
+
+def interval(scores: Numbers, num: int) -> tuple[float, float]:
+    """Returns the 95 % interval of a score from its resamples; nan where there is none.
+
+    It is the expanded percentile interval (Hesterberg, The American Statistician 69, 2015), as wide as
+    Student's t asks for: the plain percentiles cover the true score too seldom where people are few.
+
+    Args:
+        scores: Of each resample; nan where a resample has none.
+        num: People that the score rests on; no interval below 5.
+    """
+    known = scores[np.isfinite(scores)]
+    if not len(known) or num < LEAST_FOR_INTERVAL:
+        return np.nan, np.nan
+    tail = 100 * float(norm.cdf(np.sqrt(num / (num - 1)) * t.ppf(0.025, num - 1)))
+    low, high = np.percentile(known, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def p_of(difference: float, resampled: Numbers, num: int, *, least_error: float = 0.0) -> float:
+    """Returns the two-sided p-value of no difference, by Student's t; nan where there is none.
+
+    The standard error is that of the resamples. So p is as small as the difference asks for, whatever
+    the number of resamples, and can be corrected for any number of tests.
+
+    Args:
+        difference: Between two scores.
+        resampled: The difference in each resample; nan where a resample has none.
+        num: People that it rests on; no p-value below 10.
+        least_error: What the standard error is at least.
+    """
+    known = resampled[np.isfinite(resampled)]
+    if not len(known) or num < LEAST_FOR_P or not np.isfinite(difference):
+        return np.nan
+    if abs(difference) < 1e-12:
+        return 1.0
+    error = max(float(known.std()) * np.sqrt(num / (num - 1)), least_error)
+    return float(2 * t.sf(abs(difference) / error, num - 1)) if error else 0.0
+
+
+def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """Returns at most ``most`` rows in ascending order, as evenly over the labels as there are faces."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        own = shuffled[labels[shuffled] == label]
+        turn[own] = np.arange(len(own))
+    first = shuffled[np.argsort(turn[shuffled], kind="stable")][:most]
+    return np.sort(first)
+
+
+def holm(p_values: Sequence[float] | Numbers, num_tests: int | None = None) -> Numbers:
+    """Returns p-values corrected for the number of tests, [n]; nan stays and counts for none.
+
+    Holm, Scandinavian Journal of Statistics 6 (1979).
+
+    Args:
+        p_values: Of the tests.
+        num_tests: Tests that were made, where these are some of them: the others count as if their p
+            were larger, which never makes the result smaller. None for those with a p-value.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(np.isfinite(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    factors = (len(order) if num_tests is None else num_tests) - np.arange(len(order))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
+    return adjusted

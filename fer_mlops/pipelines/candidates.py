@@ -1,0 +1,195 @@
+"""Who is compared: trained models by name, and what their runs tell of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.config import Experiment
+from fer_mlops.errors import ConfigError, ModelError
+from fer_mlops.evaluation.repeats import Repeats
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
+from fer_mlops.pipelines.evaluate import experiment_of
+from fer_mlops.tracking.alias_lock import REGISTERED_NAME
+from fer_mlops.tracking.connection import shown_uri
+from fer_mlops.tracking.registry import (
+    ModelName,
+    Schooling,
+    bundle_in,
+    fetched,
+    fixed_name,
+    run_of,
+    schooling_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A trained model that is compared, as it is loaded to serve."""
+
+    name: str
+    """Short, and another for each of those compared."""
+    uri: str
+    """Under which it can be loaded again."""
+    run_id: str | None
+    classifier: Classifier
+    num_bytes: int
+    """Of its bundle on disk."""
+    schooling: Schooling | None
+    """Whom it was fitted to and chosen on; None where nobody knows."""
+    experiment: Experiment | None
+    """The settings of its run, if that is known."""
+    minutes: float
+    """Its training took; nan where nobody knows."""
+
+
+def find_contestants(names: Sequence[str]) -> list[Contestant]:
+    """Returns the models that ``names`` mean, in that order, each once.
+
+    Args:
+        names: ``models:/fer-classifier@champion``, ``runs:/<id>`` or folders.
+
+    Raises:
+        ModelError: One of them does not exist.
+        ConfigError: Fewer than two different ones are named.
+    """
+    names = list(dict.fromkeys(names))
+    for run_id in filter(None, (ModelName.parse(name).run_id for name in names)):
+        _check_run(run_id)
+    fixed = [fixed_name(name) for name in names]
+    if len(set(fixed)) < 2:
+        raise ConfigError(f"a comparison needs at least two different models, got {len(set(fixed))}")
+    unique = [names[fixed.index(uri)] for uri in dict.fromkeys(fixed)]
+    found = [contestant_of(name) for name in unique]
+    shown = _short_names(unique, [one.classifier.family for one in found])
+    return [replace(one, name=short) for one, short in zip(found, shown, strict=True)]
+
+
+def contestant_of(name: str) -> Contestant:
+    """Returns the model that ``name`` means, under that name.
+
+    Raises:
+        ModelError: There is none.
+    """
+    with fetched(name) as folder:
+        bundle = bundle_in(folder, name)
+        classifier = Classifier.load(bundle, name)
+        num_bytes = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
+    schooling, run_id = schooling_of(name), run_of(name)
+    return Contestant(
+        name=name,
+        uri=fixed_name(name),
+        run_id=run_id,
+        classifier=classifier,
+        num_bytes=num_bytes,
+        schooling=schooling,
+        experiment=experiment_of(run_id) if run_id and schooling else None,
+        minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),
+    )
+
+
+def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
+    """Returns the family where that says enough of a run, else the run's name; a model's own name."""
+    shown = []
+    for name, family in zip(names, families, strict=True):
+        named = ModelName.parse(name)
+        if named.run_id:
+            run = get_run(named.run_id)
+            is_enough = families.count(family) == 1
+            shown.append(family if is_enough else run.info.run_name or run.info.run_id[:8])
+        elif named.model:
+            shown.append(_registered_name(named))
+        else:
+            shown.append(Path(name).name)
+    taken = Counter(shown)
+    return [
+        f"{short} ({_mark(name, number)})" if taken[short] > 1 else short
+        for number, (short, name) in enumerate(zip(shown, names, strict=True), 1)
+    ]
+
+
+def _registered_name(name: ModelName) -> str:
+    """Returns ``champion`` or ``version 3`` for one of ours, else the whole name."""
+    if name.model != REGISTERED_NAME or not name.is_registered:
+        return name.text.removeprefix("models:/")
+    return name.alias or f"version {name.version}"
+
+
+def _mark(name: str, number: int) -> str:
+    """Returns what tells two of one name apart: the start of a run's id, else a number."""
+    return ModelName.parse(name).run_id[:6] or str(number)
+
+
+def _check_run(run_id: str) -> None:
+    run = get_run(run_id)
+    if "test/macro_f1" not in run.data.metrics:
+        raise ModelError(
+            f"run {run_id} has no test scores (status {run.info.status}), so it is no finished training "
+            "run; of a parent run, name it as --parent"
+        )
+
+
+def children_of(parent: str) -> list[str]:
+    """Returns the finished runs nested under ``parent``, oldest first.
+
+    Raises:
+        ModelError: There is no such run.
+    """
+    experiment_id = get_run(parent).info.experiment_id
+    found = MlflowClient().search_runs(
+        [experiment_id],
+        f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time ASC"],
+    )
+    return [run.info.run_id for run in found]
+
+
+def repeats_of(parent: str) -> Repeats | None:
+    """Returns the scores of one recipe's seeds or folds, if ``parent`` is a run of such.
+
+    Raises:
+        ModelError: There is no such run.
+    """
+    if "repeats" not in get_run(parent).data.tags:
+        return None
+    try:
+        return Repeats.from_dict(mlflow.artifacts.load_dict(f"runs:/{parent}/{REPEATS_FILE}"))
+    except (MlflowException, OSError) as error:
+        raise ModelError(f"run {parent} ended before all its {REPEATS_FILE} were known") from error
+
+
+def latest_runs(experiment_name: str) -> list[str]:
+    """Returns the latest finished training run of each family in an experiment; no seed or fold."""
+    experiment = MlflowClient().get_experiment_by_name(experiment_name)
+    if experiment is None:
+        return []
+    found = MlflowClient().search_runs(
+        [experiment.experiment_id],
+        "attributes.status = 'FINISHED' and metrics.`test/macro_f1` >= 0",
+        order_by=["attributes.start_time DESC"],
+    )
+    by_family: dict[str, str] = {}
+    for run in found:
+        if "family" in run.data.tags and REPEAT_TAG not in run.data.tags:
+            by_family.setdefault(run.data.tags["family"], run.info.run_id)
+    return list(by_family.values())
+
+
+def get_run(run_id: str) -> Run:
+    """Returns a run.
+
+    Raises:
+        ModelError: There is no such run.
+    """
+    try:
+        return MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        raise ModelError(f"no run {run_id!r} at {shown_uri()}") from error

@@ -1,0 +1,223 @@
+"""Trained models to a comparison, and a comparison to a run and to files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+from fer_mlops.config import DataConfig
+from fer_mlops.data.loading import Data
+from fer_mlops.errors import ModelError
+from fer_mlops.evaluation.comparison import SCORES, Comparison, Entry, Match, disputes_between
+from fer_mlops.evaluation.paired import pair
+from fer_mlops.evaluation.predictions import Answers, answer
+from fer_mlops.evaluation.repeats import Repeats
+from fer_mlops.evaluation.report import Report, evaluate
+from fer_mlops.evaluation.speed import Speed, count_parameters, measure_speed
+from fer_mlops.files import write_text
+from fer_mlops.metrics.bootstrap import holm
+from fer_mlops.metrics.classification import FEW
+from fer_mlops.metrics.identities import count_people
+from fer_mlops.models.calibration import Point
+from fer_mlops.pipelines.candidates import Contestant, find_contestants
+from fer_mlops.pipelines.cross_validate import log_repeats
+from fer_mlops.pipelines.shared_test_set import Ground, check_fairness, find_ground
+from fer_mlops.pipelines.train import Trained
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.reporting import plots
+from fer_mlops.reporting.comparison_page import charts_of, render_comparison
+from fer_mlops.reporting.comparison_text import answers_of
+from fer_mlops.reporting.repeats_page import render_repeats
+from fer_mlops.tracking.tracker import Tracker
+
+PAGE = "comparison.html"
+_MEASURED = 64
+"""Faces on which speed is measured."""
+_TAG = 5000
+"""Most letters of a tag, as MLflow's servers take it."""
+
+
+def compare_models(
+    names: Sequence[str],
+    cache: Path,
+    *,
+    other: DataConfig | None = None,
+    point: Point = "default",
+    is_forced: bool = False,
+    begin: Begin = begin_silently,
+) -> tuple[Comparison, Path]:
+    """Returns the comparison of trained models, which answer anew, and the folder of the faces.
+
+    Args:
+        names: Models, as for ``load_classifier``; two or more.
+        cache: Folder for decoded faces.
+        other: Data, all of which is answered about; without it the test faces that all models share.
+        point: Operating point of all.
+        is_forced: Compare models that have seen the people they are judged on, with a warning.
+        begin: Told of each stage.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: Fewer than two are named, or one does not tell its test faces.
+        DataError: The faces cannot be read, or are no fair ground.
+    """
+    contestants = find_contestants(names)
+    ground = find_ground(contestants, other, cache, begin, is_forced=is_forced)
+    sides = {one.classifier.image_size for one in contestants}
+    pixels = {side: ground.pixels(side, cache, begin) for side in sorted(sides)}
+    answers = []
+    for one in contestants:
+        advance = begin(f"answers of {one.name}", len(ground.table))
+        answers.append(answer(one.classifier, ground.table, pixels[one.classifier.image_size]))
+        advance(len(ground.table))
+    few = [pixels[one.classifier.image_size][:_MEASURED] for one in contestants]
+    speeds = measure_speed([one.classifier for one in contestants], few)
+    return judge_together(contestants, answers, speeds, ground, point), ground.table.root
+
+
+def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[Comparison, Path]:
+    """Returns the comparison of models just trained on one split, by the answers they gave in their
+    runs, and the folder of the faces.
+
+    Args:
+        trained: What the runs ended with, two or more.
+        data: Of each.
+
+    Raises:
+        ModelError: The models do not share their test faces.
+    """
+    if len({one.digest() for one in data}) > 1:
+        raise ModelError("the models were not trained on the same faces, divided alike")
+    contestants = find_contestants([f"runs:/{one.run_id}" for one in trained])
+    answers = [one.answers for one in trained]
+    split, experiment = data[0].split, contestants[0].experiment
+    assert experiment is not None, "a run that just ended tells its settings"
+    ground = Ground(
+        config=experiment.data,
+        table=answers[0].table,
+        described=f"test part of {data[0].table.name}, {split.kind} split",
+    )
+    ground = check_fairness(ground, contestants, is_one_split=True)
+    few = [one.parts["test"].pixels[:_MEASURED] for one in data]
+    speeds = measure_speed([one.classifier for one in contestants], few)
+    return judge_together(contestants, answers, speeds, ground, "default"), ground.table.root
+
+
+def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict[str, str]:
+    """Logs numbers, charts, JSON and the page; returns the texts of these by file name.
+
+    Args:
+        comparison: What is logged.
+        root: Folder of the faces, for the page's pictures.
+        tracker: Of an open run.
+    """
+    files = {
+        PAGE: render_comparison(comparison, root),
+        "comparison.json": json.dumps(comparison.as_dict(), indent=2),
+    }
+    tracker.log_metrics(comparison.metrics())
+    for name, figure in charts_of(comparison).items():
+        tracker.log_figure(f"{name}.png", figure)
+        tracker.log_picture(name, plots.to_image(figure), 0)
+    for name, text in files.items():
+        tracker.log_text(name, text)
+    answers = answers_of(comparison)
+    warnings = "; ".join(comparison.warnings)
+    told = {**answers, **({"Warning": warnings} if warnings else {})}
+    described = "".join(f"- **{question}**: {said}.\n" for question, said in told.items())
+    tracker.log_facts(
+        {
+            **{question.lower().replace(" ", "_"): said[:_TAG] for question, said in told.items()},
+            MLFLOW_RUN_NOTE: f"{described}- **Page**: `{PAGE}` among the artifacts\n"[:_TAG],
+            "faces": comparison.faces,
+            "point": comparison.point,
+            "compared": ", ".join(entry.uri for entry in comparison.entries)[:_TAG],
+            "compared_runs": json.dumps([entry.run_id for entry in comparison.entries])[:_TAG],
+        }
+    )
+    return files
+
+
+def log_parent(repeats: Repeats, tracker: Tracker) -> dict[str, str]:
+    """Logs one recipe's seeds or folds and their page; returns the texts by file name."""
+    log_repeats(repeats, tracker)
+    page = render_repeats(repeats)
+    tracker.log_text(PAGE, page)
+    return {PAGE: page, "comparison.json": json.dumps(repeats.as_dict(), indent=2)}
+
+
+def write_files(files: Mapping[str, str], out: Path) -> None:
+    """Writes the texts into the folder ``out``, which is made.
+
+    Raises:
+        DataError: They cannot be written.
+    """
+    for name, text in files.items():
+        write_text(out / name, text)
+
+
+def judge_together(
+    contestants: Sequence[Contestant],
+    answers: Sequence[Answers],
+    speeds: Sequence[Speed],
+    ground: Ground,
+    point: Point,
+) -> Comparison:
+    """Returns the comparison of models that answered about the ground's faces.
+
+    Args:
+        contestants: Two or more.
+        answers: Of each, row for row.
+        speeds: Of each.
+        ground: The faces.
+        point: Operating point of all.
+    """
+    table = ground.table
+    reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in answers]
+    order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
+    best = answers[order[0]]
+    pairings = [pair(best, answers[i], point) for i in order[1:]]
+    num_pairs = len(reports) * len(pairings) // 2
+    corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
+    corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()
+    matches = tuple(
+        Match(
+            other=place,
+            pairing=pairing,
+            p_macro_f1=corrected_f1[place - 1],
+            p_accuracy=corrected_accuracy[place - 1],
+            disputes=disputes_between(best, answers[order[place]], point),
+        )
+        for place, pairing in enumerate(pairings, 1)
+    )
+    num_people, num_unnamed = count_people(table.identities)
+    return Comparison(
+        faces=ground.described,
+        digest=table.digest(),
+        num_faces=len(table),
+        num_people=num_people,
+        num_unnamed=num_unnamed,
+        point=point,
+        entries=tuple(_entry(contestants[i], reports[i], speeds[i]) for i in order),
+        matches=matches,
+        rare={emotion: num for emotion, num in table.counts().items() if 0 < num < FEW},
+        warnings=ground.warnings,
+    )
+
+
+def _entry(contestant: Contestant, report: Report, speed: Speed) -> Entry:
+    return Entry(
+        name=contestant.name,
+        uri=contestant.uri,
+        run_id=contestant.run_id,
+        family=contestant.classifier.family,
+        image_size=contestant.classifier.image_size,
+        scores={score: getattr(report, score) for score in SCORES},
+        speed=speed,
+        num_bytes=contestant.num_bytes,
+        num_parameters=count_parameters(contestant.classifier),
+        minutes=contestant.minutes,
+    )

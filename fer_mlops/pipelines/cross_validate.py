@@ -1,0 +1,147 @@
+"""One recipe trained again and again, on every fold in turn or with several seeds: mean and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_mlops.config import Experiment
+from fer_mlops.data.loading import prepare_each
+from fer_mlops.errors import ConfigError
+from fer_mlops.evaluation.repeats import POINTS, SCORES, Kind, Repeat, Repeats
+from fer_mlops.evaluation.report import Report, evaluate
+from fer_mlops.pipelines.evaluation_logging import log_report
+from fer_mlops.pipelines.train import Trained, run_experiment
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.reporting import plots
+from fer_mlops.reporting.repeats_page import chart_of
+from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.tracker import Tracker
+
+REPEATS_FILE = "repeats.json"
+"""What a parent run holds of its children's scores."""
+REPEAT_TAG = "repeat"
+"""Of a child: which fold or seed it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """What training on every fold, or with several seeds, ends with."""
+
+    run_id: str
+    experiment_id: str
+    trained: tuple[Trained, ...]
+    repeats: Repeats
+    pooled: Report | None
+    """Of folds: on all faces, each answered by the model that had not seen it."""
+
+
+def cross_validate(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Repetition:
+    """Trains and tests one model per fold, as nested runs, and reports on all faces together.
+
+    Raises:
+        DataError: The faces cannot be read or divided.
+    """
+    num = experiment.data.folds
+    folds = [replace(experiment, data=replace(experiment.data, fold=fold)) for fold in range(num)]
+    return _repeat("folds", folds, [f"fold {fold}" for fold in range(num)], cache, begin)
+
+
+def repeat_seeds(
+    experiment: Experiment, num: int, cache: Path, begin: Begin = begin_silently
+) -> Repetition:
+    """Trains and tests one model per seed, each on its own split, as nested runs.
+
+    Args:
+        experiment: Its seed is the first of ``num`` in a row.
+        num: Seeds, 2 or more.
+        cache: Folder for decoded faces.
+        begin: Told of each stage.
+
+    Raises:
+        ConfigError: There are fewer than two seeds, or folds as well.
+        DataError: The faces cannot be read or divided.
+    """
+    check_seeds(experiment, num)
+    seeds = range(experiment.seed, experiment.seed + num)
+    experiments = [replace(experiment, seed=seed) for seed in seeds]
+    return _repeat("seeds", experiments, [f"seed {seed}" for seed in seeds], cache, begin)
+
+
+def check_seeds(experiment: Experiment, num: int) -> None:
+    """Returns if the experiment can be repeated with ``num`` seeds.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if num < 2:
+        raise ConfigError(f"--seeds must be 2 or more, for a spread, got {num}")
+    if experiment.data.folds:
+        raise ConfigError(
+            f"--seeds {num} and --folds {experiment.data.folds} both repeat the training; give one"
+        )
+
+
+def _repeat(
+    kind: Kind, experiments: Sequence[Experiment], names: Sequence[str], cache: Path, begin: Begin
+) -> Repetition:
+    """Trains each experiment; no model is registered, as the recipe is judged, not one of its models."""
+    first = experiments[0]
+    tracking = replace(first.tracking, register=False)
+    prepared = prepare_each(experiments, cache, begin)  # first, so that bad data stops at once
+    data, divided = prepared[0].table.name, prepared[0].split.kind
+    trained = []
+    with track(tracking.experiment, f"{first.family}-{kind}", system_metrics=False) as parent:
+        parent.log_settings(first)
+        facts = {"data": data, "split": f"{len(names)} {kind}, {divided}", "repeats": kind}
+        parent.log_facts({"family": first.family, **facts})
+        for experiment, faces, repeat in zip(experiments, prepared, names, strict=True):
+            name = f"{first.family}-{data}-{repeat.replace(' ', '-')}"
+            with track(tracking.experiment, name, nested=True) as tracker:
+                tracker.log_facts({REPEAT_TAG: repeat})
+                quiet = replace(experiment, tracking=tracking)
+                trained.append(run_experiment(quiet, faces, tracker, begin=begin))
+        runs = tuple(map(_scored, names, trained))
+        repeats = Repeats(kind, first.family, f"{data}, {divided} split", runs)
+        log_repeats(repeats, parent)
+        pooled = _pooled(trained) if kind == "folds" else None
+        if pooled:
+            log_report(pooled, "pooled", parent)
+    return Repetition(
+        run_id=parent.run_id,
+        experiment_id=parent.experiment_id,
+        trained=tuple(trained),
+        repeats=repeats,
+        pooled=pooled,
+    )
+
+
+def _scored(name: str, trained: Trained) -> Repeat:
+    assert trained.test
+    reports = {"default": trained.test, **trained.points}
+    scores: dict[str, dict[str, float]] = {
+        point: {score: float(getattr(reports[point], score).value) for score in SCORES}
+        for point in POINTS
+    }
+    return Repeat(name, trained.run_id, trained.test.num_faces, trained.minutes, scores)
+
+
+def log_repeats(repeats: Repeats, tracker: Tracker) -> None:
+    """Logs mean, spread and interval over the runs: metrics, JSON and a chart."""
+    tracker.log_metrics(repeats.metrics())
+    tracker.log_json(REPEATS_FILE, repeats.as_dict())
+    figure = chart_of(repeats)
+    tracker.log_figure("repeats.png", figure)
+    tracker.log_picture("repeats", plots.to_image(figure), 0)
+
+
+def _pooled(trained: Sequence[Trained]) -> Report:
+    answers = [one.answers for one in trained if one.answers]
+    return evaluate(
+        np.concatenate([one.labels for one in answers]),
+        np.concatenate([one.probabilities() for one in answers]),
+        np.concatenate([one.identities for one in answers]),
+    )

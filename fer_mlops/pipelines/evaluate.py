@@ -1,0 +1,228 @@
+"""A trained model judged and explained again: on its own test faces, or on others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.config import DataConfig, Experiment
+from fer_mlops.config.recipes import experiment_from_json
+from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.loading import divide_faces, read_faces
+from fer_mlops.data.quality.leakage import find_known_people
+from fer_mlops.data.table import FaceTable
+from fer_mlops.errors import ConfigError, DataError, ModelError
+from fer_mlops.evaluation.attribution.report import measure_explanations
+from fer_mlops.evaluation.full_report import Judged, judge_answers
+from fer_mlops.evaluation.predictions import answer
+from fer_mlops.evaluation.robustness import (
+    CORRUPTIONS,
+    MOST_FACES,
+    SIDE,
+    STRENGTHS,
+    Robustness,
+    measure_robustness,
+)
+from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.metrics.bootstrap import choose_evenly
+from fer_mlops.metrics.identities import is_named
+from fer_mlops.models.calibration import Point
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.pipelines.evaluation_logging import explain_faces, log_judged
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.reporting.evaluation_page import render_page
+from fer_mlops.tracking.registry import DIGEST_TAG, fixed_name, load_classifier, run_of, schooling_of
+from fer_mlops.tracking.tracker import CONFIG_FILE, Tracker
+
+_REPORT = "evaluate"
+_POINTS: tuple[Point, ...] = get_args(Point)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model judged on one set of faces or several."""
+
+    model: str
+    judgements: tuple[Judged, ...]
+    page: str
+    """All of it as HTML."""
+    warnings: tuple[str, ...]
+    """Why numbers may be too good."""
+
+    def as_json(self) -> str:
+        """Returns all numbers as JSON."""
+        told = [judged.as_dict() for judged in self.judgements]
+        return json.dumps({"model": self.model, "warnings": self.warnings, "data": told}, indent=2)
+
+
+def experiment_of(run_id: str) -> Experiment:
+    """Returns the settings a run was made with.
+
+    Raises:
+        ModelError: The run does not exist or holds no settings.
+    """
+    try:
+        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{CONFIG_FILE}")
+    except (MlflowException, OSError) as error:
+        raise ModelError(f"run {run_id!r} holds no {CONFIG_FILE} of fer_mlops") from error
+    return experiment_from_json(text)
+
+
+def judge(
+    name: str,
+    sources: Sequence[str],
+    tracker: Tracker,
+    cache: Path,
+    begin: Begin = begin_silently,
+    *,
+    worsens: bool = True,
+) -> Evaluation:
+    """Evaluates and explains the model ``name`` into the tracker's run.
+
+    Without sources, or on the data the model was trained on, only its test part is used; any other
+    data is used whole.
+
+    Args:
+        name: ``models:/…``, ``runs:/…`` or a folder.
+        sources: What ``--data`` takes; may be none.
+        tracker: Of an open run.
+        cache: Folder for decoded faces.
+        begin: Told of each stage.
+        worsens: Measure robustness too, which takes about as long as the rest.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: ``name`` is a folder, so that a source must be given, and is not.
+        DataError: The data cannot be read.
+    """
+    classifier = load_classifier(name)
+    judgements: list[Judged] = []
+    parts: set[str] = set()
+    sheets, warnings = {}, []
+    asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
+    for source in asked:
+        chosen = choose_faces(name, source, classifier.image_size, cache, begin)
+        if any(chosen.described == before.faces for before in judgements):
+            chosen = replace(chosen, described=f"{chosen.described} ({source})")
+        robustness = _worsen(classifier, chosen, cache, begin) if worsens else None
+        pixels = chosen.pixels
+        answers = answer(classifier, chosen.table, pixels)
+        judged = replace(
+            judge_answers(chosen.described, answers, pixels, robustness),
+            attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
+        )
+        part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
+        parts |= _names_of(part)
+        log_judged(judged, part, tracker)
+        sheets[judged.faces] = explain_faces(classifier, pixels, answers.labels, tracker, part)
+        judgements.append(judged)
+        warnings += [chosen.warning] if chosen.warning else []
+    fixed = fixed_name(name)
+    facts = {"model": fixed, "family": classifier.family}
+    facts["faces"] = "; ".join(judged.faces for judged in judgements)
+    tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
+    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in judgements]
+    page = render_page(fixed, judgements, [*digests, f"run {tracker.run_id}"], sheets, warnings)
+    evaluation = Evaluation(fixed, tuple(judgements), page, tuple(warnings))
+    tracker.log_text(f"{_REPORT}/report.html", page)
+    return evaluation
+
+
+def _names_of(part: str) -> set[str]:
+    """Returns the names under which a part's reports are logged, one for each operating point."""
+    return {part, *(f"{part}_{point}" for point in _POINTS)}
+
+
+def _free_part(data: str, taken: set[str]) -> str:
+    """Returns the part for a data set of this name, numbered where another has the name already."""
+    number, part = 1, f"{_REPORT}_{data}"
+    while _names_of(part) & taken:
+        number += 1
+        part = f"{_REPORT}_{data}-{number}"
+    return part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The faces a model is judged on."""
+
+    table: FaceTable
+    pixels: Pixels
+    described: str
+    """``test part of sample`` or ``all of other-set``."""
+    warning: str
+    """Why numbers on them may be too good, or empty."""
+
+
+def choose_faces(
+    name: str, source: str | None, side: int, cache: Path, begin: Begin = begin_silently
+) -> Chosen:
+    """Returns faces of ``source`` that the model was not trained on, as far as that is known.
+
+    Raises:
+        ConfigError: Without a source, of a model that does not tell its data.
+        DataError: They cannot be read.
+    """
+    run_id = run_of(name)
+    trained_on = experiment_of(run_id) if run_id else None
+    if source is None and trained_on is None:
+        raise ConfigError(f"{name!r} is a folder, which does not tell its data: pass --data")
+    config = trained_on.data if trained_on else DataConfig()
+    if source is not None:
+        config = replace(config, source=source)
+    table, pixels = read_faces(config, side, cache, begin)
+    if trained_on and run_id:
+        try:
+            split = divide_faces(table, config, trained_on.seed, cache, begin)
+        except DataError:  # other data, too small to be split like the model's own: used whole
+            split = None
+        stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
+        if split and split.digest(table) == stated:
+            return Chosen(
+                table=table.select(split.test),
+                pixels=take_pixels(pixels, split.test),
+                described=f"test part of {table.name}, {split.kind} split",
+                warning=find_known_people(table, split).caution(),
+            )
+    return Chosen(
+        table=table, pixels=pixels, described=f"all of {table.name}", warning=_overlap(name, table)
+    )
+
+
+def _overlap(name: str, table: FaceTable) -> str:
+    """Returns what is to be said of people whom the model has learned from, or may have."""
+    seen = schooling_of(name)
+    if seen is None:
+        return "What this model was trained on is not known here: these faces may have been among it."
+    known, named = np.isin(table.identities, list(seen.people)), is_named(table.identities)
+    said = []
+    if (known & named).any():
+        said.append(
+            f"Optimistic: {(known & named).mean():.0%} of these faces are of people with the names of "
+            "people it was trained or chosen on."
+        )
+    if (known & ~named).any():
+        said.append(
+            f"Optimistic: {(known & ~named).mean():.0%} of these faces have the file names of faces it "
+            "was trained or chosen on."
+        )
+    if not named.all():
+        who = "nobody is named" if not named.any() else f"{(~named).sum():,} faces name nobody"
+        said.append(f"The share of these faces that show a person from training is unknown: {who}.")
+    return " ".join(said)
+
+
+def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, begin: Begin) -> Robustness:
+    rows = choose_evenly(chosen.table.labels, MOST_FACES, seed=0)
+    table, faces = load_pixels(chosen.table.select(rows), SIDE, cache)
+    total = (1 + len(CORRUPTIONS) * len(STRENGTHS)) * len(rows)
+    advance = begin("worse faces", total)
+    return measure_robustness(classifier, faces, table.labels, advance=advance)

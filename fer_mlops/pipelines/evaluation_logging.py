@@ -1,0 +1,38 @@
+"""What was measured, to MLflow: numbers, JSON, pictures."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from fer_mlops.evaluation.full_report import Judged
+from fer_mlops.evaluation.report import Report
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.reporting.evaluation_plots import explained_sheet, pictures, report_pictures
+from fer_mlops.tracking.tracker import Tracker
+
+
+def log_report(report: Report, part: str, tracker: Tracker) -> None:
+    """Logs a report's metrics, JSON, confusion matrix and per-class bars."""
+    tracker.log_metrics(report.metrics(part))
+    tracker.log_json(f"{part}/report.json", report.as_dict())
+    for name, figure in report_pictures(report, f"{part}, n = {report.num_faces}").items():
+        tracker.log_figure(f"{part}/{name}.png", figure)
+
+
+def log_judged(judged: Judged, part: str, tracker: Tracker) -> None:
+    """Logs all numbers of a judgement, its JSON and its pictures."""
+    tracker.log_metrics(judged.metrics(part))
+    tracker.log_json(f"{part}/report.json", judged.as_dict())
+    for name, figure in pictures(judged, part).items():
+        tracker.log_figure(f"{part}/{name}.png", figure)
+
+
+def explain_faces(
+    classifier: Classifier, pixels: Pixels, labels: Labels, tracker: Tracker, part: str
+) -> Figure:
+    """Logs heat maps of one face of each emotion, for the emotion predicted, and returns the sheet."""
+    sheet, method = explained_sheet(classifier, pixels, labels)
+    tracker.log_figure(f"{part}/{method}.png", sheet)
+    return sheet

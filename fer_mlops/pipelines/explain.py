@@ -1,0 +1,150 @@
+"""Models and images to a folder of overlays, sheets, figures and a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fer_mlops.data.image_files import FaceImages
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import ConfigError
+from fer_mlops.evaluation.explained_faces import Look, look
+from fer_mlops.evaluation.explanation import Method, default_method
+from fer_mlops.files import all_or_none
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.reporting import plots
+from fer_mlops.reporting.explanation_page import Pictures, render_page
+
+PAGE, NUMBERS = "index.html", "explanations.json"
+_MOST_IN_SHEET = 24
+"""Faces that two models are compared on in one picture; those they disagree on come first."""
+
+
+def explain_images(
+    models: Sequence[tuple[str, Classifier]],
+    images: FaceImages,
+    out: Path,
+    *,
+    target: str | None = None,
+    layer: str | None = None,
+    method: Method | None = None,
+    measures: bool = False,
+    begin: Begin = begin_silently,
+) -> list[Look]:
+    """Writes overlays, sheets, numbers and a page to ``out``, all or none, and returns the looks.
+
+    Args:
+        models: One or two, each with its name.
+        images: The faces.
+        out: Folder, made if it is not there.
+        target: See ``look``.
+        layer: For those explained by Grad-CAM.
+        method: See ``explain``.
+        measures: See ``look``.
+        begin: Told of each stage.
+
+    Raises:
+        ConfigError: There are more than two models, or the layer or the method does not fit them.
+        DataError: An image cannot be read, or ``out`` cannot be written.
+    """
+    if len(models) > 2:
+        raise ConfigError(f"explain shows one model, or two side by side; got {len(models)} --model")
+    methods = [method or default_method(classifier) for _, classifier in models]
+    with all_or_none(out) as folder:
+        advance = begin("explaining faces", len(models) * len(images.paths))
+        looks = []
+        for (name, classifier), used in zip(models, methods, strict=True):
+            weighs = used == "gradcam" or "gradcam" not in methods  # else it says whose layer is meant
+            looks.append(
+                look(
+                    name,
+                    classifier,
+                    images,
+                    target=target,
+                    layer=layer if weighs else None,
+                    method=method,
+                    measures=measures,
+                )
+            )
+            advance(len(images.paths))
+        _write(looks, images, folder)
+    return looks
+
+
+def _write(looks: list[Look], images: FaceImages, folder: Path) -> None:
+    marks = [""] if len(looks) == 1 else ["a_", "b_"]
+    overlays = []
+    for mark, one in zip(marks, looks, strict=True):
+        drawn = []
+        for number, image in enumerate(images.paths):
+            name = f"{number:03}_{mark}{image.stem}_{EMOTIONS[one.targets[number]]}_{one.method}.png"
+            picture = plots.overlay(one.pixels[number], one.heats[number])
+            picture.save(folder / name)
+            drawn.append(picture)
+        overlays.append(drawn)
+    sheet = None
+    if len(looks) == 2:
+        rows = _most_different(looks)[:_MOST_IN_SHEET]
+        sheet = _sheet(looks, images, rows)
+        sheet.save(folder / "side_by_side.png")
+    means: list[Image.Image | None] = []
+    curves: list[Image.Image | None] = []
+    for mark, one in zip(marks, looks, strict=True):
+        mean = plots.mean_heats(one.pixels, one.heats, one.targets, f"mean map: {one.described()}")
+        means.append(plots.to_image(mean, 120) if mean else None)
+        curve = plots.attribution_curves(one.report, one.described()) if one.report else None
+        curves.append(plots.to_image(curve, 120) if curve else None)
+        for shown, name in ((means[-1], "mean_heat"), (curves[-1], "figures")):
+            if shown:
+                shown.save(folder / f"{mark}{name}.png")
+    pictures = Pictures(overlays=overlays, sheet=sheet, means=means, curves=curves)
+    numbers = json.dumps(_numbers(looks, images), indent=2)
+    (folder / NUMBERS).write_text(numbers, encoding="utf-8")
+    (folder / PAGE).write_text(render_page(looks, images, pictures), encoding="utf-8")
+
+
+def _most_different(looks: list[Look]) -> list[int]:
+    """Returns all rows, those first on which the models differ most."""
+    one, other = (each.probabilities for each in looks)
+    differs = one.argmax(1) != other.argmax(1)
+    distance = np.abs(one - other).sum(1) + 2 * differs
+    return [int(row) for row in np.argsort(-distance, kind="stable")]
+
+
+def _sheet(looks: list[Look], images: FaceImages, rows: list[int]) -> Image.Image:
+    def said(one: Look, row: int) -> str:
+        emotion, confidence = one.answer(row)
+        explained = EMOTIONS[one.targets[row]]
+        return f"{emotion} {confidence:.0%}" + (f"\nmap: {explained}" if explained != emotion else "")
+
+    return plots.sheet_of_looks(
+        [(looks[0].pixels[row], images.paths[row].name) for row in rows],
+        [[(one.pixels[row], one.heats[row], said(one, row)) for one in looks] for row in rows],
+        [one.described() for one in looks],
+    )
+
+
+def _numbers(looks: list[Look], images: FaceImages) -> list[dict[str, object]]:
+    return [
+        {
+            "model": one.name,
+            "family": one.family,
+            "method": one.method,
+            "layer": one.layer or None,
+            "faces": [
+                {
+                    "image": str(image),
+                    "explained": EMOTIONS[one.targets[row]],
+                    **dict(zip(EMOTIONS, one.probabilities[row].round(6).tolist(), strict=True)),
+                }
+                for row, image in enumerate(images.paths)
+            ],
+            "measured": one.report.as_dict() if one.report else None,
+        }
+        for one in looks
+    ]

@@ -1,0 +1,277 @@
+"""The gate: a version against the champion on the same faces, rule by rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.config.promotion import GateRules
+from fer_mlops.data.file_info import read_records
+from fer_mlops.errors import ConfigError, TrackingError
+from fer_mlops.evaluation.paired import Pairing, pair
+from fer_mlops.evaluation.predictions import Answers, answer
+from fer_mlops.evaluation.report import Report, evaluate
+from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
+from fer_mlops.evaluation.speed import Speed, measure_speed
+from fer_mlops.metrics.bootstrap import LEAST_FOR_INTERVAL
+from fer_mlops.pipelines.candidates import Contestant, contestant_of
+from fer_mlops.pipelines.promotion_data import gate_ground
+from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproduction_error
+from fer_mlops.pipelines.shared_test_set import Ground
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, REGISTERED_NAME, find_version
+from fer_mlops.tracking.aliases import keep_out, move_champion
+from fer_mlops.tracking.registry import DECISION_TAG
+from fer_mlops.tracking.tracker import Tracker
+
+_TIMED = 64
+"""Faces that are timed."""
+_LOADS = "loads, answers as stored"
+REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule, and whether the version keeps it."""
+
+    rule: str
+    found: str
+    asked: str
+    is_kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the gate said of a version."""
+
+    version: int
+    champion: int | None
+    """Against which it was measured; None where there was none."""
+    faces: str
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...] = ()
+    outcome: str = REFUSED
+    """What the version is now: ``champion``, ``challenger``, or REFUSED, which is neither."""
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether every rule is kept."""
+        return all(check.is_kept for check in self.checks)
+
+    @property
+    def reason(self) -> str:
+        """Which rules are not kept, or that all are."""
+        broken = [f"{check.rule}: {check.found}" for check in self.checks if not check.is_kept]
+        return "; ".join(broken) or f"kept all {len(self.checks)} rules of the gate on {self.faces}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """A contestant on the ground."""
+
+    answers: Answers
+    report: Report
+    slices: Slices
+    speed: Speed
+    num_bytes: int
+
+
+def promote(
+    version: int,
+    rules: GateRules,
+    tracker: Tracker,
+    cache: Path,
+    *,
+    source: str | None = None,
+    begin: Begin = begin_silently,
+) -> Decision:
+    """Takes a version through the gate: it becomes champion, or else challenger; logs the decision.
+
+    Both are measured on validation faces of the version's split that the champion has not learned
+    from, or on all faces of ``source``. The version's test faces are never looked at: promotion is a
+    choice. Where the champion had another split, those faces chose the version and not the champion,
+    so it must lead by the margin.
+
+    The decision is written down before the alias moves, and only by the promotion that moves it. A
+    version that does not load, or answers otherwise than stored, is not challenger either; nor does an
+    older version take that alias from a newer one.
+
+    Args:
+        version: Of ``fer-classifier``.
+        rules: The limits.
+        tracker: Of an open run.
+        cache: Folder for decoded faces.
+        source: Other labelled faces to measure on, as ``--data`` takes them.
+        begin: Told of each stage.
+
+    Raises:
+        ModelError: There is no such version, or another one became champion meanwhile.
+        ConfigError: It is champion already, or does not tell its data so that a source must be given.
+        DataError: The faces cannot be read, or a model has seen them.
+    """
+    champion = find_version(CHAMPION)
+    before = int(champion.version) if champion else None
+    if before == version:
+        raise ConfigError(f"version {version} is champion already")
+    names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
+    contestants = [contestant_of(name) for name in names]
+    ground, is_common = gate_ground(contestants, source, cache, begin)
+    measured = _measure(contestants, ground, cache, begin) if len(ground.table) else []
+    cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
+    checks = tuple(_checks(rules, contestants[0], measured, len(ground.table), is_common))
+    decision = Decision(
+        version=version,
+        champion=before,
+        faces=f"{ground.described}, {len(ground.table)} faces",
+        checks=checks,
+        warnings=(*ground.warnings, *cautions),
+    )
+    if decision.is_promoted:
+        decision = replace(decision, outcome=CHAMPION)
+        try:
+            move_champion(version, before, lambda: _record(decision, rules, tracker))
+        except MlflowException:
+            with suppress(MlflowException, TrackingError):
+                _record(replace(decision, outcome="not promoted"), rules, tracker)
+            raise
+    else:
+        is_sound = any(check.rule == _LOADS and check.is_kept for check in checks)
+        is_challenger = keep_out(version, is_sound=is_sound)
+        decision = replace(decision, outcome=CHALLENGER if is_challenger else REFUSED)
+        _record(decision, rules, tracker)
+    return decision
+
+
+def _measure(
+    contestants: list[Contestant], ground: Ground, cache: Path, begin: Begin
+) -> list[_Measured]:
+    pixels = [ground.pixels(one.classifier.image_size, cache, begin) for one in contestants]
+    speeds = measure_speed([one.classifier for one in contestants], [faces[:_TIMED] for faces in pixels])
+    traits = traits_of(ground.table, read_records(ground.table))
+    measured = []
+    for one, faces, speed in zip(contestants, pixels, speeds, strict=True):
+        answers = answer(one.classifier, ground.table, faces)
+        about = (answers.labels, answers.probabilities(), answers.identities)
+        measured.append(
+            _Measured(
+                answers=answers,
+                report=evaluate(*about),
+                slices=slice_faces(*about, traits),
+                speed=speed,
+                num_bytes=one.num_bytes,
+            )
+        )
+    return measured
+
+
+def _checks(
+    rules: GateRules, version: Contestant, measured: list[_Measured], num: int, is_common: bool
+) -> Iterator[Check]:
+    yield Check(
+        "faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces
+    )
+    if measured:
+        yield from _checks_on_faces(rules, measured, is_common)
+    error, found = reproduction_error(version.uri)
+    is_same = error is not None and error <= TOLERANCE
+    yield Check(_LOADS, found, f"at most {TOLERANCE:.0e}", is_same)
+    is_ours, found = compare_code(version.uri)
+    yield Check("code that mlflow.pyfunc runs", found, "this version's", is_ours)
+
+
+def _checks_on_faces(rules: GateRules, measured: list[_Measured], is_common: bool) -> Iterator[Check]:
+    own = measured[0]
+    f1 = own.report.macro_f1
+    yield Check(
+        "macro-F1", str(f1), f"at least {rules.macro_f1_floor:g}", f1.value >= rules.macro_f1_floor
+    )
+    if len(measured) > 1:
+        pairing = pair(own.answers, measured[1].answers)
+        yield _against(rules, pairing, own, measured[1], is_common)
+        yield _recalls(rules, pairing)
+    ece = own.report.ece
+    yield Check(
+        "calibration error", str(ece), f"at most {rules.ece_ceiling:g}", ece.value <= rules.ece_ceiling
+    )
+    yield _slices(rules, own.slices)
+    time = own.speed.milliseconds
+    yield Check(
+        "latency, one face",
+        f"{time:.1f} ms",
+        f"at most {rules.latency_ms:g} ms",
+        time <= rules.latency_ms,
+    )
+
+
+def _against(
+    rules: GateRules, pairing: Pairing, own: _Measured, other: _Measured, is_common: bool
+) -> Check:
+    difference = pairing.macro_f1
+    saved_time = 1 - own.speed.milliseconds / other.speed.milliseconds
+    saved_room = 1 - own.num_bytes / other.num_bytes
+    low, sure = difference.low, f"better with {difference.probability:.0%}"
+    if not np.isfinite(low):
+        low, sure = -1.0, f"no interval: it needs {LEAST_FOR_INTERVAL} {pairing.units.noun}"
+    found = f"{difference}, {sure}; latency {-saved_time:+.0%}, size {-saved_room:+.0%}"
+    if is_common:
+        asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
+        is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
+        is_kept = low > 0 or (low >= -rules.margin and is_cheaper)
+    else:
+        asked = f"interval above {rules.margin:g}, as these faces favour the new version"
+        is_kept = low > rules.margin
+    return Check("macro-F1 against the champion", found, asked, is_kept)
+
+
+def _recalls(rules: GateRules, pairing: Pairing) -> Check:
+    asked_of = [one for one in pairing.classes if one.support >= rules.class_faces]
+    worst = min(asked_of, key=lambda one: one.recall.value, default=None)
+    asked = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
+    if worst is None:
+        return Check("recall of each emotion", "too few faces of each", asked, True)
+    found = f"{worst.emotion} {worst.recall.value:+.3f} (n = {worst.support})"
+    return Check("recall of each emotion", found, asked, worst.recall.value >= -rules.recall_loss)
+
+
+def _slices(rules: GateRules, slices: Slices) -> Check:
+    worse = [one for one in slices.slices if one.is_significant and one.gap.value < 0]
+    worst = min(worse, key=lambda one: one.gap.value, default=None)
+    asked = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
+    if worst is None:
+        found = "none is significantly worse" if slices.num_tested else "too few people to test any"
+        return Check("worst slice", found, asked, True)
+    found = f"{worst.trait} {worst.value} {worst.gap.value:+.3f} (n = {worst.num_faces})"
+    return Check("worst slice", found, asked, worst.gap.value >= -rules.slice_gap_ceiling)
+
+
+def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
+    """Logs the decision to the run, and onto the version's tags and card."""
+    told = {**asdict(decision), "is_promoted": decision.is_promoted, "rules": asdict(rules)}
+    tracker.log_json("gate.json", told)
+    tracker.log_facts(
+        {
+            "version": decision.version,
+            "champion_before": decision.champion or "none",
+            "decision": decision.outcome,
+            "reason": decision.reason,
+        }
+    )
+    tracker.ask(lambda: None)  # the run has it all, before the version says where to look
+    client = MlflowClient()
+    number = str(decision.version)
+    said = f"{decision.outcome}: {decision.reason}"
+    client.set_model_version_tag(REGISTERED_NAME, number, DECISION_TAG, said[:5000])
+    client.set_model_version_tag(REGISTERED_NAME, number, "gate_run", tracker.run_id)
+    checks = {check.rule: [check.found, check.asked, check.is_kept] for check in decision.checks}
+    client.set_model_version_tag(REGISTERED_NAME, number, "gate", json.dumps(checks)[:5000])
+    card = client.get_model_version(REGISTERED_NAME, number).description or ""
+    before = card.partition("\n## Promotion\n")[0]
+    added = f"\n## Promotion\n\n{said} (run `{tracker.run_id}`).\n"
+    client.update_model_version(REGISTERED_NAME, number, description=before[: 4990 - len(added)] + added)

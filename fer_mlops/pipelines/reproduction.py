@@ -1,0 +1,113 @@
+"""Whether a registered version answers as on the day it was trained, and whose code lies beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fer_mlops
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import DataError
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE
+from fer_mlops.tracking.registry import bundle_in, entries_of, fetched
+
+TOLERANCE = 1e-5
+"""Difference of a probability that counts as the same answer."""
+_EARLIER_CODE = frozenset(
+    {
+        "8a79a94cb4e360be1b14b17269cb27e93015eec98dfe802687c55a93d534675b",
+        "53484288fc6f755c1aaea0a49671400412e32ecd0ded109ba5defe837d1c6be7",
+    }
+)
+"""SHA-256 of earlier ``registered_model.py`` files that take bytes only, as today's does."""
+_MOST_BYTES = 64 << 20
+"""Of a probe, which is eight small faces."""
+_MOST_IMAGES = 64
+
+
+def reproduction_error(uri: str) -> tuple[float | None, str]:
+    """Returns by how much the version's answers differ from those stored with it, and what was found.
+
+    It is loaded anew, as every command loads it, and asked about the faces that its training run stored
+    answers for.
+
+    Args:
+        uri: ``models:/fer-classifier/3``.
+
+    Returns:
+        The largest difference of a probability, None where there is no answer, and a sentence.
+
+    Raises:
+        ModelError: It does not load.
+    """
+    with fetched(uri) as folder:
+        bundle = bundle_in(folder, uri)
+        classifier = Classifier.load(bundle, uri)
+        probe = bundle / PROBE_FILE
+        if not probe.is_file():
+            return None, "was logged without answers to reproduce; train it again"
+        try:
+            images, probabilities = _read_probe(probe)
+            answers = classifier.predict_proba(classifier.prepare(images))
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, DataError) as error:
+            return None, f"its {PROBE_FILE} cannot be read: {str(error)[:100]}; train it again"
+    difference = float(np.abs(answers - probabilities).max())
+    return difference, f"largest difference {difference:.1e}"
+
+
+def _read_probe(path: Path) -> tuple[list[bytes], NDArray[np.float64]]:
+    """Returns encoded faces [n] and the probabilities [n, 7] that the training run stored for them.
+
+    Raises:
+        ValueError: It is not what a training run stores.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    images = [base64.b64decode(image, validate=True) for image in told["images"][:_MOST_IMAGES]]
+    probabilities = np.array(told["probabilities"], np.float64)
+    if told["emotions"] != list(EMOTIONS) or probabilities.shape != (len(images), len(EMOTIONS)):
+        raise ValueError("it has other emotions, or not an answer to each face")
+    if not images or not np.isfinite(probabilities).all():
+        raise ValueError("it has no faces, or probabilities that are no numbers")
+    return images, probabilities
+
+
+def compare_code(uri: str) -> tuple[bool, str]:
+    """Returns whether MLflow would load the version by a file that fer_mlops published, and a sentence.
+
+    None of it is run here. MLflow runs it, by design, wherever the version is loaded through
+    ``mlflow.pyfunc``.
+
+    Raises:
+        ModelError: There is no such version, or it was not logged by fer_mlops.
+    """
+    ours = Path(fer_mlops.__file__).parent
+    with fetched(uri) as folder:
+        bundle_in(folder, uri)
+        if not entries_of(folder):
+            return False, "no MLmodel, so that mlflow.pyfunc cannot load it"
+        theirs = folder / "code" / ours.name
+        is_ours = _is_ours(folder / MODEL_CODE, ours / "tracking" / MODEL_CODE)
+        names = {path.relative_to(top) for top in (ours, theirs) for path in top.rglob("*.py")}
+        num = sum(not _is_same(theirs / name, ours / name) for name in names)
+    return is_ours, (
+        f"{MODEL_CODE} {'is' if is_ours else 'is not'} a file of fer_mlops; {num} of {len(names)} files "
+        "beside it differ; none was run"
+    )
+
+
+def _is_ours(stored: Path, installed: Path) -> bool:
+    if _is_same(stored, installed):
+        return True
+    return stored.is_file() and hashlib.sha256(stored.read_bytes()).hexdigest() in _EARLIER_CODE
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()

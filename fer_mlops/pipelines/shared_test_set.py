@@ -1,0 +1,178 @@
+"""On which faces models are compared, and whether that is fair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_mlops.config import DataConfig
+from fer_mlops.data.loading import load_table, read_faces
+from fer_mlops.data.table import FaceTable
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.metrics.identities import count_people
+from fer_mlops.pipelines.candidates import Contestant
+from fer_mlops.progress import Begin
+from fer_mlops.tracking.registry import Schooling
+
+_WAYS_OUT = (
+    "compare models of the same data, split and seed, pass faces that none of them has seen as --data, "
+    "or say --anyway"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Labelled faces on which models are compared, and what is to be said of them."""
+
+    config: DataConfig
+    """Of the data set that holds them."""
+    table: FaceTable
+    described: str
+    """``test part of sample, identity split`` or ``all of other-set``."""
+    warnings: tuple[str, ...] = ()
+    """Why the comparison may not be fair, or not be worth much."""
+
+    def pixels(self, side: int, cache: Path, begin: Begin) -> Pixels:
+        """Returns the faces decoded to ``side`` pixels, row for row; training has mostly done it."""
+        whole, pixels = read_faces(self.config, side, cache, begin)
+        row_of = {path: row for row, path in enumerate(whole.paths)}
+        return take_pixels(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
+
+
+def find_ground(
+    contestants: Sequence[Contestant],
+    other: DataConfig | None,
+    cache: Path,
+    begin: Begin,
+    *,
+    is_forced: bool = False,
+) -> Ground:
+    """Returns the faces to compare on: all of ``other``, else the test faces that all models share.
+
+    Args:
+        contestants: Who is compared.
+        other: Data of which all faces are taken.
+        cache: Folder for decoded faces.
+        begin: Told of each stage.
+        is_forced: Warn, where a model has seen the people, instead of refusing.
+
+    Raises:
+        ConfigError: A model does not tell its test faces, so that other data must be given.
+        DataError: The models share no test face, a model has seen people who are to judge it, or the
+            faces cannot be read.
+    """
+    side = contestants[0].classifier.image_size
+    if other:
+        return check_fairness(_all_of(other, side, cache, begin), contestants, is_forced=is_forced)
+    ground = _shared(contestants, cache, begin)
+    digests = {one.schooling.digest for one in contestants if one.schooling}
+    return check_fairness(ground, contestants, is_one_split=len(digests) == 1, is_forced=is_forced)
+
+
+def check_fairness(
+    ground: Ground,
+    contestants: Sequence[Contestant],
+    *,
+    is_one_split: bool = False,
+    is_forced: bool = False,
+) -> Ground:
+    """Returns the ground with a warning of each model that has seen its people, or may have.
+
+    Args:
+        ground: The faces.
+        contestants: Who is compared.
+        is_one_split: The faces are the test part of the one split that all models had.
+        is_forced: Warn instead of refusing.
+
+    Raises:
+        DataError: A model has seen people who are to judge it.
+    """
+    warnings = list(ground.warnings)
+    _, num_unnamed = count_people(ground.table.identities)
+    if num_unnamed:
+        warnings.append(
+            "it is unknown whether the models saw people on these faces in training: "
+            f"{num_unnamed:,} of {len(ground.table):,} faces name nobody"
+        )
+    for one in contestants:
+        if one.schooling is None:
+            warnings.append(
+                f"nobody knows which faces trained {one.name}: if these were among them, it is flattered"
+            )
+            continue
+        known = np.isin(ground.table.identities, sorted(one.schooling.people))
+        if not known.any():
+            continue
+        people = sorted(set(ground.table.identities[known].tolist()))
+        said = (
+            f"{known.mean():.0%} of the faces compared on show people whom {one.name} saw in training "
+            f"or validation ({len(people)}, such as {people[0]!r})"
+        )
+        if is_one_split:  # the others saw the same
+            warnings.append(
+                f"a split that flatters: {known.mean():.0%} of these faces show people whom the models "
+                "saw in training or validation, all models the same"
+            )
+            break
+        if not is_forced:
+            raise DataError(f"not a fair comparison: {said}; {_WAYS_OUT}")
+        warnings.append(f"not a fair comparison: {said}")
+    return replace(ground, warnings=tuple(warnings))
+
+
+def _all_of(config: DataConfig, side: int, cache: Path, begin: Begin) -> Ground:
+    table, _ = read_faces(config, side, cache, begin)
+    return Ground(config=config, table=table, described=f"all of {table.name}")
+
+
+def _shared(contestants: Sequence[Contestant], cache: Path, begin: Begin) -> Ground:
+    """Returns the test faces of all: those of the one split they had, or what several have in common."""
+    schoolings: list[Schooling] = []
+    configs: list[DataConfig] = []
+    for one in contestants:
+        if one.schooling is None or one.experiment is None:
+            raise ConfigError(f"{one.name} does not tell which faces it was tested on: pass --data")
+        schoolings.append(one.schooling)
+        configs.append(one.experiment.data)
+    shared = frozenset.intersection(*(schooling.tested for schooling in schoolings))
+    tables = {config: load_table(config, cache, begin) for config in set(configs)}
+    if len({table.root.resolve() for table in tables.values()}) > 1:
+        shared = frozenset()  # equal names below other folders are other faces
+    if not shared:
+        tested = "; ".join(
+            f"{one.name} on {config.source}, {config.split} split, seed {one.experiment.seed}"
+            for one, config in zip(contestants, configs, strict=True)
+            if one.experiment
+        )
+        raise DataError(
+            f"these models share no test face ({tested}): train them on the same data, split and seed, "
+            "or compare them on other faces with --data"
+        )
+    table = tables[configs[0]]
+    emotions = (EMOTIONS[label] for label in table.labels)
+    faces = zip(table.paths, emotions, table.identities.tolist(), strict=True)
+    rows = [row for row, face in enumerate(faces) if face in shared]
+    if len(rows) < len(shared):
+        raise DataError(
+            f"{len(shared) - len(rows)} of the {len(shared)} test faces are no longer in "
+            f"{configs[0].source!r} as they were: bring them back, or pass other faces as --data"
+        )
+    warnings = []
+    if len({schooling.digest for schooling in schoolings}) > 1:
+        most = max(len(schooling.tested) for schooling in schoolings)
+        warnings.append(
+            f"these models had different splits: compared on the {len(rows)} test faces that all have "
+            f"in common, of up to {most}"
+        )
+    splits = " or ".join(sorted({config.split for config in configs}))
+    return Ground(
+        config=configs[0],
+        table=table.select(rows),
+        described=f"test part of {table.name}, {splits} split",
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,45 @@
+"""Several families on the same faces, under one parent run that says which is best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_mlops.config import Experiment
+from fer_mlops.data.loading import prepare_data
+from fer_mlops.evaluation.comparison import Comparison
+from fer_mlops.pipelines.compare import compare_trained, log_comparison
+from fer_mlops.pipelines.train import Trained, run_experiment
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.tracking.runs import track
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What training several families ends with."""
+
+    run_id: str
+    trained: tuple[Trained, ...]
+    comparison: Comparison
+
+
+def run_suite(experiments: Sequence[Experiment], cache: Path, begin: Begin = begin_silently) -> Suite:
+    """Trains, judges and explains each experiment as a nested run, then compares them in the parent.
+
+    All data is read before the first run opens, so that bad data stops everything at once.
+    """
+    data = [prepare_data(experiment, cache, begin) for experiment in experiments]
+    tracking = experiments[0].tracking
+    with track(tracking.experiment, "all", system_metrics=False) as parent:
+        parent.log_facts({"family": "all", "data": data[0].table.name, "split": data[0].split.kind})
+        trained = []
+        for experiment, faces in zip(experiments, data, strict=True):
+            name = f"{experiment.family}-{faces.table.name}-{faces.split.kind}"
+            with track(
+                tracking.experiment, name, nested=True, system_metrics=tracking.system_metrics
+            ) as tracker:
+                trained.append(run_experiment(experiment, faces, tracker, begin=begin))
+        comparison, root = compare_trained(trained, data)
+        log_comparison(comparison, root, parent)
+        return Suite(parent.run_id, tuple(trained), comparison)

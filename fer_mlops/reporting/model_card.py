@@ -1,0 +1,195 @@
+"""The model card of a registered version (Mitchell et al., arXiv 1810.03993), made from its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fer_mlops.evaluation.full_report import Judged
+from fer_mlops.evaluation.report import Report
+from fer_mlops.evaluation.slices import Slice
+from fer_mlops.metrics.classification import FEW
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.reporting.evaluation_page import mistakes_of
+from fer_mlops.reporting.html import Html, document, heading, paragraph, table, text
+
+USE = (
+    "Research, teaching, and products that sort pictures of consenting adults by visible expression. It "
+    "takes a crop of one face and returns seven calibrated probabilities."
+)
+NOT_FOR = (
+    "Inferring what a person feels, intends or deserves. The EU AI Act bans inferring emotions at work "
+    "and in education (Art. 5(1)(f)); elsewhere people must be informed (Art. 50(3))."
+)
+_MOST_SLICES = 6
+_MOST_TEXT = 4900
+"""MLflow takes 5,000 characters as a version's description."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a model comes from, in words."""
+
+    name: str
+    """What the version is registered as, and its number if known."""
+    run_id: str
+    data: str
+    """Name, terms of use, digest."""
+    split: str
+    """Its kind, and how many test faces show a known person, as far as they are named."""
+    weights: str
+    """What pretrained weights were trained on, and under which licence; empty without any."""
+    caution: str
+    """Why the scores may be too good, in a sentence; empty if nothing says so."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The same card twice."""
+
+    markdown: str
+    """At most 4,900 characters, without pictures."""
+    html: str
+    """With pictures of known failures."""
+
+
+def make_card(classifier: Classifier, judged: Judged, origin: Origin) -> Card:
+    """Returns the card of a version.
+
+    Args:
+        classifier: What is registered.
+        judged: On its test faces.
+        origin: Of the model and its data.
+    """
+    sections = [
+        ("Intended use", [USE]),
+        ("Not for", [NOT_FOR]),
+        ("Data", [origin.data, *([f"Pretrained weights: {origin.weights}."] if origin.weights else [])]),
+        ("Split", [origin.split]),
+        ("Calibration", [_calibration(judged)]),
+        ("Known limits", _limits(judged)),
+        ("Load it", [f'`mlflow.pyfunc.load_model("models:/{origin.name}")`']),
+    ]
+    facts = _facts(classifier)
+    return Card(
+        _markdown(origin, facts, judged, sections)[:_MOST_TEXT],
+        _html(origin, facts, judged, sections),
+    )
+
+
+def _facts(classifier: Classifier) -> str:
+    side = classifier.image_size
+    return f"{classifier.family}, gray faces of {side} × {side} px"
+
+
+def _scores(judged: Judged) -> list[list[str]]:
+    rows = []
+    for point, report in judged.reports.items():
+        scores = (report.accuracy, report.balanced_accuracy, report.macro_f1)
+        rows.append([point, *map(str, scores), f"{report.ece.value:.3f}"])
+    return rows
+
+
+_COLUMNS = ("point", "accuracy", "balanced accuracy", "macro-F1", "ECE")
+
+
+def _classes(report: Report) -> list[list[str]]:
+    rows = []
+    for one in report.classes:
+        mark = " *" if one.support < FEW else ""
+        recall = f"{one.recall:.3f}" if one.support else "–"
+        rows.append(
+            [f"{one.emotion}{mark}", str(one.support), recall, str(one.f1) if one.support else "–"]
+        )
+    return rows
+
+
+def _calibration(judged: Judged) -> str:
+    report, confidence = judged.report, judged.confidence
+    said = (
+        f"Temperature {judged.answers.calibration.temperature:.2f}, fitted on validation: calibration "
+        f"error {report.ece.value:.3f}, before {confidence['ece_before_temperature']:.3f}."
+    )
+    if "answered_error" in confidence:
+        said += (
+            f" {confidence['answered_share']:.0%} of the test faces get a sure answer "
+            f"(confidence from {judged.answers.calibration.threshold:.2f}), "
+            f"{confidence['answered_error']:.1%} of them a wrong one."
+        )
+    return said
+
+
+def _limits(judged: Judged) -> list[str]:
+    few = [one.emotion for one in judged.report.classes if one.support < FEW]
+    limits = []
+    if few:
+        limits.append(f"Fewer than {FEW} test faces of {', '.join(few)}: no claim about these.")
+    worse = sorted(
+        (one for one in judged.slices.slices if one.gap.value < 0 and one.is_significant),
+        key=lambda one: one.gap.value,
+    )
+    limits += [_worse(one) for one in worse[:_MOST_SLICES]]
+    if not worse:
+        num = judged.slices.num_tested
+        limits.append(
+            f"No slice of {num} tested is served significantly worse at equal emotions."
+            if num
+            else "No slice has faces and people enough to be tested: whether one is served worse is "
+            "unknown."
+        )
+    traits = sorted({one.trait for one in judged.slices.slices})
+    limits.append(f"Slices looked at: {', '.join(traits) or 'none'}. No other audit was made.")
+    return limits
+
+
+def _worse(one: Slice) -> str:
+    return (
+        f"{one.trait} {one.value} (n = {one.num_faces}): accuracy {-one.gap.value:.3f} lower than that "
+        f"of other faces at equal emotions, corrected p {one.adjusted_p:.3f}."
+    )
+
+
+def _markdown(
+    origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
+) -> str:
+    report = judged.report
+    lines = [f"# {origin.name}", "", f"{facts}. Run `{origin.run_id}`.", ""]
+    if origin.caution:
+        lines += [f"**{origin.caution}**", ""]
+    lines += [f"## Scores: {judged.faces}", ""]
+    lines += [f"{report.people()}. {report.units.told}", ""]
+    lines += _as_markdown(_COLUMNS, _scores(judged))
+    lines += ["", "## Emotion by emotion", ""]
+    lines += _as_markdown(("emotion", "n", "recall", "F1"), _classes(report))
+    for title, said in sections:
+        lines += ["", f"## {title}", "", *said]
+    return "\n".join(lines) + "\n"
+
+
+def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _html(
+    origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
+) -> str:
+    caution = paragraph(Html(f"<b>{text(origin.caution)}</b>"), "verdict") if origin.caution else ""
+    body = [
+        heading("Scores", judged.faces),
+        paragraph(judged.report.units.told),
+        table(_COLUMNS, _scores(judged)),
+        heading("Emotion by emotion"),
+        table(("emotion", "n", "recall", "F1"), _classes(judged.report)),
+    ]
+    for title, said in sections:
+        body += [heading(title), *(paragraph(text(one.replace("`", ""))) for one in said)]
+    body += [heading("Known failures", "most confident mistakes: label → answer"), mistakes_of(judged)]
+    return document(
+        "model card",
+        origin.name,
+        lead=Html(paragraph(facts) + caution),
+        body=body,
+        foot=[f"run {origin.run_id}"],
+        mood="warning" if origin.caution else "note",
+    )

@@ -1,0 +1,127 @@
+"""Models side by side, and one recipe run several times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer_mlops.evaluation.paired import Difference, Pairing
+from fer_mlops.reporting.plots.style import COLOURS
+
+_DARK = (COLOURS[0], COLOURS[2], COLOURS[3])
+"""On which black cannot be read."""
+
+
+def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
+    """Returns models side by side.
+
+    Args:
+        scores: Model name to metric name to (value, low, high).
+        title: Of the figure.
+    """
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    metrics = list(next(iter(scores.values())))
+    width = 0.8 / len(scores)
+    for i, (model, values) in enumerate(scores.items()):
+        heights = np.array([values[metric][0] for metric in metrics])
+        low = np.array([values[metric][1] for metric in metrics])
+        high = np.array([values[metric][2] for metric in metrics])
+        places = np.arange(len(metrics)) + (i - (len(scores) - 1) / 2) * width
+        error = np.stack([heights - low, high - heights]).clip(0)
+        colour = COLOURS[i % len(COLOURS)]
+        bars = axes.bar(places, heights, width * 0.95, yerr=error, capsize=3, color=colour, label=model)
+        ink = "white" if colour in _DARK else "black"
+        labels = [f"{h:.2f}" for h in heights]
+        axes.bar_label(bars, labels, label_type="center", fontsize=8, color=ink)
+    axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
+    axes.set(ylim=(0, 1), ylabel="score with 95 % interval", title=title)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figure:
+    """Returns how far the best is above another in each score, with 95 % intervals and a line at none.
+
+    Args:
+        rows: What is named at the left, and its difference, top to bottom.
+        title: Of the figure.
+    """
+    figure = Figure(figsize=(8, 1.3 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(rows))[::-1]
+    for place, (_, gap) in zip(places, rows, strict=True):
+        colour = COLOURS[0] if gap.low > 0 else COLOURS[3] if gap.high < 0 else "gray"
+        axes.plot([gap.low, gap.high], [place, place], color=colour, lw=2)
+        axes.plot(gap.value, place, "o", color=colour)
+        axes.annotate(
+            str(gap), (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
+        )
+    axes.axvline(0, color="black", lw=1)
+    reach = 1.1 * np.nanmax([0.01, *(abs(x) for _, gap in rows for x in (gap.value, gap.low, gap.high))])
+    axes.set(xlim=(-reach, reach), ylim=(-0.6, len(rows) - 0.4), title=title)
+    axes.set_xlabel("← other is better      difference with 95 % interval      best is better →")
+    axes.set_yticks(places, [name for name, _ in rows])
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
+    """Returns how many faces of each emotion only the one model has right, and only the other."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    axes = figure.subplots()
+    shown = [row for row in pairing.classes if row.support]
+    places = np.arange(len(shown))[::-1]
+    sides = (
+        (best, [row.only_a for row in shown], 1, COLOURS[0]),
+        (other, [row.only_b for row in shown], -1, COLOURS[1]),
+    )
+    for name, counts, sign, colour in sides:
+        bars = axes.barh(
+            places, [sign * num for num in counts], color=colour, label=f"only {name} is right"
+        )
+        axes.bar_label(bars, [str(num) for num in counts], padding=3, fontsize=8)
+    most = max([1, *sides[0][1], *sides[1][1]])
+    axes.set_xlim(-1.15 * most, 1.15 * most)
+    axes.axvline(0, color="black", lw=1)
+    axes.set_yticks(places, [f"{row.emotion}, n = {row.support}" for row in shown])
+    axes.set_xticks([])
+    axes.set(xlabel="faces", title=f"{best} against {other}")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False)
+    return figure
+
+
+def spread_chart(
+    runs: Mapping[str, Mapping[str, Sequence[float]]],
+    means: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    title: str,
+) -> Figure:
+    """Returns each run's scores as dots, beside their mean and its 95 % interval.
+
+    Args:
+        runs: Score to operating point to the value of each run.
+        means: Score to operating point to (mean, low, high).
+        title: Of the figure.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(title)
+    for axes, (score, points) in zip(
+        figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True
+    ):
+        for place, (point, values) in enumerate(points.items()):
+            _dots(axes, place, values, means[score][point])
+        axes.set_xticks(range(len(points)), list(points))
+        axes.set(title=score.replace("_", " "), xlim=(-0.4, len(points) - 0.2))
+        axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def _dots(axes: Axes, place: int, values: Sequence[float], mean: tuple[float, float, float]) -> None:
+    middle, low, high = mean
+    axes.scatter([place - 0.12] * len(values), values, s=16, color=COLOURS[place], alpha=0.7)
+    error = [[middle - low], [high - middle]]
+    axes.errorbar(place + 0.12, middle, yerr=error, fmt="D", color=COLOURS[place], capsize=4)
+    axes.annotate(f"{middle:.3f}", (place + 0.2, middle), va="center", fontsize=8)

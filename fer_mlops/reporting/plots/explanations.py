@@ -1,0 +1,141 @@
+"""Where one model looked on average, where two models looked, and what that is worth."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.evaluation.attribution.face_share import HALF_HEIGHT, HALF_WIDTH
+from fer_mlops.evaluation.attribution.report import AttributionReport
+from fer_mlops.evaluation.explanation import HeatMaps
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.reporting.plots.heat_maps import overlay
+from fer_mlops.reporting.plots.style import COLOURS
+
+_SIDE, _CAPTION, _GAP = 128, 36, 10
+"""Of a sheet: side of a picture, height of what is said below it, and space between faces, in pixels."""
+_ACROSS = 3
+"""Faces side by side in a sheet."""
+_LETTERS = 12
+"""Of a title of 10 points that fit into an inch."""
+_INK = (29, 33, 41)
+
+
+def mean_heats(
+    pixels: NDArray[np.uint8], heats: HeatMaps, emotions: Labels, title: str
+) -> Figure | None:
+    """Returns the mean map of each emotion over its mean face, or None if none has two faces.
+
+    Each mean map is scaled to its own strongest place; a line marks the ellipse that is measured.
+
+    Args:
+        pixels: Gray faces, uint8 [n, side, side].
+        heats: Their maps.
+        emotions: What each map explains, [n].
+        title: Of the figure.
+    """
+    counts = np.bincount(emotions, minlength=len(EMOTIONS))
+    shown = np.flatnonzero(counts >= 2)
+    if not len(shown):
+        return None
+    width = max(1.7 * len(shown), 3.4)
+    lines = textwrap.wrap(title, int(_LETTERS * width))
+    figure = Figure(figsize=(width, 2 + 0.15 * len(lines)), layout="constrained")
+    figure.suptitle("\n".join(lines), fontsize=10)
+    angle = np.linspace(0, 2 * np.pi, 100)
+    for axes, label in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        own = emotions == label
+        heat = heats[own].mean(0)
+        face = pixels[own].mean(0).round().astype(np.uint8)
+        picture = overlay(face, np.asarray(heat / max(heat.max(), 1e-9), np.float32))
+        axes.imshow(picture, extent=(0, 1, 1, 0))
+        axes.plot(0.5 + HALF_WIDTH * np.cos(angle), 0.5 + HALF_HEIGHT * np.sin(angle), "w:", lw=1)
+        axes.set_title(f"{EMOTIONS[label]}\nn = {counts[label]}", fontsize=9)
+        axes.set_axis_off()
+    return figure
+
+
+def sheet_of_looks(
+    faces: Sequence[tuple[NDArray[np.uint8], str]],
+    looks: Sequence[Sequence[tuple[NDArray[np.uint8], NDArray[np.float32], str]]],
+    names: Sequence[str],
+) -> Image.Image:
+    """Returns faces beside the overlays of each model.
+
+    Args:
+        faces: Gray face and what is said of it.
+        looks: For each face, for each model: the gray face as it sees it, the map, what is said of it.
+        names: Of the models, in that order.
+    """
+    per_face = 1 + len(names)
+    across = min(_ACROSS, len(faces))
+    width, height = per_face * _SIDE + _GAP, _SIDE + _CAPTION
+    legend = 20 * len(names) + _GAP
+    size = (across * width + _GAP, -(-len(faces) // across) * height + legend)
+    sheet = Image.new("RGB", size, "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for i, name in enumerate(names):
+        pen.text((_GAP, 4 + 20 * i), f"{'left' if i == 0 else 'right'} map: {name}", _INK, font)
+    for number, ((face, said), row) in enumerate(zip(faces, looks, strict=True)):
+        left, top = _GAP + number % across * width, legend + number // across * height
+        cells = [(Image.fromarray(face).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), said)]
+        cells += [(overlay(seen, heat, _SIDE), answer) for seen, heat, answer in row]
+        for column, (picture, text) in enumerate(cells):
+            place = left + column * _SIDE
+            sheet.paste(picture, (place, top))
+            fitting = "\n".join(_fitted(line, font) for line in text.splitlines())
+            pen.multiline_text((place + 2, top + _SIDE + 1), fitting, _INK, font, spacing=1)
+    return sheet
+
+
+def _fitted(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Returns the line, without its end where it is wider than a picture."""
+    while font.getlength(line) > _SIDE - 4:
+        line = line.removesuffix("…")[:-1] + "…"
+    return line
+
+
+def attribution_curves(report: AttributionReport, title: str) -> Figure:
+    """Returns deletion and insertion beside a random order, and what is left without the weights."""
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    panels = figure.subplots(1, 3 if report.sanity else 2)
+    removal = report.removal
+    shares, backwards = np.array(removal.shares), removal.random_deletion[::-1]
+    series = (
+        ("deletion: lower is better", removal.deletion, removal.random_deletion, "blurred"),
+        ("insertion: higher is better", removal.insertion, backwards, "put back"),
+    )
+    for axes, (name, own, by_chance, verb) in zip(panels, series, strict=False):
+        axes.plot(shares, own, color=COLOURS[0], marker=".", label="strongest first")
+        axes.plot(shares, by_chance, color="gray", ls="--", label="smooth random order")
+        axes.fill_between(shares, own, by_chance, color=COLOURS[0], alpha=0.12)
+        axes.set(xlabel=f"share of pixels {verb}", title=name, ylim=(0, 1))
+        axes.legend(fontsize=8, loc="upper center")
+    panels[0].set_ylabel("probability of the explained emotion")
+    if report.sanity:
+        _cascade(panels[2], report)
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.title.set_fontsize(10)
+    return figure
+
+
+def _cascade(axes: Axes, report: AttributionReport) -> None:
+    assert report.sanity
+    shares, alike = (0.0, *report.sanity.randomised), (1.0, *report.sanity.cascade)
+    axes.plot(shares, alike, color=COLOURS[3], marker="o")
+    axes.axhline(0, color="gray", lw=1)
+    axes.set(
+        xlabel="share of layers shuffled, from the top",
+        ylabel="rank correlation",
+        title="weights shuffled: should fall to 0",
+        ylim=(-0.5, 1.05),
+    )

@@ -1,0 +1,41 @@
+"""Faces under heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from fer_mlops.evaluation.explanation import HeatMaps
+from fer_mlops.images.arrays import Pixels
+
+
+def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192) -> Image.Image:
+    """Returns an RGB picture, ``side`` pixels square: the gray face under its heat map."""
+    size = (side, side)
+    gray = np.asarray(Image.fromarray(face).resize(size, Image.Resampling.BICUBIC), np.float32) / 255
+    wide = Image.fromarray(np.asarray(heat, np.float32)).resize(size, Image.Resampling.BICUBIC)
+    strength = np.clip(np.asarray(wide), 0, 1)
+    warm = colormaps["inferno"](strength)[..., :3]
+    alpha = 0.6 * strength[..., None]
+    mixed = gray[..., None] * (1 - alpha) + warm * alpha
+    return Image.fromarray((mixed * 255).round().astype(np.uint8))
+
+
+def explanation_sheet(pixels: Pixels, heats: HeatMaps, captions: Sequence[str], title: str) -> Figure:
+    """Returns faces over their overlays, one column each."""
+    columns = len(captions)
+    figure = Figure(figsize=(1.7 * columns, 4.0), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(2, columns, squeeze=False)
+    for i, caption in enumerate(captions):
+        grid[0][i].imshow(pixels[i], cmap="gray", vmin=0, vmax=255)
+        grid[1][i].imshow(overlay(pixels[i], heats[i]))
+        grid[0][i].set_title(caption, fontsize=8)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return figure

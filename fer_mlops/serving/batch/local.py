@@ -1,0 +1,103 @@
+"""Scoring by all cores of this machine: a process each, a file at a time."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from fer_mlops.errors import DataError
+from fer_mlops.files import UNFINISHED, write_bytes
+from fer_mlops.processes import end_with
+from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.serving.batch.job import PART, SCHEMA, Job, Scored, finish, missing_parts, opened
+from fer_mlops.serving.batch.source import Part, Source
+from fer_mlops.serving.predictor import Predictor, load
+
+Task = tuple[Part, Path, Job]
+"""Rows, the file for their answers, and what is asked."""
+
+
+def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_silently) -> Scored:
+    """Writes an answer for every row of ``source`` to ``out``.
+
+    Each file appears whole or not at all, so that after any kill the same call goes on with the
+    files that are missing: no row is lost, and none is there twice.
+
+    Raises:
+        ConfigError: ``out`` was begun with another job.
+        DataError: ``out`` cannot be written, or a process was killed.
+        ModelError: There is no such model.
+    """
+    with opened(out, job):
+        for left_over in out.glob(f"{UNFINISHED}*"):  # killed here or elsewhere: the lock is ours
+            shutil.rmtree(left_over, ignore_errors=True)
+        missing, before = missing_parts(out, job)
+        advance = begin("faces", job.num_rows)
+        advance(before)
+        tasks = (delayed(score_part)(*task) for task in tasks_of(source, out, job, missing))
+        watched = {"initializer": _start, "initargs": (os.getpid(),)}
+        try:
+            for num in Parallel(
+                n_jobs=min(os.cpu_count() or 1, max(1, len(missing))),
+                return_as="generator_unordered",
+                batch_size=1,
+                **watched,
+            )(tasks):
+                advance(num)
+        except TerminatedWorkerError as error:
+            raise DataError(
+                "a process that scored was killed, as when memory runs out; the same command goes on"
+            ) from error
+        return finish(out, job, before)
+
+
+def _start(asker: int) -> None:
+    """Prepares a process: it ends with the asker, and keeps to its own core."""
+    import torch
+
+    end_with(asker)
+    torch.set_num_threads(1)
+
+
+@functools.lru_cache(maxsize=1)
+def _predictor(name: str) -> Predictor:
+    return load(name, num_threads=1)
+
+
+def tasks_of(source: Source, out: Path, job: Job, numbers: Sequence[int]) -> list[Task]:
+    """Returns what ``score_part`` takes for each of these parts."""
+    return [(source.part(*job.rows_of(n)), out / PART.format(n), job) for n in numbers]
+
+
+def score_part(part: Part, file: Path, job: Job) -> int:
+    """Writes the answers of a part and returns their number."""
+    items = part.items()
+    answers = _predictor(job.model).stream(
+        (item.content for item in items), point=job.point, threshold=job.threshold
+    )
+    rows: list[dict[str, object]] = []
+    for number, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        row: dict[str, object] = {"row": part.first + number, "image": item.name}
+        if isinstance(answer, DataError):
+            row["error"] = str(answer) if item.content else "this row has no image"
+        else:
+            row |= {
+                "emotion": answer.emotion,
+                "confidence": answer.confidence,
+                **answer.probabilities,
+                "is_sure": answer.is_sure,
+            }
+        rows.append(row)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    write_bytes(file, buffer.getvalue())
+    return len(rows)

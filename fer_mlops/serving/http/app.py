@@ -1,0 +1,189 @@
+"""The addresses of the service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from fer_mlops import __version__
+from fer_mlops.models.calibration import Point
+from fer_mlops.serving.http.allowed_hosts import HostCheck
+from fer_mlops.serving.http.errors import Refusal, refuse
+from fer_mlops.serving.http.middleware import Observer
+from fer_mlops.serving.http.model_slots import BESIDE, MAIN
+from fer_mlops.serving.http.schemas import INVOKE_BODY, PREDICT_BODY, Many, One, Refused
+from fer_mlops.serving.http.service import Answered, Service
+
+Slot = Literal["champion", "challenger"]
+
+PAGES = {
+    "/": ("index.html", "text/html"),
+    "/docs": ("docs.html", "text/html"),
+    "/page/style.css": ("style.css", "text/css"),
+    "/page/page.js": ("page.js", "text/javascript"),
+    "/page/docs.js": ("docs.js", "text/javascript"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/page/drawn.webp": ("drawn.webp", "image/webp"),
+}
+"""Every file of the page: its address, name in the package, and type."""
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refused, "description": meaning}
+    for status, meaning in {
+        400: "An image, or the request, cannot be read",
+        403: "Another site's name or page; see --allowed-hosts",
+        413: "Too many bytes or images",
+        415: "Another content type",
+        429: "Too many requests from one address; see Retry-After",
+        503: "Too busy, or no model yet; see Retry-After",
+    }.items()
+}
+
+
+def create_app(service: Service) -> FastAPI:
+    """Returns the application; it follows the registry while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(service.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})  # which raises nothing, however the watch ended
+            service.close()
+
+    app = FastAPI(
+        title="fer_mlops",
+        version=__version__,
+        description="Seven emotions of a face, by the champion of the registry.",
+        docs_url=None,  # FastAPI's own page fetches its scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    _add_predictions(app, service)
+    _add_states(app, service)
+    _add_pages(app)
+    _add_errors(app)
+    app.add_middleware(HostCheck, settings=service.settings)
+    routes = frozenset(str(getattr(route, "path", "")) for route in app.routes)
+    app.add_middleware(
+        Observer, counts=service.counts, routes=routes, logs_requests=service.settings.logs_requests
+    )
+    return app
+
+
+def _add_predictions(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/predict",
+        summary="Emotions of one image or several",
+        responses={200: {"model": One | Many}, **_ERRORS},
+        openapi_extra=PREDICT_BODY,
+    )
+    async def predict(
+        request: Request,
+        point: Annotated[
+            Point,
+            Query(
+                description="natural is right most often, balanced favours rare emotions, default "
+                "lies between."
+            ),
+        ] = "default",
+        explain: Annotated[bool, Query(description="Adds a picture of where the model looked.")] = False,
+        model: Annotated[Slot, Query(description="Which of the two answers.")] = "champion",
+    ) -> Response:
+        answered = await service.predict(request, model, point, explain)
+        return JSONResponse(_answer(answered, model, point))
+
+    @app.post(
+        "/invocations",
+        summary="The same in MLflow's form, as mlflow models serve answers it",
+        responses={200: {"description": "predictions, one object per image"}, **_ERRORS},
+        openapi_extra=INVOKE_BODY,
+    )
+    async def invocations(request: Request) -> Response:
+        return JSONResponse({"predictions": await service.invoke(request)})
+
+
+def _answer(answered: Answered, slot: str, point: Point) -> dict[str, Any]:
+    card = answered.served.card
+    about = {
+        "point": point,
+        "threshold": answered.served.threshold(point),
+        "model": {"slot": slot, "name": card.name, "version": card.version},
+    }
+    if answered.is_batch:
+        return {"predictions": answered.answers, **about}
+    return {**answered.answers[0], **about}
+
+
+def _add_states(app: FastAPI, service: Service) -> None:
+    both = ["GET", "HEAD"]
+
+    @app.get("/model", summary="What answers: version, aliases, scores, preprocessing")
+    async def model() -> Response:
+        service.served(MAIN)
+        settings = service.settings
+        limits = {
+            name: getattr(settings, name) for name in ("max_bytes", "max_pixels", "max_images", "rate")
+        }
+        filled = {slot: served.described() for slot, served in dict(service.slots.filled).items()}
+        return JSONResponse({MAIN: None, BESIDE: None, **filled, "limits": limits})
+
+    @app.api_route("/health", methods=both, summary="Whether the process is alive")
+    @app.api_route("/ping", methods=both, summary="The same, under MLflow's name for it")
+    async def health() -> Response:
+        return JSONResponse({"status": "alive"})
+
+    @app.api_route("/ready", methods=both, summary="Whether a model is loaded; 503 while none is")
+    async def ready() -> Response:
+        return JSONResponse({"status": "ready", "model": service.served(MAIN).card.name})
+
+    @app.get("/version", summary="The version of fer_mlops")
+    async def version() -> Response:
+        return Response(__version__, media_type="text/plain")
+
+    @app.get("/metrics", summary="Counts and times for Prometheus")
+    async def metrics() -> Response:
+        return Response(service.counts.text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_pages(app: FastAPI) -> None:
+    folder = resources.files("fer_mlops.serving.http") / "page"
+    for address, (name, kind) in PAGES.items():
+        _add_page(app, address, (folder / name).read_bytes(), kind)
+
+
+def _add_page(app: FastAPI, address: str, content: bytes, kind: str) -> None:
+    @app.api_route(address, methods=["GET", "HEAD"], include_in_schema=False)
+    async def page() -> Response:
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> Response:
+        return refuse(error.status, str(error), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def misasked(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = first["loc"][-1]
+        return refuse(400, f"{place}: {first['msg']}, got {str(first['input'])[:60]!r}")
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        sentences = {
+            404: "there is nothing at this address; GET /docs shows what there is",
+            405: f"this address does not take {request.method[:20]}; GET /docs shows what it takes",
+        }
+        sentence = sentences.get(error.status_code, str(error.detail))
+        return refuse(error.status_code, sentence, error.headers)

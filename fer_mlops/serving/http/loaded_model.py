@@ -1,0 +1,151 @@
+"""One loaded version: what it answers, where it looked, and what is known of it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, get_args
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.evaluation.explanation import explain
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.models.calibration import Logits, Point
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.reporting import plots
+from fer_mlops.serving.http.batching import Batcher
+from fer_mlops.tracking.registry import DIGEST_TAG
+
+POINTS: tuple[Point, ...] = get_args(Point)
+_SCORES = ("test/", "final_valid/")
+_OVERLAY = 320
+"""Side of an explanation, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What the registry says of a version; empty for a model that is in none."""
+
+    name: str
+    """``models:/fer-classifier/3``, or what else it was loaded by."""
+    version: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    description: str = ""
+    scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    run_id: str = ""
+    created: int = 0
+    """Milliseconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A version that answers."""
+
+    card: Card
+    classifier: Classifier
+    batcher: Batcher
+
+    def answers(self, logits: Logits, point: Point) -> list[dict[str, Any]]:
+        """Returns an answer for each face at an operating point."""
+        calibration = self.classifier.calibration.at(point)
+        probabilities = calibration.probabilities(logits)
+        is_sure = calibration.is_sure(probabilities)
+        return [
+            {
+                "emotion": EMOTIONS[int(row.argmax())],
+                "confidence": float(row.max()),
+                "probabilities": dict(zip(EMOTIONS, row.tolist(), strict=True)),
+                "is_sure": bool(sure),
+            }
+            for row, sure in zip(probabilities, is_sure, strict=True)
+        ]
+
+    def explanations(self, pixels: Pixels, logits: Logits, point: Point) -> list[dict[str, str]]:
+        """Returns for each face the method, and as ``data:`` address the overlay that shows where the
+        model looked."""
+        labels = self.classifier.calibration.at(point).probabilities(logits).argmax(1)
+        heats, method = explain(self.classifier, pixels, labels)
+        return [
+            {"method": method, "overlay": _png(plots.overlay(face, heat, _OVERLAY))}
+            for face, heat in zip(np.asarray(pixels), heats, strict=True)
+        ]
+
+    def threshold(self, point: Point) -> float | None:
+        """Returns the confidence from which an answer is sure; None where none is enough."""
+        threshold = self.classifier.calibration.at(point).threshold
+        return threshold if threshold <= 1 else None
+
+    def warm_up(self, max_batch: int) -> None:
+        """Computes what is slow the first time: a single face, a batch, a heat map."""
+        side = self.classifier.image_size
+        for num in (1, 2, max_batch, 1):
+            self.classifier.predict_proba(np.zeros((num, side, side), np.uint8))
+        explain(self.classifier, np.zeros((1, side, side), np.uint8), np.zeros(1, np.int64))
+
+    def described(self) -> dict[str, Any]:
+        """Returns everything that ``GET /model`` says."""
+        calibration = self.classifier.calibration
+        card = dataclasses.asdict(self.card)
+        return {
+            **card,
+            "data_digest": self.card.tags.get(DIGEST_TAG, ""),
+            "family": self.classifier.family,
+            "emotions": EMOTIONS,
+            "preprocessing": {
+                "image_size": self.classifier.image_size,
+                "channels": "gray",
+                "frame": "the whole picture, turned upright by its EXIF tag, squeezed to a square",
+            },
+            "points": {
+                point: {
+                    "threshold": self.threshold(point),
+                    "temperature": calibration.at(point).temperature,
+                    "prior_strength": calibration.at(point).prior_strength,
+                }
+                for point in POINTS
+            },
+        }
+
+
+def _png(picture: Image.Image) -> str:
+    content = io.BytesIO()
+    picture.save(content, format="PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def card_of(version: ModelVersion) -> Card:
+    """Returns what the registry says of a version."""
+    return Card(
+        name=f"models:/{version.name}/{version.version}",
+        version=str(version.version),
+        aliases=tuple(sorted(version.aliases)),
+        tags=dict(version.tags),
+        description=version.description or "",
+        scores=_known_scores(version.run_id or ""),
+        run_id=version.run_id or "",
+        created=int(version.creation_timestamp or 0),
+    )
+
+
+def _known_scores(run_id: str) -> dict[str, float]:
+    try:
+        return _scores(run_id) if run_id else {}
+    except MlflowException:
+        return {}
+
+
+@lru_cache(maxsize=16)
+def _scores(run_id: str) -> dict[str, float]:
+    """Returns the scores that the run which trained the version ended with."""
+    metrics = MlflowClient().get_run(run_id).data.metrics
+    return {key: value for key, value in metrics.items() if key.startswith(_SCORES)}

@@ -1,0 +1,181 @@
+"""The served versions, kept equal to what the registry's aliases say.
+
+A version is loaded beside the one that answers and takes its place in one assignment: requests that
+have begun end with the version they began with. One that does not load changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from concurrent.futures import Executor
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.errors import FerError, ModelError, TrackingError
+from fer_mlops.serving.http.batching import Batcher
+from fer_mlops.serving.http.loaded_model import Card, Served, card_of
+from fer_mlops.serving.http.metrics import Counts
+from fer_mlops.serving.http.settings import AUTO, NONE, ServeSettings
+from fer_mlops.tracking.alias_lock import CHALLENGER
+from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
+from fer_mlops.tracking.registry import ModelName, load_classifier
+
+MAIN, BESIDE = "champion", "challenger"
+"""The two slots, whatever they are filled with: --model, and --challenger beside it."""
+_AGAIN = 60.0
+"""Seconds after which a version that did not load is tried again."""
+
+log = logging.getLogger("fer_mlops.serving.http")
+
+
+class Slots:
+    """What answers, by slot; ``look`` compares it with the registry."""
+
+    def __init__(self, settings: ServeSettings, executor: Executor, counts: Counts) -> None:
+        self.settings = settings
+        self.executor = executor
+        self.counts = counts
+        self.filled: dict[str, Served] = {}
+        self.names = {MAIN: settings.model}
+        if settings.challenger != NONE:
+            self.names[BESIDE] = _challenger_of(settings)
+        self._failed: dict[str, float] = {}
+        self._was_reachable = True
+
+    def load(self) -> None:
+        """Fills the slots for the first time.
+
+        Raises:
+            TrackingError: The registry does not answer.
+            ModelError: There is no such model, or it does not load. With ``waits``, a missing one is
+                waited for instead.
+        """
+        for slot, name in self.names.items():
+            if not name:
+                continue
+            is_optional = slot == BESIDE and self.settings.challenger == AUTO
+            wanted = self._wanted(name)
+            if wanted is None and not is_optional and not self.settings.waits:
+                raise ModelError(_none_yet(name))
+            if wanted is not None:
+                try:
+                    self._fill(slot, wanted)
+                except FerError as error:
+                    if not is_optional:
+                        raise
+                    self._fail(slot, wanted, error)
+
+    def look(self) -> None:
+        """Brings the slots up to date; what goes wrong is logged and counted, never raised."""
+        try:
+            for slot, name in self.names.items():
+                if _moves(name):
+                    self._follow(slot, self._wanted(name))
+        except Exception as error:  # a registry fails in any way it likes; what is served goes on
+            self._tell_reachable(error)
+        else:
+            self._tell_reachable(None)
+
+    def _follow(self, slot: str, wanted: Card | None) -> None:
+        if wanted is None:
+            if slot == BESIDE and slot in self.filled:
+                del self.filled[slot]
+                log.info("slot=%s event=emptied name=%s", slot, self.names[slot])
+                self.counts.show_models(self.filled)
+            return
+        if time.monotonic() < self._failed.get(wanted.name, 0.0):
+            return
+        try:
+            self._fill(slot, wanted)
+        except Exception as error:  # the one that answers goes on, whatever ails the new one
+            self._fail(slot, wanted, error)
+
+    def _fill(self, slot: str, wanted: Card) -> None:
+        """Puts the wanted version into the slot, loaded unless it is in one already."""
+        now = self.filled.get(slot)
+        if now and now.card == wanted:
+            return
+        loaded = [one for one in self.filled.values() if one.card.name == wanted.name]
+        served = dataclasses.replace(loaded[0], card=wanted) if loaded else self._load(wanted)
+        self.filled[slot] = served
+        self._failed.pop(wanted.name, None)
+        self.counts.show_models(self.filled)
+        if not now or now.card.name != wanted.name:
+            self.counts.switches.labels(slot, "done").inc()
+            log.info("slot=%s event=filled name=%s", slot, wanted.name)
+
+    def _load(self, card: Card) -> Served:
+        classifier = load_classifier(card.name)
+        batcher = Batcher(
+            classifier.scorer.logits,
+            self.executor,
+            max_batch=self.settings.max_batch,
+            max_wait=self.settings.max_wait_ms / 1000,
+            observe=self.counts.batch.observe,
+        )
+        served = Served(card=card, classifier=classifier, batcher=batcher)
+        served.warm_up(self.settings.max_batch)
+        return served
+
+    def _fail(self, slot: str, wanted: Card, error: Exception) -> None:
+        self._failed[wanted.name] = time.monotonic() + _AGAIN
+        self.counts.switches.labels(slot, "failed").inc()
+        log.error("slot=%s event=refused name=%s reason=%r", slot, wanted.name, str(error)[:300])
+
+    def _wanted(self, name: str) -> Card | None:
+        """Returns the card of what ``name`` means now, or None where there is none.
+
+        Raises:
+            TrackingError: The registry does not answer.
+        """
+        wanted = ModelName.parse(name)
+        if not wanted.is_stored:
+            return Card(name=name)
+        check_server()
+        if not wanted.is_registered:
+            return Card(name=name)
+        version = _find(wanted)
+        return card_of(version) if version else None
+
+    def _tell_reachable(self, error: Exception | None) -> None:
+        """Logs once when the registry stops to answer, and once when it does again."""
+        self.counts.reachable.set(error is None)
+        if (error is None) == self._was_reachable:
+            return
+        self._was_reachable = error is None
+        if error is None:
+            log.info("registry=%s event=answers", shown_uri())
+        else:
+            reason = f"{type(error).__name__}: {reason_of(error)[:300]}"
+            log.warning("registry=%s event=silent reason=%r", shown_uri(), reason)
+
+
+def _moves(name: str) -> bool:
+    return bool(ModelName.parse(name).alias)
+
+
+def _challenger_of(settings: ServeSettings) -> str:
+    """Returns the name of the version beside the model, or nothing where it can have none."""
+    if settings.challenger != AUTO:
+        return settings.challenger
+    main = ModelName.parse(settings.model)
+    return f"models:/{main.model}@{CHALLENGER}" if main.alias not in ("", CHALLENGER) else ""
+
+
+def _find(name: ModelName) -> ModelVersion | None:
+    try:
+        return name.found()
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise TrackingError(f"MLflow at {shown_uri()}: {reason_of(error)}") from error
+
+
+def _none_yet(name: str) -> str:
+    return (
+        f"there is no model {name!r} at {shown_uri()}; train one with 'fer-mlops cnn --preset fast', "
+        "name another with --model, or wait for it with --wait"
+    )

@@ -1,0 +1,116 @@
+"""Request bodies, kept in memory only, and for as long as the request lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from fer_mlops.serving.http.errors import Refusal
+from fer_mlops.serving.http.request_parsing import HOW
+
+T = TypeVar("T")
+
+_BODY_SECONDS = 30
+_DRAINED = 4
+"""A body so many times too large is read to its end and thrown away, so that the client, which sends
+first and reads later, sees the answer."""
+
+
+class Bodies:
+    """Reads request bodies: each of limited size and time, all of them of limited size together.
+
+    Args:
+        max_bytes: Largest body.
+        max_held: Most bytes of all requests that are being read or answered.
+    """
+
+    def __init__(self, max_bytes: int, max_held: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_held = max_held
+        self.held = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytes]:
+        """Yields the body, whose bytes count as held until the block ends.
+
+        Raises:
+            Refusal: It is too large (413), too slow (408) or empty (400), or others hold too much (503).
+        """
+        parts: list[bytes] = []
+        try:
+            await self._receive(request, parts)
+            parts[:] = [b"".join(parts)]
+            yield parts[0]
+        finally:
+            self._forget(parts)
+
+    async def _receive(self, request: Request, parts: list[bytes]) -> None:
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > _DRAINED * self.max_bytes:
+            raise self._too_large()
+        size = 0
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for part in request.stream():
+                    size += len(part)
+                    self._keep(part, parts, size)
+        except TimeoutError as error:
+            raise Refusal(408, f"the body did not arrive within {_BODY_SECONDS} s") from error
+        except ClientDisconnect as error:
+            raise Refusal(400, "the client hung up before its body was complete") from error
+        if size > self.max_bytes:
+            raise self._too_large()
+        if not size:
+            raise Refusal(400, f"the body is empty; {HOW}")
+
+    def _keep(self, part: bytes, parts: list[bytes], size: int) -> None:
+        if size > _DRAINED * self.max_bytes:
+            raise self._too_large()
+        if size > self.max_bytes:
+            self._forget(parts)
+            return
+        parts.append(part)
+        self.held += len(part)
+        if self.held > self.max_held:
+            raise Refusal(
+                503,
+                f"requests under way hold the {self.max_held:,} bytes allowed; try again in 1 s",
+                {"Retry-After": "1"},
+            )
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"the body is larger than the {self.max_bytes:,} bytes allowed")
+
+    def _forget(self, parts: list[bytes]) -> None:
+        self.held -= sum(map(len, parts))
+        parts.clear()
+
+
+async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+    """Returns the answer, or cancels it when the client hangs up.
+
+    Args:
+        request: Its body was read.
+        answer: What is computed for it.
+
+    Raises:
+        Refusal: The client has gone; only the log and the counts see this status.
+    """
+
+    async def hang_up() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(hang_up())
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise Refusal(499, "the client hung up before it was answered")
+        return answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()

@@ -1,0 +1,323 @@
+"""What the shell asks a model: images and films in, a row per face out, with pictures if wanted."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fer_mlops.data.datasets.folder import find_files, unread
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import DataError
+from fer_mlops.images.face_detection import Box
+from fer_mlops.images.reading import colour_photo, gray_photo
+from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
+from fer_mlops.models.calibration import Calibration
+from fer_mlops.serving.predictor import Answer, Face, Predictor
+
+STDIN, CAMERA = "-", "webcam"
+_AT_ONCE = 256
+_PHOTOS_AT_ONCE = 8
+_HEAD = 4096
+"""Bytes of standard input that tell text from an image."""
+_SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
+"""Frames of answers; a question mark tells unsure ones too."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One image to ask about."""
+
+    name: str
+    """Its path as given, or ``-`` for standard input; of a film's frame also ``@`` and its seconds."""
+    content: bytes | Path | Image.Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One answer, and what it is about."""
+
+    image: str
+    """The query's name."""
+    answer: Answer
+    face: int | None = None
+    """Number of the face in its photo, from 0 at the left; None where the image is the face."""
+    box: Box | None = None
+    """Where it is in the photo, and None likewise."""
+    picture: str = ""
+    """File of its heat map, or of the photo with boxes; empty where none was asked for."""
+
+
+@dataclass(frozen=True)
+class NoFace:
+    """A photo in which no face was found."""
+
+    image: str
+
+    def __str__(self) -> str:
+        return f"no face found in {self.image!r}"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Files in a folder that are no images, or of an unknown format."""
+
+    folder: str
+    files: str
+    """How many, and why."""
+
+    def __str__(self) -> str:
+        return f"below {self.folder!r}{self.files.replace(';', ',', 1)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """A face, cut out and prepared."""
+
+    query: Query
+    number: int
+    """Of the query, from 0."""
+    pixels: Face
+    face: int | None = None
+    box: Box | None = None
+
+    def file(self, what: str) -> str:
+        """Returns a name that no other picture in the same folder has."""
+        film, at, seconds = Path(self.query.name).name.rpartition("@")
+        is_frame = at and isinstance(self.query.content, Image.Image)
+        stem = f"{Path(film).stem}@{seconds}" if is_frame else Path(self.query.name).stem
+        stem = "stdin" if self.query.name == STDIN else stem
+        return f"{self.number:03}_{stem}_{what}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How to ask, and whom."""
+
+    predictor: Predictor
+    calibration: Calibration
+    """Of the operating point, with its threshold."""
+    finds_faces: bool = False
+    """Whether the images are whole photos."""
+    explains: bool = False
+    """Whether to write heat maps."""
+    out: Path | None = None
+    """Folder for heat maps and for photos with boxes."""
+    is_live: bool = False
+    """Whether each answer is wanted at once, not when there are enough for a batch."""
+
+    def ask(
+        self, queries: Iterable[Query | Unread | DataError]
+    ) -> Iterator[Row | NoFace | Unread | DataError]:
+        """Yields, in order, an answer per face, or why there is none for a query.
+
+        Args:
+            queries: What is no Query is passed on.
+
+        Raises:
+            DataError: ``out`` cannot be written.
+            ConfigError: Faces are to be found, and dlib is not installed.
+        """
+        left, number = iter(queries), 0
+        at_once = 1 if self.is_live else _PHOTOS_AT_ONCE if self.finds_faces else _AT_ONCE
+        while batch := list(islice(left, at_once)):
+            good = [one for one in batch if isinstance(one, Query)]
+            read = self._photos(good, number) if self.finds_faces else self._faces(good, number)
+            subjects = [one for some in read if not isinstance(some, DataError) for one in some]
+            rows, outcomes = iter(self._rows(subjects)), iter(read)
+            for query in batch:
+                if not isinstance(query, Query):
+                    yield query
+                    continue
+                outcome = next(outcomes)
+                if isinstance(outcome, DataError):
+                    yield outcome
+                elif not outcome:
+                    yield NoFace(query.name)
+                else:
+                    yield from islice(rows, len(outcome))
+            number += len(batch)
+
+    def _faces(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
+        decoded = chain.from_iterable(self.predictor.decode([query.content for query in batch]))
+        return [
+            face
+            if isinstance(face, DataError)
+            else [_Subject(query=query, number=number + i, pixels=face)]
+            for i, (query, face) in enumerate(zip(batch, decoded, strict=True))
+        ]
+
+    def _photos(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
+        read: list[list[_Subject] | DataError] = []
+        for i, query in enumerate(batch):
+            try:
+                found = self.predictor.finder.find(gray_photo(query.content))
+            except DataError as error:
+                read.append(error)
+                continue
+            pixels = self.predictor.classifier.prepare([one.crop for one in found])
+            read.append(
+                [
+                    _Subject(query=query, number=number + i, pixels=pixels[k], face=k, box=one.box)
+                    for k, one in enumerate(found)
+                ]
+            )
+        return read
+
+    def _rows(self, subjects: Sequence[_Subject]) -> list[Row]:
+        if not subjects:
+            return []
+        pixels = np.stack([one.pixels for one in subjects])
+        answers = list(self.predictor.answer(pixels, self.calibration))
+        pictures = [""] * len(subjects)
+        if self.out is not None:
+            try:
+                self.out.mkdir(parents=True, exist_ok=True)
+                if self.finds_faces:
+                    pictures = _draw(subjects, answers, self.out)
+                if self.explains:
+                    pictures = self._explain(subjects, answers, pixels, self.out)
+            except OSError as error:
+                raise DataError(f"cannot write to {str(self.out)!r}: {error.strerror}") from error
+        return [
+            Row(image=one.query.name, answer=answer, face=one.face, box=one.box, picture=picture)
+            for one, answer, picture in zip(subjects, answers, pictures, strict=True)
+        ]
+
+    def _explain(
+        self, subjects: Sequence[_Subject], answers: Sequence[Answer], pixels: Face, out: Path
+    ) -> list[str]:
+        """Writes the heat map of each answer and returns the files."""
+        from fer_mlops.evaluation.explanation import explain  # heavy, and seldom asked for
+        from fer_mlops.reporting.plots import overlay
+
+        labels = np.array([EMOTIONS.index(answer.emotion) for answer in answers])
+        heats, method = explain(self.predictor.classifier, pixels, labels)
+        files = []
+        for subject, answer, face, heat in zip(subjects, answers, pixels, heats, strict=True):
+            which = "" if subject.face is None else f"face{subject.face}_"
+            file = out / subject.file(f"{which}{answer.emotion}_{method}.png")
+            overlay(face, heat).save(file)
+            files.append(str(file))
+        return files
+
+
+def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) -> list[str]:
+    """Writes a copy of each photo with its faces framed and named, and returns the file of each face."""
+    files: dict[int, str] = {}
+    for number in dict.fromkeys(one.number for one in subjects):
+        here = [(s, a) for s, a in zip(subjects, answers, strict=True) if s.number == number]
+        photo = colour_photo(here[0][0].query.content)
+        pen = ImageDraw.Draw(photo)
+        for subject, answer in here:
+            assert subject.box is not None
+            _frame(pen, subject.box, answer, photo.size)
+        file = out / here[0][0].file("faces.jpg")
+        photo.save(file, quality=92)
+        files[number] = str(file)
+    return [files[one.number] for one in subjects]
+
+
+def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Answer, size: tuple[int, int]) -> None:
+    left, top, right, _ = box
+    colour = _SURE if answer.is_sure else _UNSURE
+    words = f"{answer.emotion}{'' if answer.is_sure else '?'} {answer.confidence:.2f}"
+    font = ImageFont.load_default(max(12, min(36, (right - left) // 6)))
+    pen.rectangle(box, outline=colour, width=max(2, (right - left) // 50))
+    _, _, width, height = pen.textbbox((0, 0), words, font=font)
+    # above the face, or inside it where the photo ends
+    across = max(0, min(left, size[0] - round(width) - 6))
+    above = top - round(height) - 6
+    down = above if above >= 0 else max(0, top)
+    pen.rectangle((across, down, across + width + 6, down + height + 6), fill=colour)
+    pen.text((across + 3, down + 1), words, fill=(255, 255, 255), font=font)
+
+
+def shown(path: str) -> str:
+    """Returns the path as text that any output takes, whatever bytes its name has."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def camera_of(word: str) -> int | None:
+    """Returns the number of the camera that a word of the command line means, None of a file."""
+    kind, colon, number = word.partition(":")
+    if kind != CAMERA or (colon and not number.isdigit()) or Path(word).exists():
+        return None
+    return int(number or 0)
+
+
+def queries_of(
+    images: Iterable[str], stdin: BinaryIO, every: float = 1.0
+) -> Iterator[Query | Unread | DataError]:
+    """Yields what the words of a command line mean: files, folders' images, films, standard input.
+
+    A word that is no folder is taken for a file, whose absence shows when it is read. Standard input
+    is one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's cameras.
+
+    Args:
+        images: The words.
+        stdin: Read for the word ``-``.
+        every: Seconds between two frames of a film or a camera.
+
+    Raises:
+        DataError: A folder cannot be read, or holds no image.
+        ConfigError: A film or a camera is asked for, and PyAV is not installed.
+    """
+    for word in images:
+        if word == STDIN:
+            yield from _read_stdin(stdin, every)
+        elif (camera := camera_of(word)) is not None:
+            yield from _shots(word, camera_frames(camera, every))
+        else:
+            yield from _below(word, every)
+
+
+def _below(word: str, every: float) -> Iterator[Query | Unread | DataError]:
+    path = Path(word)
+    if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
+        if is_film(path):
+            yield from _shots(shown(word), film_frames(path, every))
+        else:
+            yield Query(shown(word), path)
+        return
+    found, others = find_files(path)
+    if not found:
+        raise DataError(f"no image below {word!r}{unread(others)}")
+    if others:
+        yield Unread(word, unread(others))
+    for image in found:
+        yield Query(shown(str(path / image)), path / image)
+
+
+def _shots(name: str, frames: Iterator[Frame]) -> Iterator[Query | DataError]:
+    try:
+        for frame in frames:
+            yield Query(f"{name}@{frame.seconds:.2f}s", frame.image)
+    except DataError as error:
+        yield error
+
+
+def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query | Unread | DataError]:
+    head = stdin.read(_HEAD)
+    if not _is_text(head):
+        yield Query(STDIN, head + stdin.read())
+        return
+    for line in chain((head + stdin.readline()).splitlines(), stdin):
+        word = os.fsdecode(line).rstrip("\r\n")
+        if word:
+            yield from _below(word, every)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        # a letter may be cut in two at the end
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,81 @@
+"""Answers to lines of text: a table for people, JSON lines and csv for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import printable
+from fer_mlops.serving.image_predictions import Row
+
+_DIGITS = 6
+"""Decimals of a probability."""
+_BOX = ("left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True)
+class Format:
+    """How answers are written; a new one is one line in FORMATS."""
+
+    line: Callable[[Row], str]
+    header: Callable[[bool], str]
+    """Told whether faces are found in photos; empty for none."""
+
+
+def _table(row: Row) -> str:
+    sure = "sure" if row.answer.is_sure else "not sure"
+    where = "" if row.box is None else f"  face {row.face} at {','.join(map(str, row.box))}"
+    picture = f"  {row.picture}" if row.picture else ""
+    line = f"{row.answer.emotion:9} {row.answer.confidence:.2f}  {sure:8}  {row.image}{where}{picture}"
+    return printable(line).replace("\n", r"\n")
+
+
+def _json(row: Row) -> str:
+    answer = row.answer
+    fields: dict[str, object] = {"image": row.image}
+    if row.box is not None:
+        fields |= {"face": row.face, "box": row.box}
+    fields |= {
+        "emotion": answer.emotion,
+        "confidence": round(answer.confidence, _DIGITS),
+        "is_sure": answer.is_sure,
+        "probabilities": {name: round(value, _DIGITS) for name, value in answer.probabilities.items()},
+    }
+    if row.picture:
+        fields["picture"] = row.picture
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _no_header(_: bool) -> str:
+    return ""
+
+
+def _csv_header(finds_faces: bool) -> str:
+    place = ("face", *_BOX) if finds_faces else ()
+    return _csv_line(["image", *place, "emotion", "confidence", "is_sure", *EMOTIONS])
+
+
+def _csv(row: Row) -> str:
+    answer = row.answer
+    place = () if row.box is None else (row.face, *row.box)
+    scores = (f"{value:.{_DIGITS}f}" for value in (answer.confidence, *answer.probabilities.values()))
+    confidence, *probabilities = scores
+    sure = "true" if answer.is_sure else "false"
+    return _csv_line([row.image, *place, answer.emotion, confidence, sure, *probabilities])
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+FORMATS: dict[str, Format] = {
+    "table": Format(_table, _no_header),
+    "json": Format(_json, _no_header),
+    "csv": Format(_csv, _csv_header),
+}

@@ -1,0 +1,1 @@
+"""Everything written to MLflow: runs, metrics, registered versions and aliases."""

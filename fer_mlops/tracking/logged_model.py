@@ -1,0 +1,75 @@
+"""Logged model: the files and requirements that MLflow stores for a classifier."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, DataType, Schema
+from packaging.version import Version
+
+from fer_mlops.config.models import TransferConfig
+from fer_mlops.emotions import EMOTIONS
+
+if TYPE_CHECKING:
+    from fer_mlops.models.classifier import Classifier
+
+
+PROBE_FILE = "probe.json"
+"""In the bundle: some faces and what was answered about them when it was trained."""
+
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.binary, "image")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, "emotion"),
+            ColSpec(DataType.double, "confidence"),
+            *(ColSpec(DataType.double, emotion) for emotion in EMOTIONS),
+            ColSpec(DataType.boolean, "is_sure"),
+        ]
+    ),
+)
+
+
+MODEL_CODE = "registered_model.py"
+"""Of ``serving``: what MLflow runs to load a logged model."""
+
+
+_REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pillow",
+    "scikit-image",
+    "scikit-learn",
+)
+"""What loading any model imports, beside that which these require themselves."""
+
+
+def requirements_of(classifier: Classifier) -> list[str]:
+    """Returns what an environment needs to load the classifier, at the versions installed here.
+
+    Without local labels: ``2.14.1+cpu`` is torch's wheel for CPUs, which no package index has.
+    """
+    names = list(_REQUIREMENTS)
+    architecture = getattr(classifier.scorer, "architecture", None)  # of a network
+    if isinstance(architecture, TransferConfig):
+        names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
+    return [f"{name}=={Version(version(name)).public}" for name in names]
+
+
+def probe_of(classifier: Classifier, examples: Sequence[bytes]) -> str:
+    """Returns faces and the probabilities of their emotions as JSON."""
+    told = {
+        "emotions": EMOTIONS,
+        "images": [base64.b64encode(example).decode() for example in examples],
+        "probabilities": classifier.predict_proba(classifier.prepare(list(examples))).tolist(),
+    }
+    return json.dumps(told)

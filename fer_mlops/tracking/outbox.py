@@ -1,0 +1,226 @@
+"""What a run tells MLflow, kept in order until MLflow has taken it.
+
+Every entry may be sent twice without harm: metrics carry the time they were made, which is part of
+their key in MLflow's store, and files the name they are stored under.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.errors import TrackingError
+from fer_mlops.tracking.connection import check_server, is_unreachable, reason_of, refused, shown_uri
+
+Entry = dict[str, Any]
+"""``kind`` and what its sender takes, in plain values, so that a checkpoint can hold it."""
+Answer = TypeVar("Answer")
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds in which a server that does not answer is left alone; they double."""
+_MOST_METRICS = 100
+"""Told at a time: of more, MLflow 3.17 stores none where the model already has one of them."""
+_PROBE = 5
+"""Seconds that such a server has to say that it is back."""
+_LONGEST_NAME, _LONGEST_PART, _LONGEST_SUFFIX = 250, 80, 8
+"""Of what is stored: letters of a whole name, as MLflow takes them; bytes of a part, which may be a
+file, and of a file's suffix."""
+_TAG = 5000
+"""Most letters of a tag, as MLflow's servers take it."""
+_log = logging.getLogger(__name__)
+
+
+def stored_name(name: str) -> str:
+    """Returns the name under which MLflow stores a metric, parameter, tag or file.
+
+    A name that any MLflow store takes stays as it is. Else each part between slashes keeps its letters,
+    digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original, so that two
+    names never become one. A name of more than 250 letters is cut at its end.
+    """
+    whole = "/".join(_stored_part(part) for part in name.split("/"))
+    return whole if len(whole) <= _LONGEST_NAME else _cut(whole, name, _LONGEST_NAME)
+
+
+def _stored_part(part: str) -> str:
+    clean = re.sub(r"[^\w .-]", "_", part)
+    if clean == part and len(part.encode()) <= _LONGEST_PART and part.strip(". "):
+        return part
+    return _cut(clean, part, _LONGEST_PART)
+
+
+def _cut(clean: str, original: str, most_bytes: int) -> str:
+    """Returns the beginning of ``clean`` and a digest of ``original``, before a file's suffix."""
+    suffix = PurePosixPath(clean).suffix
+    suffix = suffix if len(suffix.encode()) <= _LONGEST_SUFFIX else ""
+    digest = hashlib.sha256(original.encode(errors="surrogateescape")).hexdigest()[:8]
+    room = most_bytes - len(f"-{digest}{suffix}".encode())
+    head = clean.removesuffix(suffix).encode(errors="replace")[:room].decode(errors="ignore")
+    return f"{head}-{digest}{suffix}"
+
+
+def _send_metrics(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    moment = {"timestamp": entry["time"], "step": entry["step"], "model_id": entry.get("model")}
+    metrics = [Metric(stored_name(key), value, **moment) for key, value in entry["values"].items()]
+    for start in range(0, len(metrics), _MOST_METRICS):
+        client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
+
+
+def _send_params(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    params = [Param(stored_name(key), value) for key, value in entry["values"].items()]
+    client.log_batch(run_id, params=params)
+
+
+def _send_tags(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    tags = [RunTag(stored_name(key), value[:_TAG]) for key, value in entry["values"].items()]
+    client.log_batch(run_id, tags=tags)
+
+
+def _send_files(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for path, content in entry["files"].items():
+            target = Path(folder) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        client.log_artifacts(run_id, folder)
+
+
+def _send_input(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    tags = [InputTag("mlflow.data.context", entry["context"])]
+    client.log_inputs(run_id, [DatasetInput(Dataset(**entry["dataset"]), tags)])
+
+
+_SENDERS: dict[str, Callable[[MlflowClient, str, Entry], None]] = {
+    "metrics": _send_metrics,
+    "params": _send_params,
+    "tags": _send_tags,
+    "files": _send_files,
+    "input": _send_input,
+}
+
+
+class Outbox:
+    """The entries of one run that MLflow has not taken yet.
+
+    While a server does not answer it is asked again after 1, 2, 4 … 60 seconds, at the next entry; in
+    between nothing waits for it.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.entries: list[Entry] = []
+        self._is_held = False
+        self._pause = 0.0
+        self._next_try = 0.0
+        self._reason = ""
+
+    def put(self, entry: Entry) -> None:
+        """Sends the entry after those before it, now or when the server answers again.
+
+        Raises:
+            TrackingError: MLflow refuses it.
+        """
+        self.entries.append(entry)
+        if not self._is_held:
+            self.deliver()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Sends what is put inside when the block ends, and forgets it if the block fails."""
+        before = len(self.entries)
+        self._is_held = True
+        try:
+            yield
+        except BaseException:
+            del self.entries[before:]
+            raise
+        finally:
+            self._is_held = False
+        self.deliver()
+
+    def deliver(self, *, at_once: bool = False) -> bool:
+        """Sends entries in order, as far as the server answers, and returns whether all are sent.
+
+        Args:
+            at_once: Ask a server that did not answer now, before its pause is over.
+
+        Raises:
+            TrackingError: MLflow refuses one.
+        """
+        if not at_once and time.monotonic() < self._next_try:
+            return False
+        try:
+            if self._pause:
+                check_server(_PROBE)
+        except TrackingError as error:
+            self._leave_alone(error)
+            return False
+        try:
+            num_sent = self._send()
+        except (MlflowException, OSError) as error:
+            if not is_unreachable(error):
+                raise refused(error) from error
+            self._leave_alone(error)
+            return False
+        if self._pause:
+            _log.warning("the tracking server answers again and was told all (%d entries)", num_sent)
+        self._pause = 0.0
+        return True
+
+    def wait(self, seconds: float, question: Callable[[], Answer]) -> Answer:
+        """Delivers everything and returns what MLflow answers to ``question``.
+
+        Args:
+            seconds: To wait for a server that does not answer.
+            question: Asked again after no answer, so it must bear that.
+
+        Raises:
+            TrackingError: The server does not answer within ``seconds``, or MLflow refuses.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            if self._is_held or self.deliver(at_once=True):
+                try:
+                    return question()
+                except (MlflowException, OSError) as error:
+                    if not is_unreachable(error):
+                        raise refused(error) from error
+                    self._leave_alone(error)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TrackingError(
+                    f"the tracking server at {shown_uri()} has not answered for {seconds / 60:g} "
+                    f"minutes ({self._reason}); it was not told everything of run {self.run_id}"
+                )
+            time.sleep(min(self._pause, left))
+
+    def _send(self) -> int:
+        client = MlflowClient()
+        num_sent = 0
+        while self.entries:
+            _SENDERS[self.entries[0]["kind"]](client, self.run_id, self.entries[0])
+            del self.entries[0]
+            num_sent += 1
+        return num_sent
+
+    def _leave_alone(self, error: Exception) -> None:
+        self._reason = reason_of(error)
+        if not self._pause:
+            _log.warning(
+                "the tracking server at %s does not answer; the run goes on, keeps what it has to tell "
+                "(%d entries now), and asks again (%s)",
+                shown_uri(),
+                len(self.entries),
+                self._reason,
+            )
+        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._next_try = time.monotonic() + self._pause

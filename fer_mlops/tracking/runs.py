@@ -1,0 +1,144 @@
+"""Opening and ending runs: where they go, whose they are, how they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.tracking.connection import check_server, refused
+from fer_mlops.tracking.run_end import end_run
+from fer_mlops.tracking.store import ensure_experiment, takes_artifacts
+from fer_mlops.tracking.tracker import Tracker
+
+
+class RunStopped(Exception):
+    """Ends the tracked run as KILLED; the message says why."""
+
+
+@contextmanager
+def track(
+    experiment_name: str,
+    run_name: str,
+    *,
+    nested: bool = False,
+    parent: str | None = None,
+    resume: str | None = None,
+    system_metrics: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[Tracker]:
+    """Opens a run: the project's own under ``mlflow run``, else a new one or ``resume``'s.
+
+    A nested one belongs to the run that is open, or to ``parent``, which another process has open. It
+    has ``tags`` from its first moment on.
+
+    It ends FINISHED; KILLED after Ctrl-C or RunStopped; FAILED after any other exception.
+
+    Raises:
+        TrackingError: The tracking server does not answer, or refuses.
+    """
+    check_server()
+    before = mlflow.active_run()
+    try:
+        run = _open(experiment_name, run_name, nested, parent, resume, system_metrics, tags)
+    except BaseException as error:
+        opened = mlflow.active_run()
+        if opened and opened is not before:
+            _tracker_of(opened).end_unfinished("FAILED")
+        if isinstance(error, MlflowException):
+            raise refused(error) from error
+        raise
+    tracker = _tracker_of(run)
+    status = "FAILED"
+    try:
+        try:
+            yield tracker
+        except RunStopped:
+            tracker.ask(lambda: None)
+            status = "KILLED"
+            raise
+        tracker.finish()
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    except MlflowException as error:
+        raise refused(error) from error
+    finally:
+        tracker.end_unfinished(status)
+
+
+def _tracker_of(run: mlflow.ActiveRun) -> Tracker:
+    return Tracker(run.info.run_id, run.info.experiment_id)
+
+
+def fail_run(run_id: str) -> None:
+    """Marks a run FAILED whose process was killed."""
+    end_run(run_id, "FAILED")
+
+
+def _open(
+    experiment_name: str,
+    run_name: str,
+    nested: bool,
+    parent: str | None,
+    resume: str | None,
+    system_metrics: bool,
+    tags: Mapping[str, str] | None,
+) -> mlflow.ActiveRun:
+    project_run = os.environ.get("MLFLOW_RUN_ID")
+    if resume:
+        os.environ.pop("MLFLOW_RUN_ID", None)
+        if project_run:
+            MlflowClient().set_tag(project_run, "fer_mlops.continued_as", resume)
+        return mlflow.start_run(
+            run_id=resume, nested=nested, log_system_metrics=system_metrics, tags=dict(tags or {})
+        )
+    if project_run and not nested:
+        os.environ.pop("MLFLOW_RUN_ID")  # or a later nested run would be the project's run again
+        if takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
+            return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
+    # not set_experiment, which stays set for the process, whose next run may be in another experiment
+    run = mlflow.start_run(
+        experiment_id=ensure_experiment(experiment_name).experiment_id,
+        run_name=run_name,
+        nested=nested,
+        parent_run_id=parent,
+        log_system_metrics=system_metrics,
+        tags=dict(tags or {}),
+    )
+    if project_run and not nested:
+        # `mlflow ui` made the project run's experiment, whose artifacts only a server can store
+        MlflowClient().set_tag(project_run, "fer_mlops.continued_as", run.info.run_id)
+        mlflow.set_tag("fer_mlops.project_run", project_run)
+    return run
+
+
+def training_view(experiment_id: str) -> str:
+    """Returns the address of the runs table in its training view, without the server's part."""
+    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+
+
+def git_commit() -> str:
+    """Returns the commit of the source in use, or ``unknown`` outside a checkout.
+
+    ``-dirty`` follows where a tracked file differs from that commit.
+    """
+    folder = Path(__file__).parents[2]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
+    try:
+        if not (folder / ".git").exists():  # an installed copy below some other checkout
+            return "unknown"
+        commit = git("rev-parse", "HEAD").strip()
+        return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,104 @@
+"""Whether the place that runs go to can be used: asked before anything is read or computed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Experiment as MlflowExperiment
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.errors import TrackingError
+from fer_mlops.tracking.connection import check_server, is_remote, refused
+from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, local_path
+
+
+def check_store(experiment: str | None = None) -> None:
+    """Returns if the tracking store can be used, and written to where an experiment is named.
+
+    A database that is not there yet is made, by one process at a time. An experiment that is not there
+    yet is made, too.
+
+    Raises:
+        TrackingError: The store cannot be used; the message says what to do.
+    """
+    check_server()
+    uri = mlflow.get_tracking_uri()
+    if not is_remote():
+        scheme = urlsplit(uri).scheme
+        if scheme in ("", "file"):
+            raise TrackingError(_file_store(uri))
+        if scheme.partition("+")[0] in KINDS:
+            check_database(uri, is_written=experiment is not None)
+    if experiment is not None and "MLFLOW_RUN_ID" not in os.environ:  # a project's run has its own
+        ensure_experiment(experiment)
+
+
+def _file_store(uri: str) -> str:
+    folder = shlex.quote(str(local_path(uri)))
+    database = shlex.quote(f"sqlite:///{Path('mlflow.db').resolve()}")
+    return (
+        f"the tracking store {uri!r} is a folder of files, as older versions of MLflow kept runs; "
+        f"fer-mlops needs a database or a server: 'export MLFLOW_TRACKING_URI={database}' begins one, "
+        f"after 'mlflow migrate-filestore --source {folder} --target {database}' with the old runs in it"
+    )
+
+
+def ensure_experiment(name: str) -> MlflowExperiment:
+    """Returns the experiment, made if need be, in a place that needs no server if there is none.
+
+    Raises:
+        TrackingError: The experiment is deleted, or runs in it could not store their files.
+    """
+    client = MlflowClient()
+    try:
+        experiment = client.get_experiment_by_name(name) or _made(client, name)
+    except MlflowException as error:
+        raise refused(error) from error
+    location, number = experiment.artifact_location, experiment.experiment_id
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"experiment {name!r} is deleted; 'mlflow experiments restore --experiment-id {number}' "
+            "brings it back, or name another experiment"
+        )
+    if not takes_artifacts(location):
+        raise TrackingError(
+            f"experiment {name!r} stores its artifacts through a tracking server; set "
+            "MLFLOW_TRACKING_URI to that server, or use --set tracking.experiment=OTHER"
+        )
+    folder = None if is_remote() else local_path(location)
+    if folder and not folder.is_dir():
+        if client.search_runs([number], max_results=1):
+            raise TrackingError(
+                f"experiment {name!r} stores its artifacts in {str(folder)!r}, which is gone; bring "
+                "that folder back, or name another experiment"
+            )
+        _make_folder(folder)
+    return experiment
+
+
+def _made(client: MlflowClient, name: str) -> MlflowExperiment:
+    location = None if is_remote() else (Path("mlruns") / name).resolve().as_uri()
+    try:
+        return client.get_experiment(client.create_experiment(name, location))
+    except MlflowException as error:
+        made = client.get_experiment_by_name(name)  # by another process, since we asked
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or made is None:
+            raise
+        return made
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrackingError(f"cannot make {str(folder)!r}: {error.strerror}; {ELSEWHERE}") from error
+
+
+def takes_artifacts(artifact_uri: str) -> bool:
+    """Returns whether this process can write there: ``mlflow-artifacts:`` needs a server."""
+    return is_remote() or not artifact_uri.startswith("mlflow-artifacts:")

@@ -1,0 +1,278 @@
+"""Everything that one open run tells MLflow: settings, metrics, pictures, data digests, the model."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import LoggedModelStatus
+from mlflow.tracking.multimedia import compress_image_size
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
+from PIL import Image
+
+from fer_mlops.config.experiments import Experiment
+from fer_mlops.config.recipes import Scalar, flatten, settings_as_json
+from fer_mlops.data.quality.findings import Finding
+from fer_mlops.data.splits import Split
+from fer_mlops.data.table import FaceTable
+from fer_mlops.errors import ModelError, TrackingError
+from fer_mlops.tracking.connection import reason_of
+from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE, SIGNATURE, probe_of, requirements_of
+from fer_mlops.tracking.outbox import Answer, Outbox, stored_name
+from fer_mlops.tracking.run_end import end_run, undisturbed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fer_mlops.data.quality.findings import Finding
+    from fer_mlops.data.splits import Split
+    from fer_mlops.data.table import FaceTable
+    from fer_mlops.models.classifier import Classifier
+
+MODEL_NAME = "classifier"
+"""Name of the LoggedModel within a run."""
+CONFIG_FILE = "config.json"
+SPLIT_FILE = "data/split.csv"
+_log = logging.getLogger(__name__)
+
+
+class Tracker:
+    """Writes to one open run; a server that does not answer is told later."""
+
+    def __init__(self, run_id: str, experiment_id: str) -> None:
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+        self.patience = 600.0
+        """Seconds to wait, where the run cannot go on without it, for a server that does not answer."""
+        self.outbox = Outbox(run_id)
+        self._curves: dict[str, list[tuple[int, float]]] = {}
+        self._last_step = 0
+        self._stopped_clock = 0
+        self.has_pictures = False
+        """Whether the run has been given any, by this process or one before it."""
+        self.is_finished = False
+        """Whether MLflow has everything of the run, and that it is FINISHED."""
+
+    def state(self) -> dict[str, Any]:
+        """Returns what another process needs to go on with this run, in plain values."""
+        return {
+            "entries": list(self.outbox.entries),
+            "curves": {key: [list(point) for point in points] for key, points in self._curves.items()},
+            "last_step": self._last_step,
+            "has_pictures": self.has_pictures,
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Takes up what ``state`` returned in a process that was killed, and tells what it had not."""
+        self._curves = {
+            key: [(step, value) for step, value in points] for key, points in state["curves"].items()
+        }
+        self._last_step, self.has_pictures = state["last_step"], state["has_pictures"]
+        with self.outbox.together():
+            self.outbox.entries += state["entries"]
+
+    def stop_clock(self) -> None:
+        """Gives all further metrics the time of the last step: told again after a kill, they are the
+        same metrics to MLflow and not one more."""
+        self._stopped_clock = self._last_step or _now()
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Returns MLflow's answer, for which it waits as long as its patience lasts.
+
+        Raises:
+            TrackingError: There is none, or it is no.
+        """
+        return self.outbox.wait(self.patience, question)
+
+    def finish(self) -> None:
+        """Returns when MLflow has been told everything, that the run is FINISHED included.
+
+        Raises:
+            TrackingError: MLflow does not answer, or refuses.
+        """
+        self.ask(self._end_well)
+
+    def _end_well(self) -> None:
+        with undisturbed():
+            end_run(self.run_id, "FINISHED")
+            self.is_finished = True
+
+    def end_unfinished(self, status: str) -> None:
+        """Ends the run with ``status`` unless it is finished, after one try to deliver the outbox.
+
+        A server that does not answer is not waited for. Signals are ignored meanwhile: a second Ctrl-C
+        would leave the run open.
+        """
+        if self.is_finished:
+            return
+        with undisturbed():
+            try:
+                with suppress(TrackingError):  # a refused entry has ended the run, and is reported
+                    self.outbox.deliver(at_once=True)
+                end_run(self.run_id, status)
+            except Exception as error:  # must not hide what ended the run
+                _log.warning("run %s cannot be marked %s: %s", self.run_id, status, reason_of(error))
+
+    def log_settings(self, experiment: Experiment) -> None:
+        """Logs every setting as a parameter and all of them as one JSON file.
+
+        Parameters that the run has already (a project logs its own first) are left as they are.
+        """
+        known = self.ask(lambda: MlflowClient().get_run(self.run_id).data.params)
+        flat = {"family": experiment.family, **flatten(experiment)}
+        fresh = {key: str(value) for key, value in flat.items() if key not in known}
+        self.outbox.put({"kind": "params", "values": fresh})
+        self.log_text(CONFIG_FILE, settings_as_json(experiment))
+
+    def log_facts(self, facts: Mapping[str, Scalar]) -> None:
+        """Tags the run."""
+        if facts:
+            values = {key: str(value) for key, value in facts.items()}
+            self.outbox.put({"kind": "tags", "values": values})
+
+    def log_data(self, table: FaceTable, split: Split) -> None:
+        """Logs the parts of the split as inputs with digests, and which face is in which."""
+        for part, rows in split.parts().items():
+            faces = table.select(rows)
+            with warnings.catch_warnings():  # MLflow registers its local source twice, and warns of it
+                warnings.simplefilter("ignore", UserWarning)
+                source = resolve_dataset_source(str(table.root))
+            dataset = MetaDataset(  # type: ignore[abstract]
+                source, name=f"{table.name}-{part}", digest=faces.digest()
+            )
+            told = dict(dataset._to_mlflow_entity())
+            self.outbox.put({"kind": "input", "context": part, "dataset": told})
+        self.log_text(SPLIT_FILE, split.as_csv(table))
+        self.log_text("data/notes.txt", "".join(f"{note}\n" for note in table.notes))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs scalars, at a step where there is one."""
+        values = {key: float(value) for key, value in metrics.items()}
+        moment = self._stopped_clock or _now()
+        if step is not None:
+            self._last_step = moment
+            for key, value in values.items():
+                self._curves.setdefault(key, []).append((step, value))
+        self.outbox.put({"kind": "metrics", "time": moment, "step": step or 0, "values": values})
+
+    def log_picture(self, key: str, picture: Image.Image, step: int) -> None:
+        """Logs a picture under a key that the UI shows with a step slider.
+
+        Named as MLflow's ``log_image`` names it, once and for all, so that it may be sent again.
+        """
+        name = stored_name(key).replace("/", "~")
+        stem = f"images/{name}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
+        small = _encoded(compress_image_size(picture), "webp")
+        self._log_files({f"{stem}.png": _encoded(picture, "png"), f"{stem}+compressed.webp": small})
+        if not self.has_pictures:
+            self.log_facts({MLFLOW_LOGGED_IMAGES: True})
+            self.has_pictures = True
+
+    def log_figure(self, path: str, figure: Figure) -> None:
+        """Logs a figure as a file."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=Path(path).suffix.removeprefix("."))
+        self._log_files({stored_name(path): buffer.getvalue()})
+
+    def log_json(self, path: str, value: object) -> None:
+        """Logs plain values as a JSON file."""
+        self.log_text(path, json.dumps(value, indent=2))
+
+    def log_text(self, path: str, text: str) -> None:
+        """Logs a text as a file."""
+        self._log_files({stored_name(path): text.encode()})
+
+    def _log_files(self, contents: Mapping[str, bytes]) -> None:
+        # torch loads no empty bytes from a checkpoint, but empty byte arrays
+        files = {path: bytearray(content) for path, content in contents.items()}
+        self.outbox.put({"kind": "files", "files": files})
+
+    def log_findings(self, findings: Sequence[Finding]) -> None:
+        """Logs what the doctor found: a file of all, a tag for each that spoils numbers."""
+        from fer_mlops.data.quality.findings import findings_as_json
+
+        self.log_text("data/findings.json", findings_as_json(findings))
+        spoiling = [finding for finding in findings if finding.severity != "note"]
+        self.log_facts({f"data.{finding.kind}": finding.what for finding in spoiling})
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Returns every metric logged at steps, as (step, value) in order."""
+        return {key: list(points) for key, points in self._curves.items()}
+
+    def has_metric(self, key: str) -> bool:
+        """Returns whether MLflow has a metric of that name in this run."""
+        return stored_name(key) in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
+
+    def log_classifier(
+        self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
+    ) -> str:
+        """Logs the bundle as a LoggedModel with its scores and returns the model's id.
+
+        Args:
+            classifier: What is logged, with the package's own source, as a model from code.
+            examples: Some encoded faces, at least one; the answers about them are kept with the model.
+            metrics: Scores to link to the model.
+        """
+        model_id = self.ask(lambda: self._model_before() or self._log_model(classifier, examples))
+        told = {"values": {key: float(value) for key, value in metrics.items()}, "model": model_id}
+        moment = {"time": self._stopped_clock or _now(), "step": 0}
+        self.outbox.put({"kind": "metrics", **moment, **told})
+        return model_id
+
+    def _model_before(self) -> str | None:
+        """Returns the model that this run logged before it was killed; removes one that it began."""
+        client = MlflowClient()
+        complete = None
+        for model in client.search_logged_models(
+            [self.experiment_id], f"source_run_id = '{self.run_id}' AND name = '{MODEL_NAME}'"
+        ):
+            if model.status == LoggedModelStatus.READY:
+                complete = str(model.model_id)
+            else:
+                client.delete_logged_model(model.model_id)
+        return complete
+
+    def _log_model(self, classifier: Classifier, examples: Sequence[bytes]) -> str:
+        package = Path(__file__).parent.parent
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = Path(folder) / "classifier"
+            classifier.save(bundle)
+            (bundle / PROBE_FILE).write_text(probe_of(classifier, examples), encoding="utf-8")
+            info = mlflow.pyfunc.log_model(
+                name=MODEL_NAME,
+                python_model=str(package / "tracking" / MODEL_CODE),
+                artifacts={"classifier": str(bundle)},
+                signature=SIGNATURE,
+                input_example=pd.DataFrame({"image": list(examples[:1])}),
+                pip_requirements=requirements_of(classifier),
+                code_paths=[str(package)],
+                params={"family": classifier.family, "image_size": classifier.image_size},
+            )
+        if info.model_id is None:
+            raise ModelError("the tracking server keeps no logged models; it needs MLflow 3.17 or later")
+        return str(info.model_id)
+
+
+def _now() -> int:
+    """Returns milliseconds since 1970, MLflow's measure of time."""
+    return time.time_ns() // 1_000_000
+
+
+def _encoded(picture: Image.Image, form: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=form)
+    return buffer.getvalue()

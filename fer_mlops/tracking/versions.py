@@ -1,0 +1,134 @@
+"""The registered versions: which there are, what each is, how two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from fer_mlops.errors import ConfigError, ModelError
+from fer_mlops.tracking.alias_lock import CHALLENGER, REGISTERED_NAME, all_aliases, find_version
+from fer_mlops.tracking.registry import DECISION_TAG, SCORE_TAG
+
+_MISSING = "RESOURCE_DOES_NOT_EXIST"
+_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One registered version."""
+
+    number: int
+    aliases: tuple[str, ...]
+    family: str
+    data: str
+    split: str
+    valid_macro_f1: str
+    """As logged; empty where unknown, like all of these."""
+    test_macro_f1: str
+    test_n: str
+    decision: str
+    run_id: str
+    card: str
+    """Markdown."""
+
+
+def list_versions() -> list[Version]:
+    """Returns all versions, newest first."""
+    found = MlflowClient().search_model_versions(f"name = '{REGISTERED_NAME}'")
+    aliases = all_aliases()
+    return sorted((_version(one, aliases) for one in found), key=lambda one: -one.number)
+
+
+def version_of(name: str) -> Version:
+    """Returns the version that a number or an alias means.
+
+    Raises:
+        ModelError: There is none.
+    """
+    if name.isdigit():
+        try:
+            found = MlflowClient().get_model_version(REGISTERED_NAME, name)
+        except MlflowException as error:
+            if error.error_code != _MISSING:
+                raise
+            raise ModelError(f"{REGISTERED_NAME} has no version {name}") from error
+    else:
+        named = find_version(name)
+        if named is None:
+            raise ModelError(f"{REGISTERED_NAME} has no version with the alias {name!r}")
+        found = named
+    return _version(found, all_aliases())
+
+
+def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
+    number, tags = int(found.version), found.tags
+    return Version(
+        number=number,
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == number)),
+        family=tags.get("family", ""),
+        data=tags.get("data", ""),
+        split=tags.get("split", ""),
+        valid_macro_f1=tags.get(SCORE_TAG, ""),
+        test_macro_f1=tags.get("test_macro_f1", ""),
+        test_n=tags.get("test_n", ""),
+        decision=tags.get(DECISION_TAG, ""),
+        run_id=found.run_id or "",
+        card=found.description or "",
+    )
+
+
+def find_candidate(version: int | None, run_id: str) -> int:
+    """Returns the version to promote: the one named, the one a run made, or the challenger.
+
+    Raises:
+        ConfigError: Both are named.
+        ModelError: There is none.
+    """
+    if version is not None and run_id:
+        raise ConfigError("--version and --run both say what to promote; give one")
+    if version is not None:
+        return version_of(str(version)).number
+    if run_id:
+        made = [one.number for one in list_versions() if one.run_id == run_id]
+        if not made:
+            raise ModelError(f"run {run_id} has registered no version of {REGISTERED_NAME}")
+        return max(made)
+    challenger = find_version(CHALLENGER)
+    if challenger is None:
+        raise ModelError(f"{REGISTERED_NAME} has no challenger; name a version with --version")
+    return int(challenger.version)
+
+
+def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
+    """Returns (what, of the one, of the other) of settings and test scores that differ.
+
+    Raises:
+        ModelError: The run of a version is gone.
+    """
+    runs = [_run(version) for version in (one, other)]
+    found = []
+    settings = [run.data.params for run in runs]
+    for key in sorted(settings[0].keys() | settings[1].keys()):
+        values = [params.get(key, "–") for params in settings]
+        if values[0] != values[1]:
+            found.append((key, values[0], values[1]))
+    for score in _SCORES:
+        scores = [run.data.metrics.get(f"test/{score}") for run in runs]
+        if scores[0] != scores[1]:
+            shown = ["–" if value is None else f"{value:.4f}" for value in scores]
+            found.append((f"test/{score}", shown[0], shown[1]))
+    return found
+
+
+def _run(version: Version) -> Run:
+    try:
+        return MlflowClient().get_run(version.run_id)
+    except MlflowException as error:
+        if error.error_code != _MISSING:
+            raise
+        raise ModelError(f"the run of version {version.number} is gone") from error

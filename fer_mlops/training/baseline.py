@@ -1,0 +1,100 @@
+"""HOG + SVM on growing shares of the training faces."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fer_mlops.config import BaselineExperiment
+from fer_mlops.data.faces import Faces
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.metrics.classification import (
+    Labels,
+    accuracy,
+    balanced_accuracy,
+    confusion_counts,
+    macro_f1,
+)
+from fer_mlops.models.calibration import fit_calibration, with_thresholds
+from fer_mlops.models.classifier import Classifier
+from fer_mlops.models.hog import Vectors, hog_vectors
+from fer_mlops.models.hog_svm import can_calibrate, fit_hog_svm
+from fer_mlops.progress import Begin
+from fer_mlops.training.feature_cache import digest_of_pixels, kept
+from fer_mlops.training.losses import log_prior
+from fer_mlops.training.steps import Learned, OnStep, Step, uncalibrated
+
+
+def learn_baseline(
+    experiment: BaselineExperiment,
+    train: Faces,
+    valid: Faces,
+    on_step: OnStep,
+    begin: Begin,
+    cache: Path,
+) -> Learned:
+    """Returns the baseline; one step per share of the training faces that is large enough to calibrate,
+    and one for all of them."""
+    config, seed = experiment.hog_svm, experiment.seed
+    advance = begin("HOG features", len(train) + len(valid))
+
+    def vectors_of(faces: Faces) -> Vectors:
+        def compute() -> Tensor:
+            vectors = hog_vectors(
+                faces.pixels,
+                cells=config.cells,
+                orientations=config.orientations,
+                is_symmetric=config.mirror,
+                advance=advance,
+            )
+            return torch.from_numpy(vectors)
+
+        how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
+        parts = ("hog", *how, digest_of_pixels(faces.pixels))
+        found = kept(cache, parts, compute, lambda: advance(len(faces)))
+        return found.numpy()
+
+    train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
+    advance = begin("learning curve", len(config.fractions))
+    order = np.random.default_rng(seed).permutation(len(train))
+    prior = log_prior(train.class_counts()).numpy()
+    zeros = np.zeros(len(EMOTIONS), np.float32)
+    for number, fraction in enumerate(config.fractions, start=1):
+        rows = np.sort(order[: max(2, round(fraction * len(train)))])
+        if fraction < 1 and not can_calibrate(train.labels[rows]):
+            continue  # a share so small has no probabilities to compare with those of the others
+        machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
+        logits = machine.logits_of_vectors(valid_vectors)
+        step = Step(
+            number=number,
+            metrics={"train/faces": len(rows), **_valid_metrics(logits, valid.labels)},
+            probabilities=np.exp(logits),
+            classifier=Classifier(
+                family="baseline",
+                image_size=config.image_size,
+                scorer=machine,
+                calibration=uncalibrated(zeros),
+            ),
+            has_images=True,
+            state=None,
+        )
+        on_step(step)
+        advance(1)
+    calibration = fit_calibration(logits, valid.labels, zeros, prior)
+    calibration = with_thresholds(calibration, logits, valid.labels, experiment.max_error)
+    return Learned(classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={})
+
+
+def _valid_metrics(logits: NDArray[np.float32], labels: Labels) -> dict[str, float]:
+    counts = confusion_counts(labels, logits.argmax(1))
+    return {
+        "valid/loss": float(-logits[np.arange(len(labels)), labels].mean()),
+        "valid/accuracy": float(accuracy(counts)),
+        "valid/macro_f1": float(macro_f1(counts)),
+        "valid/balanced_accuracy": float(balanced_accuracy(counts)),
+    }

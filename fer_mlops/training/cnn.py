@@ -1,0 +1,56 @@
+"""A network from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from fer_mlops.config import CnnExperiment
+from fer_mlops.data.faces import Faces
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.models import build_network
+from fer_mlops.progress import Begin
+from fer_mlops.training.augmentation import make_augment, make_mix
+from fer_mlops.training.devices import choose_device
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.loop import Epoch, fit
+from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
+from fer_mlops.training.steps import Learned, OnStep
+
+
+def learn_cnn(
+    experiment: CnnExperiment,
+    train: Faces,
+    valid: Faces,
+    on_step: OnStep,
+    begin: Begin,
+    resume_from: Mapping[str, Any] | None,
+) -> Learned:
+    """Returns the network from scratch; one step per epoch."""
+    device = choose_device(experiment.training.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
+        network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
+    advance = begin("epochs", experiment.training.epochs)
+    loss = make_loss(experiment.training, train)
+
+    def on_epoch(epoch: Epoch) -> None:
+        on_step(to_step(epoch, Stage("cnn", experiment.cnn)))
+        advance(1)
+
+    fit(
+        network,
+        Examples.from_faces(train),
+        Examples.from_faces(valid),
+        loss,
+        experiment.training,
+        seed=experiment.seed,
+        augment=make_augment(experiment.augment),
+        mix=make_mix(experiment.augment, len(EMOTIONS)),
+        on_epoch=on_epoch,
+        resume_from=resume_from["fit"] if resume_from else None,
+    )
+    classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)
+    return Learned(classifier=classifier, facts={})

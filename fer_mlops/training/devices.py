@@ -1,0 +1,102 @@
+"""Where a network is fitted, in which arithmetic, and how much fits there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fer_mlops.errors import ConfigError
+from fer_mlops.training import distributed
+
+_SHARE = 0.25
+"""Of a GPU's free memory that faces and features may take; the rest is for weights and activations."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Returns the torch device that ``name`` means; ``auto`` is CUDA, else MPS, else CPU.
+
+    Of several processes each takes the CUDA device of its own number.
+
+    Raises:
+        ConfigError: There is no such device here, or several processes cannot share it.
+    """
+    is_alone = distributed.size() == 1
+    if name == "auto":
+        has_mps = torch.backends.mps.is_available() and is_alone
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    try:
+        device = torch.device(name)
+        if not is_alone and device.type == "cuda":
+            device = torch.device("cuda", distributed.local_rank())
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        is_short = not is_alone and name.startswith("cuda")
+        more = f"; {distributed.size()} processes need a CUDA device each" if is_short else ""
+        raise ConfigError(f"training.device {name!r} cannot be used here: {reason}{more}") from error
+    if not is_alone and device.type not in ("cuda", "cpu"):
+        raise ConfigError(f"several processes train on CUDA or the CPU, training.device is {name!r}")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
+
+
+def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
+    """Returns the type that the forward pass multiplies in; ``auto`` is the fastest that is safe.
+
+    bfloat16 where hardware multiplies it (AVX-512 BF16, AMX, CUDA from Ampere on), float16 on older
+    CUDA devices, which would emulate bfloat16, else float32.
+
+    Raises:
+        ConfigError: ``float16`` on a device without gradient scaling.
+    """
+    if precision != "auto":
+        if precision == "float16" and device.type not in ("cuda", "cpu"):
+            raise ConfigError(f"training.precision float16 needs CUDA or the CPU, not {device.type}")
+        chosen: torch.dtype = getattr(torch, precision)
+        return chosen
+    if device.type == "cpu":
+        is_fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if is_fast else torch.float32
+    if device.type == "cuda":
+        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if is_native else torch.float16
+    return torch.float32
+
+
+def room_on(device: torch.device) -> int:
+    """Returns how many bytes of data may be kept on ``device``; none on a CPU, which reads the cache."""
+    if device.type != "cuda":
+        return 0
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free * _SHARE)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch's global generators, from which dropout draws, and restores them.
+
+    Of several processes each draws its own numbers.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed + distributed.rank() * 2**32)  # seeds are below 2**32
+        yield
+
+
+def random_state(device: torch.device) -> Tensor:
+    """Returns the state of the global generator that dropout draws from on ``device``."""
+    state: Tensor = _random(device).get_rng_state()
+    return state
+
+
+def set_random_state(state: Tensor, device: torch.device) -> None:
+    """Goes back to where ``random_state`` was called."""
+    _random(device).set_rng_state(state)
+
+
+def _random(device: torch.device) -> Any:
+    return torch if device.type == "cpu" else torch.get_device_module(device)

@@ -1,0 +1,122 @@
+"""Features that take long to compute, kept on disk under digests of all they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fer_mlops.errors import DataError
+from fer_mlops.files import alone, whole
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.models.transfer import TransferNetwork
+
+_VERSION = 1
+_ROWS = 4096
+"""Faces that are read at a time."""
+_MOST_BYTES = 4 * 2**30
+"""Of all features together; beyond it those go that were not asked for for longest."""
+
+
+def kept(
+    cache: Path,
+    parts: Sequence[str],
+    compute: Callable[[], Tensor],
+    on_found: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Returns what ``compute`` does, float32 [n, features], from the cache if it is there.
+
+    The file appears whole or not at all, and one that cannot be read is made again. Of several processes
+    of this machine that want the same, one computes and the others wait for it. All files together take
+    at most 4 GiB.
+
+    Args:
+        cache: Folder for the files.
+        parts: All that the result depends on.
+        compute: Makes it.
+        on_found: Called where there is nothing to compute.
+
+    Raises:
+        DataError: The cache cannot be written.
+    """
+    key = hashlib.sha256("\0".join((str(_VERSION), *parts)).encode()).hexdigest()[:24]
+    path = cache / f"features-{key}.npy"
+    found = _found(path)
+    if found is None:
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(alone(path))
+            except OSError as error:
+                raise _unwritable(path, error) from error
+            found = _found(path)  # by the process that this one has waited for
+            if found is None:
+                return _keep(path, compute())
+    on_found()
+    return found
+
+
+def _found(path: Path) -> Tensor | None:
+    try:
+        features = torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        return None
+    with suppress(OSError):  # of a cache that may only be read
+        os.utime(path)
+    return features
+
+
+def _keep(path: Path, features: Tensor) -> Tensor:
+    """Returns ``features`` after they were written to ``path``."""
+    try:
+        _make_room(path.parent, _MOST_BYTES - features.nbytes)
+        with whole(path) as aside, aside.open("wb") as file:
+            np.save(file, features.numpy())
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return features
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write features to {str(path.parent)!r}: {error.strerror}; free space or set "
+        "FER_MLOPS_CACHE to another folder"
+    )
+
+
+def digest_of_weights(network: TransferNetwork) -> str:
+    """Returns a digest of the backbone and what its inputs are scaled by, without the head."""
+    state = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("head."):
+            values = tensor.detach().cpu().contiguous()
+            state.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+            state.update(values.numpy().tobytes())
+    return state.hexdigest()
+
+
+def digest_of_pixels(pixels: Pixels) -> str:
+    """Returns a digest of faces uint8 [n, side, side] and their order."""
+    state = hashlib.sha256(str(tuple(pixels.shape)).encode())
+    for start in range(0, len(pixels), _ROWS):
+        state.update(np.ascontiguousarray(pixels[start : start + _ROWS]).tobytes())
+    return state.hexdigest()
+
+
+def _make_room(cache: Path, most: int) -> None:
+    """Removes features that were not asked for for longest, until the others take ``most`` bytes."""
+    found = []
+    for file in cache.glob("features-*.npy"):
+        with suppress(FileNotFoundError):  # another process makes room too
+            found.append((file.stat().st_mtime, file.stat().st_size, file))
+    total = sum(size for _, size, _ in found)
+    for _, size, file in sorted(found):
+        if total <= most:
+            break
+        file.unlink(missing_ok=True)
+        total -= size

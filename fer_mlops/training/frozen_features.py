@@ -1,0 +1,46 @@
+"""Faces to vectors: HOG, and a frozen network's features, computed once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fer_mlops.images.arrays import Pixels
+from fer_mlops.models.inputs import to_images
+from fer_mlops.progress import Advance, ignore_progress
+from fer_mlops.training import distributed
+
+
+@torch.inference_mode()
+def frozen_features(
+    backbone: nn.Module,
+    pixels: Pixels,
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    mirrored: bool = False,
+    arithmetic: torch.dtype = torch.float32,
+    advance: Advance = ignore_progress,
+) -> Tensor:
+    """Returns the backbone's features of each face, float32 [n, features] on the CPU.
+
+    Several processes share the work.
+
+    Args:
+        backbone: Takes faces [n, 1, side, side] in [0, 1]; put in evaluation mode.
+        pixels: Gray faces, uint8 [n, side, side].
+        device: Where to compute.
+        batch_size: Faces at a time.
+        mirrored: Flip every face left to right first.
+        arithmetic: What the backbone multiplies in.
+        advance: Told the number of faces just done.
+    """
+    backbone.eval()
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        batch = to_images(pixels[start : start + batch_size], device)
+        with torch.autocast(device.type, arithmetic, enabled=arithmetic != torch.float32):
+            features = distributed.forward(backbone, batch.flip(3) if mirrored else batch)
+        parts.append(features.float().cpu())
+        advance(len(batch))
+    return torch.cat(parts)

@@ -1,0 +1,101 @@
+"""What the network families share: an epoch as a step, and the calibrated bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from fer_mlops.config import CnnConfig, TrainingConfig, TransferConfig
+from fer_mlops.data.faces import Faces
+from fer_mlops.models.calibration import fit_calibration, with_thresholds
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.training.loop import Epoch
+from fer_mlops.training.losses import LOSSES, Loss, after_sampling, log_prior, logit_adjusted
+from fer_mlops.training.sampling import face_weights
+from fer_mlops.training.steps import Step, uncalibrated
+
+
+def make_loss(training: TrainingConfig, train: Faces) -> Loss:
+    """Returns the loss that ``training`` names, for these faces as it samples them."""
+    make = LOSSES[training.loss]
+    if training.loss == "logit_adjusted":
+        make = partial(logit_adjusted, tau=training.adjustment)
+    counts = train.class_counts()
+    if training.sampling == "natural":
+        return make(counts, training.label_smoothing)
+    shown = train.class_counts(face_weights(torch.from_numpy(train.labels), training.sampling))
+    return after_sampling(make(shown, training.label_smoothing), counts, shown)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where in a family's learning an epoch stands."""
+
+    family: str
+    architecture: CnnConfig | TransferConfig
+    phase: int = 2
+    """1 while a backbone is frozen, else 2."""
+    steps_before: int = 0
+    """Steps that earlier phases took."""
+    whole: nn.Module | None = None
+    """The network around the head, for phase 1, in which the fit sees the head alone."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was decided before the first step, and is not to be decided again."""
+
+
+_FROZEN_IMAGES_EVERY = 10
+
+
+def to_step(epoch: Epoch, stage: Stage) -> Step:
+    """Returns the epoch as a step of the run."""
+    is_frozen = stage.phase == 1
+    network = stage.whole if is_frozen and stage.whole is not None else epoch.network
+    bias = epoch.natural_bias.numpy()
+    return Step(
+        number=stage.steps_before + epoch.result.epoch,
+        metrics={**epoch.result.metrics(), "train/phase": stage.phase},
+        probabilities=epoch.probabilities,
+        classifier=Classifier(
+            family=stage.family,
+            image_size=stage.architecture.image_size,
+            scorer=NetworkScorer(network, stage.architecture),
+            calibration=uncalibrated(bias),
+        ),
+        has_images=not is_frozen or epoch.result.epoch % _FROZEN_IMAGES_EVERY == 0,
+        state=lambda: {
+            "phase": stage.phase,
+            "steps_before": stage.steps_before,
+            "facts": dict(stage.facts),
+            "fit": epoch.state(),
+        },
+    )
+
+
+def calibrated(
+    family: str,
+    network: nn.Module,
+    architecture: CnnConfig | TransferConfig,
+    train: Faces,
+    valid: Faces,
+    loss: Loss,
+    max_error: float,
+) -> Classifier:
+    """Returns the bundle of a fitted network as others will load it: on the CPU, in float32.
+
+    So its calibration, and all that is measured on it, hold wherever the network was fitted.
+    """
+    bias = loss.natural_bias.numpy()
+    fitted = Classifier(
+        family=family,
+        image_size=architecture.image_size,
+        scorer=NetworkScorer(network, architecture),
+        calibration=uncalibrated(bias),
+    ).as_saved()
+    prior = log_prior(train.class_counts()).numpy()
+    logits = fitted.scorer.logits(valid.pixels)
+    calibration = fit_calibration(logits, valid.labels, bias, prior)
+    return replace(fitted, calibration=with_thresholds(calibration, logits, valid.labels, max_error))

@@ -1,0 +1,271 @@
+"""Everything that changes while a network is fitted, so that it can be saved and taken up again."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel
+
+from fer_mlops.config import TrainingConfig
+from fer_mlops.errors import ConfigError
+from fer_mlops.training import distributed
+from fer_mlops.training.devices import choose_arithmetic, random_state, set_random_state
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.losses import LOSSES, Loss, distilled
+from fer_mlops.training.optimizers import OPTIMIZERS, uphill
+from fer_mlops.training.sampling import face_weights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochResult:
+    """What one epoch did, in numbers."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Mean over the epoch's faces, as augmented."""
+    valid_loss: float
+    """Mean of the same loss over all validation faces."""
+    valid_accuracy: float
+    valid_macro_f1: float
+    valid_balanced_accuracy: float
+    learning_rate: float
+    """At the end of the epoch."""
+    seconds: float
+    """Training and validation, without ``on_epoch``."""
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the scalars under the names they are tracked by."""
+        return {
+            "train/loss": self.train_loss,
+            "valid/loss": self.valid_loss,
+            "valid/accuracy": self.valid_accuracy,
+            "valid/macro_f1": self.valid_macro_f1,
+            "valid/balanced_accuracy": self.valid_balanced_accuracy,
+            "train/learning_rate": self.learning_rate,
+            "train/seconds_per_epoch": self.seconds,
+        }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcome:
+    """A network's answers about a set of faces."""
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+    balanced_accuracy: float
+    probabilities: NDArray[np.float32]
+    """[n, classes], under the training frequencies."""
+
+
+class Session:
+    """Everything that changes while a network is fitted."""
+
+    def __init__(
+        self, network: nn.Module, train: Examples, loss: Loss, config: TrainingConfig, seed: int
+    ) -> None:
+        self.network, self.train, self.config = network, train, config
+        self.chosen_loss = loss
+        self.plain_loss = LOSSES["cross_entropy"](loss.natural_bias, config.label_smoothing)
+        self.weights = face_weights(train.labels, config.sampling)
+        if train.answers is not None:
+            weight, temperature = config.teacher_weight, config.teacher_temperature
+            self.chosen_loss = distilled(self.chosen_loss, weight, temperature)
+            self.plain_loss = distilled(self.plain_loss, weight, temperature)
+        self.device = next(network.parameters()).device
+        self.generator = Generator().manual_seed(seed)
+        self.optimizers = OPTIMIZERS[config.optimizer](network, config)
+        self.arithmetic = choose_arithmetic(config.precision, self.device)
+        self.scaler = GradScaler(self.device.type, enabled=self.arithmetic == torch.float16)
+        if config.sharpness and self.scaler.is_enabled():
+            raise ConfigError(
+                "training.sharpness cannot go with float16; set training.precision=float32"
+            )
+        self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
+        _check_shares(len(train) // self.num_steps)
+        num_steps = config.epochs * self.num_steps + 1
+        self.schedules = [
+            OneCycleLR(
+                optimizer,
+                [group["lr"] for group in optimizer.param_groups],
+                total_steps=num_steps,
+                cycle_momentum=isinstance(optimizer, AdamW),
+            )
+            if config.schedule == "one_cycle"
+            else ReduceLROnPlateau(  # torch waits for one epoch more than its patience
+                optimizer, mode="max", factor=0.5, patience=2
+            )
+            for optimizer in self.optimizers
+        ]
+        self.average = (
+            AveragedModel(network, multi_avg_fn=_averaging(config.ema_decay), use_buffers=True)
+            if config.ema_decay
+            else None
+        )
+        self.epoch = 0
+        self.stalled = 0
+        self.best_score = -1.0
+        self.best: dict[str, Tensor] = {}
+        self.history: list[EpochResult] = []
+        self.dropout: list[Tensor] = []
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the chosen loss and sampling are still to come."""
+        return 0 < self.epoch <= self.config.defer * self.config.epochs
+
+    @property
+    def loss(self) -> Loss:
+        """What this epoch minimises."""
+        return self.plain_loss if self.is_deferred else self.chosen_loss
+
+    @property
+    def validated(self) -> nn.Module:
+        """The averaged network where there is one, else the network."""
+        if self.average is None:
+            return self.network
+        inner = self.average.module
+        assert isinstance(inner, nn.Module)
+        return inner
+
+    def batches(self) -> Iterator[NDArray[np.int64]]:
+        """Yields the rows of each batch of one shuffled pass, or of as many draws with replacement.
+
+        Batches are of equal size, within one.
+        """
+        n, generator = len(self.train), self.generator
+        if self.is_deferred or self.config.sampling == "natural":
+            order = torch.randperm(n, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        yield from np.array_split(order.numpy(), self.num_steps)
+
+    def step(self, measure: Callable[[], Tensor]) -> Tensor:
+        """Moves the weights against the gradient of what ``measure`` returns, which is returned too.
+
+        The average moves after them. With ``sharpness`` the gradient is taken a little uphill.
+        """
+        batch_loss = self._differentiate(measure)
+        if self.config.sharpness:
+            with uphill(self.network, self.config.sharpness):
+                self._differentiate(measure)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+        scale = self.scaler.get_scale()
+        self.scaler.update()
+        if self.scaler.get_scale() < scale:
+            return batch_loss  # the gradient overflowed float16: that was no step
+        for schedule in self.schedules:
+            if isinstance(schedule, OneCycleLR):
+                schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        return batch_loss
+
+    def _differentiate(self, measure: Callable[[], Tensor]) -> Tensor:
+        """Puts the gradients of what ``measure`` returns in place of the old; returns it, detached."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        batch_loss = measure()
+        self.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
+        distributed.sum_gradients(self.network)
+        return batch_loss.detach()
+
+    def note(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
+        """Ends the epoch: keeps its result, its weights if the best yet, and slows a stalled rate."""
+        for schedule in self.schedules:
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(outcome.macro_f1)
+        is_best = outcome.macro_f1 > self.best_score or self.config.keep == "last"
+        if is_best or self.is_deferred:
+            self.best_score, self.stalled = -1.0 if self.is_deferred else outcome.macro_f1, 0
+            self.best = copy.deepcopy(self.validated.state_dict())
+        else:
+            self.stalled += 1
+        result = EpochResult(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            valid_loss=outcome.loss,
+            valid_accuracy=outcome.accuracy,
+            valid_macro_f1=outcome.macro_f1,
+            valid_balanced_accuracy=outcome.balanced_accuracy,
+            learning_rate=float(self.optimizers[0].param_groups[0]["lr"]),
+            seconds=seconds,
+        )
+        self.history.append(result)
+        self.dropout = distributed.gather(random_state(self.device))
+        return result
+
+    def state_dict(self) -> dict[str, object]:
+        """Returns a copy of everything that changes, as tensors and plain values."""
+        return copy.deepcopy(
+            {
+                "epoch": self.epoch,
+                "stalled": self.stalled,
+                "best_score": self.best_score,
+                "best": self.best,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict() if self.average else {},
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedules": [schedule.state_dict() for schedule in self.schedules],
+                "order": self.generator.get_state(),
+                "dropout": self.dropout,
+                "scaler": self.scaler.state_dict(),
+                "history": [asdict(result) for result in self.history],
+            }
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes back to where ``state_dict`` was called."""
+        self.epoch, self.stalled = state["epoch"], state["stalled"]
+        self.best_score, self.best = state["best_score"], state["best"]
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+        self.generator.set_state(state["order"])
+        if len(state["dropout"]) == distributed.size():  # else other processes go on, with other numbers
+            set_random_state(state["dropout"][distributed.rank()], self.device)
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.history = [EpochResult(**result) for result in state["history"]]
+
+
+def _check_shares(smallest: int) -> None:
+    """Raises ConfigError where a batch of ``smallest`` faces has not two for every process."""
+    if distributed.size() > 1 and smallest < 2 * distributed.size():
+        raise ConfigError(
+            f"batches of {smallest} faces are too small for {distributed.size()} processes, which need "
+            f"two faces each; use fewer --processes or a larger training.batch_size"
+        )
+
+
+def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Returns an exponential average of weights that starts short, as a long one would keep the
+    random first weights: decay at step t is min(decay, (1 + t) / (10 + t)), as TensorFlow has it."""
+
+    @torch.no_grad()
+    def average(kept: Sequence[Tensor], new: Sequence[Tensor], step: Tensor | int) -> None:
+        t = float(step)
+        weight = 1 - min(decay, (1 + t) / (10 + t))
+        if kept[0].is_floating_point():
+            torch._foreach_lerp_(list(kept), list(new), weight)
+        else:  # batch norm's counters
+            torch._foreach_copy_(list(kept), list(new))
+
+    return average

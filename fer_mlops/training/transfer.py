@@ -1,0 +1,189 @@
+"""A pretrained backbone: its head on frozen features, then the whole network from there.
+
+Linear probing, then fine-tuning (LP-FT, arXiv 2202.10054).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer_mlops.config import TrainingConfig, TransferExperiment
+from fer_mlops.data.faces import Faces
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.models.backbones import find_backbone
+from fer_mlops.models.dlib_face import settle_batch_norms
+from fer_mlops.models.inputs import to_images
+from fer_mlops.models.transfer import TransferNetwork, build_pretrained
+from fer_mlops.progress import Begin
+from fer_mlops.training import distributed
+from fer_mlops.training.augmentation import make_augment, make_mix
+from fer_mlops.training.devices import choose_arithmetic, choose_device
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.feature_cache import digest_of_pixels, digest_of_weights, kept
+from fer_mlops.training.frozen_features import frozen_features
+from fer_mlops.training.loop import Epoch, fit
+from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
+from fer_mlops.training.steps import Learned, OnStep
+
+_FACES_TO_SETTLE = 512
+"""Training faces whose statistics a backbone without any is given."""
+
+
+def learn_transfer(
+    experiment: TransferExperiment,
+    train: Faces,
+    valid: Faces,
+    on_step: OnStep,
+    begin: Begin,
+    cache: Path,
+    resume_from: Mapping[str, Any] | None,
+) -> Learned:
+    """Returns the fine-tuned backbone; one step per epoch, frozen ones first."""
+    device = choose_device(experiment.training.device)
+    network, facts = _start(experiment, train, device, resume_from)
+    architecture = dataclasses.replace(experiment.transfer, backbone=facts["backbone"])
+    loss = make_loss(experiment.training, train)
+    num_steps_before = 0
+    first = 1 if experiment.transfer.frozen_epochs else 2
+    phase = resume_from["phase"] if resume_from else first
+
+    def on_epoch(epoch: Epoch) -> None:
+        stage = Stage("transfer", architecture, phase, num_steps_before, network, facts)
+        on_step(to_step(epoch, stage))
+        advance(1)
+
+    if phase == 1:
+        arithmetic = choose_arithmetic(experiment.training.precision, device)
+        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, begin, cache)
+        advance = begin("frozen epochs", experiment.transfer.frozen_epochs)
+        frozen = _frozen_training(experiment)
+        history = fit(
+            network.head,
+            *head,
+            make_loss(frozen, train),
+            frozen,
+            seed=experiment.seed,
+            on_epoch=on_epoch,
+            resume_from=resume_from["fit"] if resume_from else None,
+        )
+        num_steps_before, resume_from = len(history), None
+    elif resume_from:
+        num_steps_before = resume_from["steps_before"]
+    phase = 2
+    advance = begin("whole-network epochs", experiment.training.epochs)
+    fit(
+        network,
+        Examples.from_faces(train),
+        Examples.from_faces(valid),
+        loss,
+        experiment.training,
+        seed=experiment.seed,
+        augment=make_augment(experiment.augment),
+        mix=make_mix(experiment.augment, len(EMOTIONS)),
+        on_epoch=on_epoch,
+        resume_from=resume_from["fit"] if resume_from else None,
+    )
+    rate = experiment.max_error
+    classifier = calibrated("transfer", network, architecture, train, valid, loss, rate)
+    return Learned(classifier=classifier, facts=facts)
+
+
+def _start(
+    experiment: TransferExperiment,
+    train: Faces,
+    device: torch.device,
+    resume_from: Mapping[str, Any] | None,
+) -> tuple[TransferNetwork, Mapping[str, str]]:
+    """Returns the pretrained network on ``device``, and which backbone it has and why."""
+    config = experiment.transfer
+    if resume_from:  # what `auto` means may have changed since
+        config = dataclasses.replace(config, backbone=resume_from["facts"]["backbone"])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
+        with distributed.in_turn():  # the others find what the first one downloaded
+            network, origin = build_pretrained(config, len(EMOTIONS))
+    network.to(device)
+    if origin.weights != "none" and not find_backbone(origin.backbone).has_statistics:
+        rows = np.random.default_rng(experiment.seed).permutation(len(train))[:_FACES_TO_SETTLE]
+        settle_batch_norms(network, to_images(train.pixels[np.sort(rows)], device))
+    facts = {"backbone": origin.backbone, "backbone_reason": origin.reason}
+    return network, resume_from["facts"] if resume_from else facts
+
+
+def _frozen_training(experiment: TransferExperiment) -> TrainingConfig:
+    """Returns how the head alone is fitted: to convergence, on features that no longer change."""
+    training = experiment.training
+    return dataclasses.replace(
+        training,
+        loss="cross_entropy" if training.defer else training.loss,
+        sampling="natural" if training.defer else training.sampling,
+        defer=0.0,
+        epochs=experiment.transfer.frozen_epochs,
+        learning_rate=experiment.transfer.frozen_learning_rate,
+        batch_size=256,
+        schedule="one_cycle",
+        sharpness=0.0,
+        ema_decay=0.0,
+        patience=experiment.transfer.frozen_epochs,
+    )
+
+
+def _frozen_examples(
+    network: TransferNetwork,
+    name: str,
+    train: Faces,
+    valid: Faces,
+    arithmetic: torch.dtype,
+    begin: Begin,
+    cache: Path,
+) -> tuple[Examples, Examples]:
+    """Returns the backbone's features of training faces and their mirror images, and of valid.
+
+    They are kept in the cache, so that runs of one backbone on one split compute them once.
+    """
+    advance = begin(f"features of frozen {name}", 2 * len(train) + len(valid))
+    device = network.mean.device
+    embed = _Embed(network)
+
+    weights = digest_of_weights(network)
+
+    def features(faces: Faces, mirrored: bool) -> Tensor:
+        def compute() -> Tensor:
+            pixels = faces.pixels
+            return frozen_features(
+                embed,
+                pixels,
+                device=device,
+                mirrored=mirrored,
+                arithmetic=arithmetic,
+                advance=advance,
+            )
+
+        how = (str(mirrored), device.type, str(arithmetic))
+        parts = (name, weights, digest_of_pixels(faces.pixels), *how)
+        return kept(cache, parts, compute, lambda: advance(len(faces)))
+
+    both = torch.cat([features(train, False), features(train, True)])
+    labels = torch.from_numpy(train.labels).repeat(2)
+    targets = None if train.targets is None else torch.from_numpy(train.targets).repeat(2, 1)
+    return Examples(both, labels, targets), Examples(
+        features(valid, False), torch.from_numpy(valid.labels)
+    )
+
+
+class _Embed(nn.Module):
+    """The network up to its pooled features."""
+
+    def __init__(self, network: TransferNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.embed(images)

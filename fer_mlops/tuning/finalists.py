@@ -1,0 +1,189 @@
+"""The best few trials, each fitted again over folds, before one of them becomes the winner.
+
+The best of many trials on one set of validation faces is the best in luck too. Folds of train and valid
+judge the few anew, on several times as many faces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from fer_mlops.config.recipes import Scalar, flatten
+from fer_mlops.data.loading import Data
+from fer_mlops.evaluation.repeats import Spread, spread_of
+from fer_mlops.pipelines.teacher import with_fixed_teacher
+from fer_mlops.progress import Begin
+from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.training.checkpoints import checkpoint_path
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.search_space import with_settings
+from fer_mlops.tuning.study import SETTINGS, best_trial, is_over_budget
+from fer_mlops.tuning.trial_data import TrialFaces
+from fer_mlops.tuning.trial_fit import Fit
+
+FOLDS = 3
+"""Parts of train and valid; each part judges what was learned from the others."""
+_FINALS = "finals"
+"""User attribute of a study: values by trial and fold, so that none is fitted twice."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial that was fitted again."""
+
+    trial: FrozenTrial
+    values: tuple[float, ...]
+    """The objective on each fold."""
+    is_start: bool
+    """Whether it has the settings that the study began with."""
+
+    @property
+    def spread(self) -> Spread:
+        """Of the values over the folds."""
+        return spread_of(self.values)
+
+    @property
+    def told(self) -> str:
+        """What a reader is told of the values."""
+        return f"{self.spread.mean:.4f} ± {self.spread.deviation:.4f}"
+
+    @property
+    def name(self) -> str:
+        """What a reader is told it is."""
+        return f"trial {self.trial.number}{' (the start)' if self.is_start else ''}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study's trials came to."""
+
+    best: FrozenTrial
+    """By its own value."""
+    finalists: tuple[Finalist, ...]
+    """The best over the folds first; none where the best trial wins without."""
+
+    @property
+    def winner(self) -> FrozenTrial:
+        """The trial whose settings are to be handed over."""
+        return self.finalists[0].trial if self.finalists else self.best
+
+
+def hold_finals(
+    plan: Plan, study: optuna.Study, data: Data, parent: Tracker, owner: str, cache: Path, begin: Begin
+) -> Outcome:
+    """Fits the study's best trials again, and the one it began with if complete, and returns who wins.
+
+    There are no finalists where the plan asks for none, or one trial alone is complete. What an earlier
+    call has fitted counts.
+
+    Args:
+        plan: Says how many.
+        study: With its trials done.
+        data: The plan's faces, whose test part stays out.
+        parent: The study's run, which is told; each fit is a run below it.
+        owner: This process, as its claims name it.
+        cache: Folder of checkpoints and decoded faces.
+        begin: Told of the fits.
+
+    Raises:
+        TrainingError: No trial was complete.
+    """
+    best = best_trial(study)
+    trials = _contenders(plan, study) if plan.finalists else []
+    if len(trials) < 2:
+        return Outcome(best, ())
+    known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
+    todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
+    faces = TrialFaces(plan.experiment, data, cache, FOLDS)
+    advance = begin(f"{len(trials)} finalists, {FOLDS} folds each", len(todo))
+    for trial, fold in todo:
+        value = _fit(plan, trial, fold, faces, parent, owner, cache)
+        known.setdefault(str(trial.number), {})[str(fold)] = value
+        study.set_user_attr(_FINALS, known)
+        advance(1)
+    finals = [
+        Finalist(
+            trial,
+            tuple(known[str(trial.number)][str(fold)] for fold in range(FOLDS)),
+            is_start=_is_start(plan, trial),
+        )
+        for trial in trials
+    ]
+    finals.sort(key=lambda one: one.spread.mean, reverse=plan.direction == "maximize")
+    _tell(plan, finals, parent)
+    return Outcome(best, tuple(finals))
+
+
+def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
+    """Returns complete trials within the budget, each with settings of its own, the best first."""
+    complete = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if not is_over_budget(trial)
+    ]
+    complete.sort(key=_value, reverse=plan.direction == "maximize")
+    chosen: list[FrozenTrial] = []
+    for trial in complete:
+        is_wanted = len(chosen) < plan.finalists or _is_start(plan, trial)
+        if is_wanted and all(trial.params != other.params for other in chosen):
+            chosen.append(trial)
+    return chosen
+
+
+def _value(trial: FrozenTrial) -> float:
+    return trial.value or 0.0
+
+
+def _is_start(plan: Plan, trial: FrozenTrial) -> bool:
+    return trial.params == plan.space.start(flatten(plan.experiment))
+
+
+def _fit(
+    plan: Plan,
+    trial: FrozenTrial,
+    fold: int,
+    faces: TrialFaces,
+    parent: Tracker,
+    owner: str,
+    cache: Path,
+) -> float:
+    experiment = with_fixed_teacher(with_settings(plan.experiment, trial.user_attrs[SETTINGS]))
+    with track(
+        experiment.tracking.experiment,
+        f"final-trial-{trial.number:03d} fold {fold}",
+        nested=True,
+        parent=parent.run_id,
+        tags={"worker": owner},
+    ) as tracker:
+        tracker.log_settings(experiment)
+        tracker.log_facts({"trial": trial.number, "fold": fold, "family": experiment.family})
+        fit = Fit(experiment, plan.objective, plan.is_better)
+        try:
+            value = fit.run(faces.of(experiment, fold), tracker, cache, lambda _: None, is_again=False)
+        except BaseException:
+            checkpoint_path(cache, tracker.run_id).unlink(missing_ok=True)
+            raise
+        tracker.log_metrics({"objective": value})
+    return value
+
+
+def _tell(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
+    rows: list[dict[str, Scalar | list[float]]] = []
+    for one in finals:
+        parent.log_metrics({f"final/{plan.objective}": one.spread.mean}, one.trial.number)
+        rows.append(
+            {
+                "trial": one.trial.number,
+                "is_start": one.is_start,
+                "value": _value(one.trial),
+                "folds": list(one.values),
+                "mean": one.spread.mean,
+                "deviation": one.spread.deviation,
+            }
+        )
+    parent.log_json("study/finalists.json", rows)

@@ -1,0 +1,167 @@
+"""The winner's settings, trained again by one of the study's processes, tested once, registered."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from mlflow import MlflowClient
+from optuna.trial import FrozenTrial
+
+from fer_mlops.data.loading import Data, prepare_data
+from fer_mlops.errors import TrainingError
+from fer_mlops.evaluation.report import Estimate
+from fer_mlops.pipelines.run_checkpoint import read_kept
+from fer_mlops.pipelines.train import Trained, run_experiment
+from fer_mlops.progress import Begin
+from fer_mlops.tracking.registry import REGISTERED_TAG
+from fer_mlops.tracking.run_end import end_run
+from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.training.checkpoints import checkpoint_path
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.finalists import Outcome, hold_finals
+from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.recovery import end_orphans
+from fer_mlops.tuning.search_space import with_settings
+from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN
+from fer_mlops.tuning.study_logging import tell_pictures, tell_winner
+
+_POLL = 1.0
+
+
+@dataclass(frozen=True)
+class Winner:
+    """Who was trained, and of which trial."""
+
+    outcome: Outcome
+    run_id: str
+    trained: Trained | None
+    """None where another process, or an earlier one, did it."""
+
+
+def train_winner(
+    plan: Plan,
+    study: optuna.Study,
+    claims: Claims,
+    data: Data,
+    parent: Tracker,
+    cache: Path,
+    begin: Begin,
+) -> Winner:
+    """Returns the winner, once it was trained: by this process, or by the one that claimed it first.
+
+    Raises:
+        TrainingError: No trial was complete.
+    """
+    told = False
+    while True:
+        if claims.take(WINNER):
+            try:
+                end_orphans(study, parent, claims, plan.grace)
+                outcome = hold_finals(plan, study, data, parent, claims.owner, cache, begin)
+                chosen = outcome.winner
+                tell_pictures(plan, study, parent, outcome)
+                made = study.user_attrs.get(WINNER, {})
+                if made.get("trial") == chosen.number:
+                    return Winner(outcome, made["run"], None)
+                trained = None
+                run_id = _finished(study, chosen, parent, cache)
+                if run_id is None:
+                    trained = _train(plan, study, chosen, data, parent, cache, begin)
+                    run_id = trained.run_id
+                test = _tell_scores(run_id, parent)
+                tell_winner(plan, parent, outcome, run_id, test)
+                study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
+                return Winner(outcome, run_id, trained)
+            finally:
+                claims.drop(WINNER)
+        if not told:
+            begin(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
+            told = True
+        time.sleep(_POLL)
+
+
+def _train(
+    plan: Plan,
+    study: optuna.Study,
+    chosen: FrozenTrial,
+    data: Data,
+    parent: Tracker,
+    cache: Path,
+    begin: Begin,
+) -> Trained:
+    """Trains the chosen settings, with pictures, the test and registration; goes on after a kill."""
+    experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
+    resume, state = _begun(study, chosen, cache)
+    with track(
+        experiment.tracking.experiment,
+        f"winner-{experiment.family}-trial-{chosen.number:03d}",
+        nested=True,
+        parent=parent.run_id,
+        resume=resume,
+        system_metrics=experiment.tracking.system_metrics,
+    ) as tracker:
+        study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
+        tracker.log_facts({"trial": chosen.number, "winner_of": plan.study_name})
+        return run_experiment(
+            experiment,
+            prepare_data(experiment, cache) if experiment != plan.experiment else data,
+            tracker,
+            begin=begin,
+            checkpoint=checkpoint_path(cache, tracker.run_id),
+            resume_from=state,
+        )
+
+
+def _tell_scores(run_id: str, parent: Tracker) -> str:
+    """Logs the winner's scores to the study's run and returns its test score in words."""
+    known = parent.ask(lambda: MlflowClient().get_run(run_id).data.metrics)
+    names = {"test": "test/macro_f1", "valid": "final_valid/macro_f1"}
+    parent.log_metrics(
+        {f"winner/{part}/macro_f1": known[name] for part, name in names.items() if name in known}
+    )
+    if names["test"] not in known:
+        return "not tested"
+    value, low, high = (known.get(names["test"] + end, math.nan) for end in ("", "_low", "_high"))
+    return f"test macro-F1 {Estimate(value, low, high)}"
+
+
+def _finished(study: optuna.Study, chosen: FrozenTrial, parent: Tracker, cache: Path) -> str | None:
+    """Returns the run that trained, tested and registered this winner before its process stopped.
+
+    It is neither trained nor tested again. What such a run may lack is its end, which it gets.
+    """
+    run_id = _run_begun(study, chosen)
+    if run_id is None:
+        return None
+    run = parent.ask(lambda: MlflowClient().get_run(run_id))
+    if run.info.status != "FINISHED":
+        if REGISTERED_TAG not in run.data.tags:
+            return None
+        Tracker(run_id, run.info.experiment_id).finish()
+    checkpoint_path(cache, run_id).unlink(missing_ok=True)
+    return run_id
+
+
+def _run_begun(study: optuna.Study, chosen: FrozenTrial) -> str | None:
+    begun = study.user_attrs.get(WINNER_BEGUN, {})
+    return begun["run"] if begun.get("trial") == chosen.number else None
+
+
+def _begun(
+    study: optuna.Study, chosen: FrozenTrial, cache: Path
+) -> tuple[str | None, dict[str, Any] | None]:
+    """Returns the run and the checkpoint of a process that was killed while it trained this winner."""
+    run_id = _run_begun(study, chosen)
+    if run_id is None:
+        return None, None
+    try:
+        return run_id, read_kept(checkpoint_path(cache, run_id))
+    except TrainingError:
+        end_run(run_id, "FAILED")
+        return None, None

@@ -1,0 +1,185 @@
+"""What the run of a study is told: each trial's value, the best so far, pictures, links."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from urllib.parse import quote
+
+import optuna
+from mlflow import MlflowClient
+from optuna.trial import FrozenTrial
+
+from fer_mlops.progress import Advance
+from fer_mlops.reporting import plots
+from fer_mlops.reporting.plots import TrialRecord
+from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.finalists import FOLDS, Outcome
+from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.search_space import shown
+from fer_mlops.tuning.storage import read_url, shown_url
+from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS
+from fer_mlops.tuning.study_records import complete_values, record_of, records_of
+
+_TELLING = "telling the parent run"
+_MOST_KEYS = 10
+"""Settings that a picture has room for."""
+OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]
+"""Told of a trial that ended, of the best one so far if there is one, and of the reason if it failed."""
+
+
+class Story:
+    """Tells of trials as they end, whichever worker of whichever machine ran them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        study: optuna.Study,
+        claims: Claims,
+        parent: Tracker,
+        advance: Advance,
+        on_trial: OnTrial | None,
+    ) -> None:
+        self.plan, self.study, self.claims, self.parent = plan, study, claims, parent
+        self.advance, self.on_trial = advance, on_trial
+        self.best: TrialRecord | None = None
+        self._told: set[int] | None = None
+        self._seen: set[int] = set()
+        self._new(is_first=True)
+
+    def look(self) -> None:
+        """Tells of what has ended since the last look."""
+        for trial, best in self._new():
+            record = record_of(trial)
+            if trial.state in FINISHED:
+                self.advance(1)
+            if self.on_trial:
+                self.on_trial(record, best, trial.user_attrs.get(ERROR, ""))
+        if self._told is None or self._seen - self._told:
+            self._tell_parent()
+
+    def _new(self, *, is_first: bool = False) -> list[tuple[FrozenTrial, TrialRecord | None]]:
+        """Returns the trials that ended since, each with the best of those up to it."""
+        new = []
+        for trial in self.study.get_trials(deepcopy=False):
+            ended = trial.state in FINISHED or ERROR in trial.user_attrs
+            if not trial.state.is_finished() or not ended or trial.number in self._seen:
+                continue
+            self._seen.add(trial.number)
+            record = record_of(trial)
+            if record.state == "complete" and record.value is not None:
+                is_best = self.best is None or self.best.value is None
+                if is_best or self.plan.is_better(record.value, self.best.value):  # type: ignore[union-attr, arg-type]
+                    self.best = record
+            new.append((trial, self.best))
+        return [] if is_first else new
+
+    def _tell_parent(self) -> None:
+        """Logs values that are not logged yet; of several processes only one does."""
+        if not self.claims.take(_TELLING):
+            return
+        key = self.plan.objective
+        if self._told is None:
+            history = self.parent.ask(
+                lambda: MlflowClient().get_metric_history(self.parent.run_id, f"best/{key}")
+            )
+            self._told = {point.step for point in history}
+        best: float | None = None
+        with self.parent.outbox.together():
+            for record in records_of(self.study):
+                if record.number not in self._seen:
+                    continue
+                if record.state == "complete" and record.value is not None:
+                    is_better = best is None or self.plan.is_better(record.value, best)
+                    best = record.value if is_better else best
+                if record.number in self._told:
+                    continue
+                self._told.add(record.number)
+                values = {f"trial/{key}": record.value} if record.state == "complete" else {}
+                told = {name: value for name, value in values.items() if value is not None}
+                told |= {} if best is None else {f"best/{key}": best}
+                if told:
+                    self.parent.log_metrics(told, record.number)
+
+
+def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
+    """Logs what is searched, how and where."""
+    parent.log_settings(plan.experiment)
+    parent.log_facts(
+        {
+            "family": plan.experiment.family,
+            "study": plan.study_name,
+            "storage": shown_url(read_url(plan.storage_url)),
+            "data": data_name,
+            "sampler": plan.sampler,
+            "pruner": plan.pruner,
+            "objective": f"{plan.direction} {plan.objective}",
+        }
+    )
+    parent.log_json("space.json", json.loads(plan.space.as_json()))
+
+
+def tell_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
+    """Logs the pictures of the study as it stands, and the winner's settings."""
+    best = outcome.best
+    records = records_of(study)
+    title, metric = f"study {plan.study_name}", plan.objective
+    rises = plan.direction == "maximize"
+    parent.log_metrics({f"best/{metric}": float(best.value or 0.0)}, best.number)
+    parent.log_json("best_settings.json", outcome.winner.user_attrs[SETTINGS])
+    history = plots.study_history(records, metric, title, rises=rises)
+    parent.log_figure("study/history.png", history)
+    parent.log_figure("study/timeline.png", plots.timeline(records, title))
+    if any(record.course for record in records):
+        courses = plots.trial_courses(records, metric, title, best.number)
+        parent.log_figure("study/courses.png", courses)
+    if len(complete_values(records)) < 2:
+        return  # nothing to compare
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of settings that few trials had
+        shares = optuna.importance.get_param_importances(study)
+    parent.log_figure("study/importances.png", plots.importances(shares))
+    keys = list(shares)[:_MOST_KEYS]
+    logs = {parameter.key for parameter in plan.space.parameters if parameter.log}
+    lines = plots.parallel_coordinates(records, keys, logs, metric, rises=rises)
+    parent.log_figure("study/parallel_coordinates.png", lines)
+    parent.log_figure("study/slices.png", plots.slices(records, keys, logs, metric))
+
+
+def tell_winner(
+    plan: Plan,
+    parent: Tracker,
+    outcome: Outcome,
+    winner_run: str,
+    test: str,
+) -> None:
+    """Links the study's run to its best trial, to its finalists, and to the run of the winner."""
+    best, winner, finals = outcome.best, outcome.winner, outcome.finalists
+    base = f"#/experiments/{quote(parent.experiment_id)}/runs"
+
+    def link(trial: FrozenTrial, name: str) -> str:
+        return f"[{name}]({base}/{trial.user_attrs.get(RUN, '')})"
+
+    parent.log_facts(
+        {
+            "winner_run": winner_run,
+            "winner_trial": winner.number,
+            "best_trial_run": best.user_attrs.get(RUN, ""),
+        }
+    )
+    rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in winner.user_attrs[SETTINGS].items())
+    again = "".join(
+        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.told} |\n" for one in finals
+    )
+    head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
+    note = (
+        f"**Study {plan.study_name}**: {plan.direction} `{plan.objective}`\n\n"
+        f"Best: {link(best, f'trial {best.number}')}, {best.value:.4f}. "
+        f"Trial {winner.number} was retrained and tested once as [the winner]({base}/{winner_run}): "
+        f"{test}.\n\n{head}{again}\n"
+        f"| setting | winner |\n|---|---|\n{rows}\n\n"
+        "Pictures: artifacts, `study/`."
+    )
+    parent.log_facts({"mlflow.note.content": note})

@@ -1,0 +1,116 @@
+"""One fit of a trial: its steps told, kept, and given to the pruner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from fer_mlops.config import BaselineExperiment, Experiment
+from fer_mlops.config.recipes import settings_as_json
+from fer_mlops.data.loading import Data
+from fer_mlops.errors import TrainingError
+from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.training.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
+from fer_mlops.training.steps import Step
+from fer_mlops.training.train import learn
+
+KEEP_EVERY = 30.0
+"""Seconds between two checkpoints: what a killed worker's trial has to learn again at most."""
+Report = Callable[[Step], None]
+"""Called after each step was told; may raise to end the trial."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the objective was at a step."""
+
+    step: int
+    phase: int
+    value: float
+
+
+class Fit:
+    """Learns once, in one run, from where a killed worker left it if that is known."""
+
+    def __init__(
+        self, experiment: Experiment, objective: str, is_better: Callable[[float, float], bool]
+    ) -> None:
+        self.experiment, self.objective, self.is_better = experiment, objective, is_better
+        self.scores: list[Score] = []
+
+    def run(self, data: Data, tracker: Tracker, cache: Path, report: Report, *, is_again: bool) -> float:
+        """Returns the value of the fit.
+
+        Args:
+            data: Faces to learn from and to be judged on.
+            tracker: Of the run that shows the steps.
+            cache: Folder of the checkpoint, which is removed when the fit ends well.
+            report: Told of each step.
+            is_again: Whether the run may hold steps that a killed worker told.
+
+        Raises:
+            TrainingError: The fit cannot go on.
+        """
+        path = checkpoint_path(cache, tracker.run_id)
+        unchanged = {"settings": settings_as_json(self.experiment), "digest": data.digest()}
+        kept = _kept(path, unchanged) if is_again else None
+        last_told = self._last_told(tracker) if is_again else 0
+        last_kept = time.monotonic()
+
+        def on_step(step: Step) -> None:
+            nonlocal last_kept
+            if step.number > last_told:
+                tracker.log_metrics(step.metrics, step.number)
+            self._take(step)
+            if step.state and time.monotonic() - last_kept > KEEP_EVERY:
+                scores = [(score.step, score.phase, score.value) for score in self.scores]
+                state = {"step": step.number, "learning": step.state(), "scores": scores}
+                save_checkpoint(path, {**unchanged, **state})
+                last_kept = time.monotonic()
+            report(step)
+
+        if kept:
+            self.scores = [Score(*score) for score in kept["scores"]]
+        learn(
+            self.experiment,
+            data.parts["train"],
+            data.parts["valid"],
+            on_step=on_step,
+            cache=cache,
+            resume_from=kept["learning"] if kept else None,
+        )
+        path.unlink(missing_ok=True)
+        return self.value()
+
+    def value(self) -> float:
+        """Returns the objective of the weights that the fit would end with now."""
+        last = self.scores[-1]
+        if isinstance(self.experiment, BaselineExperiment) or self.experiment.training.keep == "last":
+            return last.value
+        best = last.value
+        for score in self.scores:
+            if score.phase == last.phase and self.is_better(score.value, best):
+                best = score.value
+        return best
+
+    def _take(self, step: Step) -> None:
+        phase = int(step.metrics.get("train/phase", 1))
+        self.scores.append(Score(step.number, phase, step.metrics[self.objective]))
+
+    def _last_told(self, tracker: Tracker) -> int:
+        history = tracker.ask(lambda: MlflowClient().get_metric_history(tracker.run_id, self.objective))
+        return max((point.step for point in history), default=0)
+
+
+def _kept(path: Path, unchanged: dict[str, str]) -> dict[str, Any] | None:
+    """Returns the checkpoint of a killed worker, if it is on this machine and of these settings."""
+    try:
+        state = load_checkpoint(path)
+    except TrainingError:
+        return None
+    return state if all(state.get(key) == value for key, value in unchanged.items()) else None

@@ -1,0 +1,112 @@
+"""What reaches the terminal: a name from a file or a registry is shown, and never obeyed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from commands import fer
+from quick import bundle, save_blobs
+from rich.table import Table
+from rich.text import Text
+
+from fer_mlops.cli.main import _end
+from fer_mlops.cli.output.screen import console, progress_bars
+from fer_mlops.cli.output.versions import print_card, print_versions
+from fer_mlops.errors import printable
+from fer_mlops.tracking.versions import Version
+
+HOSTILE = (
+    "\x1b]0;title\x07 \x1b[2Jcleared \x9b31m \x1b]8;;http://evil\x1b\\here \b\b\r[red]hi[/red] \u202egpj"
+)
+OBEYED = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def version(**change: str) -> Version:
+    empty = dict.fromkeys(
+        (
+            *("family", "data", "split", "valid_macro_f1", "test_macro_f1", "test_n"),
+            *("decision", "run_id", "card"),
+        ),
+        "",
+    )
+    return Version(number=1, aliases=(), **{**empty, **change})
+
+
+def printed() -> str:
+    """Returns what a console showed that was recording, without styles."""
+    return console.export_text()
+
+
+@pytest.fixture(autouse=True)
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "record", True)
+    console.export_text()
+
+
+def test_every_control_character_of_a_text_is_written_out() -> None:
+    assert printable("a\x1b[31mb\x9bc\x7f\u202e\r") == r"a\x1b[31mb\x9bc\x7f\u202e\r"
+    assert printable("Jürgen\t狗 🙂\nline") == "Jürgen\t狗 🙂\nline"
+
+
+@pytest.mark.parametrize("wrap", [str, Text], ids=["text", "Text"])
+@pytest.mark.parametrize("name", [HOSTILE, "[red]hi[/red]"], ids=["escapes", "markup"])
+def test_a_console_shows_a_hostile_name_in_text_and_tables(name: str, wrap: type) -> None:
+    table = Table(title=wrap(name))
+    table.add_column(wrap(name))
+    table.add_row(wrap(name))
+    console.print(wrap(name))
+    console.print(table, soft_wrap=False)
+    shown = printed()
+    assert not OBEYED.search(shown)
+    assert "[red]hi[/red]" in shown.splitlines()[0]
+    assert name == HOSTILE or shown.count(name) == 4
+
+
+def test_a_progress_bar_shows_a_hostile_name() -> None:
+    with progress_bars() as begin:
+        begin(HOSTILE, 3)(3)
+    assert not OBEYED.search(printed())
+
+
+def test_a_word_between_colons_is_no_picture() -> None:
+    console.print("faces:smile: of 3 people")
+    assert printed() == "faces:smile: of 3 people\n"
+
+
+def test_a_registered_version_of_a_stranger_is_shown_and_not_obeyed() -> None:
+    fields = ("family", "data", "split", "valid_macro_f1", "test_macro_f1", "test_n", "decision")
+    hostile = version(card=f"# {HOSTILE}\n\n{HOSTILE}\n", **dict.fromkeys(fields, HOSTILE))
+    print_versions([hostile])
+    print_card(hostile)
+    assert not OBEYED.search(printed())
+
+
+def test_a_link_of_a_card_shows_where_it_leads() -> None:
+    print_card(version(card="[your bank](https://elsewhere.example)"))
+    assert "https://elsewhere.example" in printed()
+
+
+def test_an_error_that_names_a_hostile_file_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _end(f"cannot read {HOSTILE}", 1)
+    assert not OBEYED.search(capsys.readouterr().err)
+
+
+def test_a_hostile_file_name_is_one_harmless_line_of_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = str(bundle(tmp_path / "model"))
+    save_blobs(Path("faces"), 1)
+    name = "a\x1b[2J\nanger 1.00.png"
+    Path("faces/000.png").rename(Path("faces") / name)
+    (Path("faces") / "b\x1b[2J.png").write_bytes(b"no image")
+    status, out, err = fer(capfd, "predict", "faces", "--model", model)
+    assert status == 1
+    assert out.count("\n") == err.count("\n") == 1
+    assert r"faces/a\x1b[2J\nanger 1.00.png" in out
+    assert not OBEYED.search(out + err)
+    _, out, _ = fer(capfd, "predict", "faces", "--model", model, "--format", "csv")
+    assert name in out  # a program that reads it opens the file
