@@ -22,8 +22,8 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models import build_network
 from fer_mlops.training.augmentation import Augment, make_augment, unmixed
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.losses import LOSSES
 from fer_mlops.training.loop import train_epoch
+from fer_mlops.training.losses import LOSSES
 from fer_mlops.training.memory import keep_heap
 from fer_mlops.training.state import Session
 
