@@ -16,8 +16,8 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.attribution.report import MOST_FACES, measure_explanations
 from fer_mlops.evaluation.explanation import METHODS, default_method, explain
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import experiment_of
-from fer_mlops.tracking.registry import load_classifier, run_of
+from fer_mlops.pipelines.evaluate import load_run_config
+from fer_mlops.tracking.registry import load_classifier, run_id_of
 
 AIMS = {"maps": 1.0, "measuring": 10.0}
 """Seconds on one core: maps of 100 faces by Grad-CAM, the figures by default."""
@@ -33,10 +33,10 @@ def main() -> None:
     torch.set_num_threads(1)
     print(describe())
     classifier = load_classifier(options.model, for_gradients=True)
-    run_id = run_of(options.model)
+    run_id = run_id_of(options.model)
     if run_id is None:
         raise SystemExit(f"{options.model} does not tell its run")
-    data = prepare_data(experiment_of(run_id), cache_folder())
+    data = prepare_data(load_run_config(run_id), cache_folder())
     faces = data.parts["test"]
     method = options.method or default_method(classifier)
     regions = None

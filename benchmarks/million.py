@@ -17,17 +17,17 @@ from PIL import Image
 from fer_mlops.config import AugmentConfig, CnnConfig, DataConfig, TrainingConfig
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.loading import divide_faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.files import cache_folder
-from fer_mlops.images.arrays import take_pixels
+from fer_mlops.images.arrays import take_images
 from fer_mlops.models import build_network
 from fer_mlops.training.augmentation import make_augment, unmixed
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
 from fer_mlops.training.losses import LOSSES
-from fer_mlops.training.state import Session
+from fer_mlops.training.state import TrainingState
 
 SIDE, DIFFERENT = 48, 4000
 
@@ -36,7 +36,7 @@ def lay_out(data: str, folder: Path, num: int) -> None:
     """Fills ``folder`` with ``num`` links to small JPEGs of the first faces of ``data``."""
     table = load_faces(Request(cache=cache_folder(), config=DataConfig(source=data)))
     table = table.select(np.arange(min(DIFFERENT, len(table))))
-    _, pixels = load_pixels(table, SIDE, cache_folder())
+    _, pixels = load_images(table, SIDE, cache_folder())
     for emotion in EMOTIONS:
         (folder / emotion).mkdir(parents=True)
     originals = folder / ".originals"
@@ -57,10 +57,10 @@ def peak() -> str:
 def train(pixels: object, labels: np.ndarray, rows: np.ndarray, steps: int) -> float:
     """Takes ``steps`` steps on faces from all over the file and returns the last mean loss."""
     chosen = np.random.default_rng(0).choice(rows, steps * 64, replace=False)
-    faces = take_pixels(pixels, chosen)  # type: ignore[arg-type]
+    faces = take_images(pixels, chosen)  # type: ignore[arg-type]
     examples = Examples(faces, torch.from_numpy(labels[chosen]))
     loss = LOSSES["cross_entropy"](torch.bincount(examples.labels, minlength=7), 0.0)
-    session = Session(build_network("cnn", CnnConfig(), 7), examples, loss, TrainingConfig(), 0)
+    session = TrainingState(build_network("cnn", CnnConfig(), 7), examples, loss, TrainingConfig(), 0)
     return train_epoch(session, make_augment(AugmentConfig()), unmixed)
 
 
@@ -85,9 +85,9 @@ def main() -> None:
         config = DataConfig(source=str(folder), split="identity")
         table = load_faces(Request(cache=cache, config=config))
         done(f"table of {len(table)}")
-        table, pixels = load_pixels(table, SIDE, cache)
+        table, pixels = load_images(table, SIDE, cache)
         done("first read")
-        load_pixels(table, SIDE, cache)
+        load_images(table, SIDE, cache)
         done("opened again")
         split = divide_faces(table, config, 0, cache)
         done("identity split, duplicates")

@@ -32,7 +32,7 @@ def train(data: str, variant: str, epochs: int) -> dict[str, object]:
     from fer_mlops.pipelines.train import run_experiment
     from fer_mlops.tracking.runs import track
     from fer_mlops.training.steps import Step
-    from fer_mlops.training.train import learn
+    from fer_mlops.training.train import train_classifier
 
     settings: dict[str, object] = {
         "data.source": data,
@@ -50,7 +50,7 @@ def train(data: str, variant: str, epochs: int) -> dict[str, object]:
         fitted.append(step.metrics["train/seconds_per_epoch"])
 
     if variant == "untracked":
-        learn(experiment, prepared.parts["train"], prepared.parts["valid"], on_step=on_step)
+        train_classifier(experiment, prepared.parts["train"], prepared.parts["valid"], on_step=on_step)
     else:
         with track("overhead", variant, system_metrics=True) as tracker:
             checkpoint = Path("checkpoint.pt").resolve()

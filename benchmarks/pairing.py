@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from fer_mlops.data.table import FaceTable
 from fer_mlops.evaluation.paired import pair
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.metrics.bootstrap import NUM_RESAMPLES
 from fer_mlops.models.calibration import Calibration
 
@@ -22,7 +22,7 @@ _SAMPLED = 50
 """Resamples that the loop does; its time is multiplied."""
 
 
-def make_answers(num_faces: int, num_people: int) -> list[Answers]:
+def make_answers(num_faces: int, num_people: int) -> list[LabelledPredictions]:
     """Returns the answers of two classifiers, right about 85 and 82 of 100 faces."""
     generator = np.random.default_rng(0)
     labels = generator.choice(7, num_faces, p=[0.02, 0.02, 0.01, 0.41, 0.49, 0.02, 0.03])
@@ -43,11 +43,11 @@ def make_answers(num_faces: int, num_people: int) -> list[Answers]:
             generator.random(num_faces) < share, labels, generator.integers(0, 7, num_faces)
         )
         logits = np.eye(7, dtype=np.float32)[given]
-        made.append(Answers(table=table, logits=logits, calibration=plain))
+        made.append(LabelledPredictions(table=table, logits=logits, calibration=plain))
     return made
 
 
-def loop(one: Answers, two: Answers) -> float:
+def loop(one: LabelledPredictions, two: LabelledPredictions) -> float:
     """Returns seconds of 2,000 macro-F1 differences by scikit-learn, one resample at a time."""
     people, person = np.unique(one.identities, return_inverse=True)
     rows_of = [np.flatnonzero(person == number) for number in range(len(people))]
@@ -57,8 +57,8 @@ def loop(one: Answers, two: Answers) -> float:
     for _ in range(_SAMPLED):
         drawn = generator.integers(0, len(people), len(people))
         rows = np.concatenate([rows_of[number] for number in drawn])
-        for answer in given:
-            f1_score(one.labels[rows], answer[rows], average="macro", zero_division=0)
+        for predict_table in given:
+            f1_score(one.labels[rows], predict_table[rows], average="macro", zero_division=0)
     return (time.perf_counter() - start) * NUM_RESAMPLES / _SAMPLED
 
 

@@ -20,16 +20,16 @@ from torch.utils.data import DataLoader, Dataset
 from fer_mlops.config import AugmentConfig, CnnConfig, DataConfig, TrainingConfig
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.table import FaceTable
 from fer_mlops.files import cache_folder
-from fer_mlops.images.arrays import StoredFaces
+from fer_mlops.images.arrays import CachedImages
 from fer_mlops.models import build_network
 from fer_mlops.training.augmentation import make_augment, unmixed
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
 from fer_mlops.training.losses import LOSSES
-from fer_mlops.training.state import Session
+from fer_mlops.training.state import TrainingState
 
 SIDE, BATCH = 48, 64
 
@@ -65,7 +65,7 @@ def bare_decode(table: FaceTable) -> None:
 
 def first_read(table: FaceTable) -> None:
     with tempfile.TemporaryDirectory() as cache:
-        load_pixels(table, SIDE, Path(cache))
+        load_images(table, SIDE, Path(cache))
 
 
 def loader_epoch(table: FaceTable) -> None:
@@ -74,7 +74,7 @@ def loader_epoch(table: FaceTable) -> None:
         pass
 
 
-def later_epoch(table: FaceTable, pixels: StoredFaces) -> None:
+def later_epoch(table: FaceTable, pixels: CachedImages) -> None:
     examples = Examples(pixels, torch.from_numpy(table.labels))
     for rows in np.array_split(np.random.default_rng(0).permutation(len(table)), len(table) // BATCH):
         examples.take(rows, torch.device("cpu"))
@@ -89,7 +89,7 @@ def rate(work: Callable[[FaceTable], None], table: FaceTable) -> float:
 
 def waiting_share(table: FaceTable) -> float:
     """Returns the share of a cnn training epoch spent in getting batches."""
-    _, pixels = load_pixels(table, SIDE, cache_folder())
+    _, pixels = load_images(table, SIDE, cache_folder())
     waited = 0.0
 
     class Watched(Examples):
@@ -103,7 +103,7 @@ def waiting_share(table: FaceTable) -> float:
     examples = Watched(pixels, torch.from_numpy(table.labels))
     counts = torch.from_numpy(np.bincount(table.labels, minlength=7))
     network = build_network("cnn", CnnConfig(), 7)
-    session = Session(network, examples, LOSSES["cross_entropy"](counts, 0.0), TrainingConfig(), 0)
+    session = TrainingState(network, examples, LOSSES["cross_entropy"](counts, 0.0), TrainingConfig(), 0)
     started = time.perf_counter()
     train_epoch(session, make_augment(AugmentConfig()), unmixed)
     return waited / (time.perf_counter() - started)
@@ -119,7 +119,7 @@ def main() -> None:
     table = load_faces(Request(cache=cache_folder(), config=DataConfig(source=options.data)))
     rows = np.random.default_rng(0).permutation(len(table))[: options.faces]
     table = table.select(np.sort(rows))
-    _, pixels = load_pixels(table, SIDE, cache_folder())
+    _, pixels = load_images(table, SIDE, cache_folder())
     works = {
         "bare decode loop, all cores": bare_decode,
         "first read (load_pixels)": first_read,

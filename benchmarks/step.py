@@ -25,7 +25,7 @@ from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
 from fer_mlops.training.losses import LOSSES
 from fer_mlops.training.memory import keep_heap
-from fer_mlops.training.state import Session
+from fer_mlops.training.state import TrainingState
 
 Precision = Literal["float32", "bfloat16"]
 TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -42,7 +42,7 @@ GROUPS = {
 MARKED = {"augmentation": "augmentation", "Optimizer.step": "optimiser"}
 
 
-def build(preset: str, precision: Precision, steps: int) -> Session:
+def build(preset: str, precision: Precision, steps: int) -> TrainingState:
     """Returns a session on random faces whose epoch has ``steps`` steps."""
     experiment = build_experiment("cnn", recipe=preset_path("cnn", preset))
     assert isinstance(experiment, CnnExperiment)
@@ -55,10 +55,10 @@ def build(preset: str, precision: Precision, steps: int) -> Session:
     counts = torch.bincount(labels, minlength=len(EMOTIONS))
     loss = LOSSES[training.loss](counts, training.label_smoothing)
     # the schedule has an end that more rounds must not reach
-    return Session(network, Examples(pixels, labels), loss, replace(training, epochs=1000), 0)
+    return TrainingState(network, Examples(pixels, labels), loss, replace(training, epochs=1000), 0)
 
 
-def flops_per_face(session: Session) -> float:
+def flops_per_face(session: TrainingState) -> float:
     """Returns twice the multiply-adds of the network's own forward and backward pass; no optimiser's."""
     images = torch.rand(2, 1, *session.train.inputs.shape[1:])
     with FlopCounterMode(display=False) as counter:
@@ -81,7 +81,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def shares(session: Session, augment: Augment) -> dict[str, float]:
+def shares(session: TrainingState, augment: Augment) -> dict[str, float]:
     """Returns the share of an epoch's time by group of operators, largest first."""
 
     def watched(images: torch.Tensor, generator: torch.Generator, done: float) -> torch.Tensor:

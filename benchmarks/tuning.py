@@ -19,7 +19,7 @@ import numpy as np
 from machine import describe
 
 from fer_mlops.files import cache_folder
-from fer_mlops.processes import hush_vendors
+from fer_mlops.processes import silence_third_party_logs
 from fer_mlops.tuning.config import Plan
 
 AIMS = {"pruning": 1 / 3, "overhead": 0.03, "start": 5.0, "workers": 1.8}
@@ -78,14 +78,14 @@ def search(plan: Plan) -> list[tuple[float | None, int]]:
 
     from fer_mlops.data.loading import prepare_data
     from fer_mlops.tracking.runs import track
-    from fer_mlops.tuning.locks import Claims
+    from fer_mlops.tuning.locks import StudyLocks
     from fer_mlops.tuning.study import begin_at, open_study
-    from fer_mlops.tuning.workers import Crowd, Worker, storage_of
+    from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = storage_of(plan)
     data = prepare_data(plan.experiment, cache_folder())
-    claims = Claims(storage, plan.study_name)
+    claims = StudyLocks(storage, plan.study_name)
     with claims.present():
         study = open_study(plan, storage, data.digest())
         with track("fer_mlops", "sweep") as parent:
@@ -94,7 +94,9 @@ def search(plan: Plan) -> list[tuple[float | None, int]]:
                 until = time.monotonic() + 60 * 600
                 Worker(plan, study, claims, until).work(data, parent.run_id, cache_folder())
             else:
-                Crowd(plan, parent.run_id, cache_folder(), time.monotonic() + 36000).wait(lambda: None)
+                WorkerPool(plan, parent.run_id, cache_folder(), time.monotonic() + 36000).wait(
+                    lambda: None
+                )
     assert mlflow.active_run() is None
     complete = optuna.trial.TrialState.COMPLETE
     return [
@@ -163,7 +165,7 @@ def pruning(data: str, *, quick: bool, seeds: Sequence[int] = (0, 1, 2)) -> None
 def overhead(data: str, *, quick: bool) -> None:
     """What a trial costs beside its learning: seconds, and as a share of a trial of 20 seconds."""
     from fer_mlops.data.loading import prepare_data
-    from fer_mlops.training.train import learn
+    from fer_mlops.training.train import train_classifier
     from fer_mlops.tuning import trial_fit
 
     inside: list[float] = []
@@ -179,7 +181,7 @@ def overhead(data: str, *, quick: bool) -> None:
             told += time.perf_counter() - start
 
         start = time.perf_counter()
-        learned = learn(*words, on_step=on_timed_step, **options)
+        learned = train_classifier(*words, on_step=on_timed_step, **options)
         inside.append(time.perf_counter() - start - told)
         reported.append(told)
         return learned
@@ -191,7 +193,7 @@ def overhead(data: str, *, quick: bool) -> None:
             sampler="random",
         )  # fmt: skip
         prepare_data(plan.experiment, cache_folder())
-        trial_fit.learn = timed  # type: ignore[attr-defined]
+        trial_fit.train_classifier = timed  # type: ignore[attr-defined]
         try:
             start = time.perf_counter()
             search(dataclasses.replace(plan, num_trials=1))  # what is paid once
@@ -201,7 +203,7 @@ def overhead(data: str, *, quick: bool) -> None:
             search(plan)
             whole = time.perf_counter() - start
         finally:
-            trial_fit.learn = learn  # type: ignore[attr-defined]
+            trial_fit.train_classifier = train_classifier  # type: ignore[attr-defined]
     num = len(inside)
     cost = (whole - sum(inside)) / num
     print(
@@ -300,7 +302,7 @@ def main() -> None:
     if options.seeds and options.part != "pruning":
         parser.error("--seeds is of --part pruning")
     if options.part:
-        hush_vendors()
+        silence_third_party_logs()
         seeds = {"seeds": options.seeds} if options.seeds else {}
         PARTS[options.part](data, quick=options.quick, **seeds)
         return

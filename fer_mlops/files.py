@@ -27,7 +27,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def alone(path: Path, *, waits: bool = True) -> Iterator[None]:
+def locked(path: Path, *, waits: bool = True) -> Iterator[None]:
     """Holds the lock on ``path`` against other processes until the block, or this process, ends.
 
     The lock is a hidden file beside ``path``. It stays: a process that waits for a file that is removed

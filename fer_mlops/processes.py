@@ -17,7 +17,7 @@ _LOOK_EVERY = 1.0
 """Seconds."""
 
 
-def end_with(asker: int) -> None:
+def exit_with_parent(asker: int) -> None:
     """Watches, from now on, whether its parent ``asker`` is there: kill -9 tells children nothing."""
 
     def watch() -> None:
@@ -28,7 +28,7 @@ def end_with(asker: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def hush_vendors() -> None:
+def silence_third_party_logs() -> None:
     """Leaves it to us to say what is wrong: other libraries' logs would say it again, and at length."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 Advance = Callable[[int], None]
 """Called with the number of things just done."""
-Begin = Callable[[str, int], Advance]
+Progress = Callable[[str, int], Advance]
 """Starts a named stage of so many things; returns what to tell of each thing done."""
 
 
@@ -14,6 +14,6 @@ def ignore_progress(_: int) -> None:
     """Takes progress and shows nothing."""
 
 
-def begin_silently(_: str, __: int) -> Advance:
+def no_progress(_: str, __: int) -> Advance:
     """Starts a stage and shows nothing."""
     return ignore_progress

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fer_mlops.data.quality.findings import Finding
-from fer_mlops.data.quality.report import Examination
+from fer_mlops.data.quality.report import DataReport
 from fer_mlops.data.table import FaceTable, Row, make_table
 from fer_mlops.emotions import EMOTIONS
 
@@ -43,15 +43,15 @@ def crowd(
     return make_table("tiny", folder, rows, [])
 
 
-def kinds(findings: Sequence[Finding] | Examination) -> list[str]:
+def kinds(findings: Sequence[Finding] | DataReport) -> list[str]:
     """Returns what kinds were found, in order."""
-    found = findings.findings if isinstance(findings, Examination) else findings
+    found = findings.findings if isinstance(findings, DataReport) else findings
     return [finding.kind for finding in found]
 
 
-def the(findings: Sequence[Finding] | Examination, kind: str) -> Finding:
+def the(findings: Sequence[Finding] | DataReport, kind: str) -> Finding:
     """Returns the one finding of a kind."""
-    found = findings.findings if isinstance(findings, Examination) else findings
+    found = findings.findings if isinstance(findings, DataReport) else findings
     (one,) = [finding for finding in found if finding.kind == kind]
     return one
 

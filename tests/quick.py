@@ -20,7 +20,7 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog import hog_vectors
 from fer_mlops.models.hog_svm import HogSvm, fit_hog_svm
 from fer_mlops.models.inputs import to_images
-from fer_mlops.tracking.registry import bundle_in, fetched
+from fer_mlops.tracking.registry import bundle_in, downloaded_model
 
 SIDE = 32
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
@@ -81,7 +81,7 @@ def bundle(folder: Path) -> Path:
 
 def fetched_bundle(name: str, folder: Path) -> Path:
     """Returns a copy, below ``folder``, of the bundle that ``name`` means."""
-    with fetched(name) as place:
+    with downloaded_model(name) as place:
         return Path(shutil.copytree(bundle_in(place, name), folder / "classifier"))
 
 

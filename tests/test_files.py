@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer_mlops.errors import DataError
-from fer_mlops.files import all_or_none, alone, whole, write_text
+from fer_mlops.files import all_or_none, locked, whole, write_text
 
 
 def test_a_text_is_written_and_written_over(tmp_path: Path) -> None:
@@ -90,24 +90,24 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pa
 
 def test_a_lock_that_is_held_is_refused_at_once_where_one_does_not_wait(tmp_path: Path) -> None:
     with (
-        alone(tmp_path / "file"),
+        locked(tmp_path / "file"),
         pytest.raises(BlockingIOError, match="in use by another process"),
-        alone(tmp_path / "file", waits=False),
+        locked(tmp_path / "file", waits=False),
     ):
         pytest.fail("two have it")
-    with alone(tmp_path / "file", waits=False):
+    with locked(tmp_path / "file", waits=False):
         pass
 
 
 _COUNTING = """
 import sys, time
 from pathlib import Path
-from fer_mlops.files import alone
+from fer_mlops.files import locked
 file = Path(sys.argv[1])
 while not file.with_name("go").exists():
     time.sleep(0.001)
 for _ in range(40):
-    with alone(file):
+    with locked(file):
         number = int(file.read_text())
         time.sleep(0.001)
         file.write_text(str(number + 1))
@@ -127,9 +127,9 @@ def test_many_processes_that_wait_for_one_lock_have_it_one_after_the_other(tmp_p
 _WAITING = """
 import sys
 from pathlib import Path
-from fer_mlops.files import alone
+from fer_mlops.files import locked
 print("waits", flush=True)
-with alone(Path(sys.argv[1])):
+with locked(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.read()
 """
@@ -139,13 +139,13 @@ def test_a_process_that_comes_while_another_waits_does_not_pass_it(tmp_path: Pat
     """The lock must stay the same file: the waiter has it open when the first lets go of it."""
     file = tmp_path / "file"
     command = [sys.executable, "-c", _WAITING, str(file)]
-    with alone(file):
+    with locked(file):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         waiter = subprocess.Popen(command, text=True, **pipes)  # type: ignore[call-overload]
         assert waiter.stdout.readline() == "waits\n"
         time.sleep(0.2)
     assert waiter.stdout.readline() == "has it\n"
-    with pytest.raises(BlockingIOError), alone(file, waits=False):
+    with pytest.raises(BlockingIOError), locked(file, waits=False):
         pytest.fail("two have it")
     waiter.communicate("")
 

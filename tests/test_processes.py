@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
-from fer_mlops.processes import hush_vendors
+from fer_mlops.processes import silence_third_party_logs
 
 NAMES = ("alembic", "urllib3", "mlflow.system_metrics", "mlflow.store.db.utils", "sqlalchemy.pool")
 
@@ -30,6 +30,6 @@ def test_a_question_that_ctrl_c_cut_short_is_not_told_as_a_traceback(
     pool = create_engine("sqlite://", poolclass=QueuePool).pool
     pool.logger.error("Error closing cursor")  # what SQLAlchemy says of it
     assert caplog.messages == ["Error closing cursor"]
-    hush_vendors()
+    silence_third_party_logs()
     pool.logger.error("Error closing cursor")
     assert len(caplog.messages) == 1

@@ -99,7 +99,7 @@ def lost() -> str:
 
     def die(inputs: Tensor, _: Generator, __: float) -> Tensor:
         steps.append(1)
-        if len(steps) == 3 and distributed.rank() == distributed.size() - 1:
+        if len(steps) == 3 and distributed.rank() == distributed.world_size() - 1:
             os._exit(9)
         return inputs
 
@@ -126,7 +126,7 @@ def unlike() -> str:
 
 
 def main(folder: Path) -> None:
-    with distributed.joined(int(os.environ["WORLD_SIZE"])):
+    with distributed.process_group(int(os.environ["WORLD_SIZE"])):
         results = {
             "plain": fitted(without_batch_norm(), PLAIN),
             "muon": fitted(without_batch_norm(), MUON),

@@ -17,7 +17,7 @@ from fer_mlops.files import cache_folder, write_text
 
 if TYPE_CHECKING:
     from fer_mlops.data.quality.findings import Severity
-    from fer_mlops.data.quality.report import Examination
+    from fer_mlops.data.quality.report import DataReport
     from fer_mlops.models.classifier import Classifier
 
 
@@ -66,7 +66,7 @@ def check_data(
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.loading import load_table
     from fer_mlops.data.quality.findings import is_at_least
-    from fer_mlops.data.quality.report import examine, examine_quickly
+    from fer_mlops.data.quality.report import check_data, check_metadata
     from fer_mlops.reporting.data_quality_page import render_page
 
     if fast and (label_errors or model):
@@ -80,11 +80,11 @@ def check_data(
     judge = _load(model) if model else None
     if fast:
         table = load_table(config, cache, is_strict=False)
-        examination = examine_quickly(table, config, seed)
+        examination = check_metadata(table, config, seed)
     else:
-        with progress_bars() as begin:
-            table = load_table(config, cache, begin, is_strict=False)
-            examination = examine(table, config, seed, cache, begin=begin, judge=judge)
+        with progress_bars() as progress:
+            table = load_table(config, cache, progress, is_strict=False)
+            examination = check_data(table, config, seed, cache, progress=progress, judge=judge)
     print_findings(examination)
     if track:
         _track(examination, experiment.tracking.experiment)
@@ -101,7 +101,7 @@ def check_data(
         sys.exit(1)
 
 
-def _track(examination: Examination, experiment: str) -> None:
+def _track(examination: DataReport, experiment: str) -> None:
     from fer_mlops.cli.output.screen import print_view
     from fer_mlops.reporting.data_quality_page import render_page
     from fer_mlops.tracking.runs import track
@@ -137,9 +137,9 @@ def write_split(source: str, out: Path, **options: Any) -> None:
     from fer_mlops.data.loading import divide_faces, load_table
 
     experiment = build("cnn", {"data": source, **options})
-    with progress_bars() as begin:
-        table = load_table(experiment.data, cache_folder(), begin)
-        split = divide_faces(table, experiment.data, experiment.seed, cache_folder(), begin)
+    with progress_bars() as progress:
+        table = load_table(experiment.data, cache_folder(), progress)
+        split = divide_faces(table, experiment.data, experiment.seed, cache_folder(), progress)
     write_text(out, split.as_csv(table))
     print_split(table, split)
     click.echo(f"written to {out}; use it with --split {out}")
@@ -171,8 +171,8 @@ def download_dataset(name: str, to: Path | None) -> None:
     if name not in ARCHIVES:
         known = f"; get {name} yourself: {DATASETS[name].where}" if name in DATASETS else ""
         raise DataError(f"{', '.join(ARCHIVES)} can be downloaded, {name!r} cannot{known}")
-    with progress_bars() as begin:
-        folder = download(ARCHIVES[name], to or Path("data") / name, begin)
+    with progress_bars() as progress:
+        folder = download(ARCHIVES[name], to or Path("data") / name, progress)
     click.echo(
         f"{DATASETS[name].terms}\nIt is in {folder}; check it with: fer-mlops data check {folder}"
     )

@@ -17,7 +17,7 @@ from fer_mlops.files import cache_folder
 if TYPE_CHECKING:
     from fer_mlops.config import DataConfig
     from fer_mlops.evaluation.repeats import Repeats
-    from fer_mlops.models.calibration import Point
+    from fer_mlops.models.calibration import OperatingPoint
 
 
 @click.command()
@@ -52,10 +52,12 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     chosen = [source for source in sources if is_chosen(source)]
     check_store(experiment)
     require_model(model)
-    from fer_mlops.pipelines.evaluate import judge
+    from fer_mlops.pipelines.evaluate import evaluate_model
 
-    with progress_bars() as begin, track(experiment, "evaluate") as tracker:
-        evaluation = judge(model, chosen, tracker, cache_folder(), begin, worsens=robustness)
+    with progress_bars() as progress, track(experiment, "evaluate") as tracker:
+        evaluation = evaluate_model(
+            model, chosen, tracker, cache_folder(), progress, with_robustness=robustness
+        )
     print_judged(evaluation)
     print_view(tracker.experiment_id)
     if folder:
@@ -95,8 +97,8 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     found = find_images(list(images), cache_folder())
     classifiers = [(name, load_classifier(name)) for name in models]
     options["measures"] = options.pop("measure")
-    with progress_bars() as begin:
-        looks = explain_images(classifiers, found, out, begin=begin, **options)
+    with progress_bars() as progress:
+        looks = explain_images(classifiers, found, out, progress=progress, **options)
     print_looks(looks, found, out)
 
 
@@ -125,7 +127,7 @@ def compare(
     runs: str,
     models: str,
     parent: str,
-    point: Point,
+    point: OperatingPoint,
     out: str,
     anyway: bool,
     experiment: str,
@@ -155,9 +157,9 @@ def compare(
         _show_repeats(repeats, experiment, folder)
         return
     names = _names_of(runs, models, parent, experiment)
-    with progress_bars() as begin:
+    with progress_bars() as progress:
         comparison, root = compare_models(
-            names, cache_folder(), other=other, point=point, is_forced=anyway, begin=begin
+            names, cache_folder(), other=other, point=point, allow_overlap=anyway, progress=progress
         )
     with track(experiment, "compare") as tracker:
         files = log_comparison(comparison, root, tracker)

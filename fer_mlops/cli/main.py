@@ -44,7 +44,7 @@ from fer_mlops.cli.train import train
 from fer_mlops.cli.tune import tune
 from fer_mlops.errors import ConfigError, FerError, printable
 from fer_mlops.files import cache_folder
-from fer_mlops.processes import hush_vendors
+from fer_mlops.processes import silence_third_party_logs
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,7 +108,7 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration
-    from fer_mlops.pipelines.train_all import run_suite
+    from fer_mlops.pipelines.train_all import train_all
     from fer_mlops.tracking.store import check_store
     from fer_mlops.training.memory import keep_heap
 
@@ -120,8 +120,8 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
         build("transfer", options),
     ]
     check_store(experiments[0].tracking.experiment)
-    with progress_bars() as begin:
-        suite = run_suite(experiments, cache_folder(), begin)
+    with progress_bars() as progress:
+        suite = train_all(experiments, cache_folder(), progress)
     print_comparison(suite.comparison)
     for trained in suite.trained:
         print_registration(trained)
@@ -189,7 +189,7 @@ def main() -> NoReturn:
     # left is for a connection that went stale between two epochs
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    hush_vendors()
+    silence_third_party_logs()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the encoding lacks ends no command
             stream.reconfigure(errors="backslashreplace")

@@ -14,7 +14,7 @@ from fer_mlops.errors import ConfigError, DataError, printable
 from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
-    from fer_mlops.models.calibration import Point
+    from fer_mlops.models.calibration import OperatingPoint
 
 MODEL = click.option(
     "--model",
@@ -60,7 +60,7 @@ def predict(
     form: str,
     faces: bool,
     explain: bool,
-    point: Point | None,
+    point: OperatingPoint | None,
     threshold: float | None,
     out: str,
     every: float,
@@ -70,7 +70,7 @@ def predict(
     Standard input is one image, or paths, one a line; webcam:1 is the second camera. Images that cannot
     be read are told on standard error; the others are answered, and the exit status is 1.
     """
-    from fer_mlops.serving.image_predictions import Asking, NoFace, Unread, camera_of, queries_of
+    from fer_mlops.serving.image_predictions import ImagePredictor, NoFace, Unread, camera_of, queries_of
     from fer_mlops.serving.output_formats import FORMATS
     from fer_mlops.serving.predictor import calibration_at, load
 
@@ -80,7 +80,7 @@ def predict(
         raise ConfigError("--out is for pictures, which only --faces and --explain make")
     predictor = load(model)
     calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
-    asking = Asking(
+    asking = ImagePredictor(
         predictor=predictor,
         calibration=calibration,
         finds_faces=faces,
@@ -125,7 +125,7 @@ def score(
     engine: str,
     column: str,
     rows_per_file: int,
-    point: Point | None,
+    point: OperatingPoint | None,
     threshold: float | None,
 ) -> None:
     """Score the images of SOURCE, a folder, csv or Parquet file, into Parquet files.
@@ -138,13 +138,13 @@ def score(
     from fer_mlops.serving.batch.source import open_source
     from fer_mlops.serving.batch.spark import score_with_spark
     from fer_mlops.serving.predictor import check_threshold
-    from fer_mlops.tracking.registry import ModelName, fixed_name
+    from fer_mlops.tracking.registry import ModelName, resolve_model_uri
     from fer_mlops.tracking.store import check_store
 
     check_threshold(threshold)
     if ModelName.parse(model).is_stored:
         check_store()
-    name = fixed_name(model)
+    name = resolve_model_uri(model)
     rows = open_source(source, column)
     job = Job(
         engine=engine,
@@ -157,8 +157,8 @@ def score(
         threshold=threshold,
     )
     run = score_locally if engine == "local" else score_with_spark
-    with progress_bars() as begin:
-        done = run(rows, out, job, begin)
+    with progress_bars() as progress:
+        done = run(rows, out, job, progress)
     before = f", {done.num_before} of them before" if done.num_before else ""
     click.echo(
         f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be read"
@@ -185,8 +185,8 @@ def export(model: str, path: str, int8: bool, data: str) -> None:
     if not int8:
         made = export_onnx(classifier, model, Path(path))
     else:
-        with progress_bars() as begin:
-            parts = data_of(model, data if is_chosen(data) else None, cache_folder(), begin).parts
+        with progress_bars() as progress:
+            parts = data_of(model, data if is_chosen(data) else None, cache_folder(), progress).parts
         made = export_int8(classifier, model, Path(path), parts["train"], parts["valid"])
     click.echo(f"{path}: {made.num_bytes / 1e6:.2f} MB")
     kind = "validation" if int8 else "drawn"

@@ -58,8 +58,10 @@ def through_the_gate(
 
     limits = read_rules(rules or gate_file())
     with track(experiment, f"promote-{version}") as tracker:
-        with progress_bars() as begin:
-            decision = promote(version, limits, tracker, cache_folder(), source=source, begin=begin)
+        with progress_bars() as progress:
+            decision = promote(
+                version, limits, tracker, cache_folder(), source=source, progress=progress
+            )
         print_decision(decision)  # now: it stands, even if the end of the run cannot be told
     print_view(tracker.experiment_id)
     if decision.is_promoted and hook:

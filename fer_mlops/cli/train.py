@@ -21,12 +21,12 @@ from fer_mlops.cli.options import build, build_resumed
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.errors import ConfigError, FerError, TrainingError
 from fer_mlops.files import cache_folder
-from fer_mlops.progress import begin_silently
+from fer_mlops.progress import no_progress
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
     from fer_mlops.data.loading import Data
-    from fer_mlops.progress import Begin
+    from fer_mlops.progress import Progress
 
 
 def train(family: str, options: Mapping[str, Any]) -> None:
@@ -49,12 +49,12 @@ def train(family: str, options: Mapping[str, Any]) -> None:
     elif num_processes > num_started():
         sys.exit(launch(sys.argv[1:], num_processes))
     else:
-        from fer_mlops.processes import end_with
+        from fer_mlops.processes import exit_with_parent
         from fer_mlops.training import distributed
 
-        with first_speaks(TrainingError), distributed.joined(num_processes):
+        with first_speaks(TrainingError), distributed.process_group(num_processes):
             if num_processes > 1:
-                end_with(os.getppid())
+                exit_with_parent(os.getppid())
             _train_here(family, options)
 
 
@@ -67,8 +67,8 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
     from fer_mlops.training.memory import keep_heap
 
     keep_heap()
-    with progress_bars() if is_first() else nullcontext(begin_silently) as begin:
-        experiment, data, state = _prepare(family, options, begin)
+    with progress_bars() if is_first() else nullcontext(no_progress) as progress:
+        experiment, data, state = _prepare(family, options, progress)
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
@@ -86,7 +86,7 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
                 experiment,
                 data,
                 tracker,
-                begin=begin,
+                progress=progress,
                 on_step=print_step,
                 checkpoint=checkpoint_path(cache_folder(), tracker.run_id),
                 resume_from=state,
@@ -97,7 +97,7 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
 
 
 def _prepare(
-    family: str, options: Mapping[str, Any], begin: Begin
+    family: str, options: Mapping[str, Any], progress: Progress
 ) -> tuple[Experiment, Data, dict[str, Any] | None]:
     """Returns the experiment, its data, and the checkpoint to resume from.
 
@@ -110,7 +110,7 @@ def _prepare(
 
     resume = options.get("resume") or None
     state = None
-    with distributed.in_turn():
+    with distributed.main_process_first():
         if resume:
             path = checkpoint_path(cache_folder(), resume)
             with claim(path) if is_first() else nullcontext():  # now, before the run is touched
@@ -119,7 +119,7 @@ def _prepare(
         check_store(experiment.tracking.experiment)
         from fer_mlops.data.loading import prepare_data  # slow to import, so after the checks
 
-        return experiment, prepare_data(experiment, cache_folder(), begin), state
+        return experiment, prepare_data(experiment, cache_folder(), progress), state
 
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
@@ -133,9 +133,9 @@ def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
     if seeds is not None:
         check_seeds(experiment, seeds)
     check_store(experiment.tracking.experiment)
-    with progress_bars() as begin:
+    with progress_bars() as progress:
         if seeds is None:
-            done = cross_validate(experiment, cache_folder(), begin)
+            done = cross_validate(experiment, cache_folder(), progress)
         else:
-            done = repeat_seeds(experiment, seeds, cache_folder(), begin)
+            done = repeat_seeds(experiment, seeds, cache_folder(), progress)
     print_repetition(done)

@@ -90,8 +90,8 @@ def tune(family: str, **options: Any) -> None:
     keep_heap()
     plan = _plan(family, options)
     check_store(plan.experiment.tracking.experiment)
-    with progress_bars() as begin:
-        sweep = search(plan, cache=cache_folder(), begin=begin, on_trial=_print_trial)
+    with progress_bars() as progress:
+        sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=_print_trial)
     if sweep is None:
         click.echo(f"time is up; others go on with study {plan.study_name} and will train its winner")
         return

@@ -12,7 +12,7 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 
 THUMBNAIL = 32
 """Side of the faces that are compared, in pixels."""
@@ -35,7 +35,7 @@ Pairs = NDArray[np.int64]
 """Shape [pairs, 2]; rows of two faces, the smaller first."""
 
 
-def near_duplicate_clusters(thumbnails: Pixels) -> NDArray[np.int64]:
+def near_duplicate_clusters(thumbnails: Images) -> NDArray[np.int64]:
     """Returns a number for each face [n]; near duplicates, and theirs, have the same.
 
     Args:
@@ -45,7 +45,7 @@ def near_duplicate_clusters(thumbnails: Pixels) -> NDArray[np.int64]:
     return join(len(thumbnails), pairs)
 
 
-def near_duplicate_pairs(thumbnails: Pixels) -> Pairs:
+def near_duplicate_pairs(thumbnails: Images) -> Pairs:
     """Returns pairs of faces that are one photo: resized, recompressed, brightened, mirrored or cropped
     a bit.
 
@@ -80,7 +80,7 @@ def join(n: int, *edges: Pairs) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _fingerprints(thumbnails: Pixels) -> tuple[Hashes, Hashes, Hashes]:
+def _fingerprints(thumbnails: Images) -> tuple[Hashes, Hashes, Hashes]:
     """Returns a hash of the looks, one of the mirror image's and one of the content of each face [n].
 
     Looks: the usual pHash, which of the first 8 x 8 coefficients of a cosine transform lie above
@@ -141,7 +141,7 @@ def _candidates(hashes: Hashes, num: int = _SORTINGS) -> Iterator[Pairs]:
         yield np.concatenate(found)
 
 
-def _correlation(thumbnails: Pixels, pairs: Pairs, *, is_mirrored: bool) -> NDArray[np.float32]:
+def _correlation(thumbnails: Images, pairs: Pairs, *, is_mirrored: bool) -> NDArray[np.float32]:
     """Returns Pearson's correlation of the pixels of each pair, -1 to 1; flat faces correlate 0.
 
     Args:

@@ -30,7 +30,7 @@ from fer_mlops.files import write_bytes
 from fer_mlops.images.reading import gray_photo
 from fer_mlops.metrics.identities import face_identity, is_named, unnamed_identity
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 
 Embeddings = NDArray[np.float32]
 """Shape [n, 128]; a row of nan where no face was found."""
@@ -48,7 +48,9 @@ _CHUNK = 64
 _ROWS = 2048
 
 
-def identify(table: FaceTable, identities: str, cache: Path, begin: Begin = begin_silently) -> FaceTable:
+def identify(
+    table: FaceTable, identities: str, cache: Path, progress: Progress = no_progress
+) -> FaceTable:
     """Returns the table with the identities that the setting ``data.identities`` asks for.
 
     Args:
@@ -56,7 +58,7 @@ def identify(table: FaceTable, identities: str, cache: Path, begin: Begin = begi
         identities: ``auto`` or ``names`` (as they are), ``faces`` (photos of one name or one face are
             one person), ``none`` (nobody is named).
         cache: Folder that keeps the embeddings.
-        begin: Told of the stage.
+        progress: Told of the stage.
 
     Raises:
         ConfigError: dlib is not installed.
@@ -68,7 +70,7 @@ def identify(table: FaceTable, identities: str, cache: Path, begin: Begin = begi
         return _renamed(table, nobody, Note("about", "identities are not used: --identities none"))
     if identities != "faces":
         return table
-    groups = link_faces(embed_faces(table, cache, begin))
+    groups = link_faces(embed_faces(table, cache, progress))
     people = _people(table, groups)
     has_face = groups >= 0
     num_people, num_faces = len(set(people[is_named(people)].tolist())), int(has_face.sum())
@@ -169,7 +171,7 @@ def _nearest(
     return nearest, distances
 
 
-def embed_faces(table: FaceTable, cache: Path, begin: Begin = begin_silently) -> Embeddings:
+def embed_faces(table: FaceTable, cache: Path, progress: Progress = no_progress) -> Embeddings:
     """Returns the embedding of each photo's largest face, read once and kept in ``cache``.
 
     Raises:
@@ -185,7 +187,7 @@ def embed_faces(table: FaceTable, cache: Path, begin: Begin = begin_silently) ->
             "--identities faces needs dlib: pip install 'fer-mlops[face]', or choose --identities names"
         )
     network = fetch_embedding_network().to(memory_format=torch.channels_last)
-    advance = begin("comparing faces", len(table))
+    advance = progress("comparing faces", len(table))
     parts = []
     for chips, is_found in read_in_chunks(align_faces, table, _CHUNK):
         embedded = np.full((len(chips), 128), np.nan, dtype=np.float32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 
 
@@ -18,7 +18,7 @@ from fer_mlops.metrics.classification import Labels
 class Faces:
     """One part of a split."""
 
-    pixels: Pixels
+    pixels: Images
     labels: Labels
     identities: NDArray[np.str_]
     targets: NDArray[np.float32] | None = None

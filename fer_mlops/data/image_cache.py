@@ -15,9 +15,9 @@ from joblib import Parallel, delayed
 from fer_mlops.data.table import FaceTable, Note
 from fer_mlops.errors import DataError
 from fer_mlops.files import folder_aside, put
-from fer_mlops.images.arrays import StoredFaces
+from fer_mlops.images.arrays import CachedImages
 from fer_mlops.images.reading import gray_faces
-from fer_mlops.processes import end_with
+from fer_mlops.processes import exit_with_parent
 from fer_mlops.progress import Advance, ignore_progress
 
 Read = TypeVar("Read")
@@ -28,14 +28,14 @@ _CHUNK = 256
 _FEW_CHUNKS = 4
 
 
-def load_pixels(
+def load_images(
     table: FaceTable,
     side: int,
     cache: Path,
     *,
     skip_bad: bool = False,
     advance: Advance = ignore_progress,
-) -> tuple[FaceTable, StoredFaces]:
+) -> tuple[FaceTable, CachedImages]:
     """Returns the table and its faces, row for row.
 
     They are decoded on first use and kept in ``cache`` under a digest of the files' names, sizes and
@@ -57,7 +57,7 @@ def load_pixels(
     if not array.is_file():
         _decode(table, side, array, bad_list, advance)
     bad: dict[str, str] = json.loads(bad_list.read_text(encoding="utf-8"))
-    pixels = StoredFaces.open(array)
+    pixels = CachedImages.open(array)
     if not bad:
         return table, pixels
     if not skip_bad:
@@ -134,5 +134,5 @@ def read_in_chunks(
     # starting processes takes longer than a few chunks do
     num_jobs = -1 if len(starts) > _FEW_CHUNKS else 1
     # workers watch from their start: one that was never given a task would outlive us
-    watched = {"initializer": end_with, "initargs": (os.getpid(),)}
+    watched = {"initializer": exit_with_parent, "initargs": (os.getpid(),)}
     yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1, **watched)(tasks)

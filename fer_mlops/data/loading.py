@@ -15,12 +15,12 @@ from fer_mlops.data.datasets.base import Request
 from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.data.face_identities import identify
 from fer_mlops.data.faces import Faces
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.splits import Rows, Split, split_faces
 from fer_mlops.data.table import FaceTable, Note
 from fer_mlops.errors import DataError
-from fer_mlops.images.arrays import Pixels, StoredFaces, take_pixels
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.images.arrays import CachedImages, Images, take_images
+from fer_mlops.progress import Progress, no_progress
 
 _AT_ONCE = 4096
 _DARK = 64
@@ -51,7 +51,7 @@ class Data:
 
 
 def load_table(
-    config: DataConfig, cache: Path, begin: Begin = begin_silently, *, is_strict: bool = True
+    config: DataConfig, cache: Path, progress: Progress = no_progress, *, is_strict: bool = True
 ) -> FaceTable:
     """Returns the faces that ``config`` names, with the identities it asks for.
 
@@ -59,26 +59,26 @@ def load_table(
         DataError: They cannot be read.
         ConfigError: Identities by face need dlib, which is not installed.
     """
-    table = load_faces(Request(cache=cache, config=config, is_strict=is_strict, begin=begin))
-    return identify(table, config.identities, cache, begin)
+    table = load_faces(Request(cache=cache, config=config, is_strict=is_strict, progress=progress))
+    return identify(table, config.identities, cache, progress)
 
 
 def read_faces(
-    config: DataConfig, side: int, cache: Path, begin: Begin = begin_silently
-) -> tuple[FaceTable, Pixels]:
+    config: DataConfig, side: int, cache: Path, progress: Progress = no_progress
+) -> tuple[FaceTable, Images]:
     """Returns the faces that ``config`` names, decoded to ``side`` pixels, row for row.
 
     Raises:
         DataError: They cannot be read.
     """
-    table = load_table(config, cache, begin)
-    advance = begin("reading faces", len(table))
+    table = load_table(config, cache, progress)
+    advance = progress("reading faces", len(table))
     skip_bad = config.on_bad_image == "skip"
-    table, pixels = load_pixels(table, side, cache, skip_bad=skip_bad, advance=advance)
+    table, pixels = load_images(table, side, cache, skip_bad=skip_bad, advance=advance)
     return _with_note_of_dark_faces(table, pixels), pixels
 
 
-def _with_note_of_dark_faces(table: FaceTable, pixels: StoredFaces) -> FaceTable:
+def _with_note_of_dark_faces(table: FaceTable, pixels: CachedImages) -> FaceTable:
     """Returns the table, with a note if faces are almost black."""
     starts = range(0, len(pixels), _AT_ONCE)
     brightest = np.concatenate([pixels[s : s + _AT_ONCE].max(axis=(1, 2)) for s in starts])
@@ -93,7 +93,7 @@ def _with_note_of_dark_faces(table: FaceTable, pixels: StoredFaces) -> FaceTable
 
 
 def divide_faces(
-    table: FaceTable, config: DataConfig, seed: int, cache: Path, begin: Begin = begin_silently
+    table: FaceTable, config: DataConfig, seed: int, cache: Path, progress: Progress = no_progress
 ) -> Split:
     """Returns the split that ``config`` asks for; near duplicates stay in one part of ``identity``.
 
@@ -101,38 +101,38 @@ def divide_faces(
         DataError: The faces cannot be divided.
     """
     needs_clusters = config.split in ("identity", "given")
-    clusters = _clusters(table, cache, begin) if needs_clusters else None
+    clusters = _clusters(table, cache, progress) if needs_clusters else None
     return split_faces(table, config, seed, clusters)
 
 
-def _clusters(table: FaceTable, cache: Path, begin: Begin) -> NDArray[np.int64]:
+def _clusters(table: FaceTable, cache: Path, progress: Progress) -> NDArray[np.int64]:
     """Returns equal numbers [n] for near duplicates.
 
     They are looked for in thumbnails of one size, so that models of any image size have the same split.
     """
-    advance = begin("looking for near duplicates", len(table))
-    _, thumbnails = load_pixels(table, THUMBNAIL, cache, advance=advance)
+    advance = progress("looking for near duplicates", len(table))
+    _, thumbnails = load_images(table, THUMBNAIL, cache, advance=advance)
     return near_duplicate_clusters(thumbnails)
 
 
-def take_faces(table: FaceTable, pixels: Pixels, rows: Rows) -> Faces:
+def take_faces(table: FaceTable, pixels: Images, rows: Rows) -> Faces:
     """Returns the faces of these rows."""
     return Faces(
-        pixels=take_pixels(pixels, rows), labels=table.labels[rows], identities=table.identities[rows]
+        pixels=take_images(pixels, rows), labels=table.labels[rows], identities=table.identities[rows]
     )
 
 
-def prepare_data(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Data:
+def prepare_data(experiment: Experiment, cache: Path, progress: Progress = no_progress) -> Data:
     """Returns the faces that ``experiment`` asks for, decoded and divided.
 
     Raises:
         DataError: They cannot be read or divided.
     """
-    return prepare_each([experiment], cache, begin)[0]
+    return prepare_each([experiment], cache, progress)[0]
 
 
 def prepare_each(
-    experiments: Sequence[Experiment], cache: Path, begin: Begin = begin_silently
+    experiments: Sequence[Experiment], cache: Path, progress: Progress = no_progress
 ) -> list[Data]:
     """Returns the data of experiments that differ in their fold only; it is read once.
 
@@ -140,9 +140,9 @@ def prepare_each(
         DataError: The faces cannot be read or divided, or have no votes to be soft labels.
     """
     first = experiments[0]
-    table, pixels = read_faces(first.data, image_size(first), cache, begin)
+    table, pixels = read_faces(first.data, image_size(first), cache, progress)
     votes = _soft_labels(table, first)
-    clusters = _clusters(table, cache, begin)
+    clusters = _clusters(table, cache, progress)
     prepared = []
     for experiment in experiments:
         split = split_faces(table, experiment.data, experiment.seed, clusters)

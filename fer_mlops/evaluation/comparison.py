@@ -9,12 +9,12 @@ import numpy as np
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.paired import Pairing
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.report import Estimate, plain
 from fer_mlops.evaluation.speed import Speed
 from fer_mlops.metrics.bootstrap import Units
 from fer_mlops.metrics.identities import describe_people
-from fer_mlops.models.calibration import Point
+from fer_mlops.models.calibration import OperatingPoint
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 DOUBT = 0.05
@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Dispute:
+class Disagreement:
     """A face on which one of two models is right and the other wrong."""
 
     image: str
@@ -56,7 +56,7 @@ class Dispute:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Match:
+class PairedResult:
     """The best model, A, against another, B."""
 
     other: int
@@ -66,7 +66,7 @@ class Match:
     """Corrected for all pairs of models, as is the next (Holm): which is best was read off the same
     faces. nan below 10 people."""
     p_accuracy: float
-    disputes: tuple[Dispute, ...]
+    disagreements: tuple[Disagreement, ...]
     """Those with the largest gap either way, the best's wins first."""
 
     @property
@@ -93,9 +93,9 @@ class Comparison:
     """How many are named."""
     num_unnamed: int
     """Faces whose person nothing names."""
-    point: Point
+    point: OperatingPoint
     entries: tuple[Entry, ...]
-    matches: tuple[Match, ...]
+    matches: tuple[PairedResult, ...]
     """One for each entry but the first, in their order."""
     rare: Mapping[str, int]
     """Emotions with few of these faces: too few for a claim."""
@@ -157,19 +157,21 @@ class Comparison:
         return {str(key): plain(value) for key, value in told.items()}
 
 
-def disputes_between(best: Answers, other: Answers, point: Point) -> tuple[Dispute, ...]:
+def disagreements_between(
+    best: LabelledPredictions, other: LabelledPredictions, point: OperatingPoint
+) -> tuple[Disagreement, ...]:
     """Returns faces that one has right and the other wrong, those on which they differ most."""
     rows, labels = np.arange(len(best)), best.labels
     chances = [one.probabilities(point) for one in (best, other)]
     gaps = chances[0][rows, labels] - chances[1][rows, labels]
     answered = [chance.argmax(1) for chance in chances]
-    right = [answer == labels for answer in answered]
+    right = [predict_table == labels for predict_table in answered]
     chosen: list[int] = []
     for wins, sign in ((right[0] & ~right[1], -1), (right[1] & ~right[0], 1)):
         won = np.flatnonzero(wins)
         chosen += won[np.argsort(sign * gaps[won], kind="stable")][:_MOST_DISPUTES].tolist()
     return tuple(
-        Dispute(
+        Disagreement(
             image=best.table.paths[row],
             label=EMOTIONS[labels[row]],
             best=EMOTIONS[answered[0][row]],

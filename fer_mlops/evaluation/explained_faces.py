@@ -18,7 +18,7 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class ExplainedFaces:
     """One model's answers about n faces, and its maps."""
 
     name: str
@@ -48,7 +48,7 @@ class Look:
         return f"{self.name} ({self.family}, {how})"
 
 
-def look(
+def explain_faces(
     name: str,
     classifier: Classifier,
     images: FaceImages,
@@ -57,7 +57,7 @@ def look(
     layer: str | None,
     method: Method | None,
     measures: bool,
-) -> Look:
+) -> ExplainedFaces:
     """Returns the model's answers about the images, and their maps for one emotion, or for the answers.
 
     Args:
@@ -79,7 +79,7 @@ def look(
     if target is not None:
         targets = np.full(len(pixels), EMOTIONS.index(target))
     heats, used = explain(classifier, pixels, targets, layer=layer, method=method)
-    return Look(
+    return ExplainedFaces(
         name=name,
         family=classifier.family,
         pixels=pixels,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fer_mlops.errors import ConfigError
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.inputs import to_images
@@ -38,7 +38,7 @@ _MOST_NAMES = 24
 
 def explain(
     classifier: Classifier,
-    pixels: Pixels,
+    pixels: Images,
     targets: Labels,
     *,
     layer: str | None = None,
@@ -84,7 +84,7 @@ def _network_of(classifier: Classifier) -> NetworkScorer:
 
 
 def grad_cam(
-    scorer: NetworkScorer, pixels: Pixels, targets: Labels, layer: str | None = None
+    scorer: NetworkScorer, pixels: Images, targets: Labels, layer: str | None = None
 ) -> HeatMaps:
     """Returns Grad-CAM (arXiv 1610.02391) by captum, a batch of faces at a time.
 
@@ -179,7 +179,7 @@ def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:
     )
 
 
-def occlusion(classifier: Classifier, pixels: Pixels, targets: Labels) -> HeatMaps:
+def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMaps:
     """Returns how far the target's probability falls when a gray window hides each place.
 
     Zeiler and Fergus (arXiv 1311.2901); windows overlap, and a pixel takes their mean.

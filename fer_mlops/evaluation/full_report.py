@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 
 from fer_mlops.data.file_info import read_records
 from fer_mlops.evaluation.attribution.report import AttributionReport
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.report import Report, confidence_metrics, evaluate
 from fer_mlops.evaluation.robustness import Robustness
 from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
-from fer_mlops.images.arrays import Pixels
-from fer_mlops.models.calibration import Point
+from fer_mlops.images.arrays import Images
+from fer_mlops.models.calibration import OperatingPoint
 
-POINTS: tuple[Point, ...] = ("default", "natural", "balanced")
+POINTS: tuple[OperatingPoint, ...] = ("default", "natural", "balanced")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class ModelEvaluation:
     """A model's answers about some faces, and what they are worth."""
 
     faces: str
     """Which they are, such as ``test part of muxspace``."""
-    answers: Answers
-    pixels: Pixels
+    answers: LabelledPredictions
+    pixels: Images
     """The same faces as the model sees them, uint8 [n, side, side]."""
-    reports: Mapping[Point, Report]
+    reports: Mapping[OperatingPoint, Report]
     """At each operating point; only ``default`` where the model has one."""
     confidence: Mapping[str, float]
     """``ece_before_temperature``, ``answered_share``, ``answered_error`` of the default point."""
@@ -68,9 +68,9 @@ class Judged:
         }
 
 
-def judge_answers(
-    faces: str, answers: Answers, pixels: Pixels, robustness: Robustness | None = None
-) -> Judged:
+def evaluate_predictions(
+    faces: str, answers: LabelledPredictions, pixels: Images, robustness: Robustness | None = None
+) -> ModelEvaluation:
     """Returns what the answers are worth: reports at each point, confidence, slices.
 
     Reads the faces' files for what they tell of colour, brightness and resolution.
@@ -84,7 +84,7 @@ def judge_answers(
     labels, identities = answers.labels, answers.identities
     probabilities = answers.probabilities()
     named = confidence_metrics(answers.calibration, answers.logits, labels, "")
-    return Judged(
+    return ModelEvaluation(
         faces=faces,
         answers=answers,
         pixels=pixels,
@@ -100,7 +100,7 @@ def judge_answers(
     )
 
 
-def confident_mistakes(answers: Answers, most: int = 16) -> NDArray[np.int64]:
+def confident_mistakes(answers: LabelledPredictions, most: int = 16) -> NDArray[np.int64]:
     """Returns the rows of wrong answers, most confident first."""
     probabilities = answers.probabilities()
     confidence = np.where(probabilities.argmax(1) != answers.labels, probabilities.max(1), -1)

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.report import plain
 from fer_mlops.metrics.bootstrap import (
     LEAST_FOR_INTERVAL,
@@ -33,7 +33,7 @@ from fer_mlops.metrics.classification import (
     confusion_counts,
     macro_f1,
 )
-from fer_mlops.models.calibration import Point
+from fer_mlops.models.calibration import OperatingPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Pairing:
     num_people: int
     units: Units
     """What the intervals are over."""
-    point: Point
+    point: OperatingPoint
     macro_f1: Difference
     balanced_accuracy: Difference
     accuracy: Difference
@@ -117,7 +117,9 @@ class Pairing:
         return {str(key): plain(value) for key, value in dataclasses.asdict(self).items()}
 
 
-def pair(a: Answers, b: Answers, point: Point = "default", seed: int = 0) -> Pairing:
+def pair(
+    a: LabelledPredictions, b: LabelledPredictions, point: OperatingPoint = "default", seed: int = 0
+) -> Pairing:
     """Returns how A does against B, with the same people drawn for both in each resample.
 
     Args:
@@ -135,10 +137,10 @@ def pair(a: Answers, b: Answers, point: Point = "default", seed: int = 0) -> Pai
         raise DataError("the two classifiers answered about no face")
     labels = a.labels
     answers = [one.probabilities(point).argmax(1) for one in (a, b)]
-    right_a, right_b = (answer == labels for answer in answers)
+    right_a, right_b = (predict_table == labels for predict_table in answers)
     drawn, units = resample_people(a.identities, seed=seed), Units.of(a.identities)
-    counts = [confusion_counts(labels, answer).astype(np.float64) for answer in answers]
-    resampled = [drawn.totals(confusion_cells(labels, answer)) for answer in answers]
+    counts = [confusion_counts(labels, predict_table).astype(np.float64) for predict_table in answers]
+    resampled = [drawn.totals(confusion_cells(labels, predict_table)) for predict_table in answers]
 
     def differ(score: Callable[[Numbers], Scores]) -> Difference:
         own = [float(score(count)) for count in counts]

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.data.table import FaceTable
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
-from fer_mlops.models.calibration import Calibration, Logits, Point
+from fer_mlops.models.calibration import Calibration, Logits, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class LabelledPredictions:
     """A classifier's answers about the faces of a table, row for row."""
 
     table: FaceTable
@@ -36,16 +36,16 @@ class Answers:
         """Whose face each is, [n]."""
         return self.table.identities
 
-    def probabilities(self, point: Point = "default") -> NDArray[np.float64]:
+    def probabilities(self, point: OperatingPoint = "default") -> NDArray[np.float64]:
         """Returns calibrated probabilities [n, 7] at an operating point."""
         return self.calibration.at(point).probabilities(self.logits)
 
-    def is_sure(self, point: Point = "default") -> NDArray[np.bool_]:
+    def is_sure(self, point: OperatingPoint = "default") -> NDArray[np.bool_]:
         """Returns which answers reach the point's threshold, [n]."""
         return self.calibration.at(point).is_sure(self.probabilities(point))
 
 
-def answer(classifier: Classifier, table: FaceTable, pixels: Pixels) -> Answers:
+def predict_table(classifier: Classifier, table: FaceTable, pixels: Images) -> LabelledPredictions:
     """Returns the classifier's answers; order of labels and calibration are the bundle's own.
 
     Args:
@@ -53,6 +53,6 @@ def answer(classifier: Classifier, table: FaceTable, pixels: Pixels) -> Answers:
         table: The faces, n rows.
         pixels: Prepared for this classifier, uint8 [n, side, side].
     """
-    return Answers(
+    return LabelledPredictions(
         table=table, logits=classifier.scorer.logits(pixels), calibration=classifier.calibration
     )

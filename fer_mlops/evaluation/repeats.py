@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy.stats import t as student
 
-from fer_mlops.models.calibration import Point
+from fer_mlops.models.calibration import OperatingPoint
 
 Kind = Literal["folds", "seeds"]
 
@@ -17,7 +17,7 @@ Kind = Literal["folds", "seeds"]
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
-POINTS: tuple[Point, ...] = get_args(Point)
+POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Repeats:
     """``sample, identity split``."""
     runs: tuple[Repeat, ...]
 
-    def spread(self, score: str, point: Point = "default") -> Spread:
+    def spread(self, score: str, point: OperatingPoint = "default") -> Spread:
         """Returns mean, spread and interval of a score over the runs."""
         return spread_of([run.scores[point][score] for run in self.runs])
 

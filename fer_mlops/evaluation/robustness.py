@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.images.reading import gray_photo
 from fer_mlops.metrics.classification import Labels, accuracy, balanced_accuracy, confusion_counts
 from fer_mlops.models.classifier import Classifier
@@ -122,7 +122,7 @@ class Robustness:
 
 def measure_robustness(
     classifier: Classifier,
-    faces: Pixels,
+    faces: Images,
     labels: Labels,
     *,
     seed: int = 0,

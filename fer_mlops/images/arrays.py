@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class StoredFaces:
+class CachedImages:
     """Decoded faces in a file, read when indexed; as an array uint8 [n, side, side], read-only.
 
     Each read maps the file anew and lets go of it, so that resident memory does not grow with what
@@ -21,8 +21,8 @@ class StoredFaces:
         self._file, self._side, self._rows = file, side, rows
 
     @classmethod
-    def open(cls, path: Path) -> StoredFaces:
-        """Returns all faces of a file that ``load_pixels`` wrote."""
+    def open(cls, path: Path) -> CachedImages:
+        """Returns all faces of a file that ``load_images`` wrote."""
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             (num, side, _), _, _ = np.lib.format.read_array_header_1_0(file)
@@ -44,9 +44,9 @@ class StoredFaces:
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
         return self[:]
 
-    def take(self, rows: NDArray[np.int64]) -> StoredFaces:
+    def take(self, rows: NDArray[np.int64]) -> CachedImages:
         """Returns the faces of these rows, none of them read yet."""
-        return StoredFaces(self._file, self._side, self._rows[rows])
+        return CachedImages(self._file, self._side, self._rows[rows])
 
 
 class _OpenFile:
@@ -59,10 +59,10 @@ class _OpenFile:
         os.close(self.descriptor)
 
 
-Pixels = NDArray[np.uint8] | StoredFaces
+Images = NDArray[np.uint8] | CachedImages
 """Shape [n, side, side]; gray, 0 black to 255 white. Index it by rows to have an array."""
 
 
-def take_pixels(pixels: Pixels, rows: NDArray[np.int64]) -> Pixels:
+def take_images(pixels: Images, rows: NDArray[np.int64]) -> Images:
     """Returns the faces of these rows; stored ones stay on disk."""
-    return pixels.take(rows) if isinstance(pixels, StoredFaces) else pixels[rows]
+    return pixels.take(rows) if isinstance(pixels, CachedImages) else pixels[rows]

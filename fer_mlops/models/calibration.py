@@ -21,7 +21,7 @@ from fer_mlops.metrics.classification import (
 Logits = NDArray[np.float32]
 """Shape [n, classes]."""
 
-Point = Literal["default", "natural", "balanced"]
+OperatingPoint = Literal["default", "natural", "balanced"]
 """Operating point: what the answers assume of how frequent emotions are."""
 
 _STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
@@ -58,7 +58,7 @@ class Calibration:
     natural_threshold: float = 0.0
     balanced_threshold: float = 0.0
 
-    def at(self, point: Point) -> Calibration:
+    def at(self, point: OperatingPoint) -> Calibration:
         """Returns the calibration of an operating point of the same model.
 
         ``natural`` assumes the training frequencies and is right most often; ``balanced`` favours
@@ -151,7 +151,7 @@ def with_thresholds(
         max_error: Share of the sure answers that may be wrong.
     """
 
-    def threshold(point: Point) -> float:
+    def threshold(point: OperatingPoint) -> float:
         return fit_threshold(labels, calibration.at(point).probabilities(logits), max_error)
 
     return replace(

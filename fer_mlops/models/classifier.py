@@ -38,7 +38,7 @@ from fer_mlops.models.inputs import to_images
 from fer_mlops.models.weights import fill_network
 
 if TYPE_CHECKING:
-    from fer_mlops.images.arrays import Pixels
+    from fer_mlops.images.arrays import Images
 
 _FORMAT = 1
 _MOST_LETTERS = 1_000_000
@@ -54,7 +54,7 @@ _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
 class Scorer(Protocol):
     """Anything that turns gray faces uint8 [n, side, side] into logits float32 [n, 7]."""
 
-    def logits(self, pixels: Pixels) -> Logits: ...
+    def logits(self, pixels: Images) -> Logits: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class NetworkScorer:
         return next(self.network.parameters()).device
 
     @torch.inference_mode()
-    def logits(self, pixels: Pixels) -> Logits:
+    def logits(self, pixels: Images) -> Logits:
         if self.network.training:
             self.network.eval()
         at_once = _ON_CPU if self.device.type == "cpu" else _ON_GPU
@@ -90,7 +90,7 @@ class Classifier:
     scorer: Scorer
     calibration: Calibration
 
-    def prepare(self, images: Sequence[bytes | Path | Image.Image]) -> Pixels:
+    def prepare(self, images: Sequence[bytes | Path | Image.Image]) -> Images:
         """Returns the images as the model sees them, uint8 [n, side, side].
 
         Raises:
@@ -104,7 +104,7 @@ class Classifier:
                 raise DataError(f"image {number} of {len(images)}: {error}") from error
         return np.stack(faces) if faces else np.zeros((0, self.image_size, self.image_size), np.uint8)
 
-    def predict_proba(self, pixels: Pixels) -> NDArray[np.float64]:
+    def predict_proba(self, pixels: Images) -> NDArray[np.float64]:
         """Returns calibrated probabilities [n, 7] of prepared faces uint8 [n, side, side]."""
         return self.calibration.probabilities(self.scorer.logits(pixels))
 

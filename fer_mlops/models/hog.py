@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.progress import Advance, ignore_progress
 
 Vectors = NDArray[np.float32]
@@ -20,7 +20,7 @@ _HOG_BATCH = 128
 
 
 def hog_vectors(
-    pixels: Pixels,
+    pixels: Images,
     *,
     cells: Sequence[int],
     orientations: int,

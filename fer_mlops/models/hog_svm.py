@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from fer_mlops.config import HogSvmConfig
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.progress import Advance, ignore_progress
@@ -64,7 +64,7 @@ class HogSvm:
     classes: NDArray[np.int64]
     """[k]; ascending labels."""
 
-    def logits(self, pixels: Pixels, advance: Advance = ignore_progress) -> NDArray[np.float32]:
+    def logits(self, pixels: Images, advance: Advance = ignore_progress) -> NDArray[np.float32]:
         """Returns log-probabilities [n, 7] of gray faces uint8 [n, side, side]."""
         vectors = hog_vectors(
             pixels,

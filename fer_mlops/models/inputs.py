@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 
 
-def to_images(pixels: Pixels, device: torch.device) -> Tensor:
+def to_images(pixels: Images, device: torch.device) -> Tensor:
     """Returns faces as every network takes them: float32 [n, 1, side, side] in [0, 1]."""
     copied = np.array(pixels, dtype=np.uint8)  # off the memory map, and writable as torch wants it
     return as_images(torch.from_numpy(copied).to(device))

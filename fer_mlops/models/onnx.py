@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import Logits
 from fer_mlops.models.classifier import Card, Classifier
 
@@ -28,15 +28,15 @@ class OnnxScorer:
     batch_size: int = 32
     """Small enough for the caches: a core answers more faces a second than 256 at a time."""
 
-    def logits(self, pixels: Pixels) -> Logits:
+    def logits(self, pixels: Images) -> Logits:
         """Returns logits [n, 7] of gray faces uint8 [n, side, side]."""
         return self._run(LOGITS, pixels)
 
-    def probabilities(self, pixels: Pixels) -> Logits:
+    def probabilities(self, pixels: Images) -> Logits:
         """Returns the graph's own probabilities [n, 7], at the default point."""
         return self._run(PROBABILITIES, pixels)
 
-    def _run(self, output: str, pixels: Pixels) -> Logits:
+    def _run(self, output: str, pixels: Images) -> Logits:
         parts = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for start in range(0, len(pixels), self.batch_size):
             faces = np.ascontiguousarray(pixels[start : start + self.batch_size])

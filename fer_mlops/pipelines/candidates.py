@@ -17,22 +17,22 @@ from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
-from fer_mlops.pipelines.evaluate import experiment_of
+from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 from fer_mlops.tracking.connection import shown_uri
 from fer_mlops.tracking.registry import (
     ModelName,
-    Schooling,
+    TrainingProvenance,
     bundle_in,
-    fetched,
-    fixed_name,
-    run_of,
-    schooling_of,
+    downloaded_model,
+    resolve_model_uri,
+    run_id_of,
+    training_provenance,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
+class Candidate:
     """A trained model that is compared, as it is loaded to serve."""
 
     name: str
@@ -43,7 +43,7 @@ class Contestant:
     classifier: Classifier
     num_bytes: int
     """Of its bundle on disk."""
-    schooling: Schooling | None
+    provenance: TrainingProvenance | None
     """Whom it was fitted to and chosen on; None where nobody knows."""
     experiment: Experiment | None
     """The settings of its run, if that is known."""
@@ -51,7 +51,7 @@ class Contestant:
     """Its training took; nan where nobody knows."""
 
 
-def find_contestants(names: Sequence[str]) -> list[Contestant]:
+def find_candidates(names: Sequence[str]) -> list[Candidate]:
     """Returns the models that ``names`` mean, in that order, each once.
 
     Args:
@@ -64,34 +64,34 @@ def find_contestants(names: Sequence[str]) -> list[Contestant]:
     names = list(dict.fromkeys(names))
     for run_id in filter(None, (ModelName.parse(name).run_id for name in names)):
         _check_run(run_id)
-    fixed = [fixed_name(name) for name in names]
+    fixed = [resolve_model_uri(name) for name in names]
     if len(set(fixed)) < 2:
         raise ConfigError(f"a comparison needs at least two different models, got {len(set(fixed))}")
     unique = [names[fixed.index(uri)] for uri in dict.fromkeys(fixed)]
-    found = [contestant_of(name) for name in unique]
+    found = [candidate_of(name) for name in unique]
     shown = _short_names(unique, [one.classifier.family for one in found])
     return [replace(one, name=short) for one, short in zip(found, shown, strict=True)]
 
 
-def contestant_of(name: str) -> Contestant:
+def candidate_of(name: str) -> Candidate:
     """Returns the model that ``name`` means, under that name.
 
     Raises:
         ModelError: There is none.
     """
-    with fetched(name) as folder:
+    with downloaded_model(name) as folder:
         bundle = bundle_in(folder, name)
         classifier = Classifier.load(bundle, name)
         num_bytes = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
-    schooling, run_id = schooling_of(name), run_of(name)
-    return Contestant(
+    provenance, run_id = training_provenance(name), run_id_of(name)
+    return Candidate(
         name=name,
-        uri=fixed_name(name),
+        uri=resolve_model_uri(name),
         run_id=run_id,
         classifier=classifier,
         num_bytes=num_bytes,
-        schooling=schooling,
-        experiment=experiment_of(run_id) if run_id and schooling else None,
+        provenance=provenance,
+        experiment=load_run_config(run_id) if run_id and provenance else None,
         minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),
     )
 

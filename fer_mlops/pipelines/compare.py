@@ -11,9 +11,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from fer_mlops.config import DataConfig
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import ModelError
-from fer_mlops.evaluation.comparison import SCORES, Comparison, Entry, Match, disputes_between
+from fer_mlops.evaluation.comparison import (
+    SCORES,
+    Comparison,
+    Entry,
+    PairedResult,
+    disagreements_between,
+)
 from fer_mlops.evaluation.paired import pair
-from fer_mlops.evaluation.predictions import Answers, answer
+from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.evaluation.report import Report, evaluate
 from fer_mlops.evaluation.speed import Speed, count_parameters, measure_speed
@@ -21,12 +27,12 @@ from fer_mlops.files import write_text
 from fer_mlops.metrics.bootstrap import holm
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count_people
-from fer_mlops.models.calibration import Point
-from fer_mlops.pipelines.candidates import Contestant, find_contestants
+from fer_mlops.models.calibration import OperatingPoint
+from fer_mlops.pipelines.candidates import Candidate, find_candidates
 from fer_mlops.pipelines.cross_validate import log_repeats
-from fer_mlops.pipelines.shared_test_set import Ground, check_fairness, find_ground
+from fer_mlops.pipelines.shared_test_set import SharedTestSet, check_fairness, find_shared_test_set
 from fer_mlops.pipelines.train import Trained
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.comparison_page import charts_of, render_comparison
 from fer_mlops.reporting.comparison_text import answers_of
@@ -45,9 +51,9 @@ def compare_models(
     cache: Path,
     *,
     other: DataConfig | None = None,
-    point: Point = "default",
-    is_forced: bool = False,
-    begin: Begin = begin_silently,
+    point: OperatingPoint = "default",
+    allow_overlap: bool = False,
+    progress: Progress = no_progress,
 ) -> tuple[Comparison, Path]:
     """Returns the comparison of trained models, which answer anew, and the folder of the faces.
 
@@ -56,26 +62,26 @@ def compare_models(
         cache: Folder for decoded faces.
         other: Data, all of which is answered about; without it the test faces that all models share.
         point: Operating point of all.
-        is_forced: Compare models that have seen the people they are judged on, with a warning.
-        begin: Told of each stage.
+        allow_overlap: Compare models that have seen the people they are judged on, with a warning.
+        progress: Told of each stage.
 
     Raises:
         ModelError: There is no such model.
         ConfigError: Fewer than two are named, or one does not tell its test faces.
         DataError: The faces cannot be read, or are no fair ground.
     """
-    contestants = find_contestants(names)
-    ground = find_ground(contestants, other, cache, begin, is_forced=is_forced)
-    sides = {one.classifier.image_size for one in contestants}
-    pixels = {side: ground.pixels(side, cache, begin) for side in sorted(sides)}
+    candidates = find_candidates(names)
+    ground = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
+    sides = {one.classifier.image_size for one in candidates}
+    pixels = {side: ground.pixels(side, cache, progress) for side in sorted(sides)}
     answers = []
-    for one in contestants:
-        advance = begin(f"answers of {one.name}", len(ground.table))
-        answers.append(answer(one.classifier, ground.table, pixels[one.classifier.image_size]))
+    for one in candidates:
+        advance = progress(f"answers of {one.name}", len(ground.table))
+        answers.append(predict_table(one.classifier, ground.table, pixels[one.classifier.image_size]))
         advance(len(ground.table))
-    few = [pixels[one.classifier.image_size][:_MEASURED] for one in contestants]
-    speeds = measure_speed([one.classifier for one in contestants], few)
-    return judge_together(contestants, answers, speeds, ground, point), ground.table.root
+    few = [pixels[one.classifier.image_size][:_MEASURED] for one in candidates]
+    speeds = measure_speed([one.classifier for one in candidates], few)
+    return compare_predictions(candidates, answers, speeds, ground, point), ground.table.root
 
 
 def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[Comparison, Path]:
@@ -91,19 +97,19 @@ def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[C
     """
     if len({one.digest() for one in data}) > 1:
         raise ModelError("the models were not trained on the same faces, divided alike")
-    contestants = find_contestants([f"runs:/{one.run_id}" for one in trained])
+    candidates = find_candidates([f"runs:/{one.run_id}" for one in trained])
     answers = [one.answers for one in trained]
-    split, experiment = data[0].split, contestants[0].experiment
+    split, experiment = data[0].split, candidates[0].experiment
     assert experiment is not None, "a run that just ended tells its settings"
-    ground = Ground(
+    ground = SharedTestSet(
         config=experiment.data,
         table=answers[0].table,
         described=f"test part of {data[0].table.name}, {split.kind} split",
     )
-    ground = check_fairness(ground, contestants, is_one_split=True)
+    ground = check_fairness(ground, candidates, is_one_split=True)
     few = [one.parts["test"].pixels[:_MEASURED] for one in data]
-    speeds = measure_speed([one.classifier for one in contestants], few)
-    return judge_together(contestants, answers, speeds, ground, "default"), ground.table.root
+    speeds = measure_speed([one.classifier for one in candidates], few)
+    return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict[str, str]:
@@ -159,17 +165,17 @@ def write_files(files: Mapping[str, str], out: Path) -> None:
         write_text(out / name, text)
 
 
-def judge_together(
-    contestants: Sequence[Contestant],
-    answers: Sequence[Answers],
+def compare_predictions(
+    candidates: Sequence[Candidate],
+    answers: Sequence[LabelledPredictions],
     speeds: Sequence[Speed],
-    ground: Ground,
-    point: Point,
+    ground: SharedTestSet,
+    point: OperatingPoint,
 ) -> Comparison:
     """Returns the comparison of models that answered about the ground's faces.
 
     Args:
-        contestants: Two or more.
+        candidates: Two or more.
         answers: Of each, row for row.
         speeds: Of each.
         ground: The faces.
@@ -184,12 +190,12 @@ def judge_together(
     corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
     corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()
     matches = tuple(
-        Match(
+        PairedResult(
             other=place,
             pairing=pairing,
             p_macro_f1=corrected_f1[place - 1],
             p_accuracy=corrected_accuracy[place - 1],
-            disputes=disputes_between(best, answers[order[place]], point),
+            disagreements=disagreements_between(best, answers[order[place]], point),
         )
         for place, pairing in enumerate(pairings, 1)
     )
@@ -201,23 +207,23 @@ def judge_together(
         num_people=num_people,
         num_unnamed=num_unnamed,
         point=point,
-        entries=tuple(_entry(contestants[i], reports[i], speeds[i]) for i in order),
+        entries=tuple(_entry(candidates[i], reports[i], speeds[i]) for i in order),
         matches=matches,
         rare={emotion: num for emotion, num in table.counts().items() if 0 < num < FEW},
         warnings=ground.warnings,
     )
 
 
-def _entry(contestant: Contestant, report: Report, speed: Speed) -> Entry:
+def _entry(candidate: Candidate, report: Report, speed: Speed) -> Entry:
     return Entry(
-        name=contestant.name,
-        uri=contestant.uri,
-        run_id=contestant.run_id,
-        family=contestant.classifier.family,
-        image_size=contestant.classifier.image_size,
+        name=candidate.name,
+        uri=candidate.uri,
+        run_id=candidate.run_id,
+        family=candidate.classifier.family,
+        image_size=candidate.classifier.image_size,
         scores={score: getattr(report, score) for score in SCORES},
         speed=speed,
-        num_bytes=contestant.num_bytes,
-        num_parameters=count_parameters(contestant.classifier),
-        minutes=contestant.minutes,
+        num_bytes=candidate.num_bytes,
+        num_parameters=count_parameters(candidate.classifier),
+        minutes=candidate.minutes,
     )

@@ -15,7 +15,7 @@ from fer_mlops.evaluation.repeats import POINTS, SCORES, Kind, Repeat, Repeats
 from fer_mlops.evaluation.report import Report, evaluate
 from fer_mlops.pipelines.evaluation_logging import log_report
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.repeats_page import chart_of
 from fer_mlops.tracking.runs import track
@@ -39,7 +39,7 @@ class Repetition:
     """Of folds: on all faces, each answered by the model that had not seen it."""
 
 
-def cross_validate(experiment: Experiment, cache: Path, begin: Begin = begin_silently) -> Repetition:
+def cross_validate(experiment: Experiment, cache: Path, progress: Progress = no_progress) -> Repetition:
     """Trains and tests one model per fold, as nested runs, and reports on all faces together.
 
     Raises:
@@ -47,11 +47,11 @@ def cross_validate(experiment: Experiment, cache: Path, begin: Begin = begin_sil
     """
     num = experiment.data.folds
     folds = [replace(experiment, data=replace(experiment.data, fold=fold)) for fold in range(num)]
-    return _repeat("folds", folds, [f"fold {fold}" for fold in range(num)], cache, begin)
+    return _repeat("folds", folds, [f"fold {fold}" for fold in range(num)], cache, progress)
 
 
 def repeat_seeds(
-    experiment: Experiment, num: int, cache: Path, begin: Begin = begin_silently
+    experiment: Experiment, num: int, cache: Path, progress: Progress = no_progress
 ) -> Repetition:
     """Trains and tests one model per seed, each on its own split, as nested runs.
 
@@ -59,7 +59,7 @@ def repeat_seeds(
         experiment: Its seed is the first of ``num`` in a row.
         num: Seeds, 2 or more.
         cache: Folder for decoded faces.
-        begin: Told of each stage.
+        progress: Told of each stage.
 
     Raises:
         ConfigError: There are fewer than two seeds, or folds as well.
@@ -68,7 +68,7 @@ def repeat_seeds(
     check_seeds(experiment, num)
     seeds = range(experiment.seed, experiment.seed + num)
     experiments = [replace(experiment, seed=seed) for seed in seeds]
-    return _repeat("seeds", experiments, [f"seed {seed}" for seed in seeds], cache, begin)
+    return _repeat("seeds", experiments, [f"seed {seed}" for seed in seeds], cache, progress)
 
 
 def check_seeds(experiment: Experiment, num: int) -> None:
@@ -86,12 +86,12 @@ def check_seeds(experiment: Experiment, num: int) -> None:
 
 
 def _repeat(
-    kind: Kind, experiments: Sequence[Experiment], names: Sequence[str], cache: Path, begin: Begin
+    kind: Kind, experiments: Sequence[Experiment], names: Sequence[str], cache: Path, progress: Progress
 ) -> Repetition:
     """Trains each experiment; no model is registered, as the recipe is judged, not one of its models."""
     first = experiments[0]
     tracking = replace(first.tracking, register=False)
-    prepared = prepare_each(experiments, cache, begin)  # first, so that bad data stops at once
+    prepared = prepare_each(experiments, cache, progress)  # first, so that bad data stops at once
     data, divided = prepared[0].table.name, prepared[0].split.kind
     trained = []
     with track(tracking.experiment, f"{first.family}-{kind}", system_metrics=False) as parent:
@@ -103,7 +103,7 @@ def _repeat(
             with track(tracking.experiment, name, nested=True) as tracker:
                 tracker.log_facts({REPEAT_TAG: repeat})
                 quiet = replace(experiment, tracking=tracking)
-                trained.append(run_experiment(quiet, faces, tracker, begin=begin))
+                trained.append(run_experiment(quiet, faces, tracker, progress=progress))
         runs = tuple(map(_scored, names, trained))
         repeats = Repeats(kind, first.family, f"{data}, {divided} split", runs)
         log_repeats(repeats, parent)

@@ -15,14 +15,14 @@ from mlflow.exceptions import MlflowException
 
 from fer_mlops.config import DataConfig, Experiment
 from fer_mlops.config.recipes import experiment_from_json
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.loading import divide_faces, read_faces
 from fer_mlops.data.quality.leakage import find_known_people
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.evaluation.attribution.report import measure_explanations
-from fer_mlops.evaluation.full_report import Judged, judge_answers
-from fer_mlops.evaluation.predictions import answer
+from fer_mlops.evaluation.full_report import ModelEvaluation, evaluate_predictions
+from fer_mlops.evaluation.predictions import predict_table
 from fer_mlops.evaluation.robustness import (
     CORRUPTIONS,
     MOST_FACES,
@@ -31,19 +31,25 @@ from fer_mlops.evaluation.robustness import (
     Robustness,
     measure_robustness,
 )
-from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.identities import is_named
-from fer_mlops.models.calibration import Point
+from fer_mlops.models.calibration import OperatingPoint
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.evaluation_logging import explain_faces, log_judged
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.pipelines.evaluation_logging import log_explained_faces, log_judged
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting.evaluation_page import render_page
-from fer_mlops.tracking.registry import DIGEST_TAG, fixed_name, load_classifier, run_of, schooling_of
+from fer_mlops.tracking.registry import (
+    DIGEST_TAG,
+    load_classifier,
+    resolve_model_uri,
+    run_id_of,
+    training_provenance,
+)
 from fer_mlops.tracking.tracker import CONFIG_FILE, Tracker
 
 _REPORT = "evaluate"
-_POINTS: tuple[Point, ...] = get_args(Point)
+_POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Evaluation:
     """A model judged on one set of faces or several."""
 
     model: str
-    judgements: tuple[Judged, ...]
+    judgements: tuple[ModelEvaluation, ...]
     page: str
     """All of it as HTML."""
     warnings: tuple[str, ...]
@@ -63,7 +69,7 @@ class Evaluation:
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": told}, indent=2)
 
 
-def experiment_of(run_id: str) -> Experiment:
+def load_run_config(run_id: str) -> Experiment:
     """Returns the settings a run was made with.
 
     Raises:
@@ -76,14 +82,14 @@ def experiment_of(run_id: str) -> Experiment:
     return experiment_from_json(text)
 
 
-def judge(
+def evaluate_model(
     name: str,
     sources: Sequence[str],
     tracker: Tracker,
     cache: Path,
-    begin: Begin = begin_silently,
+    progress: Progress = no_progress,
     *,
-    worsens: bool = True,
+    with_robustness: bool = True,
 ) -> Evaluation:
     """Evaluates and explains the model ``name`` into the tracker's run.
 
@@ -95,8 +101,8 @@ def judge(
         sources: What ``--data`` takes; may be none.
         tracker: Of an open run.
         cache: Folder for decoded faces.
-        begin: Told of each stage.
-        worsens: Measure robustness too, which takes about as long as the rest.
+        progress: Told of each stage.
+        with_robustness: Measure robustness too, which takes about as long as the rest.
 
     Raises:
         ModelError: There is no such model.
@@ -104,28 +110,28 @@ def judge(
         DataError: The data cannot be read.
     """
     classifier = load_classifier(name)
-    judgements: list[Judged] = []
+    judgements: list[ModelEvaluation] = []
     parts: set[str] = set()
     sheets, warnings = {}, []
     asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
     for source in asked:
-        chosen = choose_faces(name, source, classifier.image_size, cache, begin)
+        chosen = choose_faces(name, source, classifier.image_size, cache, progress)
         if any(chosen.described == before.faces for before in judgements):
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
-        robustness = _worsen(classifier, chosen, cache, begin) if worsens else None
+        robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         pixels = chosen.pixels
-        answers = answer(classifier, chosen.table, pixels)
+        answers = predict_table(classifier, chosen.table, pixels)
         judged = replace(
-            judge_answers(chosen.described, answers, pixels, robustness),
+            evaluate_predictions(chosen.described, answers, pixels, robustness),
             attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
         )
         part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
         log_judged(judged, part, tracker)
-        sheets[judged.faces] = explain_faces(classifier, pixels, answers.labels, tracker, part)
+        sheets[judged.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
         judgements.append(judged)
         warnings += [chosen.warning] if chosen.warning else []
-    fixed = fixed_name(name)
+    fixed = resolve_model_uri(name)
     facts = {"model": fixed, "family": classifier.family}
     facts["faces"] = "; ".join(judged.faces for judged in judgements)
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
@@ -155,7 +161,7 @@ class Chosen:
     """The faces a model is judged on."""
 
     table: FaceTable
-    pixels: Pixels
+    pixels: Images
     described: str
     """``test part of sample`` or ``all of other-set``."""
     warning: str
@@ -163,7 +169,7 @@ class Chosen:
 
 
 def choose_faces(
-    name: str, source: str | None, side: int, cache: Path, begin: Begin = begin_silently
+    name: str, source: str | None, side: int, cache: Path, progress: Progress = no_progress
 ) -> Chosen:
     """Returns faces of ``source`` that the model was not trained on, as far as that is known.
 
@@ -171,24 +177,24 @@ def choose_faces(
         ConfigError: Without a source, of a model that does not tell its data.
         DataError: They cannot be read.
     """
-    run_id = run_of(name)
-    trained_on = experiment_of(run_id) if run_id else None
+    run_id = run_id_of(name)
+    trained_on = load_run_config(run_id) if run_id else None
     if source is None and trained_on is None:
         raise ConfigError(f"{name!r} is a folder, which does not tell its data: pass --data")
     config = trained_on.data if trained_on else DataConfig()
     if source is not None:
         config = replace(config, source=source)
-    table, pixels = read_faces(config, side, cache, begin)
+    table, pixels = read_faces(config, side, cache, progress)
     if trained_on and run_id:
         try:
-            split = divide_faces(table, config, trained_on.seed, cache, begin)
+            split = divide_faces(table, config, trained_on.seed, cache, progress)
         except DataError:  # other data, too small to be split like the model's own: used whole
             split = None
         stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
         if split and split.digest(table) == stated:
             return Chosen(
                 table=table.select(split.test),
-                pixels=take_pixels(pixels, split.test),
+                pixels=take_images(pixels, split.test),
                 described=f"test part of {table.name}, {split.kind} split",
                 warning=find_known_people(table, split).caution(),
             )
@@ -199,7 +205,7 @@ def choose_faces(
 
 def _overlap(name: str, table: FaceTable) -> str:
     """Returns what is to be said of people whom the model has learned from, or may have."""
-    seen = schooling_of(name)
+    seen = training_provenance(name)
     if seen is None:
         return "What this model was trained on is not known here: these faces may have been among it."
     known, named = np.isin(table.identities, list(seen.people)), is_named(table.identities)
@@ -220,9 +226,9 @@ def _overlap(name: str, table: FaceTable) -> str:
     return " ".join(said)
 
 
-def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, begin: Begin) -> Robustness:
+def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, progress: Progress) -> Robustness:
     rows = choose_evenly(chosen.table.labels, MOST_FACES, seed=0)
-    table, faces = load_pixels(chosen.table.select(rows), SIDE, cache)
+    table, faces = load_images(chosen.table.select(rows), SIDE, cache)
     total = (1 + len(CORRUPTIONS) * len(STRENGTHS)) * len(rows)
-    advance = begin("worse faces", total)
+    advance = progress("worse faces", total)
     return measure_robustness(classifier, faces, table.labels, advance=advance)

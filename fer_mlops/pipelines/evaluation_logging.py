@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from fer_mlops.evaluation.full_report import Judged
+from fer_mlops.evaluation.full_report import ModelEvaluation
 from fer_mlops.evaluation.report import Report
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting.evaluation_plots import explained_sheet, pictures, report_pictures
@@ -21,7 +21,7 @@ def log_report(report: Report, part: str, tracker: Tracker) -> None:
         tracker.log_figure(f"{part}/{name}.png", figure)
 
 
-def log_judged(judged: Judged, part: str, tracker: Tracker) -> None:
+def log_judged(judged: ModelEvaluation, part: str, tracker: Tracker) -> None:
     """Logs all numbers of a judgement, its JSON and its pictures."""
     tracker.log_metrics(judged.metrics(part))
     tracker.log_json(f"{part}/report.json", judged.as_dict())
@@ -29,8 +29,8 @@ def log_judged(judged: Judged, part: str, tracker: Tracker) -> None:
         tracker.log_figure(f"{part}/{name}.png", figure)
 
 
-def explain_faces(
-    classifier: Classifier, pixels: Pixels, labels: Labels, tracker: Tracker, part: str
+def log_explained_faces(
+    classifier: Classifier, pixels: Images, labels: Labels, tracker: Tracker, part: str
 ) -> Figure:
     """Logs heat maps of one face of each emotion, for the emotion predicted, and returns the sheet."""
     sheet, method = explained_sheet(classifier, pixels, labels)

@@ -12,11 +12,11 @@ from PIL import Image
 from fer_mlops.data.image_files import FaceImages
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError
-from fer_mlops.evaluation.explained_faces import Look, look
+from fer_mlops.evaluation.explained_faces import ExplainedFaces, explain_faces
 from fer_mlops.evaluation.explanation import Method, default_method
 from fer_mlops.files import all_or_none
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.explanation_page import Pictures, render_page
 
@@ -34,19 +34,19 @@ def explain_images(
     layer: str | None = None,
     method: Method | None = None,
     measures: bool = False,
-    begin: Begin = begin_silently,
-) -> list[Look]:
+    progress: Progress = no_progress,
+) -> list[ExplainedFaces]:
     """Writes overlays, sheets, numbers and a page to ``out``, all or none, and returns the looks.
 
     Args:
         models: One or two, each with its name.
         images: The faces.
         out: Folder, made if it is not there.
-        target: See ``look``.
+        target: See ``explain_faces``.
         layer: For those explained by Grad-CAM.
         method: See ``explain``.
-        measures: See ``look``.
-        begin: Told of each stage.
+        measures: See ``explain_faces``.
+        progress: Told of each stage.
 
     Raises:
         ConfigError: There are more than two models, or the layer or the method does not fit them.
@@ -56,12 +56,12 @@ def explain_images(
         raise ConfigError(f"explain shows one model, or two side by side; got {len(models)} --model")
     methods = [method or default_method(classifier) for _, classifier in models]
     with all_or_none(out) as folder:
-        advance = begin("explaining faces", len(models) * len(images.paths))
+        advance = progress("explaining faces", len(models) * len(images.paths))
         looks = []
         for (name, classifier), used in zip(models, methods, strict=True):
             weighs = used == "gradcam" or "gradcam" not in methods  # else it says whose layer is meant
             looks.append(
-                look(
+                explain_faces(
                     name,
                     classifier,
                     images,
@@ -76,7 +76,7 @@ def explain_images(
     return looks
 
 
-def _write(looks: list[Look], images: FaceImages, folder: Path) -> None:
+def _write(looks: list[ExplainedFaces], images: FaceImages, folder: Path) -> None:
     marks = [""] if len(looks) == 1 else ["a_", "b_"]
     overlays = []
     for mark, one in zip(marks, looks, strict=True):
@@ -108,7 +108,7 @@ def _write(looks: list[Look], images: FaceImages, folder: Path) -> None:
     (folder / PAGE).write_text(render_page(looks, images, pictures), encoding="utf-8")
 
 
-def _most_different(looks: list[Look]) -> list[int]:
+def _most_different(looks: list[ExplainedFaces]) -> list[int]:
     """Returns all rows, those first on which the models differ most."""
     one, other = (each.probabilities for each in looks)
     differs = one.argmax(1) != other.argmax(1)
@@ -116,8 +116,8 @@ def _most_different(looks: list[Look]) -> list[int]:
     return [int(row) for row in np.argsort(-distance, kind="stable")]
 
 
-def _sheet(looks: list[Look], images: FaceImages, rows: list[int]) -> Image.Image:
-    def said(one: Look, row: int) -> str:
+def _sheet(looks: list[ExplainedFaces], images: FaceImages, rows: list[int]) -> Image.Image:
+    def said(one: ExplainedFaces, row: int) -> str:
         emotion, confidence = one.answer(row)
         explained = EMOTIONS[one.targets[row]]
         return f"{emotion} {confidence:.0%}" + (f"\nmap: {explained}" if explained != emotion else "")
@@ -129,7 +129,7 @@ def _sheet(looks: list[Look], images: FaceImages, rows: list[int]) -> Image.Imag
     )
 
 
-def _numbers(looks: list[Look], images: FaceImages) -> list[dict[str, object]]:
+def _numbers(looks: list[ExplainedFaces], images: FaceImages) -> list[dict[str, object]]:
     return [
         {
             "model": one.name,

@@ -16,16 +16,16 @@ from fer_mlops.config.promotion import GateRules
 from fer_mlops.data.file_info import read_records
 from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.evaluation.paired import Pairing, pair
-from fer_mlops.evaluation.predictions import Answers, answer
+from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.report import Report, evaluate
 from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
 from fer_mlops.evaluation.speed import Speed, measure_speed
 from fer_mlops.metrics.bootstrap import LEAST_FOR_INTERVAL
-from fer_mlops.pipelines.candidates import Contestant, contestant_of
-from fer_mlops.pipelines.promotion_data import gate_ground
+from fer_mlops.pipelines.candidates import Candidate, candidate_of
+from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproduction_error
-from fer_mlops.pipelines.shared_test_set import Ground
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.pipelines.shared_test_set import SharedTestSet
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, REGISTERED_NAME, find_version
 from fer_mlops.tracking.aliases import keep_out, move_champion
 from fer_mlops.tracking.registry import DECISION_TAG
@@ -76,7 +76,7 @@ class Decision:
 class _Measured:
     """A contestant on the ground."""
 
-    answers: Answers
+    answers: LabelledPredictions
     report: Report
     slices: Slices
     speed: Speed
@@ -90,7 +90,7 @@ def promote(
     cache: Path,
     *,
     source: str | None = None,
-    begin: Begin = begin_silently,
+    progress: Progress = no_progress,
 ) -> Decision:
     """Takes a version through the gate: it becomes champion, or else challenger; logs the decision.
 
@@ -109,7 +109,7 @@ def promote(
         tracker: Of an open run.
         cache: Folder for decoded faces.
         source: Other labelled faces to measure on, as ``--data`` takes them.
-        begin: Told of each stage.
+        progress: Told of each stage.
 
     Raises:
         ModelError: There is no such version, or another one became champion meanwhile.
@@ -121,11 +121,11 @@ def promote(
     if before == version:
         raise ConfigError(f"version {version} is champion already")
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
-    contestants = [contestant_of(name) for name in names]
-    ground, is_common = gate_ground(contestants, source, cache, begin)
-    measured = _measure(contestants, ground, cache, begin) if len(ground.table) else []
+    candidates = [candidate_of(name) for name in names]
+    ground, is_common = promotion_test_set(candidates, source, cache, progress)
+    measured = _measure(candidates, ground, cache, progress) if len(ground.table) else []
     cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
-    checks = tuple(_checks(rules, contestants[0], measured, len(ground.table), is_common))
+    checks = tuple(_checks(rules, candidates[0], measured, len(ground.table), is_common))
     decision = Decision(
         version=version,
         champion=before,
@@ -150,14 +150,14 @@ def promote(
 
 
 def _measure(
-    contestants: list[Contestant], ground: Ground, cache: Path, begin: Begin
+    candidates: list[Candidate], ground: SharedTestSet, cache: Path, progress: Progress
 ) -> list[_Measured]:
-    pixels = [ground.pixels(one.classifier.image_size, cache, begin) for one in contestants]
-    speeds = measure_speed([one.classifier for one in contestants], [faces[:_TIMED] for faces in pixels])
+    pixels = [ground.pixels(one.classifier.image_size, cache, progress) for one in candidates]
+    speeds = measure_speed([one.classifier for one in candidates], [faces[:_TIMED] for faces in pixels])
     traits = traits_of(ground.table, read_records(ground.table))
     measured = []
-    for one, faces, speed in zip(contestants, pixels, speeds, strict=True):
-        answers = answer(one.classifier, ground.table, faces)
+    for one, faces, speed in zip(candidates, pixels, speeds, strict=True):
+        answers = predict_table(one.classifier, ground.table, faces)
         about = (answers.labels, answers.probabilities(), answers.identities)
         measured.append(
             _Measured(
@@ -172,7 +172,7 @@ def _measure(
 
 
 def _checks(
-    rules: GateRules, version: Contestant, measured: list[_Measured], num: int, is_common: bool
+    rules: GateRules, version: Candidate, measured: list[_Measured], num: int, is_common: bool
 ) -> Iterator[Check]:
     yield Check(
         "faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces

@@ -15,7 +15,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE
-from fer_mlops.tracking.registry import bundle_in, entries_of, fetched
+from fer_mlops.tracking.registry import bundle_in, downloaded_model, entries_of
 
 TOLERANCE = 1e-5
 """Difference of a probability that counts as the same answer."""
@@ -46,7 +46,7 @@ def reproduction_error(uri: str) -> tuple[float | None, str]:
     Raises:
         ModelError: It does not load.
     """
-    with fetched(uri) as folder:
+    with downloaded_model(uri) as folder:
         bundle = bundle_in(folder, uri)
         classifier = Classifier.load(bundle, uri)
         probe = bundle / PROBE_FILE
@@ -89,7 +89,7 @@ def compare_code(uri: str) -> tuple[bool, str]:
         ModelError: There is no such version, or it was not logged by fer_mlops.
     """
     ours = Path(fer_mlops.__file__).parent
-    with fetched(uri) as folder:
+    with downloaded_model(uri) as folder:
         bundle_in(folder, uri)
         if not entries_of(folder):
             return False, "no MLmodel, so that mlflow.pyfunc cannot load it"

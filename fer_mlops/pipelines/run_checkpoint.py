@@ -18,7 +18,7 @@ from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoi
 
 
 def read_kept(path: Path) -> dict[str, Any]:
-    """Returns what a ``Keeper`` wrote to ``path``, without running any code in it.
+    """Returns what a ``RunCheckpoint`` wrote to ``path``, without running any code in it.
 
     Raises:
         TrainingError: There is no checkpoint, or it is not one of a run.
@@ -52,7 +52,7 @@ _TRACKER = {"entries": list, "curves": dict, "last_step": int, "has_pictures": b
 _LEARNING = {"phase": int, "steps_before": int, "facts": dict, "fit": dict}
 
 
-class Keeper:
+class RunCheckpoint:
     """Keeps in one file what was learned and what MLflow has not been told of it.
 
     What a step has to tell is sent after it is in that file. So a kill at any moment loses no step that
@@ -74,8 +74,13 @@ class Keeper:
         self._started = time.perf_counter()
         self._unchanged = {"settings": settings_as_json(experiment), "digest": data.digest()}
 
-    def keep(self, number: int, learning: Callable[[], dict[str, Any]] | None) -> None:
-        """Writes the checkpoint after a step; ``learning`` returns what ``learn`` goes on from."""
+    def save(self, number: int, learning: Callable[[], dict[str, Any]] | None) -> None:
+        """Writes the checkpoint after a step.
+
+        Args:
+            number: step just done, from 1; 0 before the first
+            learning: returns the state that ``train_classifier`` resumes from
+        """
         self.last_step = number
         if self.path:
             state = {
@@ -97,7 +102,7 @@ class Keeper:
             self.path.unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keeps other processes off the run, and adds to what ends it how to go on with it.
 
         Raises:

@@ -13,11 +13,11 @@ from fer_mlops.data.loading import load_table, read_faces
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.identities import count_people
-from fer_mlops.pipelines.candidates import Contestant
-from fer_mlops.progress import Begin
-from fer_mlops.tracking.registry import Schooling
+from fer_mlops.pipelines.candidates import Candidate
+from fer_mlops.progress import Progress
+from fer_mlops.tracking.registry import TrainingProvenance
 
 _WAYS_OUT = (
     "compare models of the same data, split and seed, pass faces that none of them has seen as --data, "
@@ -26,7 +26,7 @@ _WAYS_OUT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class SharedTestSet:
     """Labelled faces on which models are compared, and what is to be said of them."""
 
     config: DataConfig
@@ -37,57 +37,61 @@ class Ground:
     warnings: tuple[str, ...] = ()
     """Why the comparison may not be fair, or not be worth much."""
 
-    def pixels(self, side: int, cache: Path, begin: Begin) -> Pixels:
+    def pixels(self, side: int, cache: Path, progress: Progress) -> Images:
         """Returns the faces decoded to ``side`` pixels, row for row; training has mostly done it."""
-        whole, pixels = read_faces(self.config, side, cache, begin)
+        whole, pixels = read_faces(self.config, side, cache, progress)
         row_of = {path: row for row, path in enumerate(whole.paths)}
-        return take_pixels(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
+        return take_images(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
 
 
-def find_ground(
-    contestants: Sequence[Contestant],
+def find_shared_test_set(
+    candidates: Sequence[Candidate],
     other: DataConfig | None,
     cache: Path,
-    begin: Begin,
+    progress: Progress,
     *,
-    is_forced: bool = False,
-) -> Ground:
+    allow_overlap: bool = False,
+) -> SharedTestSet:
     """Returns the faces to compare on: all of ``other``, else the test faces that all models share.
 
     Args:
-        contestants: Who is compared.
+        candidates: Who is compared.
         other: Data of which all faces are taken.
         cache: Folder for decoded faces.
-        begin: Told of each stage.
-        is_forced: Warn, where a model has seen the people, instead of refusing.
+        progress: Told of each stage.
+        allow_overlap: Warn, where a model has seen the people, instead of refusing.
 
     Raises:
         ConfigError: A model does not tell its test faces, so that other data must be given.
         DataError: The models share no test face, a model has seen people who are to judge it, or the
             faces cannot be read.
     """
-    side = contestants[0].classifier.image_size
+    side = candidates[0].classifier.image_size
     if other:
-        return check_fairness(_all_of(other, side, cache, begin), contestants, is_forced=is_forced)
-    ground = _shared(contestants, cache, begin)
-    digests = {one.schooling.digest for one in contestants if one.schooling}
-    return check_fairness(ground, contestants, is_one_split=len(digests) == 1, is_forced=is_forced)
+        return check_fairness(
+            _all_of(other, side, cache, progress), candidates, allow_overlap=allow_overlap
+        )
+    ground = _shared(candidates, cache, progress)
+    digests = {one.provenance.digest for one in candidates if one.provenance}
+    return check_fairness(
+        ground, candidates, is_one_split=len(digests) == 1, allow_overlap=allow_overlap
+    )
 
 
 def check_fairness(
-    ground: Ground,
-    contestants: Sequence[Contestant],
+    ground: SharedTestSet,
+    candidates: Sequence[Candidate],
     *,
     is_one_split: bool = False,
-    is_forced: bool = False,
-) -> Ground:
+    allow_overlap: bool = False,
+) -> SharedTestSet:
     """Returns the ground with a warning of each model that has seen its people, or may have.
 
     Args:
         ground: The faces.
-        contestants: Who is compared.
+        candidates: Who is compared.
         is_one_split: The faces are the test part of the one split that all models had.
-        is_forced: Warn instead of refusing.
+        allow_overlap: Warn instead of refusing.
 
     Raises:
         DataError: A model has seen people who are to judge it.
@@ -99,13 +103,13 @@ def check_fairness(
             "it is unknown whether the models saw people on these faces in training: "
             f"{num_unnamed:,} of {len(ground.table):,} faces name nobody"
         )
-    for one in contestants:
-        if one.schooling is None:
+    for one in candidates:
+        if one.provenance is None:
             warnings.append(
                 f"nobody knows which faces trained {one.name}: if these were among them, it is flattered"
             )
             continue
-        known = np.isin(ground.table.identities, sorted(one.schooling.people))
+        known = np.isin(ground.table.identities, sorted(one.provenance.people))
         if not known.any():
             continue
         people = sorted(set(ground.table.identities[known].tolist()))
@@ -119,34 +123,34 @@ def check_fairness(
                 "saw in training or validation, all models the same"
             )
             break
-        if not is_forced:
+        if not allow_overlap:
             raise DataError(f"not a fair comparison: {said}; {_WAYS_OUT}")
         warnings.append(f"not a fair comparison: {said}")
     return replace(ground, warnings=tuple(warnings))
 
 
-def _all_of(config: DataConfig, side: int, cache: Path, begin: Begin) -> Ground:
-    table, _ = read_faces(config, side, cache, begin)
-    return Ground(config=config, table=table, described=f"all of {table.name}")
+def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> SharedTestSet:
+    table, _ = read_faces(config, side, cache, progress)
+    return SharedTestSet(config=config, table=table, described=f"all of {table.name}")
 
 
-def _shared(contestants: Sequence[Contestant], cache: Path, begin: Begin) -> Ground:
+def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) -> SharedTestSet:
     """Returns the test faces of all: those of the one split they had, or what several have in common."""
-    schoolings: list[Schooling] = []
+    schoolings: list[TrainingProvenance] = []
     configs: list[DataConfig] = []
-    for one in contestants:
-        if one.schooling is None or one.experiment is None:
+    for one in candidates:
+        if one.provenance is None or one.experiment is None:
             raise ConfigError(f"{one.name} does not tell which faces it was tested on: pass --data")
-        schoolings.append(one.schooling)
+        schoolings.append(one.provenance)
         configs.append(one.experiment.data)
-    shared = frozenset.intersection(*(schooling.tested for schooling in schoolings))
-    tables = {config: load_table(config, cache, begin) for config in set(configs)}
+    shared = frozenset.intersection(*(provenance.tested for provenance in schoolings))
+    tables = {config: load_table(config, cache, progress) for config in set(configs)}
     if len({table.root.resolve() for table in tables.values()}) > 1:
         shared = frozenset()  # equal names below other folders are other faces
     if not shared:
         tested = "; ".join(
             f"{one.name} on {config.source}, {config.split} split, seed {one.experiment.seed}"
-            for one, config in zip(contestants, configs, strict=True)
+            for one, config in zip(candidates, configs, strict=True)
             if one.experiment
         )
         raise DataError(
@@ -163,14 +167,14 @@ def _shared(contestants: Sequence[Contestant], cache: Path, begin: Begin) -> Gro
             f"{configs[0].source!r} as they were: bring them back, or pass other faces as --data"
         )
     warnings = []
-    if len({schooling.digest for schooling in schoolings}) > 1:
-        most = max(len(schooling.tested) for schooling in schoolings)
+    if len({provenance.digest for provenance in schoolings}) > 1:
+        most = max(len(provenance.tested) for provenance in schoolings)
         warnings.append(
             f"these models had different splits: compared on the {len(rows)} test faces that all have "
             f"in common, of up to {most}"
         )
     splits = " or ".join(sorted({config.split for config in configs}))
-    return Ground(
+    return SharedTestSet(
         config=configs[0],
         table=table.select(rows),
         described=f"test part of {table.name}, {splits} split",

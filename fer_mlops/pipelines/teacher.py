@@ -11,13 +11,13 @@ from scipy.special import softmax
 
 from fer_mlops.config import CnnExperiment, Experiment
 from fer_mlops.data.faces import Faces
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import DataError
-from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.progress import Advance, Begin, ignore_progress
-from fer_mlops.tracking.registry import fixed_name, load_classifier, schooling_of
+from fer_mlops.progress import Advance, Progress, ignore_progress
+from fer_mlops.tracking.registry import load_classifier, resolve_model_uri, training_provenance
 
 _ROWS = 1024
 """Faces that are read at a time."""
@@ -31,12 +31,12 @@ def with_fixed_teacher(experiment: Experiment) -> Experiment:
     """
     if not isinstance(experiment, CnnExperiment) or not experiment.training.teacher:
         return experiment
-    fixed = fixed_name(experiment.training.teacher)
+    fixed = resolve_model_uri(experiment.training.teacher)
     return replace(experiment, training=replace(experiment.training, teacher=fixed))
 
 
 def with_answers(
-    experiment: Experiment, data: Data, cache: Path, begin: Begin
+    experiment: Experiment, data: Data, cache: Path, progress: Progress
 ) -> tuple[Faces, dict[str, str]]:
     """Returns the training faces, with the teacher's answers if there is one, and facts for the run.
 
@@ -44,7 +44,7 @@ def with_answers(
         experiment: What names the teacher.
         data: Of the experiment.
         cache: Folder for faces decoded at the teacher's own size, from the files as they are.
-        begin: Told of each stage.
+        progress: Told of each stage.
 
     Raises:
         DataError: The teacher has seen people whom this run is to be judged on.
@@ -58,16 +58,16 @@ def with_answers(
     facts = {"teacher": name, "teacher_family": teacher.family, **_check(name, data)}
     pixels = train.pixels
     if teacher.image_size != pixels.shape[-1]:
-        advance = begin("reading faces for the teacher", len(data.table))
-        _, all_pixels = load_pixels(data.table, teacher.image_size, cache, advance=advance)
-        pixels = take_pixels(all_pixels, data.split.train)
+        advance = progress("reading faces for the teacher", len(data.table))
+        _, all_pixels = load_images(data.table, teacher.image_size, cache, advance=advance)
+        pixels = take_images(all_pixels, data.split.train)
     temperature = experiment.training.teacher_temperature
-    answers = soft_answers(teacher, pixels, temperature, begin("answers of the teacher", len(train)))
+    answers = soft_answers(teacher, pixels, temperature, progress("answers of the teacher", len(train)))
     return replace(train, answers=answers), facts
 
 
 def soft_answers(
-    teacher: Classifier, pixels: Pixels, temperature: float, advance: Advance = ignore_progress
+    teacher: Classifier, pixels: Images, temperature: float, advance: Advance = ignore_progress
 ) -> NDArray[np.float32]:
     """Returns softened probabilities [n, 7], the mean over each face and its mirror image.
 
@@ -97,13 +97,13 @@ def _check(name: str, data: Data) -> dict[str, str]:
     Raises:
         DataError: It has seen people whom this run is to be judged on.
     """
-    schooling = schooling_of(name)
-    if schooling is None:
+    provenance = training_provenance(name)
+    if provenance is None:
         return {"teacher_warning": "unknown faces trained it, so scores may be optimistic"}
-    if schooling.digest == data.digest():
+    if provenance.digest == data.digest():
         return {}
     judged = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
-    known = sorted(schooling.people & set(judged.tolist()))
+    known = sorted(provenance.people & set(judged.tolist()))
     if known:
         raise DataError(
             f"the teacher {name} learned from people whom this run is judged on ({len(known)}, such as "

@@ -13,21 +13,21 @@ from fer_mlops.config import Experiment, TransferExperiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.data.loading import Data
 from fer_mlops.data.quality.leakage import find_known_people
-from fer_mlops.data.quality.report import fast_examine
+from fer_mlops.data.quality.report import check_before_training
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.evaluation.explanation import explain
-from fer_mlops.evaluation.full_report import Judged, judge_answers
-from fer_mlops.evaluation.predictions import Answers, answer
+from fer_mlops.evaluation.full_report import ModelEvaluation, evaluate_predictions
+from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.report import Report, confidence_metrics, evaluate
 from fer_mlops.images.reading import as_png
 from fer_mlops.metrics.classification import confusion_counts
 from fer_mlops.models.backbones import find_backbone
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.evaluation_logging import explain_faces, log_judged, log_report
-from fer_mlops.pipelines.run_checkpoint import Keeper
+from fer_mlops.pipelines.evaluation_logging import log_explained_faces, log_judged, log_report
+from fer_mlops.pipelines.run_checkpoint import RunCheckpoint
 from fer_mlops.pipelines.teacher import with_answers, with_fixed_teacher
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.evaluation_plots import one_of_each
 from fer_mlops.reporting.model_card import Origin, make_card
@@ -36,8 +36,8 @@ from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG, Registration, des
 from fer_mlops.tracking.runs import git_commit
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training import distributed
-from fer_mlops.training.steps import Learned, OnStep, Step
-from fer_mlops.training.train import learn
+from fer_mlops.training.steps import OnStep, Step, TrainingResult
+from fer_mlops.training.train import train_classifier
 
 _EXAMPLES = 8
 """Validation faces that are kept with a model, and its answers about them."""
@@ -55,7 +55,7 @@ class Trained:
     test: Report
     points: Mapping[str, Report]
     """On the test faces, at the natural and the balanced operating point."""
-    answers: Answers
+    answers: LabelledPredictions
     """About the test faces."""
     registration: Registration | None
     facts: Mapping[str, str]
@@ -68,7 +68,7 @@ def run_experiment(
     data: Data,
     tracker: Tracker,
     *,
-    begin: Begin = begin_silently,
+    progress: Progress = no_progress,
     on_step: OnStep | None = None,
     checkpoint: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
@@ -79,7 +79,7 @@ def run_experiment(
         experiment: Family and settings.
         data: From ``prepare_data`` of the same experiment.
         tracker: Of an open run.
-        begin: Told of each stage.
+        progress: Told of each stage.
         on_step: Called after each step was logged; may raise to end the run.
         checkpoint: Written before training and after every step; removed at the end.
         resume_from: A checkpoint's content, to go on in the same run.
@@ -94,36 +94,38 @@ def run_experiment(
             "with; bring those back, or start a new run"
         )
     tracker.patience = 60 * experiment.tracking.wait_minutes
-    keeper = Keeper(checkpoint, experiment, data, tracker, resume_from)
+    run_checkpoint = RunCheckpoint(checkpoint, experiment, data, tracker, resume_from)
     if resume_from is None:
         with tracker.outbox.together():
             _log_beginning(experiment, data, tracker)
-            keeper.keep(0, None)
+            run_checkpoint.save(0, None)
     else:
         tracker.go_on(resume_from["tracker"])
-    train, taught = with_answers(experiment, data, data.cache, begin)
+    train, taught = with_answers(experiment, data, data.cache, progress)
     tracker.log_facts(taught)
     diary = _Diary(experiment, data.parts["valid"], tracker, is_blank=not tracker.has_pictures)
 
     def log_step(step: Step) -> None:
-        if step.number > keeper.last_step:  # a baseline that goes on learns, but does not tell, again
+        if (
+            step.number > run_checkpoint.last_step
+        ):  # a baseline that goes on learns, but does not tell, again
             with tracker.outbox.together():
                 diary.write(step)
-                keeper.keep(step.number, step.state)
+                run_checkpoint.save(step.number, step.state)
         if on_step:
             on_step(step)
 
-    with keeper.alone():
-        learned = learn(
+    with run_checkpoint.locked():
+        learned = train_classifier(
             experiment,
             train,
             data.parts["valid"],
             on_step=log_step,
-            begin=begin,
+            progress=progress,
             cache=data.cache,
             resume_from=resume_from["learning"] if resume_from else None,
         )
-        return _conclude(experiment, data, tracker, learned, keeper)
+        return _conclude(experiment, data, tracker, learned, run_checkpoint)
 
 
 def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None:
@@ -131,30 +133,30 @@ def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None
     tracker.log_settings(experiment)
     tracker.log_data(data.table, data.split)
     tracker.log_facts(_facts(experiment, data))
-    tracker.log_findings(fast_examine(data.table, data.split, experiment.data, data.clusters))
+    tracker.log_findings(check_before_training(data.table, data.split, experiment.data, data.clusters))
 
 
 def _conclude(
     experiment: Experiment,
     data: Data,
     tracker: Tracker,
-    learned: Learned,
-    keeper: Keeper,
+    learned: TrainingResult,
+    run_checkpoint: RunCheckpoint,
 ) -> Trained:
     """Judges, explains and registers what was learned; bears to be done again after a kill."""
     tracker.stop_clock()
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
-    valid = _judge_valid(classifier, data.parts["valid"], tracker)
-    judged = _judge_test(classifier, data, tracker)
+    valid = _evaluate_valid(classifier, data.parts["valid"], tracker)
+    judged = _evaluate_test(classifier, data, tracker)
     tracker.log_figure("training_curves.png", plots.training_curves(tracker.curves(), experiment.family))
     tracker.log_facts({"test_used": "once, after every choice was made on validation"})
     registration = _register(experiment, data, learned, valid, judged, tracker)
-    minutes = keeper.minutes()
-    if not (keeper.is_resumed and tracker.has_metric("minutes")):
+    minutes = run_checkpoint.minutes()
+    if not (run_checkpoint.is_resumed and tracker.has_metric("minutes")):
         tracker.log_metrics({"minutes": minutes})
     tracker.finish()
-    keeper.discard()
+    run_checkpoint.discard()
     return Trained(
         run_id=tracker.run_id,
         experiment_id=tracker.experiment_id,
@@ -175,17 +177,19 @@ def assist_experiment(
 ) -> None:
     """Takes part in the training of the first process, whose run it is."""
     experiment = with_fixed_teacher(experiment)
-    train, _ = with_answers(experiment, data, data.cache, begin_silently)
+    train, _ = with_answers(experiment, data, data.cache, no_progress)
     learned = resume_from["learning"] if resume_from else None
     valid = data.parts["valid"]
-    learn(experiment, train, valid, on_step=lambda _: None, cache=data.cache, resume_from=learned)
+    train_classifier(
+        experiment, train, valid, on_step=lambda _: None, cache=data.cache, resume_from=learned
+    )
 
 
 def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
     known = find_known_people(data.table, data.split)
     facts: dict[str, str | float] = {
         "family": experiment.family,
-        "processes": distributed.size(),
+        "processes": distributed.world_size(),
         "git_commit": git_commit(),
         "data": data.table.name,
         DIGEST_TAG: data.digest(),
@@ -246,7 +250,7 @@ class _Diary:
             self.tracker.log_picture(key, picture, number)
 
 
-def _judge_valid(classifier: Classifier, faces: Faces, tracker: Tracker) -> Report:
+def _evaluate_valid(classifier: Classifier, faces: Faces, tracker: Tracker) -> Report:
     """Returns the report on the validation faces and logs its numbers and figures."""
     calibration, logits = classifier.calibration, classifier.scorer.logits(faces.pixels)
     tracker.log_metrics(confidence_metrics(calibration, logits, faces.labels, "final_valid"))
@@ -255,23 +259,25 @@ def _judge_valid(classifier: Classifier, faces: Faces, tracker: Tracker) -> Repo
     return report
 
 
-def _judge_test(classifier: Classifier, data: Data, tracker: Tracker) -> Judged:
+def _evaluate_test(classifier: Classifier, data: Data, tracker: Tracker) -> ModelEvaluation:
     """Returns all that is measured on the test faces, and logs it with heat maps of some."""
     faces = data.parts["test"]
     table = data.table.select(data.split.test)
     described = f"test part of {data.table.name}, {data.split.kind} split"
-    judged = judge_answers(described, answer(classifier, table, faces.pixels), faces.pixels)
+    judged = evaluate_predictions(
+        described, predict_table(classifier, table, faces.pixels), faces.pixels
+    )
     log_judged(judged, "test", tracker)
-    explain_faces(classifier, faces.pixels, faces.labels, tracker, "test")
+    log_explained_faces(classifier, faces.pixels, faces.labels, tracker, "test")
     return judged
 
 
 def _register(
     experiment: Experiment,
     data: Data,
-    learned: Learned,
+    learned: TrainingResult,
     valid: Report,
-    judged: Judged,
+    judged: ModelEvaluation,
     tracker: Tracker,
 ) -> Registration | None:
     """Logs the bundle, and registers it with its card if the experiment says so."""
@@ -298,7 +304,9 @@ def _register(
     return registration
 
 
-def _origin(experiment: Experiment, data: Data, learned: Learned, version: int, run_id: str) -> Origin:
+def _origin(
+    experiment: Experiment, data: Data, learned: TrainingResult, version: int, run_id: str
+) -> Origin:
     """Returns in words where the model comes from."""
     known = find_known_people(data.table, data.split)
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())

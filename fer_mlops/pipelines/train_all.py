@@ -11,7 +11,7 @@ from fer_mlops.data.loading import prepare_data
 from fer_mlops.evaluation.comparison import Comparison
 from fer_mlops.pipelines.compare import compare_trained, log_comparison
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.runs import track
 
 
@@ -24,12 +24,12 @@ class Suite:
     comparison: Comparison
 
 
-def run_suite(experiments: Sequence[Experiment], cache: Path, begin: Begin = begin_silently) -> Suite:
+def train_all(experiments: Sequence[Experiment], cache: Path, progress: Progress = no_progress) -> Suite:
     """Trains, judges and explains each experiment as a nested run, then compares them in the parent.
 
     All data is read before the first run opens, so that bad data stops everything at once.
     """
-    data = [prepare_data(experiment, cache, begin) for experiment in experiments]
+    data = [prepare_data(experiment, cache, progress) for experiment in experiments]
     tracking = experiments[0].tracking
     with track(tracking.experiment, "all", system_metrics=False) as parent:
         parent.log_facts({"family": "all", "data": data[0].table.name, "split": data[0].split.kind})
@@ -39,7 +39,7 @@ def run_suite(experiments: Sequence[Experiment], cache: Path, begin: Begin = beg
             with track(
                 tracking.experiment, name, nested=True, system_metrics=tracking.system_metrics
             ) as tracker:
-                trained.append(run_experiment(experiment, faces, tracker, begin=begin))
+                trained.append(run_experiment(experiment, faces, tracker, progress=progress))
         comparison, root = compare_trained(trained, data)
         log_comparison(comparison, root, parent)
         return Suite(parent.run_id, tuple(trained), comparison)

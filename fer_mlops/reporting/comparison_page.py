@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_mlops.evaluation.comparison import SCORES, Comparison, Match
+from fer_mlops.evaluation.comparison import SCORES, Comparison, PairedResult
 from fer_mlops.evaluation.paired import Difference
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.reporting import plots
@@ -63,7 +63,7 @@ def charts_of(comparison: Comparison) -> dict[str, Figure]:
     return drawn
 
 
-def _row_name(comparison: Comparison, match: Match, score: str) -> str:
+def _row_name(comparison: Comparison, match: PairedResult, score: str) -> str:
     name = score.replace("_", " ").replace("f1", "F1")
     return (
         name if len(comparison.matches) == 1 else f"{name} less {comparison.entries[match.other].name}"
@@ -203,7 +203,7 @@ def _wins(comparison: Comparison, root: Path, first_chart: Figure) -> list[Html]
         faces = _faces(match, best, other, root)
         if match is comparison.matches[0]:
             parts += [_chart(first_chart, f"faces that {best} or {other} alone has right"), classes]
-            if match.disputes:
+            if match.disagreements:
                 parts += [heading("Faces on which they differ most", f"{best} and {other}"), *faces]
         else:
             parts.append(section(f"{best} against {other}", classes, details("faces", *faces)))
@@ -213,7 +213,7 @@ def _wins(comparison: Comparison, root: Path, first_chart: Figure) -> list[Html]
     return parts
 
 
-def _class_table(match: Match, best: str, other: str) -> Html:
+def _class_table(match: PairedResult, best: str, other: str) -> Html:
     rows: list[Sequence[Cell]] = []
     for row in match.pairing.classes:
         if not row.support:
@@ -240,12 +240,12 @@ def _gap(gap: Difference) -> str:
     return f"<b>{shown}</b>" if gap.is_clear else shown
 
 
-def _faces(match: Match, best: str, other: str, root: Path) -> list[Html]:
+def _faces(match: PairedResult, best: str, other: str, root: Path) -> list[Html]:
     """Returns the pictures of both sides' wins, each under who was right."""
     parts = []
     for name, wins in ((best, True), (other, False)):
         shown = []
-        for dispute in match.disputes:
+        for dispute in match.disagreements:
             if (dispute.best == dispute.label) != wins:
                 continue
             wrong = dispute.other if wins else dispute.best

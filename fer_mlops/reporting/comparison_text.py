@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fer_mlops.evaluation.comparison import Comparison, Match
+from fer_mlops.evaluation.comparison import Comparison, PairedResult
 from fer_mlops.evaluation.paired import Difference
 from fer_mlops.metrics.bootstrap import LEAST_FOR_P, NUM_RESAMPLES
 
@@ -35,7 +35,7 @@ def verdict_of(comparison: Comparison) -> str:
     return f"{other} is better than {best} in accuracy; {best}'s lead in macro-F1 may be chance"
 
 
-def how_much(comparison: Comparison, match: Match) -> str:
+def how_much(comparison: Comparison, match: PairedResult) -> str:
     """Returns by how much the best leads another."""
     gap, right = match.pairing.macro_f1, match.pairing.accuracy
     other = comparison.entries[match.other]
@@ -51,7 +51,7 @@ def _between(gap: Difference) -> str:
     return f"95 % interval {gap.low:+.3f} to {gap.high:+.3f}"
 
 
-def how_sure(comparison: Comparison, match: Match) -> str:
+def how_sure(comparison: Comparison, match: PairedResult) -> str:
     """Returns how sure that lead is, in macro-F1 and in accuracy, and how far to believe that."""
     pairing, other = match.pairing, comparison.entries[match.other]
     only, units = pairing.mcnemar, comparison.units

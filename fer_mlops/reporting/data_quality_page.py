@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_mlops.data.quality.findings import SEVERITIES, Cell, Example, Finding, Listing, Severity
-from fer_mlops.data.quality.report import Examination
+from fer_mlops.data.quality.report import DataReport
 from fer_mlops.metrics.identities import count
 from fer_mlops.reporting import html
 from fer_mlops.reporting.html import (
@@ -37,7 +37,7 @@ _ABOUT = {
 }
 
 
-def render_page(examination: Examination) -> str:
+def render_page(examination: DataReport) -> str:
     """Returns the examination as HTML that a browser shows by itself, by day, by night and on paper."""
     worst: Mood = examination.findings[0].severity if examination.findings else "clean"
     clean = paragraph("Nothing was found that would spoil the numbers.", "clean")
@@ -58,7 +58,7 @@ def render_page(examination: Examination) -> str:
     )
 
 
-def _tiles(examination: Examination) -> Html:
+def _tiles(examination: DataReport) -> Html:
     shown: list[tuple[str, str, Mood]] = [
         (f"{examination.num_faces:,}", "face" if examination.num_faces == 1 else "faces", ""),
         people_tile(examination.num_people, examination.num_unnamed),
@@ -71,7 +71,7 @@ def _tiles(examination: Examination) -> Html:
     return tiles(shown)
 
 
-def _findings(examination: Examination, severity: Severity) -> Html:
+def _findings(examination: DataReport, severity: Severity) -> Html:
     found = [finding for finding in examination.findings if finding.severity == severity]
     if not found:
         return Html("")
@@ -128,7 +128,7 @@ def _cell(cell: Cell, chance: float) -> html.Cell:
     return shaded(f"{cell:.2f}", above)
 
 
-def summarise(examination: Examination) -> str:
+def summarise(examination: DataReport) -> str:
     """Returns one line: how many findings of each severity."""
     numbers = {
         severity: sum(finding.severity == severity for finding in examination.findings)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_mlops.data.table import count_or_unknown
-from fer_mlops.evaluation.attribution.summary import judge_maps
-from fer_mlops.evaluation.full_report import Judged, confident_mistakes
+from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
+from fer_mlops.evaluation.full_report import ModelEvaluation, confident_mistakes
 from fer_mlops.evaluation.report import HEADLINES, Estimate, Report
 from fer_mlops.evaluation.slices import Slice
 from fer_mlops.metrics.bootstrap import LEAST_FOR_INTERVAL, LEAST_FOR_P
@@ -49,7 +49,7 @@ _MOST_MISTAKES = 24
 
 def render_page(
     model: str,
-    judgements: Sequence[Judged],
+    judgements: Sequence[ModelEvaluation],
     facts: Sequence[str],
     sheets: Mapping[str, Figure],
     warnings: Sequence[str] = (),
@@ -60,7 +60,7 @@ def render_page(
         model: Its name.
         judgements: At least one.
         facts: Small letters at the end: versions, digests.
-        sheets: Heat maps of some faces, by ``Judged.faces``.
+        sheets: Heat maps of some faces, by ``ModelEvaluation.faces``.
         warnings: Why the numbers may be too good; shown first.
     """
     first = judgements[0]
@@ -91,7 +91,7 @@ def _tiles(report: Report) -> Html:
     return tiles(shown)
 
 
-def _verdict(judged: Judged) -> Html:
+def _verdict(judged: ModelEvaluation) -> Html:
     """Returns in a few sentences what the numbers allow one to say."""
     report = judged.report
     few = [one.emotion for one in report.classes if 0 < one.support < FEW]
@@ -128,7 +128,7 @@ def _verdict(judged: Judged) -> Html:
     return Html(" ".join(said))
 
 
-def _across(judgements: Sequence[Judged]) -> Html:
+def _across(judgements: Sequence[ModelEvaluation]) -> Html:
     columns = ["faces", "n", "people", "emotions", "accuracy", "balanced accuracy", "macro-F1", "ECE"]
     rows: list[list[Cell]] = []
     for judged in judgements:
@@ -145,7 +145,7 @@ def _across(judgements: Sequence[Judged]) -> Html:
     return Html(table(columns, rows) + paragraph(about))
 
 
-def _about(judged: Judged, sheet: Figure | None) -> list[Html]:
+def _about(judged: ModelEvaluation, sheet: Figure | None) -> list[Html]:
     shown = pictures(judged, judged.faces)
     parts = [
         heading("Scores", judged.report.units.told),
@@ -177,7 +177,7 @@ def _about(judged: Judged, sheet: Figure | None) -> list[Html]:
     if sheet:
         parts += [heading("Where it looked"), _chart(sheet, "heat maps of one face of each emotion")]
     if judged.attribution:
-        is_good, said = judge_maps(judged.attribution)
+        is_good, said = maps_are_trustworthy(judged.attribution)
         verdict = "Figures speak for these maps" if is_good else "Figures do not speak for these maps"
         parts.append(paragraph(f"{verdict}: {said}."))
         parts.append(_chart(shown["attribution"], "deletion, insertion and shuffled weights"))
@@ -190,7 +190,7 @@ def _shown(estimate: Estimate) -> Cell:
     return Html(f"{estimate.value:.3f} <small>{estimate.interval}</small>")
 
 
-def _headlines(judged: Judged) -> Html:
+def _headlines(judged: ModelEvaluation) -> Html:
     rows = [
         [NAMES[name], *(_shown(getattr(report, name)) for report in judged.reports.values())]
         for name in HEADLINES
@@ -214,7 +214,7 @@ def _classes(report: Report) -> Html:
     return Html(table(columns, rows) + (note if any("*" in str(row[0]) for row in rows) else ""))
 
 
-def _calibration(judged: Judged) -> str:
+def _calibration(judged: ModelEvaluation) -> str:
     before, after = judged.confidence["ece_before_temperature"], judged.report.ece.value
     said = (
         f"Confidence misses accuracy by {after:.3f} on average; without the temperature fitted on "
@@ -230,7 +230,7 @@ def _calibration(judged: Judged) -> str:
     return said + "."
 
 
-def _slices(judged: Judged) -> Html:
+def _slices(judged: ModelEvaluation) -> Html:
     if not judged.slices.slices:
         return paragraph("Nothing is known that would divide these faces.")
     columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
@@ -258,7 +258,7 @@ def _slice_row(one: Slice) -> list[Cell]:
     ]
 
 
-def mistakes_of(judged: Judged) -> Html:
+def mistakes_of(judged: ModelEvaluation) -> Html:
     """Returns the most confident mistakes with their pictures."""
     rows = confident_mistakes(judged.answers, _MOST_MISTAKES)
     if not len(rows):

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.explanation import explain
-from fer_mlops.evaluation.full_report import Judged, confident_mistakes
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.full_report import ModelEvaluation, confident_mistakes
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.report import Report
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting import plots
 
 
-def pictures(judged: Judged, title: str) -> dict[str, Figure]:
+def pictures(judged: ModelEvaluation, title: str) -> dict[str, Figure]:
     """Returns every figure of a judgement by file name."""
     answers, title = judged.answers, f"{title}, n = {len(judged.answers)}"
     labels, probabilities = answers.labels, answers.probabilities()
@@ -43,7 +43,7 @@ def pictures(judged: Judged, title: str) -> dict[str, Figure]:
     return shown
 
 
-def slice_rows(judged: Judged) -> list[tuple[str, float, float, float, bool]]:
+def slice_rows(judged: ModelEvaluation) -> list[tuple[str, float, float, float, bool]]:
     """Returns the slices that compare, as ``plots.slice_chart`` takes them."""
     return [
         (
@@ -58,8 +58,8 @@ def slice_rows(judged: Judged) -> list[tuple[str, float, float, float, bool]]:
     ]
 
 
-def mistake_captions(answers: Answers, rows: NDArray[np.int64]) -> list[str]:
-    """Returns ``label → answer, confidence`` of each row."""
+def mistake_captions(answers: LabelledPredictions, rows: NDArray[np.int64]) -> list[str]:
+    """Returns ``label → predict_table, confidence`` of each row."""
     probabilities = answers.probabilities()[rows]
     return [
         f"{EMOTIONS[label]}\n→ {EMOTIONS[row.argmax()]} {row.max():.0%}"
@@ -73,7 +73,7 @@ def one_of_each(labels: Labels) -> NDArray[np.int64]:
     return np.asarray(rows, dtype=np.int64)
 
 
-def explained_sheet(classifier: Classifier, pixels: Pixels, labels: Labels) -> tuple[Figure, str]:
+def explained_sheet(classifier: Classifier, pixels: Images, labels: Labels) -> tuple[Figure, str]:
     """Returns heat maps of one face of each emotion, for the emotion predicted, and the method."""
     rows = one_of_each(labels)
     faces = pixels[rows]

@@ -11,8 +11,8 @@ from fer_mlops.data.image_files import FaceImages
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.attribution.face_share import HALF_HEIGHT, HALF_WIDTH
 from fer_mlops.evaluation.attribution.report import AttributionReport
-from fer_mlops.evaluation.attribution.summary import judge_maps
-from fer_mlops.evaluation.explained_faces import Look
+from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
+from fer_mlops.evaluation.explained_faces import ExplainedFaces
 from fer_mlops.reporting.html import (
     Cell,
     Html,
@@ -45,9 +45,9 @@ class Pictures:
     curves: Sequence[Image.Image | None]
 
 
-def render_page(looks: Sequence[Look], images: FaceImages, pictures: Pictures) -> str:
+def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: Pictures) -> str:
     """Returns the page: verdict, mean maps, figures, and every face."""
-    judged = [(one, *judge_maps(one.report)) for one in looks if one.report]
+    judged = [(one, *maps_are_trustworthy(one.report)) for one in looks if one.report]
     mood: Mood = "" if not judged else "clean" if all(good for _, good, _ in judged) else "warning"
     verdict = "<br>".join(f"<b>{text(one.name)}</b>: {text(said)}." for one, _, said in judged)
     unmeasured = (
@@ -90,7 +90,7 @@ _ABOUT_MEANS = (
 
 
 def _cards(
-    looks: Sequence[Look], shown: Sequence[Image.Image | None], said: str, about: str
+    looks: Sequence[ExplainedFaces], shown: Sequence[Image.Image | None], said: str, about: str
 ) -> list[Html]:
     return [
         section(one.name, paragraph(about), picture(uri_of(image), f"{said} of {one.name}"))
@@ -99,7 +99,7 @@ def _cards(
     ]
 
 
-def _figures(reports: Sequence[tuple[Look, AttributionReport]]) -> Html:
+def _figures(reports: Sequence[tuple[ExplainedFaces, AttributionReport]]) -> Html:
     """Returns all figures as a table, one column for each model, each beside what it is held against."""
     ellipse = f"half axes {HALF_WIDTH} and {HALF_HEIGHT} of the crop"
     even, by_chance = reports[0][1].inside_uniform, "50 % by chance"
@@ -134,7 +134,7 @@ def _figures(reports: Sequence[tuple[Look, AttributionReport]]) -> Html:
     return section("All figures", table(columns, rows))
 
 
-def _hits(one: Look) -> Html:
+def _hits(one: ExplainedFaces) -> Html:
     hits = one.report.hits if one.report else None
     if hits is None:
         return Html("")
@@ -152,7 +152,7 @@ def _hits(one: Look) -> Html:
     return section(f"On the action units: {one.name}", paragraph(about), table(columns, rows))
 
 
-def _faces(one: Look, images: FaceImages, overlays: Sequence[Image.Image]) -> Html:
+def _faces(one: ExplainedFaces, images: FaceImages, overlays: Sequence[Image.Image]) -> Html:
     shown = []
     for row, image in enumerate(images.paths[:MOST_PICTURES]):
         emotion, confidence = one.answer(row)
@@ -164,7 +164,7 @@ def _faces(one: Look, images: FaceImages, overlays: Sequence[Image.Image]) -> Ht
     return section(one.described(), gallery(shown), more)
 
 
-def _answers(looks: Sequence[Look], images: FaceImages) -> Html:
+def _answers(looks: Sequence[ExplainedFaces], images: FaceImages) -> Html:
     rows: list[list[Cell]] = []
     for row, image in enumerate(images.paths):
         cells: list[Cell] = [str(image)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fer_mlops.evaluation.full_report import Judged
+from fer_mlops.evaluation.full_report import ModelEvaluation
 from fer_mlops.evaluation.report import Report
 from fer_mlops.evaluation.slices import Slice
 from fer_mlops.metrics.classification import FEW
@@ -53,7 +53,7 @@ class Card:
     """With pictures of known failures."""
 
 
-def make_card(classifier: Classifier, judged: Judged, origin: Origin) -> Card:
+def make_card(classifier: Classifier, judged: ModelEvaluation, origin: Origin) -> Card:
     """Returns the card of a version.
 
     Args:
@@ -82,7 +82,7 @@ def _facts(classifier: Classifier) -> str:
     return f"{classifier.family}, gray faces of {side} × {side} px"
 
 
-def _scores(judged: Judged) -> list[list[str]]:
+def _scores(judged: ModelEvaluation) -> list[list[str]]:
     rows = []
     for point, report in judged.reports.items():
         scores = (report.accuracy, report.balanced_accuracy, report.macro_f1)
@@ -104,7 +104,7 @@ def _classes(report: Report) -> list[list[str]]:
     return rows
 
 
-def _calibration(judged: Judged) -> str:
+def _calibration(judged: ModelEvaluation) -> str:
     report, confidence = judged.report, judged.confidence
     said = (
         f"Temperature {judged.answers.calibration.temperature:.2f}, fitted on validation: calibration "
@@ -119,7 +119,7 @@ def _calibration(judged: Judged) -> str:
     return said
 
 
-def _limits(judged: Judged) -> list[str]:
+def _limits(judged: ModelEvaluation) -> list[str]:
     few = [one.emotion for one in judged.report.classes if one.support < FEW]
     limits = []
     if few:
@@ -150,7 +150,7 @@ def _worse(one: Slice) -> str:
 
 
 def _markdown(
-    origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
+    origin: Origin, facts: str, judged: ModelEvaluation, sections: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
     report = judged.report
     lines = [f"# {origin.name}", "", f"{facts}. Run `{origin.run_id}`.", ""]
@@ -172,7 +172,7 @@ def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 
 
 def _html(
-    origin: Origin, facts: str, judged: Judged, sections: Sequence[tuple[str, Sequence[str]]]
+    origin: Origin, facts: str, judged: ModelEvaluation, sections: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
     caution = paragraph(Html(f"<b>{text(origin.caution)}</b>"), "verdict") if origin.caution else ""
     body = [

@@ -20,7 +20,7 @@ from fer_mlops.images.face_detection import Box
 from fer_mlops.images.reading import colour_photo, gray_photo
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 from fer_mlops.models.calibration import Calibration
-from fer_mlops.serving.predictor import Answer, Face, Predictor
+from fer_mlops.serving.predictor import Face, Prediction, Predictor
 
 STDIN, CAMERA = "-", "webcam"
 _AT_ONCE = 256
@@ -32,7 +32,7 @@ _SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
 
 
 @dataclass(frozen=True)
-class Query:
+class ImageInput:
     """One image to ask about."""
 
     name: str
@@ -46,7 +46,7 @@ class Row:
 
     image: str
     """The query's name."""
-    answer: Answer
+    answer: Prediction
     face: int | None = None
     """Number of the face in its photo, from 0 at the left; None where the image is the face."""
     box: Box | None = None
@@ -81,7 +81,7 @@ class Unread:
 class _Subject:
     """A face, cut out and prepared."""
 
-    query: Query
+    query: ImageInput
     number: int
     """Of the query, from 0."""
     pixels: Face
@@ -98,7 +98,7 @@ class _Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class ImagePredictor:
     """How to ask, and whom."""
 
     predictor: Predictor
@@ -114,7 +114,7 @@ class Asking:
     """Whether each answer is wanted at once, not when there are enough for a batch."""
 
     def ask(
-        self, queries: Iterable[Query | Unread | DataError]
+        self, queries: Iterable[ImageInput | Unread | DataError]
     ) -> Iterator[Row | NoFace | Unread | DataError]:
         """Yields, in order, an answer per face, or why there is none for a query.
 
@@ -128,12 +128,12 @@ class Asking:
         left, number = iter(queries), 0
         at_once = 1 if self.is_live else _PHOTOS_AT_ONCE if self.finds_faces else _AT_ONCE
         while batch := list(islice(left, at_once)):
-            good = [one for one in batch if isinstance(one, Query)]
+            good = [one for one in batch if isinstance(one, ImageInput)]
             read = self._photos(good, number) if self.finds_faces else self._faces(good, number)
             subjects = [one for some in read if not isinstance(some, DataError) for one in some]
             rows, outcomes = iter(self._rows(subjects)), iter(read)
             for query in batch:
-                if not isinstance(query, Query):
+                if not isinstance(query, ImageInput):
                     yield query
                     continue
                 outcome = next(outcomes)
@@ -145,7 +145,7 @@ class Asking:
                     yield from islice(rows, len(outcome))
             number += len(batch)
 
-    def _faces(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
+    def _faces(self, batch: Sequence[ImageInput], number: int) -> list[list[_Subject] | DataError]:
         decoded = chain.from_iterable(self.predictor.decode([query.content for query in batch]))
         return [
             face
@@ -154,7 +154,7 @@ class Asking:
             for i, (query, face) in enumerate(zip(batch, decoded, strict=True))
         ]
 
-    def _photos(self, batch: Sequence[Query], number: int) -> list[list[_Subject] | DataError]:
+    def _photos(self, batch: Sequence[ImageInput], number: int) -> list[list[_Subject] | DataError]:
         read: list[list[_Subject] | DataError] = []
         for i, query in enumerate(batch):
             try:
@@ -192,7 +192,7 @@ class Asking:
         ]
 
     def _explain(
-        self, subjects: Sequence[_Subject], answers: Sequence[Answer], pixels: Face, out: Path
+        self, subjects: Sequence[_Subject], answers: Sequence[Prediction], pixels: Face, out: Path
     ) -> list[str]:
         """Writes the heat map of each answer and returns the files."""
         from fer_mlops.evaluation.explanation import explain  # heavy, and seldom asked for
@@ -209,7 +209,7 @@ class Asking:
         return files
 
 
-def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) -> list[str]:
+def _draw(subjects: Sequence[_Subject], answers: Sequence[Prediction], out: Path) -> list[str]:
     """Writes a copy of each photo with its faces framed and named, and returns the file of each face."""
     files: dict[int, str] = {}
     for number in dict.fromkeys(one.number for one in subjects):
@@ -225,7 +225,7 @@ def _draw(subjects: Sequence[_Subject], answers: Sequence[Answer], out: Path) ->
     return [files[one.number] for one in subjects]
 
 
-def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Answer, size: tuple[int, int]) -> None:
+def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Prediction, size: tuple[int, int]) -> None:
     left, top, right, _ = box
     colour = _SURE if answer.is_sure else _UNSURE
     words = f"{answer.emotion}{'' if answer.is_sure else '?'} {answer.confidence:.2f}"
@@ -255,7 +255,7 @@ def camera_of(word: str) -> int | None:
 
 def queries_of(
     images: Iterable[str], stdin: BinaryIO, every: float = 1.0
-) -> Iterator[Query | Unread | DataError]:
+) -> Iterator[ImageInput | Unread | DataError]:
     """Yields what the words of a command line mean: files, folders' images, films, standard input.
 
     A word that is no folder is taken for a file, whose absence shows when it is read. Standard input
@@ -279,13 +279,13 @@ def queries_of(
             yield from _below(word, every)
 
 
-def _below(word: str, every: float) -> Iterator[Query | Unread | DataError]:
+def _below(word: str, every: float) -> Iterator[ImageInput | Unread | DataError]:
     path = Path(word)
     if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
         if is_film(path):
             yield from _shots(shown(word), film_frames(path, every))
         else:
-            yield Query(shown(word), path)
+            yield ImageInput(shown(word), path)
         return
     found, others = find_files(path)
     if not found:
@@ -293,21 +293,21 @@ def _below(word: str, every: float) -> Iterator[Query | Unread | DataError]:
     if others:
         yield Unread(word, unread(others))
     for image in found:
-        yield Query(shown(str(path / image)), path / image)
+        yield ImageInput(shown(str(path / image)), path / image)
 
 
-def _shots(name: str, frames: Iterator[Frame]) -> Iterator[Query | DataError]:
+def _shots(name: str, frames: Iterator[Frame]) -> Iterator[ImageInput | DataError]:
     try:
         for frame in frames:
-            yield Query(f"{name}@{frame.seconds:.2f}s", frame.image)
+            yield ImageInput(f"{name}@{frame.seconds:.2f}s", frame.image)
     except DataError as error:
         yield error
 
 
-def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[Query | Unread | DataError]:
+def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[ImageInput | Unread | DataError]:
     head = stdin.read(_HEAD)
     if not _is_text(head):
-        yield Query(STDIN, head + stdin.read())
+        yield ImageInput(STDIN, head + stdin.read())
         return
     for line in chain((head + stdin.readline()).splitlines(), stdin):
         word = os.fsdecode(line).rstrip("\r\n")

@@ -31,9 +31,9 @@ from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Card, Classifier, NetworkScorer
 from fer_mlops.models.inputs import as_images
 from fer_mlops.models.onnx import CARD_KEY, INPUT, LOGITS, PROBABILITIES, OnnxScorer, load_onnx
-from fer_mlops.pipelines.evaluate import experiment_of
-from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.tracking.registry import run_of
+from fer_mlops.pipelines.evaluate import load_run_config
+from fer_mlops.progress import Progress, no_progress
+from fer_mlops.tracking.registry import run_id_of
 
 MOST_OFF = 1e-5
 """Largest difference of a probability that a float export may have."""
@@ -146,30 +146,30 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
     return Exported(path, len(content), difference, len(pixels), loss)
 
 
-def data_of(name: str, source: str | None, cache: Path, begin: Begin = begin_silently) -> Data:
+def data_of(name: str, source: str | None, cache: Path, progress: Progress = no_progress) -> Data:
     """Returns the faces that the model ``name`` was trained and validated on.
 
     Args:
         name: ``models:/…`` or ``runs:/…``.
         source: Where its data is now, or None for where it was.
         cache: Folder for decoded faces.
-        begin: Told of the stages.
+        progress: Told of the stages.
 
     Raises:
         ConfigError: A folder or file does not tell its run.
         ModelError: There is no such model, or its run keeps no settings.
         DataError: The data cannot be read.
     """
-    run_id = run_of(name)
+    run_id = run_id_of(name)
     if run_id is None:
         raise ConfigError(
             f"{name!r} does not tell which faces it was trained on, which 8 bits are measured with; "
             "name the model by models:/ or runs:/"
         )
-    experiment = experiment_of(run_id)
+    experiment = load_run_config(run_id)
     if source is not None:
         experiment = replace(experiment, data=replace(experiment.data, source=source))
-    return prepare_data(experiment, cache, begin)
+    return prepare_data(experiment, cache, progress)
 
 
 def _drawn_faces(side: int) -> list[Image.Image]:

@@ -20,10 +20,10 @@ from PIL import Image
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.images.face_detection import Box, FaceFinder
 from fer_mlops.images.reading import gray_face, gray_photo
-from fer_mlops.models.calibration import Calibration, Point
+from fer_mlops.models.calibration import Calibration, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Prediction:
     """What the model says of one face."""
 
     emotion: str
@@ -57,15 +57,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class FaceAnswer:
+class FacePrediction:
     """What the model says of one face in a photo."""
 
     box: Box
-    answer: Answer
+    answer: Prediction
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions(Sequence[Answer]):
+class PredictionBatch(Sequence[Prediction]):
     """Answers in the order of the images."""
 
     probabilities: NDArray[np.float64]
@@ -77,16 +77,16 @@ class Predictions(Sequence[Answer]):
         return len(self.probabilities)
 
     @overload
-    def __getitem__(self, index: int) -> Answer: ...
+    def __getitem__(self, index: int) -> Prediction: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Predictions: ...
+    def __getitem__(self, index: slice) -> PredictionBatch: ...
 
-    def __getitem__(self, index: int | slice) -> Answer | Predictions:
+    def __getitem__(self, index: int | slice) -> Prediction | PredictionBatch:
         if isinstance(index, slice):
-            return Predictions(self.probabilities[index], self.is_sure[index])
+            return PredictionBatch(self.probabilities[index], self.is_sure[index])
         row = self.probabilities[index]
-        return Answer(
+        return Prediction(
             emotion=EMOTIONS[row.argmax()],
             confidence=float(row.max()),
             probabilities=dict(zip(EMOTIONS, row.tolist(), strict=True)),
@@ -116,21 +116,21 @@ class Predictor:
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is an iterable of texts, but means a path
-        self, images: Picture, *, point: Point = ..., threshold: float | None = ...
-    ) -> Answer: ...
+        self, images: Picture, *, point: OperatingPoint = ..., threshold: float | None = ...
+    ) -> Prediction: ...
 
     @overload
     def predict(
-        self, images: Iterable[Picture], *, point: Point = ..., threshold: float | None = ...
-    ) -> Predictions: ...
+        self, images: Iterable[Picture], *, point: OperatingPoint = ..., threshold: float | None = ...
+    ) -> PredictionBatch: ...
 
     def predict(
         self,
         images: Picture | Iterable[Picture],
         *,
-        point: Point = "default",
+        point: OperatingPoint = "default",
         threshold: float | None = None,
-    ) -> Answer | Predictions:
+    ) -> Prediction | PredictionBatch:
         """Returns the answer about one image, or the answers about many.
 
         An array [n, h, w], unless its last axis is 1, 3 or 4 long, or [n, h, w, channels] is many.
@@ -162,9 +162,9 @@ class Predictor:
         self,
         images: Iterable[Picture],
         *,
-        point: Point = "default",
+        point: OperatingPoint = "default",
         threshold: float | None = None,
-    ) -> Iterator[Answer | DataError]:
+    ) -> Iterator[Prediction | DataError]:
         """Yields, image by image, the answer or why it cannot be read, in the memory of two batches.
 
         Raises:
@@ -181,9 +181,9 @@ class Predictor:
         self,
         photo: Picture,
         *,
-        point: Point = "default",
+        point: OperatingPoint = "default",
         threshold: float | None = None,
-    ) -> list[FaceAnswer]:
+    ) -> list[FacePrediction]:
         """Returns the answer about each face in a whole photo, from left to right; none is no error.
 
         Args:
@@ -198,17 +198,17 @@ class Predictor:
         calibration = calibration_at(self.classifier.calibration, point, threshold)
         found = self.finder.find(gray_photo(as_image(photo)))
         answers = self.answer(self.classifier.prepare([face.crop for face in found]), calibration)
-        return [FaceAnswer(face.box, one) for face, one in zip(found, answers, strict=True)]
+        return [FacePrediction(face.box, one) for face, one in zip(found, answers, strict=True)]
 
     @cached_property
     def finder(self) -> FaceFinder:
         """Finds faces in photos; made when first asked for, as it needs dlib."""
         return FaceFinder()
 
-    def answer(self, faces: Pixels, calibration: Calibration) -> Predictions:
+    def answer(self, faces: Images, calibration: Calibration) -> PredictionBatch:
         """Returns the answers about prepared faces uint8 [n, side, side]."""
         probabilities = calibration.probabilities(self.classifier.scorer.logits(faces))
-        return Predictions(probabilities, calibration.is_sure(probabilities))
+        return PredictionBatch(probabilities, calibration.is_sure(probabilities))
 
     def decode(self, images: Iterable[Picture]) -> Iterator[list[Face | DataError]]:
         """Yields batches of faces, or why there is none, while the next one is being decoded."""
@@ -309,14 +309,16 @@ def _is_one(images: object) -> TypeGuard[Picture]:
     return is_one or not isinstance(images, Iterable)  # the latter is none at all, as will be said
 
 
-def calibration_at(calibration: Calibration, point: Point, threshold: float | None) -> Calibration:
+def calibration_at(
+    calibration: Calibration, point: OperatingPoint, threshold: float | None
+) -> Calibration:
     """Returns the calibration of an operating point, with another threshold if one is given.
 
     Raises:
         ConfigError: There is no such point, or the threshold is not between 0 and 1.
     """
-    if point not in get_args(Point):
-        raise ConfigError(f"point must be one of {', '.join(get_args(Point))}, got {point!r}")
+    if point not in get_args(OperatingPoint):
+        raise ConfigError(f"point must be one of {', '.join(get_args(OperatingPoint))}, got {point!r}")
     check_threshold(threshold)
     chosen = calibration.at(point)
     return chosen if threshold is None else replace(chosen, threshold=threshold)

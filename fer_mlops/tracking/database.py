@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from fer_mlops.errors import TrackingError
-from fer_mlops.files import alone
+from fer_mlops.files import locked
 from fer_mlops.tracking.connection import is_remote, reason_of, shown_uri, without_password
 
 KINDS = ("sqlite", "postgresql", "mysql", "mssql")
@@ -65,7 +65,7 @@ def check_database(uri: str, *, is_written: bool) -> None:
         with ExitStack() as lock:
             if file:  # another process may be making it, and is waited for
                 with suppress(OSError):  # nobody makes it in a folder that cannot be written
-                    lock.enter_context(alone(file))
+                    lock.enter_context(locked(file))
             try:
                 _look_into(url, is_written=is_written)
             except _EmptyError:

@@ -173,12 +173,12 @@ def load_classifier(name: str) -> Classifier:
     """
     from fer_mlops.models.classifier import Classifier
 
-    with fetched(name) as folder:
+    with downloaded_model(name) as folder:
         return Classifier.load(bundle_in(folder, name), name)
 
 
 @contextmanager
-def fetched(name: str) -> Iterator[Path]:
+def downloaded_model(name: str) -> Iterator[Path]:
     """Yields the folder that ``name`` means, with all its files; a copy is removed afterwards.
 
     Raises:
@@ -255,11 +255,11 @@ def require_model(name: str) -> None:
     Raises:
         ModelError: There is none.
     """
-    with fetched(name) as folder:
+    with downloaded_model(name) as folder:
         bundle_in(folder, name)
 
 
-def run_of(name: str) -> str | None:
+def run_id_of(name: str) -> str | None:
     """Returns the run that trained the model ``name``, or None for a folder."""
     wanted = ModelName.parse(name)
     if not wanted.model:
@@ -272,7 +272,7 @@ def run_of(name: str) -> str | None:
         raise _missing(name, error) from error
 
 
-def fixed_name(name: str) -> str:
+def resolve_model_uri(name: str) -> str:
     """Returns the name under which the model stays when its alias moves or the folder is left.
 
     Raises:
@@ -290,7 +290,7 @@ def fixed_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Schooling:
+class TrainingProvenance:
     """Whom a model was fitted to and chosen on."""
 
     digest: str
@@ -301,10 +301,10 @@ class Schooling:
     """(image, emotion, identity) of each face of its test part."""
 
 
-def schooling_of(name: str) -> Schooling | None:
+def training_provenance(name: str) -> TrainingProvenance | None:
     """Returns whom the model ``name`` has seen, or None where its run does not tell, or is not known."""
     is_stored = ModelName.parse(name).is_stored
-    run_id = run_of(name) if is_stored else entries_of(Path(name).expanduser()).get("run_id")
+    run_id = run_id_of(name) if is_stored else entries_of(Path(name).expanduser()).get("run_id")
     if not run_id:
         return None
     try:
@@ -312,7 +312,7 @@ def schooling_of(name: str) -> Schooling | None:
         text = mlflow.artifacts.load_text(f"runs:/{run_id}/{SPLIT_FILE}")
         rows = list(csv.DictReader(io.StringIO(text)))
         tested = [row for row in rows if row["part"] == "test"]
-        return Schooling(
+        return TrainingProvenance(
             digest=digest,
             people=frozenset(row["identity"] for row in rows if row["part"] != "test"),
             tested=frozenset((row["image"], row["emotion"], row["identity"]) for row in tested),

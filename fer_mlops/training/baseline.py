@@ -24,24 +24,24 @@ from fer_mlops.models.calibration import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.models.hog_svm import can_calibrate, fit_hog_svm
-from fer_mlops.progress import Begin
-from fer_mlops.training.feature_cache import digest_of_pixels, kept
+from fer_mlops.progress import Progress
+from fer_mlops.training.feature_cache import cached_features, digest_of_pixels
 from fer_mlops.training.losses import log_prior
-from fer_mlops.training.steps import Learned, OnStep, Step, uncalibrated
+from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated
 
 
-def learn_baseline(
+def train_baseline(
     experiment: BaselineExperiment,
     train: Faces,
     valid: Faces,
     on_step: OnStep,
-    begin: Begin,
+    progress: Progress,
     cache: Path,
-) -> Learned:
+) -> TrainingResult:
     """Returns the baseline; one step per share of the training faces that is large enough to calibrate,
     and one for all of them."""
     config, seed = experiment.hog_svm, experiment.seed
-    advance = begin("HOG features", len(train) + len(valid))
+    advance = progress("HOG features", len(train) + len(valid))
 
     def vectors_of(faces: Faces) -> Vectors:
         def compute() -> Tensor:
@@ -56,11 +56,11 @@ def learn_baseline(
 
         how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
         parts = ("hog", *how, digest_of_pixels(faces.pixels))
-        found = kept(cache, parts, compute, lambda: advance(len(faces)))
+        found = cached_features(cache, parts, compute, lambda: advance(len(faces)))
         return found.numpy()
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
-    advance = begin("learning curve", len(config.fractions))
+    advance = progress("learning curve", len(config.fractions))
     order = np.random.default_rng(seed).permutation(len(train))
     prior = log_prior(train.class_counts()).numpy()
     zeros = np.zeros(len(EMOTIONS), np.float32)
@@ -87,7 +87,9 @@ def learn_baseline(
         advance(1)
     calibration = fit_calibration(logits, valid.labels, zeros, prior)
     calibration = with_thresholds(calibration, logits, valid.labels, experiment.max_error)
-    return Learned(classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={})
+    return TrainingResult(
+        classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={}
+    )
 
 
 def _valid_metrics(logits: NDArray[np.float32], labels: Labels) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fer_mlops.errors import TrainingError
-from fer_mlops.files import alone, whole
+from fer_mlops.files import locked, whole
 
 _UNREADABLE = (
     OSError,
@@ -40,7 +40,7 @@ def claim(path: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(alone(path, waits=False))
+            stack.enter_context(locked(path, waits=False))
         except BlockingIOError:
             raise TrainingError(
                 f"run {path.stem} is being trained by another process; stop that one first"

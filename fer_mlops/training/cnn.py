@@ -11,29 +11,29 @@ from fer_mlops.config import CnnExperiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models import build_network
-from fer_mlops.progress import Begin
+from fer_mlops.progress import Progress
 from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import Epoch, fit
 from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
-from fer_mlops.training.steps import Learned, OnStep
+from fer_mlops.training.steps import OnStep, TrainingResult
 
 
-def learn_cnn(
+def train_cnn(
     experiment: CnnExperiment,
     train: Faces,
     valid: Faces,
     on_step: OnStep,
-    begin: Begin,
+    progress: Progress,
     resume_from: Mapping[str, Any] | None,
-) -> Learned:
+) -> TrainingResult:
     """Returns the network from scratch; one step per epoch."""
     device = choose_device(experiment.training.device)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
         network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
-    advance = begin("epochs", experiment.training.epochs)
+    advance = progress("epochs", experiment.training.epochs)
     loss = make_loss(experiment.training, train)
 
     def on_epoch(epoch: Epoch) -> None:
@@ -53,4 +53,4 @@ def learn_cnn(
         resume_from=resume_from["fit"] if resume_from else None,
     )
     classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)
-    return Learned(classifier=classifier, facts={})
+    return TrainingResult(classifier=classifier, facts={})

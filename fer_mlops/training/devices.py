@@ -24,7 +24,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: There is no such device here, or several processes cannot share it.
     """
-    is_alone = distributed.size() == 1
+    is_alone = distributed.world_size() == 1
     if name == "auto":
         has_mps = torch.backends.mps.is_available() and is_alone
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         is_short = not is_alone and name.startswith("cuda")
-        more = f"; {distributed.size()} processes need a CUDA device each" if is_short else ""
+        more = f"; {distributed.world_size()} processes need a CUDA device each" if is_short else ""
         raise ConfigError(f"training.device {name!r} cannot be used here: {reason}{more}") from error
     if not is_alone and device.type not in ("cuda", "cpu"):
         raise ConfigError(f"several processes train on CUDA or the CPU, training.device is {name!r}")

@@ -28,7 +28,7 @@ _LONG = timedelta(days=1)
 """That the others wait while the first decodes or downloads; if it dies its launcher ends them."""
 
 
-def size() -> int:
+def world_size() -> int:
     """Returns how many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
@@ -44,7 +44,7 @@ def local_rank() -> int:
 
 
 @contextmanager
-def joined(num_processes: int) -> Iterator[None]:
+def process_group(num_processes: int) -> Iterator[None]:
     """Joins the others that the launcher started; with one process, nothing.
 
     Raises:
@@ -61,12 +61,12 @@ def joined(num_processes: int) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
+def main_process_first() -> Iterator[None]:
     """Lets the first process through alone, and the others when it is done.
 
     What the first one decodes or downloads, the others find.
     """
-    if size() == 1:
+    if world_size() == 1:
         yield
         return
     patient = dist.new_group(backend="gloo", timeout=_LONG)
@@ -86,9 +86,9 @@ def forward(network: nn.Module, inputs: Tensor) -> Tensor:
     Gradients flow into this process's share only; ``sum_gradients`` adds up the others'.
     """
     n = len(inputs)
-    if n < 2 * size() or size() == 1:  # a share of one face would have no batch statistics
+    if n < 2 * world_size() or world_size() == 1:  # a share of one face would have no batch statistics
         return network(inputs)  # type: ignore[no-any-return]
-    bounds = [n * number // size() for number in range(size() + 1)]
+    bounds = [n * number // world_size() for number in range(world_size() + 1)]
     start, end = bounds[rank()], bounds[rank() + 1]
     part = network(inputs[start:end]).float()
     whole = part.new_zeros((n, *part.shape[1:]))
@@ -99,20 +99,20 @@ def forward(network: nn.Module, inputs: Tensor) -> Tensor:
 
 def sum_gradients(network: nn.Module) -> None:
     """Replaces gradients by their sum over processes, and running batch statistics by their mean."""
-    if size() == 1:
+    if world_size() == 1:
         return
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
     statistics = list(_running_statistics(network))
     for tensor in statistics:
-        tensor.div_(size())
+        tensor.div_(world_size())
     _add_up_all([*gradients, *statistics])
 
 
 def gather(value: Tensor) -> list[Tensor]:
     """Returns every process's ``value``, a tensor on the CPU of one shape and type."""
-    if size() == 1:
+    if world_size() == 1:
         return [value]
-    values = [torch.empty_like(value) for _ in range(size())]
+    values = [torch.empty_like(value) for _ in range(world_size())]
     with _reaching():
         dist.all_gather(values, value)
     return values

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_mlops.data.faces import Faces
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.inputs import as_images, to_images
 from fer_mlops.training.devices import room_on
 
@@ -24,7 +24,7 @@ _CHUNK = 4096
 class Examples:
     """What a network is fitted to: gray faces uint8 [n, side, side], or features float [n, d]."""
 
-    inputs: Pixels | Tensor
+    inputs: Images | Tensor
     """A tensor of faces is one that ``kept_on`` made."""
     labels: Tensor
     """int64 [n]"""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from fer_mlops.errors import DataError
-from fer_mlops.files import alone, whole
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.files import locked, whole
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.transfer import TransferNetwork
 
 _VERSION = 1
@@ -24,7 +24,7 @@ _MOST_BYTES = 4 * 2**30
 """Of all features together; beyond it those go that were not asked for for longest."""
 
 
-def kept(
+def cached_features(
     cache: Path,
     parts: Sequence[str],
     compute: Callable[[], Tensor],
@@ -51,7 +51,7 @@ def kept(
     if found is None:
         with ExitStack() as lock:
             try:
-                lock.enter_context(alone(path))
+                lock.enter_context(locked(path))
             except OSError as error:
                 raise _unwritable(path, error) from error
             found = _found(path)  # by the process that this one has waited for
@@ -100,7 +100,7 @@ def digest_of_weights(network: TransferNetwork) -> str:
     return state.hexdigest()
 
 
-def digest_of_pixels(pixels: Pixels) -> str:
+def digest_of_pixels(pixels: Images) -> str:
     """Returns a digest of faces uint8 [n, side, side] and their order."""
     state = hashlib.sha256(str(tuple(pixels.shape)).encode())
     for start in range(0, len(pixels), _ROWS):

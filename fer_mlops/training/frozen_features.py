@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.inputs import to_images
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
@@ -14,7 +14,7 @@ from fer_mlops.training import distributed
 @torch.inference_mode()
 def frozen_features(
     backbone: nn.Module,
-    pixels: Pixels,
+    pixels: Images,
     *,
     device: torch.device,
     batch_size: int = 64,

@@ -22,7 +22,7 @@ from fer_mlops.training.devices import seeded
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import Loss
 from fer_mlops.training.memory import explain_full_memory
-from fer_mlops.training.state import EpochResult, Outcome, Session
+from fer_mlops.training.state import EpochResult, Outcome, TrainingState
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,29 +82,37 @@ def fit(
     distributed.check_alike("faces or weights", [len(train), len(valid), *first_weights])
     train, valid = train.kept_on(device), valid.kept_on(device)
     with seeded(seed, device):
-        session = Session(network, train, loss, config, seed)
+        training_state = TrainingState(network, train, loss, config, seed)
         if resume_from is not None:
-            _take_up(session, resume_from)
-        while session.epoch < config.epochs and session.stalled < config.patience:
+            _take_up(training_state, resume_from)
+        while training_state.epoch < config.epochs and training_state.stalled < config.patience:
             started = time.perf_counter()
-            session.epoch += 1
-            train_loss = train_epoch(session, augment, mix)
-            outcome = validate(session.validated, valid, session.loss, session.arithmetic)
-            require_number("validation", outcome.loss, session)
-            result = session.note(train_loss, outcome, time.perf_counter() - started)
+            training_state.epoch += 1
+            train_loss = train_epoch(training_state, augment, mix)
+            outcome = validate(
+                training_state.validated, valid, training_state.loss, training_state.arithmetic
+            )
+            require_number("validation", outcome.loss, training_state)
+            result = training_state.end_epoch(train_loss, outcome, time.perf_counter() - started)
             if on_epoch:
-                bias = session.loss.natural_bias
+                bias = training_state.loss.natural_bias
                 on_epoch(
-                    Epoch(result, outcome.probabilities, bias, session.validated, session.state_dict)
+                    Epoch(
+                        result,
+                        outcome.probabilities,
+                        bias,
+                        training_state.validated,
+                        training_state.state_dict,
+                    )
                 )
-    network.load_state_dict(session.best)
+    network.load_state_dict(training_state.best)
     network.eval()
-    return session.history
+    return training_state.history
 
 
-def _take_up(session: Session, state: Mapping[str, Any]) -> None:
+def _take_up(training_state: TrainingState, state: Mapping[str, Any]) -> None:
     try:
-        session.load_state_dict(state)
+        training_state.load_state_dict(state)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise TrainingError(
@@ -112,40 +120,44 @@ def _take_up(session: Session, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-def train_epoch(session: Session, augment: Augment, mix: Mix) -> float:
+def train_epoch(training_state: TrainingState, augment: Augment, mix: Mix) -> float:
     """Takes one pass over the training faces and returns the mean loss over them.
 
     Raises:
         TrainingError: The loss is no longer a number.
     """
-    session.network.train()
-    losses, sizes, is_autocast = [], [], session.arithmetic != torch.float32
-    done = (session.epoch - 1) / session.config.epochs
+    training_state.network.train()
+    losses, sizes, is_autocast = [], [], training_state.arithmetic != torch.float32
+    done = (training_state.epoch - 1) / training_state.config.epochs
 
     def step(rows: NDArray[np.int64]) -> Tensor:
-        inputs, targets = session.train.take(rows, session.device)
+        inputs, targets = training_state.train.take(rows, training_state.device)
         # of the whole batch in every process: their random numbers do not depend on how many there are
-        inputs, targets = mix(augment(inputs, session.generator, done), targets, session.generator)
+        inputs, targets = mix(
+            augment(inputs, training_state.generator, done), targets, training_state.generator
+        )
 
         def measure() -> Tensor:
-            with torch.autocast(session.device.type, session.arithmetic, enabled=is_autocast):
-                logits = distributed.forward(session.network, inputs)
-            return session.loss.compute(logits.float(), targets)
+            with torch.autocast(
+                training_state.device.type, training_state.arithmetic, enabled=is_autocast
+            ):
+                logits = distributed.forward(training_state.network, inputs)
+            return training_state.loss.compute(logits.float(), targets)
 
-        return session.step(measure)
+        return training_state.step(measure)
 
-    probe = (lambda size: step(np.arange(size))) if distributed.size() == 1 else None
-    for rows in session.batches():
-        with explain_full_memory(session.device, len(rows), probe):
+    probe = (lambda size: step(np.arange(size))) if distributed.world_size() == 1 else None
+    for rows in training_state.batches():
+        with explain_full_memory(training_state.device, len(rows), probe):
             losses.append(step(rows))  # left where they are: reading one waits for the device
         sizes.append(len(rows))
     each = torch.stack(losses).cpu().double()
-    mean = float(each @ torch.tensor(sizes, dtype=torch.float64)) / len(session.train)
-    require_number("training", mean, session)
+    mean = float(each @ torch.tensor(sizes, dtype=torch.float64)) / len(training_state.train)
+    require_number("training", mean, training_state)
     return mean
 
 
-def require_number(part: str, mean: float, session: Session) -> None:
+def require_number(part: str, mean: float, training_state: TrainingState) -> None:
     """Returns if this epoch's mean loss is a number.
 
     Raises:
@@ -153,8 +165,8 @@ def require_number(part: str, mean: float, session: Session) -> None:
     """
     if not math.isfinite(mean):
         raise TrainingError(
-            f"the {part} loss of epoch {session.epoch} is {mean}; lower training.learning_rate "
-            f"({session.config.learning_rate:g})"
+            f"the {part} loss of epoch {training_state.epoch} is {mean}; lower training.learning_rate "
+            f"({training_state.config.learning_rate:g})"
         )
 
 

@@ -70,7 +70,7 @@ class Outcome:
     """[n, classes], under the training frequencies."""
 
 
-class Session:
+class TrainingState:
     """Everything that changes while a network is fitted."""
 
     def __init__(
@@ -122,14 +122,14 @@ class Session:
         self.dropout: list[Tensor] = []
 
     @property
-    def is_deferred(self) -> bool:
+    def is_warmup_loss(self) -> bool:
         """Whether the chosen loss and sampling are still to come."""
         return 0 < self.epoch <= self.config.defer * self.config.epochs
 
     @property
     def loss(self) -> Loss:
         """What this epoch minimises."""
-        return self.plain_loss if self.is_deferred else self.chosen_loss
+        return self.plain_loss if self.is_warmup_loss else self.chosen_loss
 
     @property
     def validated(self) -> nn.Module:
@@ -146,7 +146,7 @@ class Session:
         Batches are of equal size, within one.
         """
         n, generator = len(self.train), self.generator
-        if self.is_deferred or self.config.sampling == "natural":
+        if self.is_warmup_loss or self.config.sampling == "natural":
             order = torch.randperm(n, generator=generator)
         else:
             order = torch.multinomial(self.weights, n, replacement=True, generator=generator)
@@ -183,14 +183,14 @@ class Session:
         distributed.sum_gradients(self.network)
         return batch_loss.detach()
 
-    def note(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
+    def end_epoch(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
         """Ends the epoch: keeps its result, its weights if the best yet, and slows a stalled rate."""
         for schedule in self.schedules:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(outcome.macro_f1)
         is_best = outcome.macro_f1 > self.best_score or self.config.keep == "last"
-        if is_best or self.is_deferred:
-            self.best_score, self.stalled = -1.0 if self.is_deferred else outcome.macro_f1, 0
+        if is_best or self.is_warmup_loss:
+            self.best_score, self.stalled = -1.0 if self.is_warmup_loss else outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())
         else:
             self.stalled += 1
@@ -239,7 +239,9 @@ class Session:
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict(saved)
         self.generator.set_state(state["order"])
-        if len(state["dropout"]) == distributed.size():  # else other processes go on, with other numbers
+        if (
+            len(state["dropout"]) == distributed.world_size()
+        ):  # else other processes go on, with other numbers
             set_random_state(state["dropout"][distributed.rank()], self.device)
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
@@ -248,10 +250,10 @@ class Session:
 
 def _check_shares(smallest: int) -> None:
     """Raises ConfigError where a batch of ``smallest`` faces has not two for every process."""
-    if distributed.size() > 1 and smallest < 2 * distributed.size():
+    if distributed.world_size() > 1 and smallest < 2 * distributed.world_size():
         raise ConfigError(
-            f"batches of {smallest} faces are too small for {distributed.size()} processes, which need "
-            f"two faces each; use fewer --processes or a larger training.batch_size"
+            f"batches of {smallest} faces are too small for {distributed.world_size()} processes, which "
+            f"need two faces each; use fewer --processes or a larger training.batch_size"
         )
 
 

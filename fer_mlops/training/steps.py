@@ -27,14 +27,14 @@ class Step:
     has_images: bool
     """Whether pictures of this step are worth their time."""
     state: Callable[[], dict[str, Any]] | None
-    """What ``learn`` needs to go on after this step; None where a family cannot."""
+    """What ``train_classifier`` needs to go on after this step; None where a family cannot."""
 
 
 OnStep = Callable[[Step], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class TrainingResult:
     """What learning ends with."""
 
     classifier: Classifier

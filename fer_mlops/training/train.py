@@ -12,23 +12,23 @@ from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, Tran
 from fer_mlops.data.faces import Faces
 from fer_mlops.errors import TrainingError
 from fer_mlops.files import cache_folder
-from fer_mlops.progress import Begin, begin_silently
-from fer_mlops.training.baseline import learn_baseline
-from fer_mlops.training.cnn import learn_cnn
-from fer_mlops.training.steps import Learned, OnStep
-from fer_mlops.training.transfer import learn_transfer
+from fer_mlops.progress import Progress, no_progress
+from fer_mlops.training.baseline import train_baseline
+from fer_mlops.training.cnn import train_cnn
+from fer_mlops.training.steps import OnStep, TrainingResult
+from fer_mlops.training.transfer import train_transfer
 
 
-def learn(
+def train_classifier(
     experiment: Experiment,
     train: Faces,
     valid: Faces,
     *,
     on_step: OnStep,
-    begin: Begin = begin_silently,
+    progress: Progress = no_progress,
     cache: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
-) -> Learned:
+) -> TrainingResult:
     """Returns the classifier fitted to ``train``, chosen and calibrated on ``valid``.
 
     Args:
@@ -36,7 +36,7 @@ def learn(
         train: Faces to fit.
         valid: Faces that choose epochs, prior strength and temperature.
         on_step: Called after each step; may raise to end the learning.
-        begin: Told of each stage.
+        progress: Told of each stage.
         cache: Folder for features; None for ``cache_folder()``.
         resume_from: What a ``Step.state`` returned.
 
@@ -47,11 +47,11 @@ def learn(
     try:
         match experiment:
             case BaselineExperiment():
-                return learn_baseline(experiment, train, valid, on_step, begin, cache)
+                return train_baseline(experiment, train, valid, on_step, progress, cache)
             case CnnExperiment():
-                return learn_cnn(experiment, train, valid, on_step, begin, resume_from)
+                return train_cnn(experiment, train, valid, on_step, progress, resume_from)
             case TransferExperiment():
-                return learn_transfer(experiment, train, valid, on_step, begin, cache, resume_from)
+                return train_transfer(experiment, train, valid, on_step, progress, cache, resume_from)
     except torch.OutOfMemoryError as error:  # beside a training step, whose batch could be smaller
         raise TrainingError(
             "the device's memory is full: end other programs that use it, choose a smaller "

@@ -21,30 +21,30 @@ from fer_mlops.models.backbones import find_backbone
 from fer_mlops.models.dlib_face import settle_batch_norms
 from fer_mlops.models.inputs import to_images
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
-from fer_mlops.progress import Begin
+from fer_mlops.progress import Progress
 from fer_mlops.training import distributed
 from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.devices import choose_arithmetic, choose_device
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.feature_cache import digest_of_pixels, digest_of_weights, kept
+from fer_mlops.training.feature_cache import cached_features, digest_of_pixels, digest_of_weights
 from fer_mlops.training.frozen_features import frozen_features
 from fer_mlops.training.loop import Epoch, fit
 from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
-from fer_mlops.training.steps import Learned, OnStep
+from fer_mlops.training.steps import OnStep, TrainingResult
 
 _FACES_TO_SETTLE = 512
 """Training faces whose statistics a backbone without any is given."""
 
 
-def learn_transfer(
+def train_transfer(
     experiment: TransferExperiment,
     train: Faces,
     valid: Faces,
     on_step: OnStep,
-    begin: Begin,
+    progress: Progress,
     cache: Path,
     resume_from: Mapping[str, Any] | None,
-) -> Learned:
+) -> TrainingResult:
     """Returns the fine-tuned backbone; one step per epoch, frozen ones first."""
     device = choose_device(experiment.training.device)
     network, facts = _start(experiment, train, device, resume_from)
@@ -61,8 +61,8 @@ def learn_transfer(
 
     if phase == 1:
         arithmetic = choose_arithmetic(experiment.training.precision, device)
-        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, begin, cache)
-        advance = begin("frozen epochs", experiment.transfer.frozen_epochs)
+        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, progress, cache)
+        advance = progress("frozen epochs", experiment.transfer.frozen_epochs)
         frozen = _frozen_training(experiment)
         history = fit(
             network.head,
@@ -77,7 +77,7 @@ def learn_transfer(
     elif resume_from:
         num_steps_before = resume_from["steps_before"]
     phase = 2
-    advance = begin("whole-network epochs", experiment.training.epochs)
+    advance = progress("whole-network epochs", experiment.training.epochs)
     fit(
         network,
         Examples.from_faces(train),
@@ -92,7 +92,7 @@ def learn_transfer(
     )
     rate = experiment.max_error
     classifier = calibrated("transfer", network, architecture, train, valid, loss, rate)
-    return Learned(classifier=classifier, facts=facts)
+    return TrainingResult(classifier=classifier, facts=facts)
 
 
 def _start(
@@ -107,7 +107,7 @@ def _start(
         config = dataclasses.replace(config, backbone=resume_from["facts"]["backbone"])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
-        with distributed.in_turn():  # the others find what the first one downloaded
+        with distributed.main_process_first():  # the others find what the first one downloaded
             network, origin = build_pretrained(config, len(EMOTIONS))
     network.to(device)
     if origin.weights != "none" and not find_backbone(origin.backbone).has_statistics:
@@ -141,14 +141,14 @@ def _frozen_examples(
     train: Faces,
     valid: Faces,
     arithmetic: torch.dtype,
-    begin: Begin,
+    progress: Progress,
     cache: Path,
 ) -> tuple[Examples, Examples]:
     """Returns the backbone's features of training faces and their mirror images, and of valid.
 
     They are kept in the cache, so that runs of one backbone on one split compute them once.
     """
-    advance = begin(f"features of frozen {name}", 2 * len(train) + len(valid))
+    advance = progress(f"features of frozen {name}", 2 * len(train) + len(valid))
     device = network.mean.device
     embed = _Embed(network)
 
@@ -168,7 +168,7 @@ def _frozen_examples(
 
         how = (str(mirrored), device.type, str(arithmetic))
         parts = (name, weights, digest_of_pixels(faces.pixels), *how)
-        return kept(cache, parts, compute, lambda: advance(len(faces)))
+        return cached_features(cache, parts, compute, lambda: advance(len(faces)))
 
     both = torch.cat([features(train, False), features(train, True)])
     labels = torch.from_numpy(train.labels).repeat(2)

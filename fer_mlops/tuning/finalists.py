@@ -16,7 +16,7 @@ from fer_mlops.config.recipes import Scalar, flatten
 from fer_mlops.data.loading import Data
 from fer_mlops.evaluation.repeats import Spread, spread_of
 from fer_mlops.pipelines.teacher import with_fixed_teacher
-from fer_mlops.progress import Begin
+from fer_mlops.progress import Progress
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
@@ -74,7 +74,13 @@ class Outcome:
 
 
 def hold_finals(
-    plan: Plan, study: optuna.Study, data: Data, parent: Tracker, owner: str, cache: Path, begin: Begin
+    plan: Plan,
+    study: optuna.Study,
+    data: Data,
+    parent: Tracker,
+    owner: str,
+    cache: Path,
+    progress: Progress,
 ) -> Outcome:
     """Fits the study's best trials again, and the one it began with if complete, and returns who wins.
 
@@ -88,7 +94,7 @@ def hold_finals(
         parent: The study's run, which is told; each fit is a run below it.
         owner: This process, as its claims name it.
         cache: Folder of checkpoints and decoded faces.
-        begin: Told of the fits.
+        progress: Told of the fits.
 
     Raises:
         TrainingError: No trial was complete.
@@ -100,7 +106,7 @@ def hold_finals(
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
     todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
     faces = TrialFaces(plan.experiment, data, cache, FOLDS)
-    advance = begin(f"{len(trials)} finalists, {FOLDS} folds each", len(todo))
+    advance = progress(f"{len(trials)} finalists, {FOLDS} folds each", len(todo))
     for trial, fold in todo:
         value = _fit(plan, trial, fold, faces, parent, owner, cache)
         known.setdefault(str(trial.number), {})[str(fold)] = value

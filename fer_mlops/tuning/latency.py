@@ -7,13 +7,13 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.classifier import Classifier
 
 _WARM, _ROUNDS, _TIMES = 3, 5, 5
 
 
-def latency_ms(classifier: Classifier, pixels: Pixels) -> float:
+def latency_ms(classifier: Classifier, pixels: Images) -> float:
     """Returns the milliseconds from one decoded face to its answer, on one thread.
 
     The least of the medians of some rounds, so that what other workers do meanwhile counts little.

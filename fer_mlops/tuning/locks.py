@@ -75,7 +75,7 @@ def _place() -> str:
     return hashlib.sha256(f"{platform.node()} {start} {numbers}".encode()).hexdigest()[:12]
 
 
-class Claims:
+class StudyLocks:
     """The claims of one process on one study."""
 
     def __init__(self, storage: PatientStorage, study_name: str, owner: str = "") -> None:

@@ -12,14 +12,14 @@ from optuna.trial import TrialState
 
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.tracker import Tracker
-from fer_mlops.tuning.locks import Claims, is_gone
+from fer_mlops.tuning.locks import StudyLocks, is_gone
 from fer_mlops.tuning.study import RUN, RUNS, WINNER, WINNER_BEGUN
 
 _LIVE = (TrialState.RUNNING, TrialState.WAITING)
 
 
 def end_orphans(
-    study: optuna.Study, parent: Tracker, claims: Claims, grace: float, *, is_leaving: bool = False
+    study: optuna.Study, parent: Tracker, claims: StudyLocks, grace: float, *, is_leaving: bool = False
 ) -> int:
     """Ends the open runs below ``parent`` that nobody works on; returns how many there were.
 

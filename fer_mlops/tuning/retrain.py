@@ -17,7 +17,7 @@ from fer_mlops.errors import TrainingError
 from fer_mlops.evaluation.report import Estimate
 from fer_mlops.pipelines.run_checkpoint import read_kept
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import Begin
+from fer_mlops.progress import Progress
 from fer_mlops.tracking.registry import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.runs import track
@@ -25,7 +25,7 @@ from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import Outcome, hold_finals
-from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.search_space import with_settings
 from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN
@@ -47,11 +47,11 @@ class Winner:
 def train_winner(
     plan: Plan,
     study: optuna.Study,
-    claims: Claims,
+    claims: StudyLocks,
     data: Data,
     parent: Tracker,
     cache: Path,
-    begin: Begin,
+    progress: Progress,
 ) -> Winner:
     """Returns the winner, once it was trained: by this process, or by the one that claimed it first.
 
@@ -63,7 +63,7 @@ def train_winner(
         if claims.take(WINNER):
             try:
                 end_orphans(study, parent, claims, plan.grace)
-                outcome = hold_finals(plan, study, data, parent, claims.owner, cache, begin)
+                outcome = hold_finals(plan, study, data, parent, claims.owner, cache, progress)
                 chosen = outcome.winner
                 tell_pictures(plan, study, parent, outcome)
                 made = study.user_attrs.get(WINNER, {})
@@ -72,7 +72,7 @@ def train_winner(
                 trained = None
                 run_id = _finished(study, chosen, parent, cache)
                 if run_id is None:
-                    trained = _train(plan, study, chosen, data, parent, cache, begin)
+                    trained = _train(plan, study, chosen, data, parent, cache, progress)
                     run_id = trained.run_id
                 test = _tell_scores(run_id, parent)
                 tell_winner(plan, parent, outcome, run_id, test)
@@ -81,7 +81,7 @@ def train_winner(
             finally:
                 claims.drop(WINNER)
         if not told:
-            begin(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
+            progress(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
             told = True
         time.sleep(_POLL)
 
@@ -93,7 +93,7 @@ def _train(
     data: Data,
     parent: Tracker,
     cache: Path,
-    begin: Begin,
+    progress: Progress,
 ) -> Trained:
     """Trains the chosen settings, with pictures, the test and registration; goes on after a kill."""
     experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
@@ -112,7 +112,7 @@ def _train(
             experiment,
             prepare_data(experiment, cache) if experiment != plan.experiment else data,
             tracker,
-            begin=begin,
+            progress=progress,
             checkpoint=checkpoint_path(cache, tracker.run_id),
             resume_from=state,
         )

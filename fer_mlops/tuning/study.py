@@ -160,7 +160,7 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
         ) from None
 
 
-class Undertaker:
+class StaleTrials:
     """Has the trials of dead workers retried."""
 
     def __init__(self, study: optuna.Study, grace: float) -> None:
@@ -184,9 +184,9 @@ class Undertaker:
         for number, name in names.items():
             is_dead = is_gone(name) if name else now - self._seen[number] > self.grace
             if is_dead:
-                self._bury(number)
+                self.fail_and_requeue(number)
 
-    def _bury(self, number: int) -> None:
+    def fail_and_requeue(self, number: int) -> None:
         try:
             trial = self.study.tell(number, state=TrialState.FAIL)
         except (ValueError, UpdateFinishedTrialError):

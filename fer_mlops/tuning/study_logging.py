@@ -17,7 +17,7 @@ from fer_mlops.reporting.plots import TrialRecord
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, Outcome
-from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import shown
 from fer_mlops.tuning.storage import read_url, shown_url
 from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS
@@ -30,14 +30,14 @@ OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]
 """Told of a trial that ended, of the best one so far if there is one, and of the reason if it failed."""
 
 
-class Story:
+class StudyLogger:
     """Tells of trials as they end, whichever worker of whichever machine ran them."""
 
     def __init__(
         self,
         plan: Plan,
         study: optuna.Study,
-        claims: Claims,
+        claims: StudyLocks,
         parent: Tracker,
         advance: Advance,
         on_trial: OnTrial | None,

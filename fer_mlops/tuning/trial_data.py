@@ -10,9 +10,9 @@ import numpy as np
 from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_size
 from fer_mlops.data.loading import Data, divide_faces, prepare_data, read_faces, take_faces
 from fer_mlops.data.splits import Split
-from fer_mlops.images.arrays import take_pixels
+from fer_mlops.images.arrays import take_images
 from fer_mlops.pipelines.teacher import with_answers
-from fer_mlops.progress import begin_silently
+from fer_mlops.progress import no_progress
 
 
 class TrialFaces:
@@ -37,7 +37,7 @@ class TrialFaces:
         data = self._data[key]
         if self.num_folds:
             data = self._fold(experiment, data, fold)
-        train, _ = with_answers(experiment, data, self.cache, begin_silently)
+        train, _ = with_answers(experiment, data, self.cache, no_progress)
         return replace(data, parts={"train": train, "valid": data.parts["valid"]})
 
     def _fold(self, experiment: Experiment, data: Data, fold: int) -> Data:
@@ -54,7 +54,7 @@ class TrialFaces:
         dealt = self._folds[fold]
         learned = np.sort(np.concatenate([dealt.train, dealt.valid]))
         _, pixels = read_faces(experiment.data, image_size(experiment), self.cache)
-        pixels = take_pixels(pixels, pool)
+        pixels = take_images(pixels, pool)
         train, valid = (take_faces(table, pixels, rows) for rows in (learned, dealt.test))
         if data.parts["train"].targets is not None:
             assert table.votes is not None

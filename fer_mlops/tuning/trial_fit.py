@@ -17,7 +17,7 @@ from fer_mlops.errors import TrainingError
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from fer_mlops.training.steps import Step
-from fer_mlops.training.train import learn
+from fer_mlops.training.train import train_classifier
 
 KEEP_EVERY = 30.0
 """Seconds between two checkpoints: what a killed worker's trial has to learn again at most."""
@@ -76,7 +76,7 @@ class Fit:
 
         if kept:
             self.scores = [Score(*score) for score in kept["scores"]]
-        learn(
+        train_classifier(
             self.experiment,
             data.parts["train"],
             data.parts["valid"],

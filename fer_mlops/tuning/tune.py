@@ -16,18 +16,18 @@ from fer_mlops.config.recipes import Scalar
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.pipelines.train import Trained
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.connection import shown_uri
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import Finalist
-from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.retrain import Winner, train_winner
 from fer_mlops.tuning.study import SETTINGS, begin_at, open_study, standing_of
-from fer_mlops.tuning.study_logging import OnTrial, Story, tell_beginning
-from fer_mlops.tuning.workers import Crowd, Worker, storage_of
+from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, tell_beginning
+from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
 
 _PARENT = "parent_run"
 _BEGINNING = "beginning"
@@ -53,7 +53,7 @@ class Sweep:
 
 
 def tune(
-    plan: Plan, *, cache: Path, begin: Begin = begin_silently, on_trial: OnTrial | None = None
+    plan: Plan, *, cache: Path, progress: Progress = no_progress, on_trial: OnTrial | None = None
 ) -> Sweep | None:
     """Searches settings on validation, retrains the winner, tests it once and registers it.
 
@@ -64,7 +64,7 @@ def tune(
     Args:
         plan: What is searched, how and where.
         cache: Folder for decoded faces, frozen features and checkpoints.
-        begin: Told of each stage.
+        progress: Told of each stage.
         on_trial: Told of each trial that ended, in any process.
 
     Returns:
@@ -78,17 +78,17 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # we tell of trials ourselves
     until = time.monotonic() + 60 * plan.minutes
     storage = storage_of(plan)
-    data = prepare_data(plan.experiment, cache, begin)
-    claims = Claims(storage, plan.study_name)
+    data = prepare_data(plan.experiment, cache, progress)
+    claims = StudyLocks(storage, plan.study_name)
     try:
         with closing(storage), claims.present():
             study = open_study(plan, storage, data.digest())
             with _parent_run(plan, study, claims, data) as parent:
-                _search(plan, study, claims, data, parent, cache, begin, on_trial, until)
+                _search(plan, study, claims, data, parent, cache, progress, on_trial, until)
                 standing = standing_of(study)
                 if standing.num_finished < plan.total and claims.others():
                     return None
-                winner = train_winner(plan, study, claims, data, parent, cache, begin)
+                winner = train_winner(plan, study, claims, data, parent, cache, progress)
                 return _sweep(plan, study, parent, winner)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("the same command goes on with the study") from error
@@ -97,28 +97,28 @@ def tune(
 def _search(
     plan: Plan,
     study: optuna.Study,
-    claims: Claims,
+    claims: StudyLocks,
     data: Data,
     parent: Tracker,
     cache: Path,
-    begin: Begin,
+    progress: Progress,
     on_trial: OnTrial | None,
     until: float,
 ) -> None:
     """Runs trials, in this process or in workers of its own, until there are enough."""
     num_left = plan.total - standing_of(study).num_finished
-    advance = begin("trials", max(num_left, 0))
-    story = Story(plan, study, claims, parent, advance, on_trial)
+    advance = progress("trials", max(num_left, 0))
+    story = StudyLogger(plan, study, claims, parent, advance, on_trial)
     if num_left <= 0:
         return
     if plan.num_workers == 1:
         Worker(plan, study, claims, until).work(data, parent.run_id, cache, story.look)
     else:
-        Crowd(plan, parent.run_id, cache, until).wait(story.look)
+        WorkerPool(plan, parent.run_id, cache, until).wait(story.look)
 
 
 @contextmanager
-def _parent_run(plan: Plan, study: optuna.Study, claims: Claims, data: Data) -> Iterator[Tracker]:
+def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data) -> Iterator[Tracker]:
     """Opens the study's run; it stays RUNNING when this process ends before others do."""
     try:
         with ExitStack() as stack:
@@ -142,7 +142,7 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: Claims, data: Data) -> 
             _leave(study, claims)
 
 
-def _leave(study: optuna.Study, claims: Claims) -> None:
+def _leave(study: optuna.Study, claims: StudyLocks) -> None:
     """Lets the study's run be RUNNING where others go on."""
     if claims.others():
         MlflowClient().update_run(study.user_attrs[_PARENT], status="RUNNING")

@@ -22,14 +22,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import FerError, TrackingError, TrainingError
-from fer_mlops.processes import end_with, hush_vendors
+from fer_mlops.processes import exit_with_parent, silence_third_party_logs
 from fer_mlops.training.memory import keep_heap
 from fer_mlops.tuning.config import Plan
-from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.objective import Objective, TrialFailed
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.storage import PatientStorage, open_storage, retry
-from fer_mlops.tuning.study import ERROR, WORKER, Undertaker, failures, failures_in_a_row, standing_of
+from fer_mlops.tuning.study import ERROR, WORKER, StaleTrials, failures, failures_in_a_row, standing_of
 from fer_mlops.tuning.trial_data import TrialFaces
 
 _log = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ _ASKING = "asking for a trial"
 class Worker:
     """Takes one trial after another of a study, until it has its total."""
 
-    def __init__(self, plan: Plan, study: optuna.Study, claims: Claims, until: float) -> None:
+    def __init__(self, plan: Plan, study: optuna.Study, claims: StudyLocks, until: float) -> None:
         self.plan, self.study, self.claims, self.until = plan, study, claims, until
-        self.undertaker = Undertaker(study, plan.grace)
+        self.stale_trials = StaleTrials(study, plan.grace)
         self.known_failures = {trial.number for trial in failures(study)}
 
     def work(
@@ -63,7 +63,7 @@ class Worker:
             # alone, or several would start the last trial, or one in place of a dead worker's that is
             # about to be queued again
             with self.claims.held(_ASKING):
-                self.undertaker.look()
+                self.stale_trials.look()
                 is_started = self._may_start() and not self._is_done()
                 if is_started:
                     self._run_one(objective)
@@ -145,7 +145,7 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Crowd:
+class WorkerPool:
     """Several workers, each a process, that divide the cores."""
 
     def __init__(self, plan: Plan, parent: str, cache: Path, until: float) -> None:
@@ -154,14 +154,14 @@ class Crowd:
         context = multiprocessing.get_context("spawn")
         with _few_threads(max(1, num_cores() // plan.num_workers)) as num_threads, _sigint_ignored():
             for _ in range(plan.num_workers):
-                ear, mouth = context.Pipe(duplex=False)
+                receiver, sender = context.Pipe(duplex=False)
                 seconds = until - time.monotonic()
-                words = (plan, parent, cache, seconds, num_threads, mlflow.get_tracking_uri(), mouth)
+                words = (plan, parent, cache, seconds, num_threads, mlflow.get_tracking_uri(), sender)
                 process = context.Process(target=_work, args=words)
                 process.start()
-                mouth.close()
+                sender.close()
                 self.processes.append(process)
-                self.ears.append(ear)
+                self.ears.append(receiver)
 
     def wait(self, on_look: Callable[[], None]) -> None:
         """Returns when all have ended, at least one of them well: the study is finished, or time is up.
@@ -182,10 +182,10 @@ class Crowd:
             raise
         on_look()
         errors = []
-        for ear in self.ears:
-            if ear.poll():
+        for receiver in self.ears:
+            if receiver.poll():
                 with suppress(EOFError):
-                    errors.append(ear.recv())
+                    errors.append(receiver.recv())
         if any(process.exitcode == 0 for process in self.processes):
             for error in errors:
                 _log.warning("a worker ended early, and the others went on without it: %s", error)
@@ -211,13 +211,13 @@ def _work(
     seconds: float,
     num_threads: int,
     tracking_uri: str,
-    mouth: Connection,
+    sender: Connection,
 ) -> None:
     """One worker's process."""
-    end_with(os.getppid())
+    exit_with_parent(os.getppid())
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, _stop_once)
-    hush_vendors()
+    silence_third_party_logs()
     keep_heap()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(num_threads)
@@ -227,7 +227,7 @@ def _work(
     try:
         data = prepare_data(plan.experiment, cache)
         storage = storage_of(plan)
-        claims = Claims(storage, plan.study_name)
+        claims = StudyLocks(storage, plan.study_name)
         with claims.present():
             study = optuna.load_study(
                 study_name=plan.study_name, storage=storage, pruner=make_pruner(plan)
@@ -236,7 +236,7 @@ def _work(
     except KeyboardInterrupt:
         os._exit(130)
     except FerError as error:
-        mouth.send(error)
+        sender.send(error)
         os._exit(1)
 
 

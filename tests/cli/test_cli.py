@@ -240,9 +240,9 @@ def test_all_trains_three_families_and_compares_them_under_one_parent(
     world: Path, faces_folder: Path
 ) -> None:
     from fer_mlops.files import cache_folder
-    from fer_mlops.pipelines.train_all import run_suite
+    from fer_mlops.pipelines.train_all import train_all
 
-    suite = run_suite([tiny(f, faces_folder) for f in ("baseline", "cnn", "transfer")], cache_folder())
+    suite = train_all([tiny(f, faces_folder) for f in ("baseline", "cnn", "transfer")], cache_folder())
     assert {entry.family for entry in suite.comparison.entries} == {"baseline", "cnn", "transfer"}
     assert suite.comparison.warnings == ()
     for trained in suite.trained:

@@ -65,8 +65,8 @@ def test_a_console_shows_a_hostile_name_in_text_and_tables(name: str, wrap: type
 
 
 def test_a_progress_bar_shows_a_hostile_name() -> None:
-    with progress_bars() as begin:
-        begin(HOSTILE, 3)(3)
+    with progress_bars() as progress:
+        progress(HOSTILE, 3)(3)
     assert not OBEYED.search(printed())
 
 

@@ -16,7 +16,7 @@ from fer_mlops.data import relabel
 from fer_mlops.data.csv_reader import read_csv, read_words
 from fer_mlops.data.datasets import DATASETS, sample
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.table import FaceTable, Note, Row, hash_files, make_table, shorten
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -149,9 +149,9 @@ def test_the_folder_one_stands_in_has_a_name_too(
 # ── gathering: what becomes of dirt ──
 
 
-def gather(root: Path, *, is_strict: bool = True, **settings: object) -> Gathering:
+def gather(root: Path, *, is_strict: bool = True, **settings: object) -> FaceTableBuilder:
     config = DataConfig(**settings)  # type: ignore[arg-type]
-    return Gathering("mine", root, Request(cache=root, config=config, is_strict=is_strict))
+    return FaceTableBuilder("mine", root, Request(cache=root, config=config, is_strict=is_strict))
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_progress_counts_megabytes_and_files(server: Server, tmp_path: Path) -> 
     stages: list[tuple[str, int]] = []
     done: dict[str, int] = {}
 
-    def begin(name: str, total: int) -> Advance:
+    def progress(name: str, total: int) -> Advance:
         stages.append((name, total))
 
         def advance(count: int) -> None:
@@ -148,7 +148,7 @@ def test_progress_counts_megabytes_and_files(server: Server, tmp_path: Path) -> 
 
         return advance
 
-    download(archive_at(server), tmp_path / "muxspace", begin)
+    download(archive_at(server), tmp_path / "muxspace", progress)
     assert stages == [("downloading, MB", 3), ("unpacking, files", 0)]
     assert done == {"downloading, MB": 2, "unpacking, files": 4}
 

@@ -15,7 +15,7 @@ from layouts import draw, read, said, write
 
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets.base import Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.datasets.doubts import doubtful_names
 from fer_mlops.data.datasets.identities import person_of
 from fer_mlops.data.quality.annotations import label_findings
@@ -144,7 +144,7 @@ def test_people_with_one_photo_among_others_are_believed() -> None:
 
 def folder_of(root: Path, name: Callable[[int, str, int], str], people: int = 30) -> FaceTable:
     """Returns the table of ``people`` x 7 emotions x 2 in folders, without files."""
-    gathering = Gathering(root.name, root, Request(cache=root, config=DataConfig()))
+    gathering = FaceTableBuilder(root.name, root, Request(cache=root, config=DataConfig()))
     for emotion in EMOTIONS:
         for person in range(people):
             for take in range(2):

@@ -18,10 +18,10 @@ from PIL import Image
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.table import FaceTable, Note, Row, make_table
 from fer_mlops.errors import DataError
-from fer_mlops.images.arrays import StoredFaces, take_pixels
+from fer_mlops.images.arrays import CachedImages, take_images
 
 SIDE = 6
 
@@ -42,7 +42,7 @@ def cache(tmp_path: Path) -> Path:
 
 def test_faces_come_row_for_row_from_disk(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", 10, 20, 30)
-    same, pixels = load_pixels(table, SIDE, cache)
+    same, pixels = load_images(table, SIDE, cache)
     assert same is table
     assert (pixels.shape, len(pixels), pixels[:].dtype) == ((3, SIDE, SIDE), 3, np.uint8)
     assert pixels[:][:, 0, 0].tolist() == [10, 20, 30]
@@ -52,23 +52,23 @@ def test_faces_come_row_for_row_from_disk(tmp_path: Path, cache: Path) -> None:
 
 
 def test_faces_that_were_taken_are_rows_of_the_same_file(tmp_path: Path, cache: Path) -> None:
-    _, pixels = load_pixels(faces_in(tmp_path / "faces", 10, 20, 30, 40), SIDE, cache)
-    taken = take_pixels(take_pixels(pixels, np.array([3, 1, 0])), np.array([0, 2]))
-    assert isinstance(taken, StoredFaces)
+    _, pixels = load_images(faces_in(tmp_path / "faces", 10, 20, 30, 40), SIDE, cache)
+    taken = take_images(take_images(pixels, np.array([3, 1, 0])), np.array([0, 2]))
+    assert isinstance(taken, CachedImages)
     assert taken[:][:, 0, 0].tolist() == [40, 10]
     assert taken.shape == (2, SIDE, SIDE)
-    assert take_pixels(pixels[:], np.array([1]))[:, 0, 0].tolist() == [20]
+    assert take_images(pixels[:], np.array([1]))[:, 0, 0].tolist() == [20]
 
 
 def test_reading_rows_does_not_change_the_file(tmp_path: Path, cache: Path) -> None:
-    _, pixels = load_pixels(faces_in(tmp_path / "faces", 10, 20), SIDE, cache)
+    _, pixels = load_images(faces_in(tmp_path / "faces", 10, 20), SIDE, cache)
     pixels[:][:] = 0
     assert pixels[:][:, 0, 0].tolist() == [10, 20]
 
 
 def test_faces_keep_their_order_over_many_chunks(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", *[i % 251 for i in range(700)])
-    _, pixels = load_pixels(table, SIDE, cache)
+    _, pixels = load_images(table, SIDE, cache)
     assert pixels[:][:, 0, 0].tolist() == [int(Path(path).stem) % 251 for path in table.paths]
 
 
@@ -76,7 +76,7 @@ def test_faces_are_decoded_once(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", 10, 20)
     decoded: list[int] = []
     for _ in range(2):
-        _, pixels = load_pixels(table, SIDE, cache, advance=decoded.append)
+        _, pixels = load_images(table, SIDE, cache, advance=decoded.append)
         assert pixels[:][:, 0, 0].tolist() == [10, 20]
     assert decoded == [2]
     assert len(list(cache.glob("*.npy"))) == 1
@@ -86,27 +86,27 @@ def test_decoding_happens_in_the_cache_itself_and_not_in_another_file_system(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
-    assert load_pixels(faces_in(tmp_path / "faces", 10), SIDE, cache)[1].shape == (1, SIDE, SIDE)
+    assert load_images(faces_in(tmp_path / "faces", 10), SIDE, cache)[1].shape == (1, SIDE, SIDE)
 
 
 def test_a_changed_file_is_noticed(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", 10, 20)
-    load_pixels(table, SIDE, cache)
+    load_images(table, SIDE, cache)
     path = tmp_path / "faces" / "1.png"
     size = path.stat().st_size
     Image.new("L", (8, 8), 21).save(path)
     assert path.stat().st_size == size  # so only its time tells
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    assert load_pixels(table, SIDE, cache)[1][:][:, 0, 0].tolist() == [10, 21]
+    assert load_images(table, SIDE, cache)[1][:][:, 0, 0].tolist() == [10, 21]
 
 
 def test_every_size_and_every_folder_has_an_array_of_its_own(tmp_path: Path, cache: Path) -> None:
     one, other = faces_in(tmp_path / "one", 10), faces_in(tmp_path / "other", 20)
     os.utime(tmp_path / "one" / "0.png", ns=(0, 0))
     os.utime(tmp_path / "other" / "0.png", ns=(0, 0))
-    assert load_pixels(one, 4, cache)[1][0][0].tolist() == [10] * 4
-    assert load_pixels(one, 5, cache)[1][0][0].tolist() == [10] * 5
-    assert load_pixels(other, 4, cache)[1][0][0].tolist() == [20] * 4
+    assert load_images(one, 4, cache)[1][0][0].tolist() == [10] * 4
+    assert load_images(one, 5, cache)[1][0][0].tolist() == [10] * 5
+    assert load_images(other, 4, cache)[1][0][0].tolist() == [20] * 4
 
 
 def test_unreadable_images_stop_with_their_names_and_the_way_out(tmp_path: Path, cache: Path) -> None:
@@ -115,7 +115,7 @@ def test_unreadable_images_stop_with_their_names_and_the_way_out(tmp_path: Path,
         (tmp_path / "faces" / f"{i}.png").write_bytes(b"torn")
     for _ in range(2):  # decoded, then remembered
         with pytest.raises(DataError) as caught:
-            load_pixels(table, SIDE, cache)
+            load_images(table, SIDE, cache)
         message = str(caught.value)
         assert message.count("cannot be read as an image") == 5
         assert message.endswith("; and 2 more. Mend them, or leave them out with --on-bad-image skip")
@@ -129,7 +129,7 @@ def test_unreadable_images_are_left_out_on_request_with_a_note_that_names_them(
     table = faces_in(tmp_path / "faces", 10, 20, 30, 40)
     for i in (2, 0):
         (tmp_path / "faces" / f"{i}.png").write_bytes(b"torn")
-    left, pixels = load_pixels(table, SIDE, cache, skip_bad=True)
+    left, pixels = load_images(table, SIDE, cache, skip_bad=True)
     assert left.paths == ("1.png", "3.png")
     assert left.identities.tolist() == ["1", "3"]
     assert pixels[:][:, 0, 0].tolist() == [20, 40]
@@ -139,7 +139,7 @@ def test_unreadable_images_are_left_out_on_request_with_a_note_that_names_them(
 
 def test_skipping_changes_nothing_where_every_image_can_be_read(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", 10)
-    assert load_pixels(table, SIDE, cache, skip_bad=True)[0] is table
+    assert load_images(table, SIDE, cache, skip_bad=True)[0] is table
 
 
 def test_nothing_but_unreadable_images_is_refused_even_when_skipping(
@@ -148,7 +148,7 @@ def test_nothing_but_unreadable_images_is_refused_even_when_skipping(
     table = faces_in(tmp_path / "faces", 10)
     (tmp_path / "faces" / "0.png").write_bytes(b"torn")
     with pytest.raises(DataError, match=r"^none of the 1 images in '.*faces' can be read$"):
-        load_pixels(table, SIDE, cache, skip_bad=True)
+        load_images(table, SIDE, cache, skip_bad=True)
 
 
 def test_a_mended_image_is_read_again(tmp_path: Path, cache: Path) -> None:
@@ -157,16 +157,16 @@ def test_a_mended_image_is_read_again(tmp_path: Path, cache: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"torn")
     with pytest.raises(DataError):
-        load_pixels(table, SIDE, cache)
+        load_images(table, SIDE, cache)
     path.write_bytes(whole)
-    assert load_pixels(table, SIDE, cache)[1][0][0, 0] == 10
+    assert load_images(table, SIDE, cache)[1][0][0, 0] == 10
 
 
 def test_a_missing_image_is_refused_by_name(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", 10)
     (tmp_path / "faces" / "0.png").unlink()
     with pytest.raises(DataError, match=r"^cannot read '.*0\.png': No such file or directory$"):
-        load_pixels(table, SIDE, cache)
+        load_images(table, SIDE, cache)
 
 
 def test_a_decoding_that_was_interrupted_leaves_nothing_in_the_cache(
@@ -178,9 +178,9 @@ def test_a_decoding_that_was_interrupted_leaves_nothing_in_the_cache(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load_pixels(table, SIDE, cache, advance=interrupt)
+        load_images(table, SIDE, cache, advance=interrupt)
     assert list(cache.iterdir()) == []
-    assert load_pixels(table, SIDE, cache)[1][:][:, 0, 0].tolist() == [10, 20, 30]
+    assert load_images(table, SIDE, cache)[1][:][:, 0, 0].tolist() == [10, 20, 30]
 
 
 _DECODING = """
@@ -189,13 +189,13 @@ from pathlib import Path
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 cache = Path(sys.argv[2])
 table = load_faces(Request(cache=cache, config=DataConfig(source=sys.argv[1])))
 def told(_):
     print("some", flush=True)
     time.sleep(60)
-load_pixels(table, 8, cache, advance=told)
+load_images(table, 8, cache, advance=told)
 """
 
 
@@ -213,7 +213,7 @@ def test_kill_9_in_the_middle_leaves_no_half_file_and_is_cleared_away_next_time(
         process.kill()
     (left,) = cache.iterdir()
     assert left.name.startswith(f".unfinished-{platform.node()}-{process.pid}-")
-    load_pixels(faces_in(tmp_path / "other", 10), SIDE, cache)
+    load_images(faces_in(tmp_path / "other", 10), SIDE, cache)
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
 
 
@@ -228,7 +228,7 @@ def test_two_processes_that_decode_at_once_end_with_one_whole_file(tmp_path: Pat
     assert [process.wait(120) for process in both] == [0, 0]
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
     table = load_faces(Request(cache=cache, config=DataConfig(source=str(faces))))
-    _, pixels = load_pixels(table, 8, cache)
+    _, pixels = load_images(table, 8, cache)
     assert pixels[:][:, 0, 0].tolist() == [int(Path(path).stem) for path in table.paths]
 
 
@@ -242,7 +242,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     with pytest.raises(DataError, match=r"^cannot write decoded .*: No space left on device; free "):
-        load_pixels(table, SIDE, cache)
+        load_images(table, SIDE, cache)
     assert list(cache.iterdir()) == []
 
 
@@ -254,8 +254,8 @@ def test_reading_every_face_once_does_not_fill_the_memory(tmp_path: Path) -> Non
     code = (
         "import sys, psutil, numpy as np\n"
         "from pathlib import Path\n"
-        "from fer_mlops.data.image_cache import StoredFaces\n"
-        "faces = StoredFaces.open(Path(sys.argv[1]))\n"
+        "from fer_mlops.images.arrays import CachedImages\n"
+        "faces = CachedImages.open(Path(sys.argv[1]))\n"
         "before = psutil.Process().memory_info().rss\n"
         "order = np.random.default_rng(0).permutation(len(faces))\n"
         "for rows in np.array_split(order, 300): faces[rows].sum()\n"
@@ -272,7 +272,7 @@ def test_a_cache_that_cannot_be_written_is_refused_with_the_way_out(tmp_path: Pa
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder")
     with pytest.raises(DataError) as caught:
-        load_pixels(table, SIDE, in_the_way)
+        load_images(table, SIDE, in_the_way)
     message = str(caught.value)
     assert message.startswith(f"cannot write decoded faces to {str(in_the_way)!r}: ")
     assert message.endswith("; free space or set FER_MLOPS_CACHE to another folder")

@@ -14,8 +14,8 @@ from fer_mlops.config import DataConfig
 from fer_mlops.data.loading import divide_faces, prepare_data, read_faces
 from fer_mlops.data.quality.annotations import label_findings
 from fer_mlops.errors import DataError
-from fer_mlops.images.arrays import StoredFaces
-from fer_mlops.training.train import learn
+from fer_mlops.images.arrays import CachedImages
+from fer_mlops.training.train import train_classifier
 
 
 def test_each_part_has_its_own_faces_and_labels(faces_folder: Path, tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_each_part_has_its_own_faces_and_labels(faces_folder: Path, tmp_path: Pa
     _, pixels = read_faces(DataConfig(source=str(faces_folder)), 32, tmp_path)
     for part, rows in data.split.parts().items():
         faces = data.parts[part]
-        assert isinstance(faces.pixels, StoredFaces)
+        assert isinstance(faces.pixels, CachedImages)
         assert np.array_equal(faces.pixels[:], pixels[rows])
         assert np.array_equal(faces.labels, data.table.labels[rows])
         assert np.array_equal(faces.identities, data.table.identities[rows])
@@ -70,15 +70,15 @@ def test_near_duplicates_are_not_looked_for_where_they_change_nothing(
     table, _ = read_faces(config, 32, tmp_path / "cache")
     stages: list[str] = []
 
-    def begin(name: str, _: int):  # type: ignore[no-untyped-def]
+    def progress(name: str, _: int):  # type: ignore[no-untyped-def]
         stages.append(name)
         return lambda _: None
 
-    split = divide_faces(table, config, 0, tmp_path / "cache", begin)
+    split = divide_faces(table, config, 0, tmp_path / "cache", progress)
     if kind == "csv":
         file = tmp_path / "split.csv"
         file.write_text(split.as_csv(table))
-        again = divide_faces(table, DataConfig(split=str(file)), 0, tmp_path / "cache", begin)
+        again = divide_faces(table, DataConfig(split=str(file)), 0, tmp_path / "cache", progress)
         assert again.digest(table) == split.digest(table)
     assert stages == []
 
@@ -145,7 +145,7 @@ def test_votes_are_fitted_in_training_alone(family: str, tmp_path: Path) -> None
 
 def _first_loss(experiment, data) -> float:  # type: ignore[no-untyped-def]
     seen: list[float] = []
-    learn(
+    train_classifier(
         experiment,
         data.parts["train"],
         data.parts["valid"],

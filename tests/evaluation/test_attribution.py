@@ -30,7 +30,7 @@ from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog import hog_vectors
 from fer_mlops.models.hog_svm import fit_hog_svm
-from fer_mlops.training.train import learn
+from fer_mlops.training.train import train_classifier
 
 SIDE = 32
 CONFIG = CnnConfig(image_size=SIDE, widths=(8, 16), depths=(1, 1), hidden=8)
@@ -304,7 +304,7 @@ def test_a_network_that_learned_drawn_faces_looks_at_their_action_units() -> Non
     (train, _), (valid, _) = drawn(range(28), 2), drawn(range(40, 44), 1)
     test, regions = drawn(range(50, 60), 1)
     experiment = build_experiment("cnn", settings=settings)
-    classifier = learn(experiment, train, valid, on_step=lambda _: None).classifier
+    classifier = train_classifier(experiment, train, valid, on_step=lambda _: None).classifier
     report: AttributionReport = measure_explanations(
         classifier, test.pixels, test.labels, regions=regions, most=70
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fer_mlops.config import CnnConfig
 from fer_mlops.errors import ConfigError
 from fer_mlops.evaluation.explanation import explain, feature_maps, grad_cam, occlusion
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models import build_network
 from fer_mlops.models.calibration import Calibration, Logits
 from fer_mlops.models.classifier import Classifier, NetworkScorer
@@ -116,7 +116,7 @@ def test_occlusion_finds_where_the_evidence_is() -> None:
 class Other:
     """A scorer without gradients."""
 
-    def logits(self, pixels: Pixels) -> Logits:
+    def logits(self, pixels: Images) -> Logits:
         return np.zeros((len(pixels), 7), np.float32)
 
 

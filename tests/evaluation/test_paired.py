@@ -16,14 +16,14 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.evaluation.paired import mcnemar, pair
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.metrics.classification import confusion_counts, macro_f1
 from fer_mlops.models.calibration import Calibration
 
 PLAIN = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
 
 
-def answers(labels: list[int], given: list[int], people: list[str] | None = None) -> Answers:
+def answers(labels: list[int], given: list[int], people: list[str] | None = None) -> LabelledPredictions:
     """Returns answers that give each face the emotion ``given``."""
     texts = np.array([""] * len(labels))
     table = FaceTable(
@@ -36,7 +36,7 @@ def answers(labels: list[int], given: list[int], people: list[str] | None = None
         parts=texts,
     )
     logits = (5.0 * np.eye(7)[given]).astype(np.float32).reshape(-1, 7)
-    return Answers(table=table, logits=logits, calibration=PLAIN)
+    return LabelledPredictions(table=table, logits=logits, calibration=PLAIN)
 
 
 def test_mcnemars_test_is_exact() -> None:
@@ -149,7 +149,7 @@ def test_each_model_is_read_at_the_operating_point_asked_for() -> None:
         prior_strength=0.0,
         log_prior=tuple(20.0 * (emotion == "happiness") for emotion in EMOTIONS),
     )
-    other = Answers(table=one.table, logits=one.logits, calibration=leaning)
+    other = LabelledPredictions(table=one.table, logits=one.logits, calibration=leaning)
     assert pair(other, one).mcnemar.only_a == 0
     natural = pair(other, one, "natural")
     assert (natural.point, natural.mcnemar.only_a, natural.mcnemar.only_b) == ("natural", 1, 1)

@@ -262,16 +262,16 @@ def test_weights_are_downloaded_once_by_their_digest_with_a_limit_of_their_own(
     content = buffer.getvalue()
     name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
 
-    def fetched(url: str) -> Any:
+    def downloaded_model(url: str) -> Any:
         return backbones._fetch("resnet18", SimpleNamespace(url=url))["layer"].tolist()
 
     with publisher(content) as address:
         with pytest.raises(WeightsError, match="sent a file of another digest"):
-            fetched(f"{address}/net-00000000.pth")
-        assert fetched(f"{address}/{name}") == [1, 1, 1]
-    assert fetched(f"http://127.0.0.1:9/{name}") == [1, 1, 1], "it is in the cache"
+            downloaded_model(f"{address}/net-00000000.pth")
+        assert downloaded_model(f"{address}/{name}") == [1, 1, 1]
+    assert downloaded_model(f"http://127.0.0.1:9/{name}") == [1, 1, 1], "it is in the cache"
     assert [file.name for file in (tmp_path / "hub" / "checkpoints").iterdir()] == [name]
     (tmp_path / "hub" / "checkpoints" / name).unlink()
     with publisher(content, seconds=60) as address, pytest.raises(WeightsError, match="timed out"):
-        fetched(f"{address}/{name}")
+        downloaded_model(f"{address}/{name}")
     assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []

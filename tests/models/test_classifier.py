@@ -515,10 +515,10 @@ def test_the_name_of_a_model_has_one_meaning(text: str, expected: tuple[str, ...
 
 
 def test_a_version_named_latest_is_fixed_to_its_number(world: Path) -> None:
-    from fer_mlops.tracking.registry import fixed_name
+    from fer_mlops.tracking.registry import resolve_model_uri
 
     nonsense().save(world / "good")
     publish(world / "good")
     publish(world / "good")
     assert MlflowClient().get_model_version(REGISTERED_NAME, "2")
-    assert fixed_name("models:/fer-classifier/latest") == "models:/fer-classifier/2"
+    assert resolve_model_uri("models:/fer-classifier/latest") == "models:/fer-classifier/2"

@@ -10,7 +10,7 @@ import torch
 from skimage.feature import hog
 from torch import Tensor, nn
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.models.inputs import to_images
 from fer_mlops.training.frozen_features import frozen_features
@@ -18,7 +18,7 @@ from fer_mlops.training.frozen_features import frozen_features
 CPU = torch.device("cpu")
 
 
-def noise(n: int = 5, side: int = 24) -> Pixels:
+def noise(n: int = 5, side: int = 24) -> Images:
     return np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
 
 
@@ -64,7 +64,7 @@ def test_several_cell_sizes_stand_side_by_side() -> None:
 
 
 def test_symmetric_hog_is_the_mean_over_a_face_and_its_mirror_image() -> None:
-    def describe(faces: Pixels, *, is_symmetric: bool) -> Vectors:
+    def describe(faces: Images, *, is_symmetric: bool) -> Vectors:
         return hog_vectors(faces, cells=(5, 8), orientations=9, is_symmetric=is_symmetric)
 
     own = describe(noise(), is_symmetric=False)

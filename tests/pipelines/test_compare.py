@@ -24,19 +24,19 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.evaluation.comparison import Comparison
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.speed import Speed, count_parameters, measure_speed
 from fer_mlops.files import cache_folder
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.candidates import Contestant, find_contestants, latest_runs
-from fer_mlops.pipelines.compare import compare_models, judge_together, log_comparison
-from fer_mlops.pipelines.shared_test_set import Ground, check_fairness, find_ground
+from fer_mlops.pipelines.candidates import Candidate, find_candidates, latest_runs
+from fer_mlops.pipelines.compare import compare_models, compare_predictions, log_comparison
+from fer_mlops.pipelines.shared_test_set import SharedTestSet, check_fairness, find_shared_test_set
 from fer_mlops.pipelines.train import Trained
-from fer_mlops.progress import begin_silently
+from fer_mlops.progress import no_progress
 from fer_mlops.reporting.comparison_page import charts_of, render_comparison
 from fer_mlops.reporting.comparison_text import answers_of, p_value, percent, verdict_of
-from fer_mlops.tracking.registry import Schooling, load_classifier
+from fer_mlops.tracking.registry import TrainingProvenance, load_classifier
 from fer_mlops.tracking.runs import track
 
 PLAIN = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
@@ -49,21 +49,21 @@ class _Silent:
         return np.zeros((len(pixels), 7), np.float32)
 
 
-def contestant(name: str, schooling: Schooling | None = None) -> Contestant:
-    return Contestant(
+def candidate(name: str, provenance: TrainingProvenance | None = None) -> Candidate:
+    return Candidate(
         name=name,
         uri=f"models:/{name}/1",
         run_id=None,
         classifier=Classifier(family=name, image_size=32, scorer=_Silent(), calibration=PLAIN),
         num_bytes=2_500_000,
-        schooling=schooling,
+        provenance=provenance,
         experiment=None,
         minutes=float("nan"),
     )
 
 
-def schooling(*people: str, digest: str = "same") -> Schooling:
-    return Schooling(digest, frozenset(people), frozenset())
+def provenance(*people: str, digest: str = "same") -> TrainingProvenance:
+    return TrainingProvenance(digest, frozenset(people), frozenset())
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def table(faces_folder: Path) -> FaceTable:
     return load_faces(Request(cache=Path(), config=DataConfig(source=str(faces_folder))))
 
 
-def answers(table: FaceTable, share: float, seed: int = 0) -> Answers:
+def answers(table: FaceTable, share: float, seed: int = 0) -> LabelledPredictions:
     """Returns answers of which about ``share`` are right, the others neutral."""
     generator = np.random.default_rng(seed)
     given = np.where(generator.random(len(table)) < share, table.labels, 4)
     logits = (generator.uniform(1, 5, (len(table), 1)) * np.eye(7)[given]).astype(np.float32)
-    return Answers(table=table, logits=logits, calibration=PLAIN)
+    return LabelledPredictions(table=table, logits=logits, calibration=PLAIN)
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def judged(table: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     """Three models, right about 95, 60 and 58 of 100 faces."""
     monkeypatch.setattr("fer_mlops.pipelines.compare.count_parameters", lambda _: 12_345)
     names = ("good", "fair", "a name of a model that is far too long for any table")
-    ground = Ground(config=DataConfig(), table=table, described="all of few")
-    return judge_together(
-        [contestant(name) for name in (names[1], names[0], names[2])],
+    ground = SharedTestSet(config=DataConfig(), table=table, described="all of few")
+    return compare_predictions(
+        [candidate(name) for name in (names[1], names[0], names[2])],
         [answers(table, share, seed) for seed, share in enumerate((0.6, 0.95, 0.58))],
         [Speed(1000.0, 1.5)] * 3,
         ground,
@@ -119,11 +119,11 @@ def test_of_three_people_a_comparison_says_no_more_than_the_scores(
 ) -> None:
     monkeypatch.setattr("fer_mlops.pipelines.compare.count_parameters", lambda _: 1)
     few = replace(table, identities=np.array([f"p{i % 3}" for i in range(len(table))]))
-    found = judge_together(
-        [contestant("one"), contestant("two")],
+    found = compare_predictions(
+        [candidate("one"), candidate("two")],
         [answers(few, 0.95), answers(few, 0.6)],
         [Speed(1, 1)] * 2,
-        Ground(config=DataConfig(), table=few, described="few"),
+        SharedTestSet(config=DataConfig(), table=few, described="few"),
         "default",
     )
     assert verdict_of(found) == "No clear winner: one is ahead of two by what may be chance"
@@ -138,12 +138,12 @@ def test_of_three_people_a_comparison_says_no_more_than_the_scores(
 
 
 def test_no_more_is_claimed_than_chance_allows(table: FaceTable) -> None:
-    ground = Ground(config=DataConfig(), table=table, described="few")
+    ground = SharedTestSet(config=DataConfig(), table=table, described="few")
 
-    def verdict(one: Answers, two: Answers) -> str:
-        pair = [contestant("one"), contestant("two")]
+    def verdict(one: LabelledPredictions, two: LabelledPredictions) -> str:
+        pair = [candidate("one"), candidate("two")]
         pair = [replace(each, classifier=replace(each.classifier, scorer=_hog())) for each in pair]
-        return verdict_of(judge_together(pair, [one, two], [Speed(1, 1)] * 2, ground, "default"))
+        return verdict_of(compare_predictions(pair, [one, two], [Speed(1, 1)] * 2, ground, "default"))
 
     good, fair, like_fair = answers(table, 0.95), answers(table, 0.6), answers(table, 0.6, 7)
     assert verdict(good, fair) == "one is better than two"
@@ -171,15 +171,15 @@ def test_words_are_as_sure_as_the_numbers() -> None:
 
 
 def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Comparison) -> None:
-    disputes = judged.matches[0].disputes
-    assert 0 < len(disputes) <= 16
-    for dispute in disputes:
+    disagreements = judged.matches[0].disagreements
+    assert 0 < len(disagreements) <= 16
+    for dispute in disagreements:
         assert (dispute.best == dispute.label) != (dispute.other == dispute.label)
         assert (dispute.gap > 0) == (dispute.best == dispute.label)
-    sides = [dispute.best == dispute.label for dispute in disputes]
+    sides = [dispute.best == dispute.label for dispute in disagreements]
     assert sides == sorted(sides, reverse=True)
-    won = [dispute.gap for dispute in disputes if dispute.gap > 0]
-    lost = [dispute.gap for dispute in disputes if dispute.gap < 0]
+    won = [dispute.gap for dispute in disagreements if dispute.gap > 0]
+    lost = [dispute.gap for dispute in disagreements if dispute.gap < 0]
     assert won == sorted(won, reverse=True)
     assert lost == sorted(lost)
     assert len(won) == 8
@@ -190,24 +190,24 @@ def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Com
 
 
 def test_a_model_that_has_seen_the_people_is_refused_or_warned_of(table: FaceTable) -> None:
-    ground = Ground(config=DataConfig(), table=table, described="few")
-    stranger, knows = schooling("nobody"), schooling(str(table.identities[0]), digest="other")
-    fair = [contestant("one", stranger), contestant("two", stranger)]
+    ground = SharedTestSet(config=DataConfig(), table=table, described="few")
+    stranger, knows = provenance("nobody"), provenance(str(table.identities[0]), digest="other")
+    fair = [candidate("one", stranger), candidate("two", stranger)]
     assert check_fairness(ground, fair).warnings == ()
-    leaky = [contestant("one", stranger), contestant("two", knows)]
+    leaky = [candidate("one", stranger), candidate("two", knows)]
     with pytest.raises(DataError, match=r"not a fair comparison: 5% .* whom two saw .*--anyway"):
         check_fairness(ground, leaky)
-    (warning,) = check_fairness(ground, leaky, is_forced=True).warnings
+    (warning,) = check_fairness(ground, leaky, allow_overlap=True).warnings
     assert warning.startswith("not a fair comparison: 5% of the faces")
 
 
 def test_an_unknown_past_is_told_and_a_split_that_flatters_too(table: FaceTable) -> None:
-    ground = Ground(config=DataConfig(), table=table, described="few")
-    unknown = [contestant("one", schooling("nobody")), contestant("two")]
+    ground = SharedTestSet(config=DataConfig(), table=table, described="few")
+    unknown = [candidate("one", provenance("nobody")), candidate("two")]
     (warning,) = check_fairness(ground, unknown).warnings
     assert warning.startswith("nobody knows which faces trained two")
-    random = schooling(*table.identities.tolist())
-    both = [contestant("one", random), contestant("two", random)]
+    random = provenance(*table.identities.tolist())
+    both = [candidate("one", random), candidate("two", random)]
     (warning,) = check_fairness(ground, both, is_one_split=True).warnings
     assert warning.startswith("a split that flatters: 100% of these faces")
 
@@ -291,7 +291,7 @@ def test_other_data_is_used_whole_and_a_folder_needs_it(
     config = DataConfig(source=str(other))
     with pytest.raises(DataError, match=r"not a fair comparison: .* of the faces"):
         compare_models(names, cache_folder(), other=config)  # drawn people have the same names
-    comparison, _ = compare_models(names, cache_folder(), other=config, is_forced=True)
+    comparison, _ = compare_models(names, cache_folder(), other=config, allow_overlap=True)
     assert comparison.faces == f"all of {other.name}"
     assert comparison.num_faces == 21
     assert any(warning.startswith("nobody knows") for warning in comparison.warnings)
@@ -304,7 +304,7 @@ def test_models_of_different_splits_are_not_compared_on_each_others_faces(
     names = [f"runs:/{runs[0].run_id}", f"runs:/{runs[2].run_id}"]
     with pytest.raises(DataError, match="not a fair comparison"):
         compare_models(names, cache_folder())
-    comparison, _ = compare_models(names, cache_folder(), is_forced=True)
+    comparison, _ = compare_models(names, cache_folder(), allow_overlap=True)
     assert comparison.num_faces < 28
     assert comparison.warnings[0].startswith("these models had different splits: compared on the")
     with track("fer_mlops", "compare") as tracker:
@@ -317,15 +317,15 @@ def test_models_of_different_splits_are_not_compared_on_each_others_faces(
 def test_models_share_test_faces_by_name_label_person_and_folder(
     table: FaceTable, faces_folder: Path, tmp_path: Path
 ) -> None:
-    def told(name: str, rows: range, digest: str, folder: Path = faces_folder) -> Contestant:
+    def told(name: str, rows: range, digest: str, folder: Path = faces_folder) -> Candidate:
         faces = zip(table.paths, table.labels, table.identities.tolist(), strict=True)
         listed = [(path, EMOTIONS[label], person) for path, label, person in faces]
-        schooling = Schooling(digest, frozenset(), frozenset(listed[row] for row in rows))
+        provenance = TrainingProvenance(digest, frozenset(), frozenset(listed[row] for row in rows))
         experiment = tiny("baseline", folder)
-        return replace(contestant(name, schooling), experiment=experiment)
+        return replace(candidate(name, provenance), experiment=experiment)
 
-    def ground(*contestants: Contestant) -> Ground:
-        return find_ground(contestants, None, cache_folder(), begin_silently)
+    def ground(*candidates: Candidate) -> SharedTestSet:
+        return find_shared_test_set(candidates, None, cache_folder(), no_progress)
 
     one = told("one", range(10, 30), "a")
     same = ground(one, told("two", range(10, 30), "a"))
@@ -349,22 +349,22 @@ def test_models_share_test_faces_by_name_label_person_and_folder(
 def test_what_cannot_be_found_is_said(two: list[Trained]) -> None:
     one = two[0]
     with pytest.raises(ConfigError, match="at least two different models, got 1"):
-        find_contestants([f"runs:/{one.run_id}"] * 2)
+        find_candidates([f"runs:/{one.run_id}"] * 2)
     with pytest.raises(ConfigError, match="at least two different models, got 1"):
-        find_contestants(["models:/fer-classifier@champion", "models:/fer-classifier/1"])
+        find_candidates(["models:/fer-classifier@champion", "models:/fer-classifier/1"])
     with pytest.raises(ModelError, match="no run 'nowhere'"):
-        find_contestants([f"runs:/{one.run_id}", "runs:/nowhere"])
+        find_candidates([f"runs:/{one.run_id}", "runs:/nowhere"])
     with pytest.raises(ModelError, match="no model 'models:/fer-classifier/9'"):
-        find_contestants(["models:/fer-classifier/1", "models:/fer-classifier/9"])
+        find_candidates(["models:/fer-classifier/1", "models:/fer-classifier/9"])
     with track("fer_mlops", "empty") as tracker:
         pass
     with pytest.raises(ModelError, match=r"has no test scores \(status FINISHED\)"):
-        find_contestants([f"runs:/{one.run_id}", f"runs:/{tracker.run_id}"])
+        find_candidates([f"runs:/{one.run_id}", f"runs:/{tracker.run_id}"])
 
 
 def test_names_are_as_short_as_tells_models_apart(runs: list[Trained], tmp_path: Path) -> None:
     def names(*given: str) -> list[str]:
-        return [one.name for one in find_contestants(given)]
+        return [one.name for one in find_candidates(given)]
 
     first, network, second = (f"runs:/{one.run_id}" for one in runs)
     assert names(network, second) == ["cnn", "baseline"]
@@ -429,14 +429,14 @@ def test_the_page_answers_the_four_questions_in_order(judged: Comparison, faces_
     ]
     assert places == sorted(places)
     lead = html[: places[0]]
-    for answer in ("Which:", "By how much:", "How sure:", "At what cost:"):
-        assert answer in lead
+    for predict_table in ("Which:", "By how much:", "How sure:", "At what cost:"):
+        assert predict_table in lead
     assert "good is better than all others" in lead
     gap = judged.matches[0].pairing.macro_f1
     assert f"{gap.value:+.3f}" in lead
     assert "corrected by Holm" in html
     assert "With only 20 people the intervals are rough" in html
-    shown = sum(len(match.disputes) for match in judged.matches)
+    shown = sum(len(match.disagreements) for match in judged.matches)
     assert html.count("<figure>") == shown
     assert html.count('<p class="chart">') == 3
     assert "fear *" in html

@@ -13,7 +13,7 @@ from tiny import run, tiny
 from fer_mlops.data.datasets.sample import draw_sample
 from fer_mlops.errors import ConfigError
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import _free_part, _names_of, choose_faces, judge
+from fer_mlops.pipelines.evaluate import _free_part, _names_of, choose_faces, evaluate_model
 from fer_mlops.tracking.outbox import stored_name
 from fer_mlops.tracking.runs import track
 
@@ -29,7 +29,7 @@ def test_a_model_is_judged_on_its_own_test_part_and_on_other_data_side_by_side(
     name = f"runs:/{trained.run_id}"
     with track("fer_mlops", "evaluate") as tracker:
         sources = [str(faces_folder), *map(str, others), str(others[0])]
-        found = judge(name, sources, tracker, cache_folder(), worsens=False)
+        found = evaluate_model(name, sources, tracker, cache_folder(), with_robustness=False)
     own, elsewhere, third = found.judgements
     assert own.faces == f"test part of {faces_folder.name}, identity split"
     assert elsewhere.faces == "all of other (1)"

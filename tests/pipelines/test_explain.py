@@ -19,7 +19,7 @@ from fer_mlops.data.datasets import sample
 from fer_mlops.data.image_files import FaceImages, find_images
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.evaluation.attribution.summary import judge_maps
+from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
 from fer_mlops.models import build_network
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
@@ -131,7 +131,7 @@ def test_figures_are_measured_on_request(images: FaceImages, tmp_path: Path) -> 
     assert "figures.png" in names(tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
     assert f"{seen.report.removal.deletion_area:.3f}" in page
-    assert judge_maps(seen.report)[1] in page
+    assert maps_are_trustworthy(seen.report)[1] in page
 
 
 def test_the_drawn_sample_is_known_by_name_with_what_was_drawn(
@@ -194,11 +194,11 @@ def test_more_than_two_models_and_layers_for_none_are_refused(
 )
 def test_the_verdict_names_what_speaks_against_the_maps(changes: dict[str, Any], said: str) -> None:
     report = report_on_maps(**changes)
-    is_good, sentence = judge_maps(report)
+    is_good, sentence = maps_are_trustworthy(report)
     assert is_good == (not changes)
     assert said in sentence
-    assert "drawn" not in judge_maps(replace(report, hits=None))[1]
-    assert "shuffled" not in judge_maps(replace(report, sanity=None))[1]
+    assert "drawn" not in maps_are_trustworthy(replace(report, hits=None))[1]
+    assert "shuffled" not in maps_are_trustworthy(replace(report, sanity=None))[1]
 
 
 def test_explain_by_hand(world: Path, faces_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -78,8 +78,8 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> list[Check]:
     """What the gate finds of any version of ``bare_versions``: at first, that it keeps all rules."""
     checks = [Check("macro-F1", ".9", "at least .3", True), Check(gate._LOADS, "0", "at most 0", True)]
     ground = SimpleNamespace(table=(), described="drawn faces", warnings=())
-    monkeypatch.setattr(gate, "contestant_of", lambda name: name)
-    monkeypatch.setattr(gate, "gate_ground", lambda *_: (ground, True))
+    monkeypatch.setattr(gate, "candidate_of", lambda name: name)
+    monkeypatch.setattr(gate, "promotion_test_set", lambda *_: (ground, True))
     monkeypatch.setattr(gate, "_checks", lambda *_: iter(checks))
     return checks
 

@@ -21,10 +21,10 @@ from fer_mlops.config import CnnExperiment, TrainingConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import experiment_of
+from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.pipelines.teacher import soft_answers, with_answers
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import begin_silently
+from fer_mlops.progress import no_progress
 from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.tracking.runs import track
 from fer_mlops.training.checkpoints import load_checkpoint
@@ -108,7 +108,7 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
 ) -> None:
     experiment = student(faces_folder, f"runs:/{teacher.run_id}", training__teacher_temperature=4.0)
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, cache_folder(), begin_silently)
+    train, facts = with_answers(experiment, data, cache_folder(), no_progress)
     assert facts == {"teacher": f"runs:/{teacher.run_id}", "teacher_family": "baseline"}
     own = prepare_data(tiny("baseline", faces_folder), cache_folder()).parts["train"].pixels[:]
     natural = teacher.classifier.calibration.at("natural")
@@ -130,7 +130,7 @@ def test_a_run_learns_from_its_teacher_and_says_so(teacher: Trained, faces_folde
     assert tags["teacher"] == "models:/fer-classifier/1"
     assert "teacher_warning" not in tags
     assert taught.valid != alone.valid
-    repeated = experiment_of(taught.run_id)
+    repeated = load_run_config(taught.run_id)
     assert isinstance(repeated, CnnExperiment)
     assert repeated.training.teacher == "models:/fer-classifier/1", "an alias may move before a resume"
 
@@ -149,7 +149,7 @@ def test_a_killed_student_goes_on_to_the_same_numbers(
         run(experiment, on_step=stop, checkpoint=checkpoint)
     killed = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")[0].info.run_id
     MlflowClient().delete_registered_model_alias("fer-classifier", "champion")
-    again = experiment_of(killed)
+    again = load_run_config(killed)
     with track("fer_mlops", "cnn", resume=killed) as tracker:
         resumed = run_experiment(
             again, prepare_data(again, cache_folder()), tracker, resume_from=load_checkpoint(checkpoint)
@@ -166,7 +166,7 @@ def test_a_teacher_that_has_seen_the_judged_people_is_refused(
     with pytest.raises(
         DataError, match=r"learned from people whom this run is judged on \(\d+, such as"
     ):
-        with_answers(experiment, data, cache_folder(), begin_silently)
+        with_answers(experiment, data, cache_folder(), no_progress)
 
 
 def test_a_teacher_of_other_people_may_teach(
@@ -179,7 +179,7 @@ def test_a_teacher_of_other_people_may_teach(
         shutil.copy(path, target)
     experiment = student(others, f"runs:/{teacher.run_id}")
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, cache_folder(), begin_silently)
+    train, facts = with_answers(experiment, data, cache_folder(), no_progress)
     assert train.answers is not None
     assert "teacher_warning" not in facts
 
@@ -190,7 +190,7 @@ def test_a_folder_that_does_not_tell_its_faces_teaches_with_a_warning(
     teacher.classifier.save(tmp_path / "bundle")
     experiment = student(faces_folder, str(tmp_path / "bundle"))
     data = prepare_data(experiment, cache_folder())
-    _, facts = with_answers(experiment, data, cache_folder(), begin_silently)
+    _, facts = with_answers(experiment, data, cache_folder(), no_progress)
     assert "may be optimistic" in facts["teacher_warning"]
 
 

@@ -22,7 +22,7 @@ from fer_mlops.config import FAMILIES
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import experiment_of
+from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME, find_version
 from fer_mlops.tracking.registry import load_classifier
@@ -69,7 +69,7 @@ def test_a_run_shows_settings_facts_and_data(family: str, trained: dict[str, Tra
     inputs = {i.tags[0].value: i.dataset for i in found.inputs.dataset_inputs}
     assert set(inputs) == {"train", "valid", "test"}
     assert all(len(dataset.digest) == 16 for dataset in inputs.values())
-    assert experiment_of(trained[family].run_id).family == family
+    assert load_run_config(trained[family].run_id).family == family
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fer_mlops.config import DataConfig
 from fer_mlops.data.quality.findings import Example, Finding, Listing
-from fer_mlops.data.quality.report import Examination, examine, examine_quickly
+from fer_mlops.data.quality.report import DataReport, check_data, check_metadata
 from fer_mlops.data.table import Note
 from fer_mlops.reporting.data_quality_page import render_page, summarise
 from fer_mlops.reporting.html.thumbnails import picture_uri
@@ -52,12 +52,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def ill(tmp_path: Path) -> Examination:
+def ill(tmp_path: Path) -> DataReport:
     """An examination with findings of every severity, pictures among them."""
     table = crowd(tmp_path, 12, each=2)
     table = table.select(list(range(168)), Note("no-label", "1 file without a label", ("x.png",)))
     (tmp_path / table.paths[0]).write_bytes(b"torn")
-    return examine(table, DataConfig(split="random"), 0, tmp_path / "cache")
+    return check_data(table, DataConfig(split="random"), 0, tmp_path / "cache")
 
 
 def finding(*examples: Example, **changes: object) -> Finding:
@@ -72,7 +72,7 @@ def finding(*examples: Example, **changes: object) -> Finding:
     return Finding(**{**values, "examples": examples, **changes})  # type: ignore[arg-type]
 
 
-def test_the_page_tells_every_finding(ill: Examination) -> None:
+def test_the_page_tells_every_finding(ill: DataReport) -> None:
     text = "".join(Page(render_page(ill)).words)
     assert {f.severity for f in ill.findings} == {"error", "warning", "note"}
     for found in ill.findings:
@@ -85,7 +85,7 @@ def test_the_page_tells_every_finding(ill: Examination) -> None:
     assert "seed 0" in text
 
 
-def test_the_page_asks_nobody_for_anything(ill: Examination) -> None:
+def test_the_page_asks_nobody_for_anything(ill: DataReport) -> None:
     page = Page(render_page(ill))
     assert {name for name, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object"})
     sources = [image["src"] or "" for image in page.all("img")]
@@ -96,7 +96,7 @@ def test_the_page_asks_nobody_for_anything(ill: Examination) -> None:
     assert "http" not in render_page(ill).replace("http-equiv", "")
 
 
-def test_whatever_a_file_or_label_is_called_stays_text(ill: Examination) -> None:
+def test_whatever_a_file_or_label_is_called_stays_text(ill: DataReport) -> None:
     evil = finding(Example(EVIL, EVIL), what=EVIL, kind="tiny", consequence=EVIL, remedy=EVIL)
     listing = Listing(title=EVIL, about=EVIL, columns=(EVIL,), rows=((EVIL,),))
     bad = dataclasses.replace(
@@ -108,7 +108,7 @@ def test_whatever_a_file_or_label_is_called_stays_text(ill: Examination) -> None
     render_page(bad).encode()  # a name that is no UTF-8 too
 
 
-def test_pictures_are_small_and_their_number_bounded(tmp_path: Path, ill: Examination) -> None:
+def test_pictures_are_small_and_their_number_bounded(tmp_path: Path, ill: DataReport) -> None:
     big = noise(0, np.random.default_rng(0)).resize((900, 600)).convert("RGB")
     names = [f"{i:02}.jpg" for i in range(40)]
     for name in names:
@@ -124,7 +124,7 @@ def test_pictures_are_small_and_their_number_bounded(tmp_path: Path, ill: Examin
         assert max(picture.size) == 112
 
 
-def test_a_list_of_names_is_bounded_too(ill: Examination) -> None:
+def test_a_list_of_names_is_bounded_too(ill: DataReport) -> None:
     examples = [Example(f"gone{i}.png") for i in range(1000)]
     page = Page(render_page(dataclasses.replace(ill, findings=(finding(*examples),))))
     assert "… and 800 more, in the JSON" in page.words
@@ -148,13 +148,13 @@ def test_a_link_out_of_the_data_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_page_without_findings_says_so(tmp_path: Path) -> None:
-    examination = dataclasses.replace(examine_quickly(crowd(tmp_path, 12), DataConfig(), 0), findings=())
+    examination = dataclasses.replace(check_metadata(crowd(tmp_path, 12), DataConfig(), 0), findings=())
     words = Page(render_page(examination)).words
     assert "Nothing was found that would spoil the numbers." in words
     assert summarise(examination) == "0 errors, 0 warnings, 0 notes"
 
 
-def test_cells_are_shown_by_what_they_are(ill: Examination) -> None:
+def test_cells_are_shown_by_what_they_are(ill: DataReport) -> None:
     listing = Listing(title="t", about="a", columns=("a", "b", "c", "d"), rows=(("x", 1234, 0.5, -1),))
     scores = Listing(title="t", about="a", columns=("a", "b"), rows=(("x", 0.75),), chances=(0.0, 0.5))
     text = render_page(dataclasses.replace(ill, listings=(listing, scores), findings=()))

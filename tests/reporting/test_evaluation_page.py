@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
-from fer_mlops.evaluation.full_report import Judged, confident_mistakes, judge_answers
-from fer_mlops.evaluation.predictions import Answers
+from fer_mlops.evaluation.full_report import ModelEvaluation, confident_mistakes, evaluate_predictions
+from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.robustness import CORRUPTIONS, Curve, Robustness
 from fer_mlops.metrics.identities import unnamed_identity
 from fer_mlops.models.calibration import Calibration
@@ -36,21 +36,21 @@ CURVE = Curve((0.9, 0.8, 0.7, 0.6, 0.5, 0.4), (0.9, 0.8, 0.7, 0.6, 0.5, 0.4))
 
 
 @pytest.fixture
-def answers(faces_folder: Path, tmp_path: Path) -> Answers:
+def answers(faces_folder: Path, tmp_path: Path) -> LabelledPredictions:
     """Of all drawn faces, right but for every tenth, which is called happy, surely."""
     config = DataConfig(source=str(faces_folder))
     table = load_faces(Request(cache=tmp_path, config=config))
     said = np.where(np.arange(len(table)) % 10 == 0, 3, table.labels)
     logits = np.eye(7, dtype=np.float32)[said] * 4
     logits[0, 3] = 9
-    return Answers(table=table, logits=logits, calibration=CALIBRATION)
+    return LabelledPredictions(table=table, logits=logits, calibration=CALIBRATION)
 
 
 @pytest.fixture
-def judged(answers: Answers) -> Judged:
+def judged(answers: LabelledPredictions) -> ModelEvaluation:
     pixels = np.zeros((len(answers), 32, 32), np.uint8)
     robustness = Robustness(num_faces=50, curves=dict.fromkeys(CORRUPTIONS, CURVE))
-    return judge_answers("test part of drawn, identity split", answers, pixels, robustness)
+    return evaluate_predictions("test part of drawn, identity split", answers, pixels, robustness)
 
 
 def origin(**changes: object) -> Origin:
@@ -65,7 +65,7 @@ def origin(**changes: object) -> Origin:
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def test_a_judgement_has_a_report_at_each_point_slices_and_robustness(judged: Judged) -> None:
+def test_a_judgement_has_a_report_at_each_point_slices_and_robustness(judged: ModelEvaluation) -> None:
     assert set(judged.reports) == {"default", "natural", "balanced"}
     assert {one.trait for one in judged.slices.slices} >= {"brightness"}
     told = json.loads(json.dumps(judged.as_dict(), allow_nan=False))
@@ -77,13 +77,15 @@ def test_a_judgement_has_a_report_at_each_point_slices_and_robustness(judged: Ju
     assert flat["test/answered_share"] == judged.confidence["answered_share"] > 0
 
 
-def test_a_model_with_one_operating_point_is_reported_once(answers: Answers) -> None:
+def test_a_model_with_one_operating_point_is_reported_once(answers: LabelledPredictions) -> None:
     plain = dataclasses.replace(answers, calibration=dataclasses.replace(CALIBRATION, log_prior=()))
-    judged = judge_answers("faces", plain, np.zeros((140, 32, 32), np.uint8))
+    judged = evaluate_predictions("faces", plain, np.zeros((140, 32, 32), np.uint8))
     assert list(judged.reports) == ["default"]
 
 
-def test_confident_mistakes_are_the_wrong_answers_most_confident_first(answers: Answers) -> None:
+def test_confident_mistakes_are_the_wrong_answers_most_confident_first(
+    answers: LabelledPredictions,
+) -> None:
     rows = confident_mistakes(answers, most=500)
     wrong = answers.probabilities().argmax(1) != answers.labels
     assert rows[0] == 0
@@ -91,7 +93,7 @@ def test_confident_mistakes_are_the_wrong_answers_most_confident_first(answers: 
     assert len(confident_mistakes(answers, most=3)) == 3
 
 
-def test_every_picture_of_a_judgement_is_drawn(judged: Judged) -> None:
+def test_every_picture_of_a_judgement_is_drawn(judged: ModelEvaluation) -> None:
     shown = pictures(judged, "test")
     assert set(shown) == {
         "confusion_matrix",
@@ -105,7 +107,7 @@ def test_every_picture_of_a_judgement_is_drawn(judged: Judged) -> None:
     assert "n = 50" in shown["robustness"].axes[0].get_title()
 
 
-def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: Judged) -> None:
+def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: ModelEvaluation) -> None:
     sheets = {judged.faces: Figure(figsize=(1, 1))}
     page = render_page("models:/x/1", [judged], ["run abc"], sheets, ["Too <good>."])
     report = judged.report
@@ -119,20 +121,20 @@ def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: J
     assert "<script" not in page
 
 
-def of_people(answers: Answers, identities: list[str]) -> Judged:
+def of_people(answers: LabelledPredictions, identities: list[str]) -> ModelEvaluation:
     """Returns the judgement of the same answers where the faces are of these people."""
     table = dataclasses.replace(answers.table, identities=np.array(identities))
     pixels = np.zeros((len(answers), 32, 32), np.uint8)
-    return judge_answers("faces", dataclasses.replace(answers, table=table), pixels)
+    return evaluate_predictions("faces", dataclasses.replace(answers, table=table), pixels)
 
 
-def told(judged: Judged) -> tuple[str, str]:
+def told(judged: ModelEvaluation) -> tuple[str, str]:
     """Returns the page and the card of a judgement, without pictures."""
     page = render_page("m", [judged], [], {})
     return re.sub(r'"data:[^"]*"', "", page), make_card(classifier(), judged, origin()).markdown
 
 
-def test_a_page_says_what_an_interval_means(judged: Judged) -> None:
+def test_a_page_says_what_an_interval_means(judged: ModelEvaluation) -> None:
     page, card = told(judged)
     accuracy = judged.report.accuracy
     between = f"The 95 % interval is {accuracy.low:.1%} to {accuracy.high:.1%} (over people)"
@@ -143,7 +145,7 @@ def test_a_page_says_what_an_interval_means(judged: Judged) -> None:
         assert "No intervals" not in text
 
 
-def test_fewer_than_five_people_are_told_without_an_interval(answers: Answers) -> None:
+def test_fewer_than_five_people_are_told_without_an_interval(answers: LabelledPredictions) -> None:
     judged = of_people(answers, [f"p{i % 3}" for i in range(len(answers))])
     page, card = told(judged)
     for text in (page, card):
@@ -157,7 +159,7 @@ def test_fewer_than_five_people_are_told_without_an_interval(answers: Answers) -
     json.dumps(judged.as_dict(), allow_nan=False)
 
 
-def test_intervals_over_faces_whose_people_nothing_names_say_so(answers: Answers) -> None:
+def test_intervals_over_faces_whose_people_nothing_names_say_so(answers: LabelledPredictions) -> None:
     names = [unnamed_identity(path) for path in answers.table.paths]
     for text in told(of_people(answers, names)):
         assert "over faces, taken as independent: nobody is named" in text
@@ -166,7 +168,7 @@ def test_intervals_over_faces_whose_people_nothing_names_say_so(answers: Answers
         assert "over people, and over 40 faces that name nobody, taken as independent" in text
 
 
-def test_several_data_sets_stand_side_by_side(judged: Judged) -> None:
+def test_several_data_sets_stand_side_by_side(judged: ModelEvaluation) -> None:
     other = dataclasses.replace(judged, faces="all of elsewhere")
     page = render_page("models:/x/1", [judged, other], [], {})
     assert "Data set by data set" in page
@@ -182,7 +184,7 @@ def classifier() -> Classifier:
     return Classifier(family="cnn", image_size=48, scorer=Nothing(), calibration=CALIBRATION)
 
 
-def test_a_card_says_use_data_split_scores_limits_and_how_to_load(judged: Judged) -> None:
+def test_a_card_says_use_data_split_scores_limits_and_how_to_load(judged: ModelEvaluation) -> None:
     card = make_card(classifier(), judged, origin(weights="dlib's author (CC0)"))
     for said in (
         "# fer-classifier/3",
@@ -204,11 +206,11 @@ def test_a_card_says_use_data_split_scores_limits_and_how_to_load(judged: Judged
     assert "<img" in card.html
 
 
-def test_a_card_of_a_leaking_split_says_so_first(judged: Judged) -> None:
+def test_a_card_of_a_leaking_split_says_so_first(judged: ModelEvaluation) -> None:
     card = make_card(classifier(), judged, origin(caution="Optimistic: 40% known."))
     assert card.markdown.index("Optimistic") < card.markdown.index("## Scores")
     assert "Optimistic" in card.html
 
 
-def test_a_card_never_outgrows_the_registrys_description(judged: Judged) -> None:
+def test_a_card_never_outgrows_the_registrys_description(judged: ModelEvaluation) -> None:
     assert len(make_card(classifier(), judged, origin(data="long " * 2000)).markdown) <= 5000

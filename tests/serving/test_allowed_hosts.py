@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from fer_mlops.serving.http.allowed_hosts import HostCheck
 from fer_mlops.serving.http.app import create_app
-from fer_mlops.serving.http.errors import Refusal
+from fer_mlops.serving.http.errors import RequestError
 from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
 
@@ -30,7 +30,7 @@ def answers(method: str = "POST", *, allowed: str = "", bound: str = "127.0.0.1"
     check = HostCheck(None, settings=ServeSettings(host=bound, allowed_hosts=allowed))  # type: ignore[arg-type]
     try:
         check.check(method, Headers(sent))
-    except Refusal:
+    except RequestError:
         return False
     return True
 

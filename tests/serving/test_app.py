@@ -296,7 +296,7 @@ def test_a_fault_of_ours_is_a_500_without_its_reasons(
     def broken(*_: object) -> None:
         raise ValueError("secret")
 
-    monkeypatch.setattr("fer_mlops.serving.http.loaded_model.Served.answers", broken)
+    monkeypatch.setattr("fer_mlops.serving.http.loaded_model.LoadedModel.answers", broken)
     with TestClient(create_app(service)) as client:
         response = client.post("/predict", content=face(), headers=JPEG)
     assert response.status_code == 500

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import Logits
 from fer_mlops.serving.http.batching import Batcher
 
@@ -20,7 +20,7 @@ Made = tuple[Batcher, list[int]]
 
 def run(
     story: Callable[[Batcher, list[int]], Coroutine[Any, Any, None]],
-    logits: Callable[[Pixels], Logits] | None = None,
+    logits: Callable[[Images], Logits] | None = None,
     **options: float,
 ) -> None:
     """Runs a story with a batcher and the sizes of the batches it made."""
@@ -31,15 +31,15 @@ def run(
         asyncio.run(asyncio.wait_for(story(batcher, sizes), 20))
 
 
-def doubled(pixels: Pixels) -> Logits:
+def doubled(pixels: Images) -> Logits:
     return np.asarray(pixels).reshape(len(pixels), -1).astype(np.float32) * 2
 
 
-def faces(*values: int) -> Pixels:
+def faces(*values: int) -> Images:
     return np.array(values, np.uint8).reshape(-1, 1, 1)
 
 
-async def given(pixels: Pixels, after: asyncio.Event | None = None) -> Pixels:
+async def given(pixels: Images, after: asyncio.Event | None = None) -> Images:
     if after:
         await after.wait()
     return pixels
@@ -84,7 +84,7 @@ def test_no_request_waits_longer_than_it_may() -> None:
 def test_the_next_batch_gathers_while_one_is_computed() -> None:
     started, go_on = threading.Event(), threading.Event()
 
-    def slow(pixels: Pixels) -> Logits:
+    def slow(pixels: Images) -> Logits:
         started.set()
         go_on.wait(10)
         return doubled(pixels)
@@ -112,13 +112,13 @@ def test_a_request_of_more_than_a_batch_goes_alone() -> None:
 def test_a_failure_reaches_those_who_asked_and_no_one_after() -> None:
     fails = [True]
 
-    def broken(pixels: Pixels) -> Logits:
+    def broken(pixels: Images) -> Logits:
         if fails:
             fails.clear()
             raise ValueError("broken")
         return doubled(pixels)
 
-    async def undecodable() -> Pixels:
+    async def undecodable() -> Images:
         raise KeyError("no image")
 
     async def story(batcher: Batcher, sizes: list[int]) -> None:

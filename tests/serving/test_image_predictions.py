@@ -19,7 +19,7 @@ from fer_mlops import load
 from fer_mlops.cli.main import cli
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.serving import image_predictions
-from fer_mlops.serving.image_predictions import Query, queries_of
+from fer_mlops.serving.image_predictions import ImageInput, queries_of
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +119,15 @@ def test_standard_input_may_be_paths() -> None:
     Path("é.png").write_bytes(b"")
     lines = "faces\n\né.png\r\nlast".encode()
     assert list(queries_of(["-"], io.BytesIO(lines))) == [
-        *(Query(f"faces/{name}", Path("faces") / name) for name in names),
-        Query("é.png", Path("é.png")),
-        Query("last", Path("last")),
+        *(ImageInput(f"faces/{name}", Path("faces") / name) for name in names),
+        ImageInput("é.png", Path("é.png")),
+        ImageInput("last", Path("last")),
     ]
     assert list(queries_of(["-"], io.BytesIO(b""))) == []
     for start in ("", "a"):  # one of which has a letter cut in two where text is told from images
         many = [f"{start}{'ü' * 4000}", "last"]
         given = io.BytesIO("\n".join(many).encode())
-        assert [q.name for q in queries_of(["-"], given) if isinstance(q, Query)] == many
+        assert [q.name for q in queries_of(["-"], given) if isinstance(q, ImageInput)] == many
 
 
 def test_a_name_that_cannot_be_is_told_like_any_other(

@@ -219,8 +219,8 @@ def test_nothing_is_kept_and_nothing_comes_from_elsewhere(
     upload(page, tmp_path, face())
     settled(page)
     names = page.execute_script("return performance.getEntries().map(e => e.name)")
-    fetched = [name for name in names if re.match(r"[a-z]+:", name)]
-    assert [name for name in fetched if not name.startswith(address)] == []
+    downloaded_model = [name for name in names if re.match(r"[a-z]+:", name)]
+    assert [name for name in downloaded_model if not name.startswith(address)] == []
     assert (
         page.execute_script("return document.cookie + localStorage.length + sessionStorage.length")
         == "00"

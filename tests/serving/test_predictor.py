@@ -14,7 +14,7 @@ from quick import blobs, bundle, encoded, nonsense, save_blobs
 from fer_mlops import load
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
-from fer_mlops.serving.predictor import Answer, Predictor, as_image
+from fer_mlops.serving.predictor import Prediction, Predictor, as_image
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_every_form_of_an_image_has_the_same_answer(model: Predictor, tmp_path: 
         Image.fromarray(image),
     ]
     one = model.predict(file)
-    assert isinstance(one, Answer)
+    assert isinstance(one, Prediction)
     together = model.predict(forms)
     for form, answer in zip(forms, together, strict=True):
         alone = model.predict(form)

@@ -6,7 +6,7 @@ import pytest
 
 from fer_mlops.errors import ConfigError
 from fer_mlops.serving.http import errors
-from fer_mlops.serving.http.errors import RateLimit, Refusal
+from fer_mlops.serving.http.errors import RateLimit, RequestError
 from fer_mlops.serving.http.settings import ServeSettings
 
 
@@ -23,7 +23,7 @@ def allowed(limit: RateLimit, client: str, num: int) -> int:
     for _ in range(num):
         try:
             limit.check(client)
-        except Refusal:
+        except RequestError:
             continue
         passed += 1
     return passed
@@ -43,7 +43,7 @@ def test_a_client_gets_its_rate_and_twice_that_in_a_burst() -> None:
 def test_the_refusal_says_when_to_come_again() -> None:
     limit = RateLimit(0.25, Clock())
     limit.check("1.1.1.1")
-    with pytest.raises(Refusal, match=r"try again in 4 s") as refused:
+    with pytest.raises(RequestError, match=r"try again in 4 s") as refused:
         limit.check("1.1.1.1")
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "4"})
 

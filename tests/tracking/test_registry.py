@@ -13,7 +13,7 @@ from tiny import run, tiny
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking import registry
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME, aliases_of, find_version
-from fer_mlops.tracking.registry import load_classifier, register, run_of
+from fer_mlops.tracking.registry import load_classifier, register, run_id_of
 from fer_mlops.tracking.runs import track
 
 
@@ -73,4 +73,4 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_no_run(tmp_path: Path) -> None:
-    assert run_of(str(tmp_path)) is None
+    assert run_id_of(str(tmp_path)) is None

@@ -28,7 +28,7 @@ from fer_mlops.training.augmentation import make_augment
 from fer_mlops.training.devices import choose_arithmetic, choose_device
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import LOSSES
-from fer_mlops.training.state import Session
+from fer_mlops.training.state import TrainingState
 
 CUDA, MPS, CPU = torch.device("cuda", 0), torch.device("mps"), torch.device("cpu")
 
@@ -63,13 +63,13 @@ def test_float16_without_gradient_scaling_is_refused() -> None:
 
 
 def test_a_crew_larger_than_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     with pytest.raises(ConfigError, match="2 processes need a CUDA device each"):
         choose_device("cuda")
     with pytest.raises(ConfigError, match="several processes train on CUDA or the CPU"):
         choose_device("meta")
     with pytest.raises(ConfigError, match="batches of 3 faces are too small for 2 processes"):
-        Session(network(), faces(), LOSSES["focal"](COUNTS, 0.0), TrainingConfig(batch_size=3), 0)
+        TrainingState(network(), faces(), LOSSES["focal"](COUNTS, 0.0), TrainingConfig(batch_size=3), 0)
 
 
 def test_float16_trains_and_resumes_to_the_same_numbers() -> None:
@@ -85,7 +85,7 @@ def test_float16_trains_and_resumes_to_the_same_numbers() -> None:
 def test_a_gradient_that_overflows_float16_moves_nothing_and_halves_the_scale() -> None:
     config = TrainingConfig(precision="float16", ema_decay=0.9, schedule="one_cycle")
     fitted = network()
-    one = Session(fitted, faces(), LOSSES["cross_entropy"](COUNTS, 0.0), config, 0)
+    one = TrainingState(fitted, faces(), LOSSES["cross_entropy"](COUNTS, 0.0), config, 0)
     before = {name: weight.clone() for name, weight in fitted.named_parameters()}
     rate, scale = one.optimizers[0].param_groups[0]["lr"], one.scaler.get_scale()
     one.step(lambda: 1e36 * sum((w.sum() for w in fitted.parameters()), torch.zeros(())))
@@ -133,7 +133,7 @@ def test_a_step_mixes_no_devices(loss_name: str, monkeypatch: pytest.MonkeyPatch
         examples = Examples(pixels, labels)
         loss = LOSSES[loss_name](torch.full((7,), 6), 0.1)
         config = TrainingConfig(optimizer="muon", schedule="one_cycle", precision="bfloat16")
-        one = Session(fitted, examples, loss, config, 0)
+        one = TrainingState(fitted, examples, loss, config, 0)
         inputs, targets = examples.take(np.arange(8), CUDA)
         inputs = make_augment(AugmentConfig(erase=0.5))(inputs, Generator().manual_seed(0))
         batch_loss = loss.compute(fitted(inputs), targets)

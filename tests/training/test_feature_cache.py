@@ -26,7 +26,7 @@ from fer_mlops.pipelines.train import run_experiment
 from fer_mlops.tracking.runs import track
 from fer_mlops.training import baseline, transfer
 from fer_mlops.training import feature_cache as kept_module
-from fer_mlops.training.feature_cache import digest_of_pixels, digest_of_weights, kept
+from fer_mlops.training.feature_cache import cached_features, digest_of_pixels, digest_of_weights
 from fer_mlops.training.frozen_features import frozen_features
 
 
@@ -37,11 +37,11 @@ def test_it_is_computed_once_for_equal_parts(tmp_path: Path) -> None:
         calls.append(1)
         return torch.arange(6.0).view(3, 2)
 
-    first = kept(tmp_path, ("a", "b"), compute)
-    again = kept(tmp_path, ("a", "b"), compute)
+    first = cached_features(tmp_path, ("a", "b"), compute)
+    again = cached_features(tmp_path, ("a", "b"), compute)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert len(calls) == 1
-    kept(tmp_path, ("ab", ""), compute)
+    cached_features(tmp_path, ("ab", ""), compute)
     assert len(calls) == 2
 
 
@@ -54,7 +54,7 @@ def test_of_several_that_want_it_at_once_one_computes_and_the_others_wait(tmp_pa
         return torch.ones(2, 2)
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: kept(tmp_path, ("a",), compute), range(4)))
+        found = list(pool.map(lambda _: cached_features(tmp_path, ("a",), compute), range(4)))
     assert len(calls) == 1
     assert all(tensor.sum() == 4 for tensor in found)
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".lock", ".npy"]
@@ -62,28 +62,28 @@ def test_of_several_that_want_it_at_once_one_computes_and_the_others_wait(tmp_pa
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"no array"])
 def test_a_damaged_file_is_made_again(damage: bytes, tmp_path: Path) -> None:
-    kept(tmp_path, ("a",), lambda: torch.ones(2, 2))
+    cached_features(tmp_path, ("a",), lambda: torch.ones(2, 2))
     (file,) = tmp_path.glob("*.npy")
     file.write_bytes(damage)
-    assert kept(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
+    assert cached_features(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
     assert np.load(file).sum() == 4
 
 
 def test_a_cache_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="FER_MLOPS_CACHE"):
-        kept(tmp_path / "file" / "cache", ("a",), lambda: torch.ones(1, 1))
+        cached_features(tmp_path / "file" / "cache", ("a",), lambda: torch.ones(1, 1))
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
 import numpy, torch
-from fer_mlops.training.feature_cache import kept
+from fer_mlops.training.feature_cache import cached_features
 def save(file, array):
     file.write(b"half"); file.flush(); print("writing", flush=True); time.sleep(60)
 numpy.save = save
-kept(Path(sys.argv[1]), ("a",), lambda: torch.ones(2, 2))
+cached_features(Path(sys.argv[1]), ("a",), lambda: torch.ones(2, 2))
 """
 
 
@@ -95,14 +95,14 @@ def test_what_a_killed_process_was_writing_is_not_taken_for_features(tmp_path: P
     process.wait()
     process.stdout.close()
     assert len(list(tmp_path.glob(f".unfinished-{platform.node()}-{process.pid}-*"))) == 1
-    assert kept(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
+    assert cached_features(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".lock", ".npy"]
 
 
 def test_another_living_process_may_go_on_writing(tmp_path: Path) -> None:
     other = tmp_path / f".unfinished-{platform.node()}-{os.getppid()}-x"
     other.mkdir()
-    kept(tmp_path, ("a",), lambda: torch.ones(2, 2))
+    cached_features(tmp_path, ("a",), lambda: torch.ones(2, 2))
     assert other.exists()
 
 
@@ -116,7 +116,7 @@ def test_those_not_asked_for_for_longest_make_room(
             calls.append(name)
             return torch.ones(25, 10)  # 1,000 bytes and a header of 128
 
-        kept(tmp_path, (name,), compute)
+        cached_features(tmp_path, (name,), compute)
         for file in tmp_path.glob("*.npy"):  # as if a minute had passed
             os.utime(file, (file.stat().st_mtime - 60,) * 2)
 

@@ -12,9 +12,9 @@ from fer_mlops.config import HogSvmConfig
 from fer_mlops.config.recipes import build_experiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.models.hog_svm import can_calibrate
-from fer_mlops.progress import begin_silently
+from fer_mlops.progress import no_progress
 from fer_mlops.training.steps import Step
-from fer_mlops.training.train import learn
+from fer_mlops.training.train import train_classifier
 
 
 def drawn(labels: np.ndarray, seed: int = 0) -> Faces:
@@ -48,12 +48,12 @@ def test_the_baseline_s_default_recipe_learns_from_few_faces(labels: np.ndarray)
     assert experiment.hog_svm.fractions == HogSvmConfig().fractions
     small = dataclasses.replace(experiment.hog_svm, cells=(8,))
     steps: list[Step] = []
-    learned = learn(
+    learned = train_classifier(
         dataclasses.replace(experiment, hog_svm=small),
         drawn(labels),
         drawn(np.unique(labels), seed=1),
         on_step=steps.append,
-        begin=begin_silently,
+        progress=no_progress,
     )
     assert steps[-1].metrics["train/faces"] == len(labels)
     probabilities = learned.classifier.predict_proba(drawn(labels, seed=2).pixels)
@@ -73,7 +73,7 @@ def test_the_baseline_learns_from_pictures_that_are_all_alike() -> None:
     experiment = build_experiment("baseline", settings={})
     labels = even(21)
     faces = dataclasses.replace(drawn(labels), pixels=np.full((21, 48, 48), 90, np.uint8))
-    learned = learn(experiment, faces, faces, on_step=lambda _: None, begin=begin_silently)
+    learned = train_classifier(experiment, faces, faces, on_step=lambda _: None, progress=no_progress)
     assert np.isfinite(learned.classifier.predict_proba(faces.pixels)).all()
 
 
@@ -83,5 +83,5 @@ def test_networks_learn_from_few_faces(family: str, num: int) -> None:
     experiment = build_experiment(family, settings=tiny.SETTINGS[family])
     faces = drawn(even(num))
     faces = dataclasses.replace(faces, pixels=np.ascontiguousarray(faces.pixels[:, :32, :32]))
-    learned = learn(experiment, faces, faces, on_step=lambda _: None, begin=begin_silently)
+    learned = train_classifier(experiment, faces, faces, on_step=lambda _: None, progress=no_progress)
     assert np.isfinite(learned.classifier.predict_proba(faces.pixels)).all()

@@ -10,7 +10,7 @@ from fer_mlops.config import TrainingConfig
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import cross_entropy
 from fer_mlops.training.sampling import SAMPLINGS, face_weights
-from fer_mlops.training.state import Session
+from fer_mlops.training.state import TrainingState
 
 LABELS = torch.repeat_interleave(torch.arange(4), torch.tensor([900, 100, 0, 4]))
 
@@ -38,7 +38,7 @@ def shown_in(sampling: str, seed: int = 0, **settings: object) -> list[list[int]
     config = TrainingConfig(epochs=2, batch_size=100, sampling=sampling, **settings)  # type: ignore[arg-type]
     examples = Examples(torch.zeros(len(LABELS), 1), LABELS)
     loss = cross_entropy(torch.bincount(LABELS), 0.0)
-    session = Session(torch.nn.Linear(1, 4), examples, loss, config, seed)
+    session = TrainingState(torch.nn.Linear(1, 4), examples, loss, config, seed)
     passes = []
     for session.epoch in (1, 2):
         passes.append(np.concatenate(list(session.batches())).tolist())

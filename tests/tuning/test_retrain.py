@@ -90,8 +90,10 @@ def test_a_winner_whose_process_stopped_late_is_neither_trained_nor_tested_again
 ) -> None:
     module = importlib.import_module(room)
     real, tested = getattr(module, name), Counter[str]()
-    judge = train._judge_test
-    monkeypatch.setattr(train, "_judge_test", lambda *words: (tested.update(["test"]), judge(*words))[1])
+    evaluate_test = train._evaluate_test
+    monkeypatch.setattr(
+        train, "_evaluate_test", lambda *words: (tested.update(["test"]), evaluate_test(*words))[1]
+    )
 
     def stopped(*words: object) -> None:
         real(*words)

@@ -20,9 +20,9 @@ from sqlalchemy.exc import OperationalError
 
 from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.tuning import locks
-from fer_mlops.tuning.locks import Claims, is_gone, this_process
+from fer_mlops.tuning.locks import StudyLocks, is_gone, this_process
 from fer_mlops.tuning.storage import PatientStorage, open_storage, read_url, shown_url
-from fer_mlops.tuning.study import WORKER, Undertaker
+from fer_mlops.tuning.study import WORKER, StaleTrials
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -201,8 +201,8 @@ def _age(database: Path, table: str, column: str) -> None:
 
 def test_a_claim_has_one_owner_until_it_is_dropped(database: Path) -> None:
     storage = _open(database)
-    one, two = (Claims(storage, "s", f"m:{os.getpid()}:{name}") for name in ("one", "two"))
-    other_study = Claims(storage, "t", f"m:{os.getpid()}:two")
+    one, two = (StudyLocks(storage, "s", f"m:{os.getpid()}:{name}") for name in ("one", "two"))
+    other_study = StudyLocks(storage, "t", f"m:{os.getpid()}:two")
     assert one.take("winner")
     assert one.take("winner")
     assert not two.take("winner")
@@ -217,12 +217,12 @@ def test_a_claim_has_one_owner_until_it_is_dropped(database: Path) -> None:
 def test_of_many_processes_one_gets_the_claim(database: Path) -> None:
     storage = _open(database)
     names = [f"m:{os.getpid()}:{number}" for number in range(8)]
-    everybody = [Claims(storage, "s", name) for name in names]
+    everybody = [StudyLocks(storage, "s", name) for name in names]
     taken: list[str] = []
-    begin = threading.Barrier(len(everybody))
+    progress = threading.Barrier(len(everybody))
 
-    def take(claims: Claims) -> None:
-        begin.wait()
+    def take(claims: StudyLocks) -> None:
+        progress.wait()
         if claims.take("winner"):
             taken.append(claims.owner)
 
@@ -236,7 +236,7 @@ def test_of_many_processes_one_gets_the_claim(database: Path) -> None:
 
 def test_the_claim_of_an_owner_that_shows_no_life_can_be_taken(database: Path) -> None:
     storage = _open(database, grace=60)
-    one, two = (Claims(storage, "s", f"m:{os.getpid()}:{name}") for name in ("one", "two"))
+    one, two = (StudyLocks(storage, "s", f"m:{os.getpid()}:{name}") for name in ("one", "two"))
     assert one.take("winner")
     _age(database, "fer_mlops_claims", "beat")
     storage._away_at = time.monotonic()
@@ -257,15 +257,15 @@ def test_a_process_of_this_machine_that_is_gone_is_known_to_be(database: Path) -
     assert is_gone(gone)
     assert not is_gone(f"m:{process.pid}:other")  # another machine's processes cannot be looked up
     storage = _open(database)
-    assert Claims(storage, "s", gone).take("winner")
-    assert Claims(storage, "s").take("winner")
+    assert StudyLocks(storage, "s", gone).take("winner")
+    assert StudyLocks(storage, "s").take("winner")
 
 
 def test_who_is_here_is_seen_by_the_others_until_they_leave(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = _open(database)
-    one, two = (Claims(storage, "s", f"m:{os.getpid()}:{name}") for name in ("one", "two"))
+    one, two = (StudyLocks(storage, "s", f"m:{os.getpid()}:{name}") for name in ("one", "two"))
     monkeypatch.setattr(storage, "heartbeat", 0.05)
     with one.present():
         assert two.others() == [one.owner]
@@ -295,10 +295,10 @@ def test_a_machine_of_the_same_host_name_is_another_place(
     assert this_process().split(":")[2] != place
     assert not is_gone(process)
     storage = _open(database, grace=1)
-    assert Claims(storage, "s", process).take("winner")
-    assert not Claims(storage, "s").take("winner")
+    assert StudyLocks(storage, "s", process).take("winner")
+    assert not StudyLocks(storage, "s").take("winner")
     time.sleep(2.1)
-    assert Claims(storage, "s").take("winner")  # which its silence ends
+    assert StudyLocks(storage, "s").take("winner")  # which its silence ends
 
 
 def test_a_system_without_a_boot_id_knows_its_own_processes(
@@ -315,13 +315,13 @@ def test_a_trial_of_a_process_that_is_gone_is_queued_again_twice_and_then_no_mor
 ) -> None:
     study = optuna.create_study(storage=_open(database))
     *_, place = this_process().split(":")
-    undertaker = Undertaker(study, grace=60)
+    stale_trials = StaleTrials(study, grace=60)
     for number in range(3):
         trial = study.ask()
         value = trial.suggest_float("x", 0, 1)
         trial.set_user_attr(WORKER, f"m:{2**22 + 1}:{place}")
         trial.set_user_attr("run", "abc")
-        undertaker.look()
+        stale_trials.look()
         assert study.trials[number].state == TrialState.FAIL
         if number < 2:
             again = study.trials[number + 1]
@@ -336,16 +336,16 @@ def test_a_trial_of_a_process_that_is_gone_is_queued_again_twice_and_then_no_mor
 def test_a_trial_that_nobody_put_a_name_to_is_given_up_after_the_grace(database: Path) -> None:
     study = optuna.create_study(storage=_open(database))
     study.ask()
-    undertaker = Undertaker(study, grace=0.2)
-    undertaker.look()
+    stale_trials = StaleTrials(study, grace=0.2)
+    stale_trials.look()
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
     time.sleep(0.3)
-    undertaker.look()
+    stale_trials.look()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_the_trial_of_a_living_worker_is_left_alone(database: Path) -> None:
     study = optuna.create_study(storage=_open(database))
     study.ask().set_user_attr(WORKER, this_process())
-    Undertaker(study, grace=0).look()
+    StaleTrials(study, grace=0).look()
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]

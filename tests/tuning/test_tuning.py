@@ -27,7 +27,7 @@ from fer_mlops.training.steps import Step
 from fer_mlops.tuning import objective as trials_room
 from fer_mlops.tuning import trial_fit as fits_room
 from fer_mlops.tuning.config import OBJECTIVES
-from fer_mlops.tuning.locks import Claims
+from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.search_space import Space, with_settings
@@ -188,12 +188,12 @@ def test_a_fits_value_is_that_of_the_weights_it_would_keep(world: Path, faces_fo
 def test_every_family_reports_every_objective_at_every_step(
     family: str, world: Path, faces_folder: Path
 ) -> None:
-    from fer_mlops.training.train import learn
+    from fer_mlops.training.train import train_classifier
 
     plan = plan_of(world, faces_folder, family, 1)
     parts = prepare_data(plan.experiment, cache_folder()).parts
     steps: list[Step] = []
-    learn(plan.experiment, parts["train"], parts["valid"], on_step=steps.append)
+    train_classifier(plan.experiment, parts["train"], parts["valid"], on_step=steps.append)
     assert steps
     assert all(set(OBJECTIVES) <= step.metrics.keys() for step in steps)
 
@@ -230,12 +230,12 @@ def test_latency_is_measured_on_one_thread_and_leaves_the_others_as_they_were(
 ) -> None:
     import torch
 
-    from fer_mlops.training.train import learn
+    from fer_mlops.training.train import train_classifier
     from fer_mlops.tuning.latency import latency_ms
 
     plan = plan_of(world, faces_folder, "cnn", 1, training__epochs=1)
     parts = prepare_data(plan.experiment, cache_folder()).parts
-    learned = learn(plan.experiment, parts["train"], parts["valid"], on_step=lambda _: None)
+    learned = train_classifier(plan.experiment, parts["train"], parts["valid"], on_step=lambda _: None)
     threads = torch.get_num_threads()
     assert 0 < latency_ms(learned.classifier, parts["valid"].pixels) < 1000
     assert torch.get_num_threads() == threads
@@ -246,14 +246,14 @@ def test_latency_is_measured_on_one_thread_and_leaves_the_others_as_they_were(
 
 def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> None:
     """Lets the fits fail whose number, from 0, ``fails`` says."""
-    real, count = fits_room.learn, iter(range(1000))
+    real, count = fits_room.train_classifier, iter(range(1000))
 
-    def learn(*words: Any, **options: Any) -> Any:
+    def train_classifier(*words: Any, **options: Any) -> Any:
         if fails(next(count)):
             raise RuntimeError("a shape that cannot be\nand more")
         return real(*words, **options)
 
-    monkeypatch.setattr(fits_room, "learn", learn)
+    monkeypatch.setattr(fits_room, "train_classifier", train_classifier)
 
 
 def test_a_trial_that_fails_says_why_and_the_study_goes_on(
@@ -290,17 +290,17 @@ def test_too_many_failures_in_a_row_stop_the_study_and_it_can_go_on_later(
 def test_ctrl_c_ends_all_runs_and_the_same_command_takes_the_trial_up_again(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = fits_room.learn
+    real = fits_room.train_classifier
     with monkeypatch.context() as patch:
 
-        def learn(*words: Any, **options: Any) -> Any:
+        def train_classifier(*words: Any, **options: Any) -> Any:
             def stop(step: Step) -> None:
                 options["on_step"](step)
                 raise KeyboardInterrupt
 
             return real(*words, **{**options, "on_step": stop})
 
-        patch.setattr(fits_room, "learn", learn)
+        patch.setattr(fits_room, "train_classifier", train_classifier)
         with pytest.raises(KeyboardInterrupt, match="the same command goes on with the study"):
             sweep(world, faces_folder, "cnn", 1)
     assert {run.info.status for run in (*runs_named("tune-"), *runs_named("trial-"))} == {"KILLED"}
@@ -321,17 +321,17 @@ def test_a_trial_goes_on_from_the_checkpoint_of_a_dead_worker(
 ) -> None:
     monkeypatch.setattr(fits_room, "KEEP_EVERY", 0.0)
     whole = sweep(world, faces_folder, "cnn", 1, study_name="whole")
-    real = fits_room.learn
+    real = fits_room.train_classifier
     with monkeypatch.context() as patch:
 
-        def learn(*words: Any, **options: Any) -> Any:
+        def train_classifier(*words: Any, **options: Any) -> Any:
             def stop(step: Step) -> None:
                 options["on_step"](step)
                 raise KeyboardInterrupt
 
             return real(*words, **{**options, "on_step": stop})
 
-        patch.setattr(fits_room, "learn", learn)
+        patch.setattr(fits_room, "train_classifier", train_classifier)
         with pytest.raises(KeyboardInterrupt):
             sweep(world, faces_folder, "cnn", 1)
     (run,) = (run for run in runs_named("trial-") if run.info.status == "KILLED")
@@ -342,7 +342,7 @@ def test_a_trial_goes_on_from_the_checkpoint_of_a_dead_worker(
         begun_at.append(options["resume_from"]["steps_before"] if options["resume_from"] else None)
         return real(*words, **options)
 
-    monkeypatch.setattr(fits_room, "learn", resumed)
+    monkeypatch.setattr(fits_room, "train_classifier", resumed)
     done = sweep(world, faces_folder, "cnn", 1)
     assert begun_at == [0]  # it had a checkpoint to go on from
     assert done.best_value == whole.best_value
@@ -353,11 +353,11 @@ def test_a_trial_goes_on_from_the_checkpoint_of_a_dead_worker(
 def test_a_tracking_server_that_is_gone_stops_the_study_and_no_trial_counts_as_failed(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def learn(*_: Any, **__: Any) -> Any:
+    def train_classifier(*_: Any, **__: Any) -> Any:
         raise TrackingError("the tracking server has not answered for 10 minutes")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fits_room, "learn", learn)
+        patch.setattr(fits_room, "train_classifier", train_classifier)
         with pytest.raises(TrackingError, match="has not answered"):
             sweep(world, faces_folder, "baseline", 1)
     assert [t.state for t in study_in(world).trials] == [TrialState.FAIL, TrialState.WAITING]
@@ -396,7 +396,7 @@ def test_what_another_machine_trains_at_the_end_is_no_orphan(
     if not is_finalist:
         study.set_user_attr("winner begun", {"trial": 0, "run": run.info.run_id})
     storage = storage_of(plan_of(world, faces_folder, "baseline", 1))
-    theirs, ours = (Claims(storage, "s", f"elsewhere:1:{name}") for name in ("theirs", "ours"))
+    theirs, ours = (StudyLocks(storage, "s", f"elsewhere:1:{name}") for name in ("theirs", "ours"))
     tracker = Tracker(parent.info.run_id, parent.info.experiment_id)
     assert theirs.take("winner")
     assert end_orphans(study, tracker, ours, 60) == 0
@@ -415,7 +415,7 @@ def test_who_runs_out_of_time_leaves_the_winner_to_those_who_go_on(
 ) -> None:
     sweep(world, faces_folder, "baseline", 1)
     plan = plan_of(world, faces_folder, "baseline", 9, minutes=1e-9)
-    with Claims(storage_of(plan), "s", "elsewhere:1:abc").present():
+    with StudyLocks(storage_of(plan), "s", "elsewhere:1:abc").present():
         assert tune(plan, cache=cache_folder()) is None
         assert runs_named("tune-s")[0].info.status == "RUNNING"  # it is theirs now
 
@@ -426,7 +426,7 @@ def test_two_at_once_share_the_trials_and_one_of_them_trains_the_winner(
     plan = plan_of(world, faces_folder, "baseline", 1)
     sweep(world, faces_folder, "baseline", 1)
     study_in(world).set_user_attr("winner", {})
-    other = Claims(storage_of(plan), "s", "elsewhere:1:abc")
+    other = StudyLocks(storage_of(plan), "s", "elsewhere:1:abc")
     assert other.take("winner")
 
     def finish() -> None:
@@ -436,11 +436,11 @@ def test_two_at_once_share_the_trials_and_one_of_them_trains_the_winner(
     threading.Timer(1.5, finish).start()
     said: list[str] = []
 
-    def begin(name: str, _: int) -> Callable[[int], None]:
+    def progress(name: str, _: int) -> Callable[[int], None]:
         said.append(name)
         return lambda _: None
 
-    done = tune(plan, cache=cache_folder(), begin=begin)
+    done = tune(plan, cache=cache_folder(), progress=progress)
     assert done
     assert (done.winner, done.winner_run) == (None, "theirs")
     assert "elsewhere:1:abc trains the winner" in said

@@ -235,15 +235,15 @@ def test_a_postgresql_that_is_gone_for_good_is_one_sentence_and_finished_trials_
 ) -> None:
     monkeypatch.setattr("fer_mlops.tuning.retrain.run_experiment", untrained)
     monkeypatch.setattr("fer_mlops.tuning.storage._FIRST_PAUSE", 0.2)
-    real, count = fits_room.learn, iter(range(9))
+    real, count = fits_room.train_classifier, iter(range(9))
     with postgres() as server:
 
-        def learn(*words: Any, **options: Any) -> Any:
+        def train_classifier(*words: Any, **options: Any) -> Any:
             if next(count) == 1:
                 server.stop()
             return real(*words, **options)
 
-        monkeypatch.setattr(fits_room, "learn", learn)
+        monkeypatch.setattr(fits_room, "train_classifier", train_classifier)
         changes = {"storage_url": server.url, "tracking__wait_minutes": 0.02}
         with pytest.raises(
             TrackingError, match=r"^the study storage at postgresql://optuna:\*\*\*@.*safe"
@@ -293,7 +293,7 @@ def test_one_workers_error_does_not_hide_that_another_finished_the_study(
     context = workers_room.multiprocessing.get_context("spawn")
     monkeypatch.setattr(context, "Process", Process)
     plan = plan_of(world, faces_folder, "baseline", 1, num_workers=2)
-    crowd = workers_room.Crowd(plan, "run", world, time.monotonic() + 60)
+    crowd = workers_room.WorkerPool(plan, "run", world, time.monotonic() + 60)
     if is_finished:
         crowd.wait(lambda: None)
         assert "a worker ended early, and the others went on without it: the disk is full" in caplog.text
@@ -325,6 +325,6 @@ def test_workers_divide_the_cores(
     monkeypatch.setattr(workers_room, "num_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     plan = plan_of(world, faces_folder, "baseline", 1, num_workers=3)
-    workers_room.Crowd(plan, "run", world, time.monotonic() + 60).wait(lambda: None)
+    workers_room.WorkerPool(plan, "run", world, time.monotonic() + 60).wait(lambda: None)
     assert started == [(2, "2")] * 3
     assert "OMP_NUM_THREADS" not in os.environ

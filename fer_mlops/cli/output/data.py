@@ -14,7 +14,7 @@ from fer_mlops.emotions import EMOTIONS
 
 if TYPE_CHECKING:
     from fer_mlops.data.datasets.base import DataSet
-    from fer_mlops.data.quality.report import Examination
+    from fer_mlops.data.quality.report import DataReport
     from fer_mlops.data.splits import Split
     from fer_mlops.data.table import FaceTable
 
@@ -58,7 +58,7 @@ _PAGE_ONLY = ("share", "one person's", "recall 80")
 """Columns for which 80 characters have no room."""
 
 
-def print_findings(examination: Examination) -> None:
+def print_findings(examination: DataReport) -> None:
     """Prints what the doctor found: sizes, findings worst first, verdict."""
     from fer_mlops.data.quality.findings import listed
     from fer_mlops.metrics.identities import describe_people

@@ -14,8 +14,8 @@ from fer_mlops.cli.output.screen import console
 
 if TYPE_CHECKING:
     from fer_mlops.data.image_files import FaceImages
-    from fer_mlops.evaluation.comparison import Comparison, Match
-    from fer_mlops.evaluation.explained_faces import Look
+    from fer_mlops.evaluation.comparison import Comparison, PairedResult
+    from fer_mlops.evaluation.explained_faces import ExplainedFaces
     from fer_mlops.evaluation.report import Report
     from fer_mlops.pipelines.evaluate import Evaluation
 
@@ -109,7 +109,7 @@ def print_comparison(comparison: Comparison) -> None:
     console.print(grid, soft_wrap=False)
 
 
-def _print_match(comparison: Comparison, match: Match) -> None:
+def _print_match(comparison: Comparison, match: PairedResult) -> None:
     """Prints the differences of the best and another model, and the emotions each wins."""
     from fer_mlops.evaluation.repeats import SCORES
     from fer_mlops.metrics.classification import FEW
@@ -144,9 +144,9 @@ _MOST_ANSWERS = 20
 """Explained faces that the terminal lists."""
 
 
-def print_looks(looks: Sequence[Look], images: FaceImages, out: Path) -> None:
+def print_looks(looks: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:
     """Prints what models answered about the first faces, what their maps are worth, and the page."""
-    from fer_mlops.evaluation.attribution.summary import judge_maps
+    from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
     from fer_mlops.pipelines.explain import PAGE
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -161,7 +161,7 @@ def print_looks(looks: Sequence[Look], images: FaceImages, out: Path) -> None:
         console.print(f"… and {len(images.paths) - _MOST_ANSWERS:,} more, on the page")
     for one in looks:
         if one.report:
-            console.print(Text(f"{one.name}: {judge_maps(one.report)[1]}"), soft_wrap=False)
+            console.print(Text(f"{one.name}: {maps_are_trustworthy(one.report)[1]}"), soft_wrap=False)
             inside, even = one.report.inside, one.report.inside_uniform
             console.print(f"inside the face ellipse {inside:.2f}, an even map {even:.2f}")
     console.print(Text(f"See it:   {out / PAGE}"))

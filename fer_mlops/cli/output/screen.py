@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import rich.progress
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.segment import Segment
 
 from fer_mlops.errors import printable
-from fer_mlops.progress import Advance, Begin
+from fer_mlops.progress import Advance, Progress
 from fer_mlops.tracking.connection import shown_uri
 from fer_mlops.tracking.runs import training_view
 
@@ -38,9 +38,9 @@ console = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
-def progress_bars() -> Iterator[Begin]:
+def progress_bars() -> Iterator[Progress]:
     """Shows one bar per stage while open; off a terminal, one line per finished stage."""
-    bars = Progress(
+    bars = rich.progress.Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),

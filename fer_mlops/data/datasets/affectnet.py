@@ -34,7 +34,7 @@ import numpy as np
 
 from fer_mlops.data.csv_reader import read_csv
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 
@@ -66,7 +66,7 @@ def load(path: Path, request: Request) -> FaceTable:
     Raises:
         DataError: There is neither, or a row or annotation cannot be understood.
     """
-    gathering = Gathering("affectnet", path, request)
+    gathering = FaceTableBuilder("affectnet", path, request)
     lists, images = _find_lists(path), _find_images(path)
     if lists and images is not None:
         for file, part in lists.items():
@@ -80,11 +80,11 @@ def load(path: Path, request: Request) -> FaceTable:
             f"{str(path)!r} has neither training.csv with Manually_Annotated_Images/ nor train_set/ "
             f"with images/ and annotations/; ask for AffectNet at {DATASET.where}"
         )
-    gathering.remark(_REMARK)
+    gathering.add_note(_REMARK)
     return gathering.table()
 
 
-def _add_list(gathering: Gathering, file: Path, images: Path, part: str) -> None:
+def _add_list(gathering: FaceTableBuilder, file: Path, images: Path, part: str) -> None:
     for line in read_csv(file, ("subdirectory_filepath", "expression")):
         image = line["subdirectory_filepath"]
         columns = {name: line[name] for name in ("valence", "arousal") if name in line}
@@ -98,7 +98,7 @@ def _add_list(gathering: Gathering, file: Path, images: Path, part: str) -> None
         )
 
 
-def _add_set(gathering: Gathering, folder: str, part: str) -> None:
+def _add_set(gathering: FaceTableBuilder, folder: str, part: str) -> None:
     annotations = gathering.root / folder / "annotations"
     names = set(os.listdir(annotations))  # noqa: PTH208 - names are all it takes
     labelled = set()
@@ -115,20 +115,26 @@ def _add_set(gathering: Gathering, folder: str, part: str) -> None:
                 if f"{stem}{ending}" in names
             }
         except ValueError as error:
-            gathering.leave_out("malformed-row", f"{folder}/annotations/{name}: {error}")
+            gathering.skip("malformed-row", f"{folder}/annotations/{name}: {error}")
             continue
         image = f"{folder}/images/{stem}.jpg"
         _add(gathering, image, code, where=f"{folder}/annotations/{name}", part=part, columns=columns)
     images = gathering.root / folder / "images"
     for image in sorted({path.name for path in images.glob("*.jpg")} - labelled):
-        gathering.leave_out("no-label", f"{folder}/images/{image}")
+        gathering.skip("no-label", f"{folder}/images/{image}")
 
 
 def _add(
-    gathering: Gathering, image: str, code: str, *, where: str, part: str, columns: Mapping[str, str]
+    gathering: FaceTableBuilder,
+    image: str,
+    code: str,
+    *,
+    where: str,
+    part: str,
+    columns: Mapping[str, str],
 ) -> None:
     if code in NO_FACE:
-        gathering.leave_out("not-a-face", image)
+        gathering.skip("not-a-face", image)
     else:
         emotion = CODES.get(code, code)
         gathering.add(image, emotion, where=where, source="affectnet", part=part, columns=columns)

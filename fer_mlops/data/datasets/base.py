@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fer_mlops.config import DataConfig
 from fer_mlops.data.table import FaceTable
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 
 COMMIT_FILE = "commit.txt"
 """In a folder that was downloaded: the commit of its publisher's repository."""
@@ -23,7 +23,7 @@ class Request:
     config: DataConfig
     is_strict: bool = True
     """Stop at rows that cannot be understood; the doctor reads on, and reports them all."""
-    begin: Begin = begin_silently
+    progress: Progress = no_progress
     """Told of a stage that takes long, such as unpacking."""
 
 

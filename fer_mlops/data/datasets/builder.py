@@ -55,7 +55,7 @@ def part_of(text: str) -> str | None:
     return _PARTS.get(text.strip().lower())
 
 
-class Gathering:
+class FaceTableBuilder:
     """Takes the rows of one data set."""
 
     def __init__(self, name: str, root: Path, request: Request) -> None:
@@ -102,19 +102,19 @@ class Gathering:
         """
         where = where or image
         if not image:
-            self._meet("malformed-row", f"{where}: no image is named")
+            self._record("malformed-row", f"{where}: no image is named")
             return
         path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
         if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
-            self._meet("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
+            self._record("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
         elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
-            self._meet("missing-file", f"{where}: no image at {str(self.root / path)!r}")
+            self._record("missing-file", f"{where}: no image at {str(self.root / path)!r}")
         elif not emotion.strip():
-            self._meet("no-label", path)
+            self._record("no-label", path)
         else:
             named = self._name(emotion, where)
             if named == _DROPPED:
-                self._meet("dropped-label", path)
+                self._record("dropped-label", path)
                 return
             if named and named != emotion:
                 self._count_spelling(emotion, path)
@@ -124,11 +124,11 @@ class Gathering:
                 origin = source or self.root.name
                 self._rows.append(Row(path, named, person, origin, part, votes, columns or _NOTHING))
 
-    def leave_out(self, kind: Kind, what: str) -> None:
+    def skip(self, kind: Kind, what: str) -> None:
         """Counts an image or line that has no place in the table, such as a file without a label."""
-        self._meet(kind, what)
+        self._record(kind, what)
 
-    def remark(self, text: str) -> None:
+    def add_note(self, text: str) -> None:
         """Notes something about the data set as a whole."""
         self._remarks.append(Note("about", text))
 
@@ -158,7 +158,7 @@ class Gathering:
         forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
         return next((form for form in forms if os.path.isfile(self._top + form)), path)  # noqa: PTH113
 
-    def _meet(self, kind: Kind, what: str) -> None:
+    def _record(self, kind: Kind, what: str) -> None:
         self._found.setdefault(kind, []).append(what)
 
     def _name(self, text: str, where: str) -> str:
@@ -170,7 +170,7 @@ class Gathering:
                 self._named[text] = error
         named = self._named[text]
         if isinstance(named, DataError):
-            self._meet("unknown-emotion", f"{where}: {named}")
+            self._record("unknown-emotion", f"{where}: {named}")
             return ""
         return named
 
@@ -222,12 +222,12 @@ class Gathering:
         for path, row in first.items():
             others = again.get(path, ())
             if any(other.emotion != row.emotion for other in others):
-                self._meet("conflicting-rows", path)
+                self._record("conflicting-rows", path)
                 continue
             for _ in others:
-                self._meet("repeated-rows", path)
+                self._record("repeated-rows", path)
             if row.emotion == _OUTSIDE:
-                self._meet("outside-emotion", path)
+                self._record("outside-emotion", path)
             else:
                 kept.append(row)
         return kept

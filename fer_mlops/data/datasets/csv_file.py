@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fer_mlops.data.csv_reader import read_csv
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering, part_of
+from fer_mlops.data.datasets.builder import FaceTableBuilder, part_of
 from fer_mlops.data.datasets.identities import person_of, stated_person
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
@@ -28,12 +28,12 @@ def load(path: Path, request: Request) -> FaceTable:
     """
     if path.suffix.lower() in _ARCHIVES:
         raise DataError(f"{str(path)!r} is an archive; unpack it, and pass the folder with --data")
-    gathering = Gathering(path.stem, path.parent, request)
+    gathering = FaceTableBuilder(path.stem, path.parent, request)
     for line in read_csv(path, ("image", "emotion")):
         where = f"{path.name} line {line.number}"
         part = part_of(line.get("part", ""))
         if part is None:
-            gathering.leave_out(
+            gathering.skip(
                 "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
             )
             continue

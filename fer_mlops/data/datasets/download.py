@@ -17,7 +17,7 @@ from fer_mlops.data.datasets import muxspace
 from fer_mlops.data.datasets.base import COMMIT_FILE
 from fer_mlops.errors import DataError
 from fer_mlops.files import make_once
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 
 _BLOCK = 1 << 20
 _SECONDS = 60.0
@@ -46,7 +46,7 @@ ARCHIVES: dict[str, Archive] = {
 }
 
 
-def download(archive: Archive, target: Path, begin: Begin = begin_silently) -> Path:
+def download(archive: Archive, target: Path, progress: Progress = no_progress) -> Path:
     """Returns ``target``, a new folder with the data set; it appears whole or not at all.
 
     What was transferred stays beside it as ``<target>.tar.gz.part``; where the server allows it, the
@@ -55,7 +55,7 @@ def download(archive: Archive, target: Path, begin: Begin = begin_silently) -> P
     Args:
         archive: What to fetch.
         target: Must not exist.
-        begin: Told of the two stages; the first counts megabytes, and both may have no known total.
+        progress: Told of the two stages; the first counts megabytes, and both may have no known total.
 
     Raises:
         DataError: ``target`` exists, the server cannot be reached or refuses, the transfer breaks off,
@@ -68,24 +68,24 @@ def download(archive: Archive, target: Path, begin: Begin = begin_silently) -> P
         part = packed.with_name(f"{packed.name}.part")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _fetch(archive.url, part, begin)
+            _fetch(archive.url, part, progress)
             part.replace(packed)
         except OSError as error:
             reason = error.strerror or error
             raise DataError(f"cannot write {str(part)!r}: {reason}; {_REMEDY}") from error
-    make_once(target, lambda aside: _unpack(archive, packed, aside, begin), _REMEDY)
+    make_once(target, lambda aside: _unpack(archive, packed, aside, progress), _REMEDY)
     packed.unlink(missing_ok=True)
     return target
 
 
-def _fetch(url: str, part: Path, begin: Begin) -> None:
+def _fetch(url: str, part: Path, progress: Progress) -> None:
     """Appends to ``part`` until it is all there."""
     done = part.stat().st_size if part.is_file() else 0
     answer, done = _ask(url, done)
     with answer:
         length = answer.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else 0
-        advance = begin("downloading, MB", -(-total // _BLOCK))
+        advance = progress("downloading, MB", -(-total // _BLOCK))
         advance(done // _BLOCK)
         with part.open("ab" if done else "wb") as file:
             for block in _blocks(answer, url):
@@ -133,9 +133,9 @@ def _broken(url: str, reason: str) -> DataError:
     return DataError(f"the transfer of {url} broke off ({reason}); run the same command again to go on")
 
 
-def _unpack(archive: Archive, packed: Path, folder: Path, begin: Begin) -> None:
+def _unpack(archive: Archive, packed: Path, folder: Path, progress: Progress) -> None:
     """Writes the data set's files to ``folder``; deletes ``packed`` where it is damaged."""
-    advance = begin("unpacking, files", 0)
+    advance = progress("unpacking, files", 0)
     try:
         with gzip.open(packed) as stream:
             with tarfile.open(fileobj=stream, mode="r|") as tar:

@@ -30,7 +30,7 @@ from PIL import Image
 
 from fer_mlops.data.csv_reader import Line, read_csv
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.datasets.folder import emotion_folders, some_names
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
@@ -82,13 +82,13 @@ def load(path: Path, request: Request) -> FaceTable:
     if file is None:
         return _load_folders(path, request)
     root, faces = unpack(file, request)
-    gathering = Gathering("fer2013", root, request)
+    gathering = FaceTableBuilder("fer2013", root, request)
     for face in faces:
         part = PARTS.get(face.usage.lower())
         if part is None:
-            gathering.leave_out("malformed-row", f"{face.where}: unknown Usage {face.usage!r}")
+            gathering.skip("malformed-row", f"{face.where}: unknown Usage {face.usage!r}")
         elif face.problem:
-            gathering.leave_out("unreadable", f"{face.where}: {face.problem}")
+            gathering.skip("unreadable", f"{face.where}: {face.problem}")
         else:
             gathering.add(
                 face.image,
@@ -139,7 +139,7 @@ def _draw(file: Path, folder: Path, request: Request) -> None:
     """Writes the faces of ``file`` as PNG files, and an index of its rows."""
     for part in PARTS.values():
         (folder / (part or "faces")).mkdir()
-    advance = request.begin(f"unpacking {file.name}", file.stat().st_size // _ROW_BYTES)
+    advance = request.progress(f"unpacking {file.name}", file.stat().st_size // _ROW_BYTES)
     with (folder / _INDEX).open("w", encoding="utf-8", newline="") as index:
         writer = csv.writer(index)
         writer.writerow(_INDEXED)
@@ -169,10 +169,10 @@ def _load_folders(root: Path, request: Request) -> FaceTable:
             f"{str(root)!r} has no {_FILES[0]}, and no train/angry/Training_1.jpg and so on; get "
             f"FER2013 from {DATASET.where}"
         )
-    gathering = Gathering("fer2013", root, request)
+    gathering = FaceTableBuilder("fer2013", root, request)
     for folder in emotion_folders(root):
         for other in folder.others:
-            gathering.leave_out("not-read", f"{folder.path}/{other}")
+            gathering.skip("not-read", f"{folder.path}/{other}")
         for image in folder.images:
             told = _PUBLISHED.fullmatch(image)
             gathering.add(

@@ -31,7 +31,7 @@ from pathlib import Path
 from fer_mlops.data.csv_reader import Line, read_csv
 from fer_mlops.data.datasets import fer2013
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
@@ -54,7 +54,7 @@ def load(path: Path, request: Request) -> FaceTable:
             f"https://github.com/microsoft/FERPlus and the second from {fer2013.DATASET.where}"
         )
     root, faces = fer2013.unpack(pixels, request)
-    gathering = Gathering("ferplus", root, request)
+    gathering = FaceTableBuilder("ferplus", root, request)
     for line, face in zip_longest(read_csv(folder / VOTES, ("usage", "image name", *OPTIONS)), faces):
         if line is None or face is None or line["usage"].lower() != face.usage.lower():
             where = face.where if line is None else f"{VOTES} line {line.number}"
@@ -66,25 +66,25 @@ def load(path: Path, request: Request) -> FaceTable:
     return gathering.table()
 
 
-def _add(gathering: Gathering, line: Line, face: fer2013.Face) -> None:
+def _add(gathering: FaceTableBuilder, line: Line, face: fer2013.Face) -> None:
     """Takes one face, or notes why it has no place."""
     where = f"{VOTES} line {line.number}"
     part = fer2013.PARTS.get(face.usage.lower())
     try:
         votes = {option: int(line[option] or 0) for option in OPTIONS}
     except ValueError:
-        gathering.leave_out("malformed-row", f"{where}: votes are not whole numbers")
+        gathering.skip("malformed-row", f"{where}: votes are not whole numbers")
         return
     heard = {option: count for option, count in votes.items() if count > 1}
     label = majority(heard)
     if part is None:
-        gathering.leave_out("malformed-row", f"{where}: unknown Usage {face.usage!r}")
+        gathering.skip("malformed-row", f"{where}: unknown Usage {face.usage!r}")
     elif not line["image name"] or label in ("unknown", "nf"):
-        gathering.leave_out("not-a-face", face.image)
+        gathering.skip("not-a-face", face.image)
     elif not label:
-        gathering.leave_out("no-majority", face.image)
+        gathering.skip("no-majority", face.image)
     elif face.problem:
-        gathering.leave_out("unreadable", f"{face.where}: {face.problem}")
+        gathering.skip("unreadable", f"{face.where}: {face.problem}")
     else:
         gathering.add(
             face.image,

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering, by_suffix, part_of
+from fer_mlops.data.datasets.builder import FaceTableBuilder, by_suffix, part_of
 from fer_mlops.data.datasets.identities import person_of
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import SPELLINGS
@@ -53,7 +53,7 @@ def load(root: Path, request: Request) -> FaceTable:
     Raises:
         DataError: A subfolder with images is no emotion, or no subfolder has an image.
     """
-    gathering = Gathering(root.name, root, request)
+    gathering = FaceTableBuilder(root.name, root, request)
     found = list(emotion_folders(root))
     folders = [folder for folder in found if folder.images]
     if not folders:
@@ -78,14 +78,14 @@ def load(root: Path, request: Request) -> FaceTable:
             )
     for folder in found:
         for other in folder.others:
-            gathering.leave_out("not-read", f"{folder.path}/{other}")
+            gathering.skip("not-read", f"{folder.path}/{other}")
     for name in sorted(os.listdir(root)):  # noqa: PTH208 - names are all it takes
         if is_image(name):
-            gathering.leave_out("no-label", name)
+            gathering.skip("no-label", name)
     return gathering.table()
 
 
-def _check(gathering: Gathering, root: Path, folder: EmotionFolder) -> None:
+def _check(gathering: FaceTableBuilder, root: Path, folder: EmotionFolder) -> None:
     """Refuses a folder that is no emotion; names the one below it that holds emotions."""
     try:
         gathering.emotion_of(folder.emotion)

@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.datasets.folder import is_image, some_names
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
@@ -41,7 +41,7 @@ def load(root: Path, request: Request) -> FaceTable:
     Raises:
         DataError: No file in ``root`` is named as JAFFE's are.
     """
-    gathering = Gathering("jaffe", root, request)
+    gathering = FaceTableBuilder("jaffe", root, request)
     try:
         names = sorted(name for name in os.listdir(root) if is_image(name))  # noqa: PTH208 - names will do
     except OSError as error:
@@ -49,7 +49,7 @@ def load(root: Path, request: Request) -> FaceTable:
     for name in names:
         told = _NAME.fullmatch(name)
         if told is None:
-            gathering.leave_out("no-label", name)
+            gathering.skip("no-label", name)
         else:
             person, code = told.group(1).upper(), told.group(2).upper()
             gathering.add(name, CODES[code], identity=person, source="jaffe", is_there=True)

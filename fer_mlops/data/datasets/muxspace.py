@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fer_mlops.data.csv_reader import read_csv
 from fer_mlops.data.datasets.base import COMMIT_FILE, DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 
@@ -41,9 +41,9 @@ def load(root: Path, request: Request) -> FaceTable:
             f"{str(root)!r} has no images/ and data/legend.csv; get Muxspace with 'fer-mlops data "
             "download muxspace' and pass its folder with --data"
         )
-    gathering = Gathering("muxspace", root, request)
+    gathering = FaceTableBuilder("muxspace", root, request)
     if (root / COMMIT_FILE).is_file():
-        gathering.remark(f"downloaded at commit {(root / COMMIT_FILE).read_text(encoding='utf-8')}")
+        gathering.add_note(f"downloaded at commit {(root / COMMIT_FILE).read_text(encoding='utf-8')}")
     files = {path.name for path in (root / "images").iterdir()}
     seen = set()
     for line in read_csv(root / LEGEND, ("user.id", "image", "emotion")):
@@ -59,7 +59,7 @@ def load(root: Path, request: Request) -> FaceTable:
             is_there=image in files,
         )
     for image in sorted(files - seen):
-        gathering.leave_out("no-label", f"images/{image}")
+        gathering.skip("no-label", f"images/{image}")
     return gathering.table()
 
 

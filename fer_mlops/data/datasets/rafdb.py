@@ -26,7 +26,7 @@ from pathlib import Path
 
 from fer_mlops.data.csv_reader import read_words
 from fer_mlops.data.datasets.base import DataSet, Request
-from fer_mlops.data.datasets.builder import Gathering
+from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.datasets.folder import some_names
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
@@ -75,11 +75,11 @@ def _find_list(path: Path) -> tuple[Path, Path] | None:
 
 
 def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
-    gathering = Gathering("rafdb", root, request)
+    gathering = FaceTableBuilder("rafdb", root, request)
     aligned, original = root / "Image" / "aligned", root / "Image" / "original"
     is_aligned = aligned.is_dir() or not original.is_dir()
     if not is_aligned:
-        gathering.remark(
+        gathering.add_note(
             "faces are read from Image/original, whole photos; unpack Image/aligned.zip for the crops "
             "that published scores are on"
         )
@@ -92,7 +92,7 @@ def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
         part = stem.partition("_")[0]
         if len(words) != 2 or part not in ("train", "test"):
             what = f"{where}: expected 'train_00001.jpg 5', got {' '.join(words)!r}"
-            gathering.leave_out("malformed-row", what)
+            gathering.skip("malformed-row", what)
             continue
         gathering.add(
             f"{folder}/{stem}{ending}",
@@ -127,7 +127,7 @@ def _find_again(path: Path) -> Path | None:
 
 
 def _load_again(root: Path, request: Request) -> FaceTable:
-    gathering = Gathering("rafdb", root, request)
+    gathering = FaceTableBuilder("rafdb", root, request)
     for part, code, name in _files(root):
         gathering.add(f"{part}/{code}/{name}", CODES[code], source="rafdb", part=part, is_there=True)
     return gathering.table()

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.extmath import randomized_svd
 
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.hog import hog_vectors
 from fer_mlops.progress import Advance, ignore_progress
@@ -49,7 +49,7 @@ def deal_folds(labels: NDArray[np.generic], groups: NDArray[np.int64], seed: int
 
 
 def quick_probabilities(
-    pixels: Pixels,
+    pixels: Images,
     labels: Labels,
     groups: NDArray[np.int64],
     seed: int,
@@ -76,7 +76,7 @@ def quick_probabilities(
     return probabilities
 
 
-def _project(pixels: Pixels, seed: int, advance: Advance) -> Array:
+def _project(pixels: Images, seed: int, advance: Advance) -> Array:
     """Returns the leading components [n, 100] of the faces' HOG, a chunk in memory at a time."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:_MOST_FITTED])
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fer_mlops.data.quality.findings import Cell, Example, Finding, Listing
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels, confusion_counts
 from fer_mlops.metrics.identities import count
 from fer_mlops.progress import Advance, ignore_progress
@@ -39,7 +39,7 @@ class Judge(Protocol):
     @property
     def image_size(self) -> int: ...
 
-    def predict_proba(self, pixels: Pixels) -> NDArray[np.float64]: ...
+    def predict_proba(self, pixels: Images) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class LabelErrors:
 
 
 def judged_probabilities(
-    judge: Judge, pixels: Pixels, advance: Advance = ignore_progress
+    judge: Judge, pixels: Images, advance: Advance = ignore_progress
 ) -> Probabilities:
     """Returns the judge's probabilities of gray faces uint8 [n, side, side], a chunk at a time."""
     parts = []

@@ -15,7 +15,7 @@ from fer_mlops.config import DataConfig
 from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.data.face_identities import can_embed, embed_faces, link_faces
 from fer_mlops.data.file_info import FileRecord, read_records
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.quality.annotations import FACTS, label_findings
 from fer_mlops.data.quality.baseline import SIDE, quick_probabilities
 from fer_mlops.data.quality.class_balance import balance_findings, balance_listing, class_sizes
@@ -42,11 +42,11 @@ from fer_mlops.data.quality.verdict import give_verdict
 from fer_mlops.data.splits import Split, groups_of
 from fer_mlops.data.table import FaceTable
 from fer_mlops.metrics.identities import count_people
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examination:
+class DataReport:
     """What the doctor has to say of one data set."""
 
     name: str
@@ -81,15 +81,15 @@ class Examination:
         return json.dumps({**values, "root": str(self.root)}, indent=1)
 
 
-def examine(
+def check_data(
     table: FaceTable,
     config: DataConfig,
     seed: int,
     cache: Path,
     *,
-    begin: Begin = begin_silently,
+    progress: Progress = no_progress,
     judge: Judge | None = None,
-) -> Examination:
+) -> DataReport:
     """Returns everything there is to say about the data; every file is read.
 
     Args:
@@ -97,39 +97,39 @@ def examine(
         config: The split they are meant for.
         seed: Of splits and folds.
         cache: Folder for decoded faces.
-        begin: Told of each stage.
+        progress: Told of each stage.
         judge: Whose probabilities doubt labels, in place of the quick baseline's; it should not have
             been trained on these faces.
 
     Raises:
         DataError: The cache cannot be written.
     """
-    records = read_records(table, begin("reading files", len(table)))
+    records = read_records(table, progress("reading files", len(table)))
     faults = [*label_findings(table.notes, config), *file_findings(table, records, config)]
     good = [row for row, record in enumerate(records) if not record.problem]
     if not good:
         return _Visit(table, config, seed).conclude(faults)
-    seen, thumbnails = load_pixels(
-        table.select(good), THUMBNAIL, cache, skip_bad=True, advance=begin("thumbnails", len(good))
+    seen, thumbnails = load_images(
+        table.select(good), THUMBNAIL, cache, skip_bad=True, advance=progress("thumbnails", len(good))
     )
     record_of = dict(zip(table.paths, records, strict=True))
     visit = _Visit(seen, config, seed, near_duplicate_clusters(thumbnails))
     visit.divide()
     if config.identities == "auto" and config.source != "sample" and can_embed():  # it is drawn
-        visit.recognise(cache, begin)
-    visit.compare([record_of[path] for path in seen.paths], begin)
-    visit.doubt(cache, judge, begin)
+        visit.recognise(cache, progress)
+    visit.compare([record_of[path] for path in seen.paths], progress)
+    visit.doubt(cache, judge, progress)
     return visit.conclude(faults)
 
 
-def examine_quickly(table: FaceTable, config: DataConfig, seed: int) -> Examination:
+def check_metadata(table: FaceTable, config: DataConfig, seed: int) -> DataReport:
     """Returns what can be said without reading a file, in a second or two."""
     visit = _Visit(table, config, seed)
     visit.divide()
     return visit.conclude(label_findings(table.notes, config))
 
 
-def fast_examine(
+def check_before_training(
     table: FaceTable, split: Split, config: DataConfig, clusters: NDArray[np.int64] | None = None
 ) -> tuple[Finding, ...]:
     """Returns what a training run should know of its data, worst first, without reading a file.
@@ -177,51 +177,51 @@ class _Visit:
         if splits:
             self.listings.append(leak_listing(self.table, splits, self.clusters))
 
-    def recognise(self, cache: Path, begin: Begin) -> None:
+    def recognise(self, cache: Path, progress: Progress) -> None:
         """Looks where faces tell other people apart than names do."""
-        embeddings = embed_faces(self.table, cache, begin)
+        embeddings = embed_faces(self.table, cache, progress)
         self.findings += face_findings(self.table, embeddings, link_faces(embeddings))
 
-    def compare(self, records: Sequence[FileRecord], begin: Begin) -> None:
+    def compare(self, records: Sequence[FileRecord], progress: Progress) -> None:
         """Looks for what tells the emotion beside the face, and for copies."""
         clues = clues_of(self.table, records)
         groups = groups_of(self.table, self.clusters)
-        advance = begin("shortcuts", len(clues) + 1)
+        advance = progress("shortcuts", len(clues) + 1)
         shortcuts = find_shortcuts(self.table, clues, groups, self.seed, advance)
         self.findings += shortcut_findings(self.table, shortcuts)
         if shortcuts.scores:
             self.listings.append(shortcut_listing(shortcuts))
         self.copies = copy_findings(self.table, records, self.clusters)
 
-    def doubt(self, cache: Path, judge: Judge | None, begin: Begin) -> None:
+    def doubt(self, cache: Path, judge: Judge | None, progress: Progress) -> None:
         """Looks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:
             return
         side = judge.image_size if judge else SIDE
-        advance = begin("faces for label errors", len(self.table))
-        _, pixels = load_pixels(self.table, side, cache, advance=advance)
+        advance = progress("faces for label errors", len(self.table))
+        _, pixels = load_images(self.table, side, cache, advance=advance)
         labels = self.table.labels
         if judge:
             judged_by = "the given model"
-            advance = begin("model for label errors", len(self.table))
+            advance = progress("model for label errors", len(self.table))
             probabilities = judged_probabilities(judge, pixels, advance)
         else:
             judged_by = "a quick baseline that learned from other people"
-            advance = begin("baseline for label errors", len(self.table))
+            advance = progress("baseline for label errors", len(self.table))
             probabilities = quick_probabilities(pixels, labels, groups, self.seed, advance)
         errors = find_label_errors(labels, probabilities)
         self.findings += label_error_findings(self.table, errors, judged_by=judged_by)
         self.listings.append(label_error_listing(errors, judged_by=judged_by))
         self.csv = label_errors_as_csv(self.table, errors.ranked)
 
-    def conclude(self, faults: list[Finding]) -> Examination:
+    def conclude(self, faults: list[Finding]) -> DataReport:
         """Returns what was found, with the sizes of emotions, the faults of files and a verdict."""
         table, sizes = self.table, class_sizes(self.table, self.config, self.split)
         found = [*self.findings, *balance_findings(sizes), *self.copies, *faults]
         findings = worst_first(found)
         num_people, num_unnamed = count_people(table.identities)
-        return Examination(
+        return DataReport(
             name=table.name,
             root=table.root,
             digest=table.digest(),

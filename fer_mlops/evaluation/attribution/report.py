@@ -16,7 +16,7 @@ from fer_mlops.evaluation.attribution.face_share import face_ellipse, inside_ell
 from fer_mlops.evaluation.attribution.parameter_randomization import Sanity, check_sanity
 from fer_mlops.evaluation.attribution.pointing_game import Hits, hit_rates
 from fer_mlops.evaluation.explanation import Method, default_method, explain
-from fer_mlops.images.arrays import Pixels, take_pixels
+from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
@@ -74,7 +74,7 @@ class AttributionReport:
 
 def measure_explanations(
     classifier: Classifier,
-    pixels: Pixels,
+    pixels: Images,
     targets: Labels,
     *,
     layer: str | None = None,
@@ -100,7 +100,7 @@ def measure_explanations(
     """
     chosen = method or default_method(classifier)
     rows = choose_evenly(targets, most or MOST_FACES[chosen], seed)
-    faces, emotions = np.asarray(take_pixels(pixels, rows)), targets[rows]
+    faces, emotions = np.asarray(take_images(pixels, rows)), targets[rows]
     heats, _ = explain(classifier, faces, emotions, layer=layer, method=chosen)
     side = faces.shape[-1]
     hits = None

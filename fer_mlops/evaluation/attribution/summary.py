@@ -10,7 +10,7 @@ _FEW = 10
 """Faces below which the figures are no ground for a claim."""
 
 
-def judge_maps(report: AttributionReport) -> tuple[bool, str]:
+def maps_are_trustworthy(report: AttributionReport) -> tuple[bool, str]:
     """Returns whether the figures speak for the maps, which takes ten faces, and one sentence on why.
 
     They do when pixels go, and come, with more effect in the maps' order than in a random one, when

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.robustness import STRENGTHS, Robustness
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.calibration import NUM_BINS, reliability
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.reporting.plots.style import COLOURS
@@ -131,7 +131,7 @@ def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: st
     return figure
 
 
-def mistakes(pixels: Pixels, captions: Sequence[str], title: str) -> Figure:
+def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
     """Returns up to sixteen faces with what was said of them, in rows of eight.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_mlops.evaluation.explanation import HeatMaps
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 
 
 def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192) -> Image.Image:
@@ -26,7 +26,7 @@ def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192)
     return Image.fromarray((mixed * 255).round().astype(np.uint8))
 
 
-def explanation_sheet(pixels: Pixels, heats: HeatMaps, captions: Sequence[str], title: str) -> Figure:
+def explanation_sheet(pixels: Images, heats: HeatMaps, captions: Sequence[str], title: str) -> Figure:
     """Returns faces over their overlays, one column each."""
     columns = len(captions)
     figure = Figure(figsize=(1.7 * columns, 4.0), layout="constrained")

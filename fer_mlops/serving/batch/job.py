@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.files import alone, write_text
-from fer_mlops.models.calibration import Point
+from fer_mlops.files import locked, write_text
+from fer_mlops.models.calibration import OperatingPoint
 
 SCHEMA = pa.schema(
     [
@@ -52,7 +52,7 @@ class Job:
     """Of the source."""
     num_rows: int
     rows_per_file: int
-    point: Point = "default"
+    point: OperatingPoint = "default"
     threshold: float | None = None
     format: int = _FORMAT
 
@@ -95,7 +95,7 @@ def opened(out: Path, job: Job) -> Iterator[None]:
             raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
         with ExitStack() as lock:
             try:
-                lock.enter_context(alone(job_file, waits=False))
+                lock.enter_context(locked(job_file, waits=False))
             except BlockingIOError as error:
                 raise DataError(f"another process is scoring into {str(out)!r}") from error
             if not job_file.is_file():

@@ -16,8 +16,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from fer_mlops.errors import DataError
 from fer_mlops.files import UNFINISHED, write_bytes
-from fer_mlops.processes import end_with
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.processes import exit_with_parent
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.serving.batch.job import PART, SCHEMA, Job, Scored, finish, missing_parts, opened
 from fer_mlops.serving.batch.source import Part, Source
 from fer_mlops.serving.predictor import Predictor, load
@@ -26,7 +26,7 @@ Task = tuple[Part, Path, Job]
 """Rows, the file for their answers, and what is asked."""
 
 
-def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_silently) -> Scored:
+def score_locally(source: Source, out: Path, job: Job, progress: Progress = no_progress) -> Scored:
     """Writes an answer for every row of ``source`` to ``out``.
 
     Each file appears whole or not at all, so that after any kill the same call goes on with the
@@ -41,7 +41,7 @@ def score_locally(source: Source, out: Path, job: Job, begin: Begin = begin_sile
         for left_over in out.glob(f"{UNFINISHED}*"):  # killed here or elsewhere: the lock is ours
             shutil.rmtree(left_over, ignore_errors=True)
         missing, before = missing_parts(out, job)
-        advance = begin("faces", job.num_rows)
+        advance = progress("faces", job.num_rows)
         advance(before)
         tasks = (delayed(score_part)(*task) for task in tasks_of(source, out, job, missing))
         watched = {"initializer": _start, "initargs": (os.getpid(),)}
@@ -64,7 +64,7 @@ def _start(asker: int) -> None:
     """Prepares a process: it ends with the asker, and keeps to its own core."""
     import torch
 
-    end_with(asker)
+    exit_with_parent(asker)
     torch.set_num_threads(1)
 
 

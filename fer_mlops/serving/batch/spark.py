@@ -12,7 +12,7 @@ from pathlib import Path
 import mlflow
 
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.progress import Begin, begin_silently
+from fer_mlops.progress import Progress, no_progress
 from fer_mlops.serving.batch.job import Job, Scored, finish, missing_parts, opened
 from fer_mlops.serving.batch.local import Task, score_part, tasks_of
 from fer_mlops.serving.batch.source import FileSource, Source
@@ -22,7 +22,7 @@ _AHEAD = 4
 """Tasks that each core has in one Spark job, after which the progress is told."""
 
 
-def score_with_spark(source: Source, out: Path, job: Job, begin: Begin = begin_silently) -> Scored:
+def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = no_progress) -> Scored:
     """Writes an answer for every row of ``source`` to ``out``, as ``score_locally`` does.
 
     The session is the one that ``spark-submit`` or ``SPARK_*`` configures, else a local one on all
@@ -45,7 +45,7 @@ def score_with_spark(source: Source, out: Path, job: Job, begin: Begin = begin_s
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # or it takes the first on the path
         missing, before = missing_parts(out, job)
-        advance = begin("faces", job.num_rows)
+        advance = progress("faces", job.num_rows)
         advance(before)
         score = _scorer(mlflow.get_tracking_uri())
         tasks = tasks_of(_everywhere(source), out.absolute(), job, missing)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fer_mlops.serving.http.errors import Refusal, refuse
+from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.settings import ServeSettings
 
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
@@ -33,8 +33,8 @@ class HostCheck:
         if scope["type"] == "http":
             try:
                 self.check(scope["method"], Headers(scope=scope))
-            except Refusal as error:
-                await refuse(error.status, str(error))(scope, receive, send)
+            except RequestError as error:
+                await error_response(error.status, str(error))(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
@@ -42,12 +42,12 @@ class HostCheck:
         """Returns if the request may be answered.
 
         Raises:
-            Refusal: 403; its Host is no name of this service, or a page of another origin posts it.
+            RequestError: 403; its Host is no name of this service, or a page of another origin posts it.
         """
         hosts = headers.getlist("host")  # none with HTTP/1.0, which no browser speaks
         for host in hosts:
             if not (self._is_own(_hostname(host)) or self._is_allowed(host)):
-                raise Refusal(
+                raise RequestError(
                     403,
                     f"{host[:100]!r} is no name of this service; if it should be, start it with "
                     "--allowed-hosts NAME",
@@ -55,7 +55,7 @@ class HostCheck:
         for origin in () if method in _HARMLESS else headers.getlist("origin"):
             netloc = origin.lower().partition("://")[2]
             if [netloc] != [host.lower() for host in hosts] and not self._is_allowed(netloc):
-                raise Refusal(
+                raise RequestError(
                     403,
                     f"a page of {origin[:100]!r} may not use this service; if it should, start it with "
                     "--allowed-hosts NAME",

@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from fer_mlops import __version__
-from fer_mlops.models.calibration import Point
+from fer_mlops.models.calibration import OperatingPoint
 from fer_mlops.serving.http.allowed_hosts import HostCheck
-from fer_mlops.serving.http.errors import Refusal, refuse
+from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.middleware import Observer
-from fer_mlops.serving.http.model_slots import BESIDE, MAIN
 from fer_mlops.serving.http.schemas import INVOKE_BODY, PREDICT_BODY, Many, One, Refused
-from fer_mlops.serving.http.service import Answered, Service
+from fer_mlops.serving.http.service import PredictResponse, Service
+from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 
 Slot = Literal["champion", "challenger"]
 
@@ -91,7 +91,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     async def predict(
         request: Request,
         point: Annotated[
-            Point,
+            OperatingPoint,
             Query(
                 description="natural is right most often, balanced favours rare emotions, default "
                 "lies between."
@@ -113,7 +113,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         return JSONResponse({"predictions": await service.invoke(request)})
 
 
-def _answer(answered: Answered, slot: str, point: Point) -> dict[str, Any]:
+def _answer(answered: PredictResponse, slot: str, point: OperatingPoint) -> dict[str, Any]:
     card = answered.served.card
     about = {
         "point": point,
@@ -130,13 +130,13 @@ def _add_states(app: FastAPI, service: Service) -> None:
 
     @app.get("/model", summary="What answers: version, aliases, scores, preprocessing")
     async def model() -> Response:
-        service.served(MAIN)
+        service.served(CHAMPION)
         settings = service.settings
         limits = {
             name: getattr(settings, name) for name in ("max_bytes", "max_pixels", "max_images", "rate")
         }
         filled = {slot: served.described() for slot, served in dict(service.slots.filled).items()}
-        return JSONResponse({MAIN: None, BESIDE: None, **filled, "limits": limits})
+        return JSONResponse({CHAMPION: None, CHALLENGER: None, **filled, "limits": limits})
 
     @app.api_route("/health", methods=both, summary="Whether the process is alive")
     @app.api_route("/ping", methods=both, summary="The same, under MLflow's name for it")
@@ -145,7 +145,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
 
     @app.api_route("/ready", methods=both, summary="Whether a model is loaded; 503 while none is")
     async def ready() -> Response:
-        return JSONResponse({"status": "ready", "model": service.served(MAIN).card.name})
+        return JSONResponse({"status": "ready", "model": service.served(CHAMPION).card.name})
 
     @app.get("/version", summary="The version of fer_mlops")
     async def version() -> Response:
@@ -169,15 +169,15 @@ def _add_page(app: FastAPI, address: str, content: bytes, kind: str) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(Refusal)
-    async def refused(_: Request, error: Refusal) -> Response:
-        return refuse(error.status, str(error), error.headers)
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> Response:
+        return error_response(error.status, str(error), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def misasked(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = first["loc"][-1]
-        return refuse(400, f"{place}: {first['msg']}, got {str(first['input'])[:60]!r}")
+        return error_response(400, f"{place}: {first['msg']}, got {str(first['input'])[:60]!r}")
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
@@ -186,4 +186,4 @@ def _add_errors(app: FastAPI) -> None:
             405: f"this address does not take {request.method[:20]}; GET /docs shows what it takes",
         }
         sentence = sentences.get(error.status_code, str(error.detail))
-        return refuse(error.status_code, sentence, error.headers)
+        return error_response(error.status_code, sentence, error.headers)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import Logits
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    pixels: Pixels
+    pixels: Images
     answer: asyncio.Future[Logits]
     since: float
 
@@ -38,7 +38,7 @@ class Batcher:
 
     def __init__(
         self,
-        logits: Callable[[Pixels], Logits],
+        logits: Callable[[Images], Logits],
         executor: Executor,
         *,
         max_batch: int,
@@ -54,7 +54,7 @@ class Batcher:
         self._num_arriving = 0
         self._is_busy = False
 
-    async def submit(self, decoding: Awaitable[Pixels]) -> Logits:
+    async def submit(self, decoding: Awaitable[Images]) -> Logits:
         """Returns the logits [n, 7] of the faces that ``decoding`` ends with, in their order.
 
         Raises what ``decoding`` or the model raises.

@@ -15,7 +15,7 @@ _CLIENTS = 10_000
 """Addresses to remember; the one not seen for longest is forgotten first."""
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """Ends a request with ``status`` and a sentence for the client."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
@@ -24,7 +24,7 @@ class Refusal(Exception):
         self.headers = headers
 
 
-def refuse(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def error_response(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Returns the answer, in the form that MLflow's own server gives errors."""
     known = {s.value: s.name for s in HTTPStatus}
     content = {"error_code": known.get(status, str(status)), "message": sentence}
@@ -44,7 +44,7 @@ class RateLimit:
         """Counts a request.
 
         Raises:
-            Refusal: 429, with the seconds to wait.
+            RequestError: 429, with the seconds to wait.
         """
         if not self.rate:
             return
@@ -56,7 +56,7 @@ class RateLimit:
             self._left.popitem(last=False)
         if left < 1:
             wait = math.ceil((1 - left) / self.rate)
-            raise Refusal(
+            raise RequestError(
                 429,
                 f"more than {self.rate:g} requests a second from one address; try again in {wait} s",
                 {"Retry-After": str(wait)},

@@ -18,14 +18,14 @@ from PIL import Image
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.explanation import explain
-from fer_mlops.images.arrays import Pixels
-from fer_mlops.models.calibration import Logits, Point
+from fer_mlops.images.arrays import Images
+from fer_mlops.models.calibration import Logits, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting import plots
 from fer_mlops.serving.http.batching import Batcher
 from fer_mlops.tracking.registry import DIGEST_TAG
 
-POINTS: tuple[Point, ...] = get_args(Point)
+POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 _SCORES = ("test/", "final_valid/")
 _OVERLAY = 320
 """Side of an explanation, in pixels."""
@@ -48,14 +48,14 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Served:
+class LoadedModel:
     """A version that answers."""
 
     card: Card
     classifier: Classifier
     batcher: Batcher
 
-    def answers(self, logits: Logits, point: Point) -> list[dict[str, Any]]:
+    def answers(self, logits: Logits, point: OperatingPoint) -> list[dict[str, Any]]:
         """Returns an answer for each face at an operating point."""
         calibration = self.classifier.calibration.at(point)
         probabilities = calibration.probabilities(logits)
@@ -70,7 +70,9 @@ class Served:
             for row, sure in zip(probabilities, is_sure, strict=True)
         ]
 
-    def explanations(self, pixels: Pixels, logits: Logits, point: Point) -> list[dict[str, str]]:
+    def explanations(
+        self, pixels: Images, logits: Logits, point: OperatingPoint
+    ) -> list[dict[str, str]]:
         """Returns for each face the method, and as ``data:`` address the overlay that shows where the
         model looked."""
         labels = self.classifier.calibration.at(point).probabilities(logits).argmax(1)
@@ -80,7 +82,7 @@ class Served:
             for face, heat in zip(np.asarray(pixels), heats, strict=True)
         ]
 
-    def threshold(self, point: Point) -> float | None:
+    def threshold(self, point: OperatingPoint) -> float | None:
         """Returns the confidence from which an answer is sure; None where none is enough."""
         threshold = self.classifier.calibration.at(point).threshold
         return threshold if threshold <= 1 else None

@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 
 if TYPE_CHECKING:
-    from fer_mlops.serving.http.loaded_model import Served
+    from fer_mlops.serving.http.loaded_model import LoadedModel
 
 _SECONDS = (0.002, 0.004, 0.006, 0.008, 0.010, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _FACES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -63,7 +63,7 @@ class Counts:
         )
         self.reachable.set(1)
 
-    def show_models(self, filled: Mapping[str, Served]) -> None:
+    def show_models(self, filled: Mapping[str, LoadedModel]) -> None:
         """States which model is in which slot, and no other."""
         self.models.clear()
         for slot, served in dict(filled).items():

@@ -11,7 +11,7 @@ import time
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fer_mlops.serving.http.errors import refuse
+from fer_mlops.serving.http.errors import error_response
 from fer_mlops.serving.http.metrics import Counts
 
 log = logging.getLogger("fer_mlops.serving.http")
@@ -61,7 +61,7 @@ class Observer:
         except Exception:
             log.exception("event=fault route=%s", self._route(scope))
             if not status:
-                fault = refuse(500, "the service failed; its log says why")
+                fault = error_response(500, "the service failed; its log says why")
                 await fault(scope, receive, send_with_headers)
         finally:
             self._tell(scope, status, time.perf_counter() - started)

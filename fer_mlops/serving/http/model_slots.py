@@ -16,32 +16,30 @@ from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import FerError, ModelError, TrackingError
 from fer_mlops.serving.http.batching import Batcher
-from fer_mlops.serving.http.loaded_model import Card, Served, card_of
+from fer_mlops.serving.http.loaded_model import Card, LoadedModel, card_of
 from fer_mlops.serving.http.metrics import Counts
 from fer_mlops.serving.http.settings import AUTO, NONE, ServeSettings
-from fer_mlops.tracking.alias_lock import CHALLENGER
+from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
 from fer_mlops.tracking.registry import ModelName, load_classifier
 
-MAIN, BESIDE = "champion", "challenger"
-"""The two slots, whatever they are filled with: --model, and --challenger beside it."""
 _AGAIN = 60.0
 """Seconds after which a version that did not load is tried again."""
 
 log = logging.getLogger("fer_mlops.serving.http")
 
 
-class Slots:
+class ModelSlots:
     """What answers, by slot; ``look`` compares it with the registry."""
 
     def __init__(self, settings: ServeSettings, executor: Executor, counts: Counts) -> None:
         self.settings = settings
         self.executor = executor
         self.counts = counts
-        self.filled: dict[str, Served] = {}
-        self.names = {MAIN: settings.model}
+        self.filled: dict[str, LoadedModel] = {}
+        self.names = {CHAMPION: settings.model}
         if settings.challenger != NONE:
-            self.names[BESIDE] = _challenger_of(settings)
+            self.names[CHALLENGER] = _challenger_of(settings)
         self._failed: dict[str, float] = {}
         self._was_reachable = True
 
@@ -56,7 +54,7 @@ class Slots:
         for slot, name in self.names.items():
             if not name:
                 continue
-            is_optional = slot == BESIDE and self.settings.challenger == AUTO
+            is_optional = slot == CHALLENGER and self.settings.challenger == AUTO
             wanted = self._wanted(name)
             if wanted is None and not is_optional and not self.settings.waits:
                 raise ModelError(_none_yet(name))
@@ -81,7 +79,7 @@ class Slots:
 
     def _follow(self, slot: str, wanted: Card | None) -> None:
         if wanted is None:
-            if slot == BESIDE and slot in self.filled:
+            if slot == CHALLENGER and slot in self.filled:
                 del self.filled[slot]
                 log.info("slot=%s event=emptied name=%s", slot, self.names[slot])
                 self.counts.show_models(self.filled)
@@ -107,7 +105,7 @@ class Slots:
             self.counts.switches.labels(slot, "done").inc()
             log.info("slot=%s event=filled name=%s", slot, wanted.name)
 
-    def _load(self, card: Card) -> Served:
+    def _load(self, card: Card) -> LoadedModel:
         classifier = load_classifier(card.name)
         batcher = Batcher(
             classifier.scorer.logits,
@@ -116,7 +114,7 @@ class Slots:
             max_wait=self.settings.max_wait_ms / 1000,
             observe=self.counts.batch.observe,
         )
-        served = Served(card=card, classifier=classifier, batcher=batcher)
+        served = LoadedModel(card=card, classifier=classifier, batcher=batcher)
         served.warm_up(self.settings.max_batch)
         return served
 

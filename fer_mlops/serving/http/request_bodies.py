@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from fer_mlops.serving.http.errors import Refusal
+from fer_mlops.serving.http.errors import RequestError
 from fer_mlops.serving.http.request_parsing import HOW
 
 T = TypeVar("T")
@@ -38,7 +38,8 @@ class Bodies:
         """Yields the body, whose bytes count as held until the block ends.
 
         Raises:
-            Refusal: It is too large (413), too slow (408) or empty (400), or others hold too much (503).
+            RequestError: The body is too large (413), too slow (408) or empty (400), or other bodies
+                fill the memory (503).
         """
         parts: list[bytes] = []
         try:
@@ -59,13 +60,13 @@ class Bodies:
                     size += len(part)
                     self._keep(part, parts, size)
         except TimeoutError as error:
-            raise Refusal(408, f"the body did not arrive within {_BODY_SECONDS} s") from error
+            raise RequestError(408, f"the body did not arrive within {_BODY_SECONDS} s") from error
         except ClientDisconnect as error:
-            raise Refusal(400, "the client hung up before its body was complete") from error
+            raise RequestError(400, "the client hung up before its body was complete") from error
         if size > self.max_bytes:
             raise self._too_large()
         if not size:
-            raise Refusal(400, f"the body is empty; {HOW}")
+            raise RequestError(400, f"the body is empty; {HOW}")
 
     def _keep(self, part: bytes, parts: list[bytes], size: int) -> None:
         if size > _DRAINED * self.max_bytes:
@@ -76,14 +77,14 @@ class Bodies:
         parts.append(part)
         self.held += len(part)
         if self.held > self.max_held:
-            raise Refusal(
+            raise RequestError(
                 503,
                 f"requests under way hold the {self.max_held:,} bytes allowed; try again in 1 s",
                 {"Retry-After": "1"},
             )
 
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"the body is larger than the {self.max_bytes:,} bytes allowed")
+    def _too_large(self) -> RequestError:
+        return RequestError(413, f"the body is larger than the {self.max_bytes:,} bytes allowed")
 
     def _forget(self, parts: list[bytes]) -> None:
         self.held -= sum(map(len, parts))
@@ -98,7 +99,7 @@ async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
         answer: What is computed for it.
 
     Raises:
-        Refusal: The client has gone; only the log and the counts see this status.
+        RequestError: The client has gone; only the log and the counts see this status.
     """
 
     async def hang_up() -> None:
@@ -109,7 +110,7 @@ async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
-            raise Refusal(499, "the client hung up before it was answered")
+            raise RequestError(499, "the client hung up before it was answered")
         return answering.result()
     finally:
         answering.cancel()

@@ -13,10 +13,10 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 from starlette.requests import Request
 
 from fer_mlops.errors import DataError
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 from fer_mlops.images.reading import FORMATS, decoded_size, from_base64, open_image
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.serving.http.errors import Refusal
+from fer_mlops.serving.http.errors import RequestError
 from fer_mlops.serving.http.settings import ServeSettings
 
 _MAX_FIELDS = 100
@@ -34,7 +34,7 @@ _MLFLOW_FORMS = ("dataframe_records", "dataframe_split", "inputs", "instances")
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictRequest:
     """The encoded images of a request."""
 
     images: list[bytes]
@@ -47,11 +47,11 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def form_images(content_type: str, body: bytes, max_images: int) -> Asked:
+def form_images(content_type: str, body: bytes, max_images: int) -> PredictRequest:
     """Returns the files of a multipart form.
 
     Raises:
-        Refusal: It is no form (400), holds no file (400), or too many (413).
+        RequestError: It is no form (400), holds no file (400), or too many (413).
     """
     images: list[bytes] = []
     num_fields = 0
@@ -60,11 +60,13 @@ def form_images(content_type: str, body: bytes, max_images: int) -> Asked:
         nonlocal num_fields
         num_fields += 1
         if num_fields > _MAX_FIELDS:
-            raise Refusal(413, f"the form has more than {_MAX_FIELDS} fields beside its files")
+            raise RequestError(413, f"the form has more than {_MAX_FIELDS} fields beside its files")
 
     def keep_file(file: File) -> None:
         if len(images) == max_images:
-            raise Refusal(413, f"more than {max_images} images in one request; {max_images} are allowed")
+            raise RequestError(
+                413, f"more than {max_images} images in one request; {max_images} are allowed"
+            )
         file.file_object.seek(0)
         images.append(file.file_object.read())
 
@@ -76,50 +78,56 @@ def form_images(content_type: str, body: bytes, max_images: int) -> Asked:
         )
         parser.write(body)
         parser.finalize()
-    except Refusal:
+    except RequestError:
         raise
     except FormParserError as error:
-        raise Refusal(400, f"the form cannot be read: {str(error)[:100]}") from error
+        raise RequestError(400, f"the form cannot be read: {str(error)[:100]}") from error
     except Exception as error:  # its parser meets whatever bytes a client makes up
-        raise Refusal(400, f"the form cannot be read: {type(error).__name__}") from error
+        raise RequestError(400, f"the form cannot be read: {type(error).__name__}") from error
     if not images:
-        raise Refusal(400, "the form holds no file; add one with -F image=@face.jpg")
-    return Asked(images, is_batch=len(images) > 1)
+        raise RequestError(400, "the form holds no file; add one with -F image=@face.jpg")
+    return PredictRequest(images, is_batch=len(images) > 1)
 
 
-def plain_images(body: bytes, kind: str, max_images: int) -> Asked:
+def plain_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
     """Returns the images of a body that is an image, or JSON of this service's own form.
 
     Raises:
-        Refusal: It is neither (415), or JSON of another form (400).
+        RequestError: It is neither (415), or JSON of another form (400).
     """
     if kind.startswith("image/") or kind == "application/octet-stream":
-        return Asked([body], is_batch=False)
+        return PredictRequest([body], is_batch=False)
     if kind != "application/json":
-        raise Refusal(415, f"the content type is {kind[:60]!r}; {HOW}")
+        raise RequestError(415, f"the content type is {kind[:60]!r}; {HOW}")
     content = _parsed(body)
     if not isinstance(content, dict) or len({"image", "images"} & content.keys()) != 1:
-        raise Refusal(400, 'the JSON must be {"image": "<base64>"} or {"images": ["<base64>", ...]}')
+        raise RequestError(
+            400, 'the JSON must be {"image": "<base64>"} or {"images": ["<base64>", ...]}'
+        )
     if "image" in content:
-        return Asked([_decoded(content["image"], 0)], is_batch=False)
-    return Asked(_all_decoded(content["images"], max_images), is_batch=True)
+        return PredictRequest([_decoded(content["image"], 0)], is_batch=False)
+    return PredictRequest(_all_decoded(content["images"], max_images), is_batch=True)
 
 
-def mlflow_images(body: bytes, kind: str, max_images: int) -> Asked:
+def mlflow_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
     """Returns the images of a body in the form of MLflow's scoring server.
 
     Raises:
-        Refusal: It is of another form; ``params`` are allowed and have no effect, as there.
+        RequestError: It is of another form; ``params`` are allowed and have no effect, as there.
     """
     if kind != "application/json":
-        raise Refusal(415, f"the content type is {kind[:60]!r}; /invocations takes application/json")
+        raise RequestError(
+            415, f"the content type is {kind[:60]!r}; /invocations takes application/json"
+        )
     content = _parsed(body)
     forms = [form for form in _MLFLOW_FORMS if isinstance(content, dict) and form in content]
     if len(forms) != 1:
-        raise Refusal(400, f"the JSON must be an object with exactly one of {', '.join(_MLFLOW_FORMS)}")
+        raise RequestError(
+            400, f"the JSON must be an object with exactly one of {', '.join(_MLFLOW_FORMS)}"
+        )
     given = content[forms[0]]
     found = _column_of_split(given) if forms[0] == "dataframe_split" else _column(given, forms[0])
-    return Asked(_all_decoded(found, max_images), is_batch=True)
+    return PredictRequest(_all_decoded(found, max_images), is_batch=True)
 
 
 def _column_of_split(given: Any) -> Any:
@@ -127,7 +135,7 @@ def _column_of_split(given: Any) -> Any:
         place = list(given["columns"]).index("image")
         return [row[place] for row in given["data"]]
     except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise Refusal(
+        raise RequestError(
             400,
             'dataframe_split must hold "columns" with "image" among them, and "data" with a row each',
         ) from error
@@ -138,7 +146,7 @@ def _column(given: Any, form: str) -> Any:
         column = given.get("image")
         return [column] if isinstance(column, str) else column
     if not isinstance(given, list):
-        raise Refusal(400, f'{form} must be a list of {{"image": "<base64>"}}')
+        raise RequestError(400, f'{form} must be a list of {{"image": "<base64>"}}')
     is_bare = form != "dataframe_records"
     return [
         row if is_bare and isinstance(row, str) else row.get("image") if isinstance(row, dict) else None
@@ -150,41 +158,43 @@ def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refusal(400, f"the body is no JSON: {str(error)[:100]}") from error
+        raise RequestError(400, f"the body is no JSON: {str(error)[:100]}") from error
 
 
 def _all_decoded(found: Any, max_images: int) -> list[bytes]:
     if not isinstance(found, list) or not found:
-        raise Refusal(400, "the images must be a list of one or more base64 texts")
+        raise RequestError(400, "the images must be a list of one or more base64 texts")
     if len(found) > max_images:
-        raise Refusal(413, f"{len(found)} images in one request; {max_images} are allowed")
+        raise RequestError(413, f"{len(found)} images in one request; {max_images} are allowed")
     return [_decoded(image, number) for number, image in enumerate(found)]
 
 
 def _decoded(image: Any, number: int) -> bytes:
     if not isinstance(image, str) or not image:
-        raise Refusal(400, f"image {number} is {type(image).__name__}, not base64 text")
+        raise RequestError(400, f"image {number} is {type(image).__name__}, not base64 text")
     try:
         return from_base64(image)
     except ValueError as error:
-        raise Refusal(400, f"image {number} is no base64: {error}") from error
+        raise RequestError(400, f"image {number} is no base64: {error}") from error
 
 
 def check_images(images: list[bytes], settings: ServeSettings) -> int:
     """Returns the pixels that decoding these images costs; refuses by their headers what costs too much.
 
     Raises:
-        Refusal: 413 for too many images; 400 for one that is no image, and for too many pixels, of one
-            image or of all.
+        RequestError: 413 for too many images; 400 for a file that is no image, or for too many pixels
+            in one image or in all.
     """
     if len(images) > settings.max_images:
-        raise Refusal(413, f"{len(images)} images in one request; {settings.max_images} are allowed")
+        raise RequestError(
+            413, f"{len(images)} images in one request; {settings.max_images} are allowed"
+        )
     most = settings.max_request_pixels
     total = 0
     for number, image in enumerate(images):
         total += _cost(image, f"image {number} of {len(images)}", settings.max_pixels)
         if total > most:
-            raise Refusal(
+            raise RequestError(
                 400,
                 f"the first {number + 1} of {len(images)} images have {total:,} pixels, more than the "
                 f"{most:,} allowed in a request; send fewer at once, or smaller ones",
@@ -198,28 +208,28 @@ def _cost(image: bytes, name: str, max_pixels: int) -> int:
         with open_image(image) as opened:
             (width, height), mode = decoded_size(opened), opened.mode
     except Image.DecompressionBombError as error:
-        raise Refusal(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
+        raise RequestError(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
     except Exception as error:
-        raise Refusal(400, f"{name} is no image that can be read ({', '.join(FORMATS)})") from error
+        raise RequestError(400, f"{name} is no image that can be read ({', '.join(FORMATS)})") from error
     is_deep = mode.startswith(("I", "F"))
     cost: int = width * height * (_DEEP if is_deep else 1)
     if cost > max_pixels:
         deep = f" of 16 or 32 bits, which count {_DEEP} times" if is_deep else ""
-        raise Refusal(
+        raise RequestError(
             400, f"{name} has {width} x {height} pixels{deep}, more than the {max_pixels:,} allowed"
         )
     if len(_SCAN.findall(image)) > _MAX_SCANS:
-        raise Refusal(400, f"{name} has more than {_MAX_SCANS} scans; save it anew")
+        raise RequestError(400, f"{name} has more than {_MAX_SCANS} scans; save it anew")
     return cost
 
 
-def prepare(classifier: Classifier, images: list[bytes]) -> Pixels:
+def prepare(classifier: Classifier, images: list[bytes]) -> Images:
     """Returns the images as the model sees them, uint8 [n, side, side].
 
     Raises:
-        Refusal: 400; one cannot be read.
+        RequestError: 400; one cannot be read.
     """
     try:
         return classifier.prepare(images)
     except DataError as error:
-        raise Refusal(400, str(error)) from error
+        raise RequestError(400, str(error)) from error

@@ -13,9 +13,9 @@ import uvicorn
 
 from fer_mlops.errors import ConfigError
 from fer_mlops.serving.http.app import create_app
-from fer_mlops.serving.http.model_slots import MAIN
 from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
+from fer_mlops.tracking.alias_lock import CHAMPION
 from fer_mlops.tracking.connection import is_remote
 from fer_mlops.tracking.store import check_store
 
@@ -51,7 +51,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
             forwarded_allow_ips=settings.proxies,
             timeout_graceful_shutdown=_LAST_ANSWERS,
         )
-        served = service.slots.filled.get(MAIN)
+        served = service.slots.filled.get(CHAMPION)
         what = served.card.name if served else f"nothing yet: waiting for {settings.model}"
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -12,15 +12,15 @@ from typing import Any
 
 from starlette.requests import Request
 
-from fer_mlops.images.arrays import Pixels
-from fer_mlops.models.calibration import Point
-from fer_mlops.serving.http.errors import RateLimit, Refusal
-from fer_mlops.serving.http.loaded_model import Served
+from fer_mlops.images.arrays import Images
+from fer_mlops.models.calibration import OperatingPoint
+from fer_mlops.serving.http.errors import RateLimit, RequestError
+from fer_mlops.serving.http.loaded_model import LoadedModel
 from fer_mlops.serving.http.metrics import Counts
-from fer_mlops.serving.http.model_slots import MAIN, Slots
+from fer_mlops.serving.http.model_slots import ModelSlots
 from fer_mlops.serving.http.request_bodies import Bodies, unless_gone
 from fer_mlops.serving.http.request_parsing import (
-    Asked,
+    PredictRequest,
     check_images,
     form_images,
     media_type,
@@ -29,6 +29,7 @@ from fer_mlops.serving.http.request_parsing import (
     prepare,
 )
 from fer_mlops.serving.http.settings import ServeSettings
+from fer_mlops.tracking.alias_lock import CHAMPION
 
 _EXPLAINED = 16
 """Most images of a request with explanations, each of which takes as long as several answers."""
@@ -37,11 +38,11 @@ _QUICK = 4_000_000
 
 
 @dataclass(frozen=True)
-class Answered:
+class PredictResponse:
     """What became of a request's faces."""
 
     answers: list[dict[str, Any]]
-    served: Served
+    served: LoadedModel
     is_batch: bool
 
 
@@ -57,7 +58,7 @@ class Service:
         self.large_decoder = ThreadPoolExecutor(1, "decode-large")
         self.computer = ThreadPoolExecutor(1, "compute")
         self.explainer = ThreadPoolExecutor(1, "explain")
-        self.slots = Slots(settings, self.computer, self.counts)
+        self.slots = ModelSlots(settings, self.computer, self.counts)
         self._num_asked = 0
 
     async def watch(self) -> None:
@@ -71,18 +72,20 @@ class Service:
         for pool in (self.decoders, self.large_decoder, self.computer, self.explainer):
             pool.shutdown()
 
-    def served(self, slot: str) -> Served:
+    def served(self, slot: str) -> LoadedModel:
         """Returns what fills the slot.
 
         Raises:
-            Refusal: 503 while there is no model at all, 404 where there is no challenger.
+            RequestError: 503 while there is no model at all, 404 where there is no challenger.
         """
         served = self.slots.filled.get(slot)
         if served is not None:
             return served
-        if slot == MAIN:
-            raise Refusal(503, f"there is no model {self.settings.model!r} yet", {"Retry-After": "5"})
-        raise Refusal(404, "there is no challenger at present")
+        if slot == CHAMPION:
+            raise RequestError(
+                503, f"there is no model {self.settings.model!r} yet", {"Retry-After": "5"}
+            )
+        raise RequestError(404, "there is no challenger at present")
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
@@ -104,23 +107,25 @@ class Service:
 
     def _check_queue(self) -> None:
         if self._num_asked >= self.settings.max_queue:
-            raise Refusal(
+            raise RequestError(
                 503,
                 f"{self._num_asked} requests are being answered already; try again in a second",
                 {"Retry-After": "1"},
             )
 
-    async def predict(self, request: Request, slot: str, point: Point, explains: bool) -> Answered:
+    async def predict(
+        self, request: Request, slot: str, point: OperatingPoint, explains: bool
+    ) -> PredictResponse:
         """Returns the answers to a request of this service's own form.
 
         Raises:
-            Refusal: It cannot be answered.
+            RequestError: It cannot be answered.
         """
         served, most = self.served(slot), self.settings.max_images
         async with self._admitted(request) as body:
             kind = media_type(request)
 
-            def find() -> Asked:
+            def find() -> PredictRequest:
                 if kind == "multipart/form-data":
                     return form_images(request.headers["content-type"], body, most)
                 return plain_images(body, kind, most)
@@ -131,13 +136,13 @@ class Service:
         """Returns the rows that the registered model answers to a request of MLflow's form.
 
         Raises:
-            Refusal: It cannot be answered.
+            RequestError: It cannot be answered.
         """
-        served, most = self.served(MAIN), self.settings.max_images
+        served, most = self.served(CHAMPION), self.settings.max_images
         async with self._admitted(request) as body:
             kind = media_type(request)
             answered = await unless_gone(
-                request, self._answer(served, MAIN, lambda: mlflow_images(body, kind, most))
+                request, self._answer(served, CHAMPION, lambda: mlflow_images(body, kind, most))
             )
         return [
             {
@@ -151,31 +156,31 @@ class Service:
 
     async def _answer(
         self,
-        served: Served,
+        served: LoadedModel,
         slot: str,
-        find: Callable[[], Asked],
-        point: Point = "default",
+        find: Callable[[], PredictRequest],
+        point: OperatingPoint = "default",
         explains: bool = False,
-    ) -> Answered:
+    ) -> PredictResponse:
         """Answers the images that ``find`` returns, in a thread since parsing takes time too."""
         loop = asyncio.get_running_loop()
 
-        def examine() -> tuple[Asked, int]:
+        def examine() -> tuple[PredictRequest, int]:
             asked = find()
             if explains and len(asked.images) > _EXPLAINED:
-                raise Refusal(
+                raise RequestError(
                     400, f"{len(asked.images)} images to explain; {_EXPLAINED} are allowed at once"
                 )
             return asked, check_images(asked.images, self.settings)
 
-        async def decode() -> tuple[Asked, Pixels]:
+        async def decode() -> tuple[PredictRequest, Images]:
             asked, cost = await loop.run_in_executor(self.decoders, examine)
             pool = self.decoders if cost <= _QUICK else self.large_decoder
             return asked, await loop.run_in_executor(pool, prepare, served.classifier, asked.images)
 
         decoding = asyncio.ensure_future(decode())
 
-        async def pixels() -> Pixels:
+        async def pixels() -> Images:
             return (await decoding)[1]
 
         logits = await served.batcher.submit(pixels())
@@ -187,4 +192,4 @@ class Service:
             answers = [
                 {**answer, "explanation": one} for answer, one in zip(answers, found, strict=True)
             ]
-        return Answered(answers, served, asked.is_batch)
+        return PredictResponse(answers, served, asked.is_batch)

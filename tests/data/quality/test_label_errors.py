@@ -11,18 +11,18 @@ from crowds import bars, crowd, images, kinds, the
 from numpy.typing import NDArray
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.quality.baseline import SIDE, deal_folds, quick_probabilities
 from fer_mlops.data.quality.label_errors import (
     find_label_errors,
     label_error_findings,
     label_errors_as_csv,
 )
-from fer_mlops.data.quality.report import examine
+from fer_mlops.data.quality.report import check_data
 from fer_mlops.data.relabel import relabel
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.images.arrays import Pixels
+from fer_mlops.images.arrays import Images
 
 CONFIG = DataConfig()
 
@@ -42,14 +42,14 @@ def mislabel(table: FaceTable, num: int, seed: int = 0) -> tuple[FaceTable, list
 
 
 def test_no_label_is_doubted_where_all_are_right(bright: FaceTable, tmp_path: Path) -> None:
-    examination = examine(bright, CONFIG, 0, tmp_path)
+    examination = check_data(bright, CONFIG, 0, tmp_path)
     assert "label-errors" not in kinds(examination)
     assert len(examination.label_errors.splitlines()) == 1
 
 
 def test_planted_errors_are_found_and_nothing_else(bright: FaceTable, tmp_path: Path) -> None:
     table, wrong = mislabel(bright, 12)
-    examination = examine(table, CONFIG, 0, tmp_path)
+    examination = check_data(table, CONFIG, 0, tmp_path)
     finding = the(examination, "label-errors")
     found = images(finding)
     assert finding.severity == "warning"
@@ -86,13 +86,13 @@ def test_a_given_model_is_the_judge(bright: FaceTable, tmp_path: Path) -> None:
     class Oracle:
         image_size: int = 32
 
-        def predict_proba(self, pixels: Pixels) -> NDArray[np.float64]:
+        def predict_proba(self, pixels: Images) -> NDArray[np.float64]:
             bands = np.stack(
                 [np.asarray(pixels[:, 4 * i + 2 : 4 * i + 4]).mean((1, 2)) for i in range(7)], 1
             )
             return 0.02 + 0.86 * np.eye(7)[bands.argmax(1)]
 
-    examination = examine(table, CONFIG, 0, tmp_path, judge=Oracle())
+    examination = check_data(table, CONFIG, 0, tmp_path, judge=Oracle())
     finding = the(examination, "label-errors")
     assert sorted(images(finding)) == wrong
     assert "5 labels doubted by the given model" in finding.what
@@ -100,7 +100,7 @@ def test_a_given_model_is_the_judge(bright: FaceTable, tmp_path: Path) -> None:
 
 
 def test_probabilities_come_from_other_people(bright: FaceTable, tmp_path: Path) -> None:
-    _, pixels = load_pixels(bright, SIDE, tmp_path)
+    _, pixels = load_images(bright, SIDE, tmp_path)
     groups = np.unique(bright.identities, return_inverse=True)[1]
     first = quick_probabilities(pixels, bright.labels, groups, 0)
     assert first.sum(1) == pytest.approx(np.ones(len(bright)))
@@ -112,7 +112,7 @@ def test_probabilities_come_from_other_people(bright: FaceTable, tmp_path: Path)
 
 def test_an_emotion_that_is_absent_has_no_probability(bright: FaceTable, tmp_path: Path) -> None:
     table = bright.select(np.flatnonzero(bright.labels < 2))
-    _, pixels = load_pixels(table, SIDE, tmp_path)
+    _, pixels = load_images(table, SIDE, tmp_path)
     groups = np.unique(table.identities, return_inverse=True)[1]
     probabilities = quick_probabilities(pixels, table.labels, groups, 0)
     assert probabilities[:, 2:].max() == 0

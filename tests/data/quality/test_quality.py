@@ -25,7 +25,7 @@ from fer_mlops.data.quality.findings import (
     is_at_least,
     listed,
 )
-from fer_mlops.data.quality.report import examine, examine_quickly, fast_examine
+from fer_mlops.data.quality.report import check_before_training, check_data, check_metadata
 from fer_mlops.data.splits import split_faces
 from fer_mlops.data.table import FaceTable, Note
 from fer_mlops.metrics.identities import count
@@ -40,7 +40,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> FaceTable:
 
 
 def test_nothing_is_found_in_healthy_data(healthy: FaceTable, tmp_path: Path) -> None:
-    examination = examine(healthy, CONFIG, 0, tmp_path)
+    examination = check_data(healthy, CONFIG, 0, tmp_path)
     assert kinds(examination) == []
     assert examination.num_faces == examination.num_people == 1064
     assert "flatter" not in examination.verdict
@@ -55,21 +55,21 @@ def test_nothing_is_found_in_healthy_data(healthy: FaceTable, tmp_path: Path) ->
 
 
 def test_nothing_is_found_quickly_in_healthy_data(healthy: FaceTable) -> None:
-    assert kinds(examine_quickly(healthy, CONFIG, 0)) == []
-    assert fast_examine(healthy, split_faces(healthy, CONFIG, 0), CONFIG) == ()
+    assert kinds(check_metadata(healthy, CONFIG, 0)) == []
+    assert check_before_training(healthy, split_faces(healthy, CONFIG, 0), CONFIG) == ()
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path) -> None:
     table = crowd(tmp_path, 12, each=2)
-    first = examine(table, CONFIG, 4, tmp_path / "cache")
-    again = examine(table, CONFIG, 4, tmp_path / "cache")
+    first = check_data(table, CONFIG, 4, tmp_path / "cache")
+    again = check_data(table, CONFIG, 4, tmp_path / "cache")
     assert first == again
 
 
 def test_every_file_is_told_in_every_stage(tmp_path: Path) -> None:
     done: dict[str, int] = {}
 
-    def begin(stage: str, total: int):  # type: ignore[no-untyped-def]
+    def progress(stage: str, total: int):  # type: ignore[no-untyped-def]
         done[stage] = -total
 
         def advance(number: int) -> None:
@@ -77,7 +77,7 @@ def test_every_file_is_told_in_every_stage(tmp_path: Path) -> None:
 
         return advance
 
-    examine(crowd(tmp_path, 12), CONFIG, 0, tmp_path / "cache", begin=begin)
+    check_data(crowd(tmp_path, 12), CONFIG, 0, tmp_path / "cache", progress=progress)
     assert done["reading files"] == 0
     assert set(done.values()) == {0}
 
@@ -86,7 +86,7 @@ def test_findings_come_worst_first(tmp_path: Path) -> None:
     table = crowd(tmp_path, 12)
     table = table.select(list(range(84)), Note("repeated-rows", "2 repeated rows", ("a", "b")))
     (tmp_path / table.paths[0]).write_bytes(b"torn")
-    severities = [f.severity for f in examine(table, CONFIG, 0, tmp_path / "cache").findings]
+    severities = [f.severity for f in check_data(table, CONFIG, 0, tmp_path / "cache").findings]
     assert severities == sorted(severities, key=SEVERITIES.index)
     assert set(severities) == set(SEVERITIES)
 
@@ -94,7 +94,7 @@ def test_findings_come_worst_first(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_are_kept_out_of_the_rest(tmp_path: Path) -> None:
     table = crowd(tmp_path, 12)
     (tmp_path / table.paths[0]).write_bytes(b"torn")
-    examination = examine(table, CONFIG, 0, tmp_path / "cache")
+    examination = check_data(table, CONFIG, 0, tmp_path / "cache")
     assert examination.num_faces == 83
     assert the(examination, "unreadable").num == 1
     assert examination.verdict.startswith("Training stops at this data")
@@ -103,7 +103,7 @@ def test_files_that_cannot_be_read_are_kept_out_of_the_rest(tmp_path: Path) -> N
 def test_a_file_that_vanished_is_reported_and_the_rest_examined(tmp_path: Path) -> None:
     table = crowd(tmp_path, 12)
     (tmp_path / table.paths[3]).unlink()
-    examination = examine(table, CONFIG, 0, tmp_path / "cache")
+    examination = check_data(table, CONFIG, 0, tmp_path / "cache")
     assert examination.num_faces == 83
     assert images(the(examination, "unreadable")) == [table.paths[3]]
 
@@ -112,13 +112,13 @@ def test_data_of_which_nothing_can_be_read_is_no_crash(tmp_path: Path) -> None:
     table = crowd(tmp_path, 3)
     for path in table.paths:
         (tmp_path / path).write_bytes(b"torn")
-    assert the(examine(table, CONFIG, 0, tmp_path / "cache"), "unreadable").num == 21
+    assert the(check_data(table, CONFIG, 0, tmp_path / "cache"), "unreadable").num == 21
 
 
 @pytest.mark.parametrize("rows", [[0], [0, 1], [0, 7, 14], list(range(12))])
 def test_a_handful_of_faces_is_no_crash(rows: list[int], tmp_path: Path) -> None:
     table = crowd(tmp_path, 3).select(rows)
-    assert the(examine(table, CONFIG, 0, tmp_path / "cache"), "no-split").severity == "error"
+    assert the(check_data(table, CONFIG, 0, tmp_path / "cache"), "no-split").severity == "error"
 
 
 def test_the_fast_form_reads_no_file(tmp_path: Path) -> None:
@@ -129,14 +129,14 @@ def test_the_fast_form_reads_no_file(tmp_path: Path) -> None:
     clusters[1] = 0
     for path in table.paths:
         (tmp_path / path).unlink()
-    found = fast_examine(table, split, DataConfig(split="random"), clusters)
+    found = check_before_training(table, split, DataConfig(split="random"), clusters)
     assert kinds(found) == ["near-duplicates", "known-people", "few-faces", "no-label"]
-    assert kinds(examine_quickly(table, CONFIG, 0)) == ["few-faces", "known-people", "no-label"]
+    assert kinds(check_metadata(table, CONFIG, 0)) == ["few-faces", "known-people", "no-label"]
 
 
 def test_json_holds_everything(tmp_path: Path) -> None:
     table = crowd(tmp_path, 12, each=2)
-    examination = examine(table, CONFIG, 0, tmp_path / "cache")
+    examination = check_data(table, CONFIG, 0, tmp_path / "cache")
     values = json.loads(examination.as_json())
     assert values["num_faces"] == 168
     assert values["counts"]["fear"] == 24
@@ -261,8 +261,8 @@ def test_faults_of_rows_are_all_reported_and_not_only_the_first(
 
 
 def test_an_examination_can_be_compared(healthy: FaceTable) -> None:
-    one = examine_quickly(healthy, CONFIG, 0)
-    assert one == examine_quickly(healthy, CONFIG, 0)
+    one = check_metadata(healthy, CONFIG, 0)
+    assert one == check_metadata(healthy, CONFIG, 0)
     assert one != dataclasses.replace(one, seed=1)
     assert images(
         Finding(

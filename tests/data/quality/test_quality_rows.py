@@ -17,7 +17,7 @@ from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
 from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.data.file_info import read_records
-from fer_mlops.data.image_cache import load_pixels
+from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.quality.annotations import label_findings
 from fer_mlops.data.quality.class_balance import (
     LIKENESS,
@@ -110,7 +110,7 @@ def test_a_kind_of_note_from_later_is_a_note() -> None:
 
 
 def find_copies(table: FaceTable, folder: Path) -> list[Finding]:
-    _, thumbnails = load_pixels(table, THUMBNAIL, folder / "cache")
+    _, thumbnails = load_images(table, THUMBNAIL, folder / "cache")
     return copy_findings(table, read_records(table), near_duplicate_clusters(thumbnails))
 
 
