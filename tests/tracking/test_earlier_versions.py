@@ -1,4 +1,4 @@
-"""Models logged before the modules moved load, predict as stored and pass the gate's check of their code."""
+"""Models logged before the modules moved load, predict as stored and pass the check of their code."""
 
 from __future__ import annotations
 
