@@ -34,7 +34,7 @@ EDGES = {
     "onnxruntime": {"models", "serving"},
     "pyspark": {"serving"},
     "captum": {"evaluation"},
-    "matplotlib": {"reporting", "tracking", "pipelines"},
+    "matplotlib": {"reporting", "tracking", "pipelines", "tuning"},
 }
 """Third-party package to the only packages that import it."""
 

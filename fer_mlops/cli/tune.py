@@ -25,8 +25,8 @@ from fer_mlops.cli.registry import promote_trained
 from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
-    from fer_mlops.reporting.plots import TrialRecord
     from fer_mlops.tuning.config import Plan
+    from fer_mlops.tuning.study_records import TrialRecord
     from fer_mlops.tuning.tune import Sweep
 
 _FINALISTS = 2
@@ -142,7 +142,7 @@ def _print_trial(trial: TrialRecord, best: TrialRecord | None, reason: str) -> N
     from fer_mlops.cli.output.screen import console
 
     value = "" if trial.value is None else f"  {trial.value:.4f}"
-    steps = f"  {len(trial.course)} steps" if trial.course else ""
+    steps = f"  {trial.num_steps} steps" if trial.num_steps else ""
     told = f"trial {trial.number:3}  {trial.state:11}{value}{steps}"
     if best is not None and best.value is not None:
         told += f"  best {best.value:.4f} of trial {best.number}"

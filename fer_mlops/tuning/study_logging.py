@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -12,8 +11,6 @@ from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.progress import Advance
-from fer_mlops.reporting import plots
-from fer_mlops.reporting.plots import TrialRecord
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, Outcome
@@ -21,11 +18,10 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import shown
 from fer_mlops.tuning.storage import read_url, shown_url
 from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS
-from fer_mlops.tuning.study_records import complete_values, record_of, records_of
+from fer_mlops.tuning.study_plots import study_plots
+from fer_mlops.tuning.study_records import TrialRecord, record_of, records_of
 
 _TELLING = "telling the parent run"
-_MOST_KEYS = 10
-"""Settings that a picture has room for."""
 OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]
 """Told of a trial that ended, of the best one so far if there is one, and of the reason if it failed."""
 
@@ -124,28 +120,10 @@ def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
 def tell_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
     """Logs the pictures of the study as it stands, and the winner's settings."""
     best = outcome.best
-    records = records_of(study)
-    title, metric = f"study {plan.study_name}", plan.objective
-    rises = plan.direction == "maximize"
-    parent.log_metrics({f"best/{metric}": float(best.value or 0.0)}, best.number)
+    parent.log_metrics({f"best/{plan.objective}": float(best.value or 0.0)}, best.number)
     parent.log_json("best_settings.json", outcome.winner.user_attrs[SETTINGS])
-    history = plots.study_history(records, metric, title, rises=rises)
-    parent.log_figure("study/history.png", history)
-    parent.log_figure("study/timeline.png", plots.timeline(records, title))
-    if any(record.course for record in records):
-        courses = plots.trial_courses(records, metric, title, best.number)
-        parent.log_figure("study/courses.png", courses)
-    if len(complete_values(records)) < 2:
-        return  # nothing to compare
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of settings that few trials had
-        shares = optuna.importance.get_param_importances(study)
-    parent.log_figure("study/importances.png", plots.importances(shares))
-    keys = list(shares)[:_MOST_KEYS]
-    logs = {parameter.key for parameter in plan.space.parameters if parameter.log}
-    lines = plots.parallel_coordinates(records, keys, logs, metric, rises=rises)
-    parent.log_figure("study/parallel_coordinates.png", lines)
-    parent.log_figure("study/slices.png", plots.slices(records, keys, logs, metric))
+    for name, figure in study_plots(study, plan.objective).items():
+        parent.log_figure(f"study/{name}.png", figure)
 
 
 def tell_winner(

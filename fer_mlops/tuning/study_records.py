@@ -1,15 +1,29 @@
-"""Optuna's trials as the figures take them."""
+"""Trial records: what is printed and logged of each trial."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from fer_mlops.reporting.plots import TrialRecord
-from fer_mlops.reporting.plots.trials import State
-from fer_mlops.tuning.study import ERROR, SETTINGS, WORKER, is_over_budget
+from fer_mlops.tuning.study import ERROR, is_over_budget
+
+State = Literal["complete", "pruned", "over budget", "failed", "running"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial of a study."""
+
+    number: int
+    state: State
+    value: float | None
+    """Objective; for a pruned trial its last intermediate value."""
+    num_steps: int
+    """Steps that reported the objective."""
+
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -34,15 +48,6 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state="over budget" if is_over_budget(trial) else _STATES[trial.state],
+        num_steps=len(trial.intermediate_values),
         value=trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
-        settings=dict(trial.user_attrs.get(SETTINGS, trial.params)),
-        course=sorted(trial.intermediate_values.items()),
-        start=trial.datetime_start,
-        end=trial.datetime_complete,
-        worker=trial.user_attrs.get(WORKER, ""),
     )
-
-
-def complete_values(records: Sequence[TrialRecord]) -> set[float]:
-    """Returns the different values of complete trials."""
-    return {r.value for r in records if r.state == "complete" and r.value is not None}

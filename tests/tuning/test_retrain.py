@@ -17,8 +17,8 @@ from tiny import SETTINGS
 from fer_mlops.errors import TrackingError
 from fer_mlops.files import cache_folder
 from fer_mlops.pipelines import train
-from fer_mlops.reporting.plots import TrialRecord
 from fer_mlops.tracking.versions import list_versions
+from fer_mlops.tuning.study_records import TrialRecord
 from fer_mlops.tuning.tune import tune
 
 pytestmark = [
@@ -61,7 +61,7 @@ def test_a_study_is_a_parent_with_a_run_per_trial_and_goes_on_to_the_same_total(
     assert again.best_value == max(values.values())  # type: ignore[type-var]
     artifacts = client.list_artifacts(parent.info.run_id, "study")
     files = {Path(item.path).stem for item in artifacts}
-    pictures = "history courses importances parallel_coordinates slices timeline"
+    pictures = "history intermediate_values importances parallel_coordinates slices timeline"
     assert files == set(pictures.split())
     winner = client.get_run(again.winner_run)
     assert "test/macro_f1" in winner.data.metrics
