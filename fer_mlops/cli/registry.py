@@ -16,19 +16,14 @@ if TYPE_CHECKING:
     from fer_mlops.pipelines.promote import Decision
     from fer_mlops.pipelines.train import Trained
 
-_HOOK = click.option(
-    "--hook", default="", metavar="COMMAND", help="Run after a change of champion (see FER_CHAMPION)."
-)
-
 
 @click.command()
 @click.option("--version", type=INT, default="auto", help="Which version; the challenger if not said.")
 @click.option("--run", "run_id", default="", metavar="RUN_ID", help="The version that this run made.")
 @click.option("--gate", default="", metavar="FILE", help="Rules, if not experiments/gate.yaml.")
 @click.option("--data", default="auto", help=f"Measure on all faces of: {DATA_HELP}")
-@_HOOK
 @click.option("--experiment", default="fer_mlops", show_default=True)
-def promote(version: int | None, run_id: str, gate: str, data: str, hook: str, experiment: str) -> None:
+def promote(version: int | None, run_id: str, gate: str, data: str, experiment: str) -> None:
     """Make a version champion if it passes the gate; ends with status 1 if it does not."""
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import find_candidate
@@ -36,7 +31,7 @@ def promote(version: int | None, run_id: str, gate: str, data: str, hook: str, e
     check_store(experiment)
     number = find_candidate(version, run_id if is_chosen(run_id) else "")
     rules = Path(gate) if is_chosen(gate) else None
-    decision = through_the_gate(number, experiment, rules, data if is_chosen(data) else None, hook)
+    decision = through_the_gate(number, experiment, rules, data if is_chosen(data) else None)
     if not decision.is_promoted:
         sys.exit(1)
 
@@ -46,14 +41,12 @@ def through_the_gate(
     experiment: str,
     rules: Path | None = None,
     source: str | None = None,
-    hook: str = "",
 ) -> Decision:
     """Takes a version through the gate in a run of its own and prints what came of it."""
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.versions import print_decision
     from fer_mlops.config.promotion import gate_file, read_rules
     from fer_mlops.pipelines.promote import promote
-    from fer_mlops.tracking.aliases import run_hook
     from fer_mlops.tracking.runs import track
 
     limits = read_rules(rules or gate_file())
@@ -64,8 +57,6 @@ def through_the_gate(
             )
         print_decision(decision)  # now: it stands, even if the end of the run cannot be told
     print_view(tracker.experiment_id)
-    if decision.is_promoted and hook:
-        run_hook(hook, version, decision.champion)
     return decision
 
 
@@ -77,17 +68,14 @@ def promote_trained(trained: Trained, experiment: str) -> None:
 
 
 @click.command()
-@_HOOK
-def rollback(hook: str) -> None:
+def rollback() -> None:
     """Make the previous champion champion again."""
-    from fer_mlops.tracking.aliases import roll_back, run_hook
+    from fer_mlops.tracking.aliases import roll_back
     from fer_mlops.tracking.store import check_store
 
     check_store()
     now, before = roll_back()
     click.echo(f"version {now} is champion again; version {before} is previous")
-    if hook:
-        run_hook(hook, now, before)
 
 
 @click.group()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -107,6 +104,8 @@ def delete_version(version: int) -> None:
     try:
         client.get_model_version(REGISTERED_NAME, str(version))
     except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         raise ModelError(f"{REGISTERED_NAME} has no version {version}") from error
     with alias_lock():
         aliases = aliases_of(version)
@@ -116,19 +115,3 @@ def delete_version(version: int) -> None:
                 "that name; promote another one first"
             )
         client.delete_model_version(REGISTERED_NAME, str(version))
-
-
-def run_hook(command: str, version: int, before: int | None) -> None:
-    """Runs a command after a change of champion, told of it in FER_CHAMPION and FER_PREVIOUS.
-
-    Raises:
-        ModelError: It cannot be run or fails; the champion stays changed.
-    """
-    told = {"FER_MODEL": f"models:/{REGISTERED_NAME}@{CHAMPION}", "FER_CHAMPION": str(version)}
-    told["FER_PREVIOUS"] = str(before or "")
-    try:
-        subprocess.run(shlex.split(command), env={**os.environ, **told}, check=True)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise ModelError(
-            f"version {version} is champion, but the command {command!r} after it failed: {error}"
-        ) from error

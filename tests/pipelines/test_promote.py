@@ -26,7 +26,6 @@ from fer_mlops.files import cache_folder
 from fer_mlops.pipelines import promote as gate
 from fer_mlops.pipelines.promote import REFUSED, Check, Decision, promote
 from fer_mlops.pipelines.reproduction import compare_code, reproduction_error
-from fer_mlops.tracking import aliases
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
     CHAMPION,
@@ -36,7 +35,7 @@ from fer_mlops.tracking.alias_lock import (
     all_aliases,
     find_version,
 )
-from fer_mlops.tracking.aliases import delete_version, move_champion, roll_back, run_hook
+from fer_mlops.tracking.aliases import delete_version, move_champion, roll_back
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.store import ensure_experiment
 from fer_mlops.tracking.versions import differences, find_candidate, list_versions, version_of
@@ -318,18 +317,12 @@ def test_a_version_that_does_not_load_is_no_challenger(
     assert all_aliases() == {CHAMPION: 1}
 
 
-def test_a_hook_runs_after_a_move_that_was_made_and_never_else(
+def test_a_version_is_not_promoted_if_another_became_champion_meanwhile(
     bare_versions: None, verdict: list[Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, int, int | None]] = []
-    monkeypatch.setattr(aliases, "run_hook", lambda *words: told.append(words))
     monkeypatch.setattr(gate, "promote", functools.partial(_overtaken, by=3))
     with pytest.raises(ModelError, match="version 3 became champion while"):
-        through_the_gate(2, "fer_mlops", hook="deploy")
-    assert told == []
-    monkeypatch.setattr(gate, "promote", promote)
-    through_the_gate(2, "fer_mlops", hook="deploy")
-    assert told == [("deploy", 2, 3)]
+        through_the_gate(2, "fer_mlops")
 
 
 def _overtaken(version: int, *words: Any, by: int, **options: Any) -> Decision:
@@ -404,14 +397,6 @@ def test_two_versions_differ_in_what_was_set_otherwise(world: Path, faces_folder
     found = {what: (one, other) for what, one, other in differences(version_of("1"), version_of("2"))}
     assert found["hog_svm.components"] == ("20", "10")
     assert all(key.startswith(("hog_svm.components", "test/")) for key in found)
-
-
-def test_a_hook_is_told_of_the_change_and_its_failure_is_said(tmp_path: Path) -> None:
-    out = tmp_path / "told"
-    run_hook(f"sh -c 'echo $FER_CHAMPION after $FER_PREVIOUS: $FER_MODEL > {out}'", 3, 2)
-    assert out.read_text() == "3 after 2: models:/fer-classifier@champion\n"
-    with pytest.raises(ModelError, match="version 3 is champion, but the command 'false'"):
-        run_hook("false", 3, 2)
 
 
 def test_the_projects_own_rules_are_the_defaults_written_out() -> None:
