@@ -92,7 +92,7 @@ def running(command: list[str], port: int, ready: str) -> Iterator[psutil.Proces
 
 def ours(model: str, port: int, *more: str) -> list[str]:
     command = [sys.executable, "-m", "fer_mlops", "serve", "--model", model, "--challenger", "none"]
-    return [*command, "--port", str(port), "--no-log-requests", *more]
+    return [*command, "--port", str(port), "--set", "logs_requests=false", *more]
 
 
 def theirs(model: str, port: int) -> list[str]:

@@ -1,10 +1,15 @@
-"""The command that puts the champion on the net."""
+"""The serve command."""
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from fer_mlops.cli.options import SET, is_chosen
 
 
 @click.command()
@@ -13,39 +18,42 @@ import click
     "--challenger",
     default="auto",
     show_default=True,
-    help="Answers beside it on request; auto follows the alias, none has none.",
+    help="Second model, used on request: auto (the alias challenger), none, or a model.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others in.")
-@click.option("--port", default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
+@click.option("--port", default=8080, show_default=True, help="0 takes a free port.")
 @click.option(
     "--allowed-hosts",
     default="",
-    help="Names it is reached by, as through a proxy, besides localhost and IP addresses; * is any.",
+    help="Host names of the service besides localhost and IP addresses; * allows any.",
 )
 @click.option("--wait", "waits", is_flag=True, help="Start without a model; ready once there is one.")
-@click.option("--poll", default=5.0, show_default=True, help="Seconds between looks at the registry.")
-@click.option("--max-batch", default=64, show_default=True, help="Faces in one forward pass.")
-@click.option(
-    "--max-wait-ms",
-    default=4.0,
-    show_default=True,
-    help="Longest wait for requests still being decoded; a lone one waits for none.",
-)
-@click.option("--threads", default=0, help="Cores of a forward pass, if not all up to four.")
-@click.option("--max-bytes", default=10 * 2**20, show_default=True, help="Of a request.")
-@click.option("--max-pixels", default=16_000_000, show_default=True, help="Of an image.")
-@click.option("--max-images", default=256, show_default=True, help="Of a request.")
-@click.option("--max-queue", default=128, show_default=True, help="Requests at once; 503 beyond.")
-@click.option(
-    "--rate", default=0.0, help="Requests per second and address; 429 beyond. No limit unless set."
-)
-@click.option("--proxies", default="", help="Addresses of proxies whose X-Forwarded-For is believed.")
-@click.option("--log-requests/--no-log-requests", "logs_requests", default=True, show_default=True)
-def serve(**options: Any) -> None:
-    """Serve the champion: a page, REST, metrics; follows promotions without losing a request."""
+@click.option("--settings", default="", metavar="FILE", help="YAML file of settings (docs/serving.md).")
+@SET
+@click.pass_context
+def serve(
+    context: click.Context,
+    /,
+    settings: str,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Serve the champion over HTTP: web page, REST, metrics.
+
+    The server loads each new champion by itself, without losing a request. Limits, batching and logging
+    are set by --set and --settings, such as --set rate=20.
+    """
+    from fer_mlops.config.recipes import fill, parse_assignment, read_settings
     from fer_mlops.serving.http.settings import ServeSettings
 
-    settings = ServeSettings(**options)
+    chosen = read_settings(Path(settings)) if is_chosen(settings) else {}
+    chosen |= dict(map(parse_assignment, assignments))
+    given = {
+        name: value
+        for name, value in options.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    resolved = dataclasses.replace(fill(ServeSettings(), chosen, ""), **given)
     from fer_mlops.serving.http.server import serve as run
 
-    run(settings, click.echo)
+    run(resolved, click.echo)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
-
-from fer_mlops.config.recipes import recipes_folder
+from fer_mlops.config.recipes import fill, read_settings, recipes_folder
 from fer_mlops.errors import ConfigError
 
 
@@ -54,16 +51,4 @@ def read_rules(path: Path) -> GateRules:
     Raises:
         ConfigError: The file is missing, is no YAML mapping, or has an unknown rule or a wrong value.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the gate's rules in {str(path)!r}: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"the gate's rules in {str(path)!r} are no YAML mapping of rule to limit")
-    known = [field.name for field in fields(GateRules)]
-    for key in tree:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"unknown gate rule {key!r} in {str(path)!r}; {hint}")
-    return GateRules(**tree)
+    return fill(GateRules(), read_settings(path, "gate rules"), "")

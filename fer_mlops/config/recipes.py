@@ -46,20 +46,35 @@ def preset_path(family: str, preset: str) -> Path:
     return path
 
 
+def read_settings(path: Path, name: str = "settings file") -> Tree:
+    """Returns the mapping in a YAML file.
+
+    Args:
+        path: File to read.
+        name: Kind of the file in an error message.
+
+    Raises:
+        ConfigError: The file is missing or is no YAML mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{name} {str(path)!r} is no valid YAML: {reason}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{name} {str(path)!r} must be a mapping, such as 'key: value'")
+    return tree
+
+
 def read_recipe(path: Path, family: str) -> Tree:
     """Returns the settings in a recipe file.
 
     Raises:
         ConfigError: The file is missing, is no YAML mapping, or belongs to another family.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read recipe {str(path)!r}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {str(path)!r} is no valid YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"recipe {str(path)!r} must be a mapping of sections, such as 'training:'")
+    tree = read_settings(path, "recipe")
     stated = tree.pop("family", family)
     if stated != family:
         raise ConfigError(f"recipe {str(path)!r} is for {stated!r}, not {family!r}")

@@ -330,8 +330,8 @@ def test_settings_are_named_and_cannot_be_changed_after_they_were_checked(sectio
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must be a mapping of sections, such as 'training:'"),
-        ("- training", "must be a mapping of sections, such as 'training:'"),
+        ("", "must be a mapping, such as 'key: value'"),
+        ("- training", "must be a mapping, such as 'key: value'"),
         ("training: [", "is no valid YAML: "),
         ("training: !!python/object:os.system {}", "is no valid YAML: "),
         ("family: baseline", "is for 'baseline', not 'cnn'"),

@@ -409,8 +409,8 @@ def test_the_projects_own_rules_are_the_defaults_written_out() -> None:
         ("ece_celing: 1", "did you mean ece_ceiling"),
         ("margin: -1", "margin must be a number from 0 on, got -1"),
         ("margin: soon", "got 'soon'"),
-        ("[1, 2]", "no YAML mapping"),
-        ("{", "cannot read"),
+        ("[1, 2]", "must be a mapping"),
+        ("{", "is no valid YAML: while"),
     ],
 )
 def test_wrong_rules_end_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from commands import fer
 from hostile import request
 from services import face, save_bundle
 
+from fer_mlops.serving.http import server
+from fer_mlops.serving.http.settings import ServeSettings
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -103,3 +106,47 @@ def test_sigterm_lets_what_was_asked_be_answered_and_ends_with_status_0(
             assert "Traceback" not in err
         finally:
             process.kill()
+
+
+def settings_of(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *words: str
+) -> ServeSettings:
+    """Returns the settings that the command starts the server with."""
+    seen: list[ServeSettings] = []
+    monkeypatch.setattr(server, "serve", lambda settings, _: seen.append(settings))
+    status, _, err = fer(capfd, "serve", *words)
+    assert status == 0, err
+    return seen[0]
+
+
+def test_settings_come_from_a_file_then_from_set_then_from_options(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "serving.yaml"
+    path.write_text("port: 1\nrate: 3\nmax_batch: 7\nlogs_requests: false\n")
+    words = ["--settings", str(path), "--set", "rate=20", "--port", "2"]
+    found = settings_of(monkeypatch, capfd, *words)
+    assert found == ServeSettings(port=2, rate=20.0, max_batch=7, logs_requests=False)
+    assert settings_of(monkeypatch, capfd) == ServeSettings()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("max_batches=3", "unknown setting max_batches; did you mean max_batch?"),
+        ("max_batch=many", "max_batch must be a number, got 'many'"),
+        ("max_batch=0", "max_batch must be 1 or more, got 0"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(
+    assignment: str, sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = fer(capfd, "serve", "--set", assignment)
+    assert status != 0
+    assert sentence in err
+
+
+def test_the_help_of_serve_fits_one_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = fer(capfd, "serve", "--help")
+    assert status == 0
+    assert len(out.splitlines()) <= 30
