@@ -20,10 +20,13 @@ UNFINISHED = ".unfinished-"
 def cache_folder() -> Path:
     """Returns the folder for decoded faces, the drawn sample and checkpoints.
 
-    ``FER_MLOPS_CACHE`` if set, else ``~/.cache/fer_mlops``.
+    ``FER_MLOPS_CACHE`` if set, else the user's cache folder, such as ``~/.cache/fer_mlops`` on Linux.
     """
-    chosen = os.environ.get("FER_MLOPS_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "fer_mlops"
+    if chosen := os.environ.get("FER_MLOPS_CACHE"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path  # not needed to load a model
+
+    return user_cache_path("fer_mlops", appauthor=False)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from commands import fer
 from hostile import request
 from services import face, save_bundle
 
+from fer_mlops.cli.serve import serve
 from fer_mlops.serving.http import server
 from fer_mlops.serving.http.settings import ServeSettings
 
@@ -150,3 +152,12 @@ def test_the_help_of_serve_fits_one_screen(capfd: pytest.CaptureFixture[str]) ->
     status, out, _ = fer(capfd, "serve", "--help")
     assert status == 0
     assert len(out.splitlines()) <= 30
+
+
+def test_the_documentation_lists_every_setting_that_is_no_option_with_its_default() -> None:
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8").split("\n## Settings\n")[1]
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    listed = {name.strip(" `"): default.strip() for name, default in rows}
+    options = {option.name for option in serve.params}
+    rare = {field.name: str(field.default) for field in fields(ServeSettings)}
+    assert listed == {name: text.lower() for name, text in rare.items() if name not in options}
