@@ -294,7 +294,7 @@ def as_image(picture: Picture) -> bytes | Path | Image.Image:
         raise DataError(f"an array of shape {picture.shape} is not an image; give [h, w] or [h, w, 3]")
     if picture.dtype != np.uint8:
         raise DataError(
-            f"an array of {picture.dtype} does not state its white value; give uint8, 0 black to 255 white"
+            f"an array of {picture.dtype} does not state its white value; give uint8, 0 black to 255"
         )
     return Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
 
