@@ -26,7 +26,7 @@ STDIN, CAMERA = "-", "webcam"
 _AT_ONCE = 256
 _PHOTOS_AT_ONCE = 8
 _HEAD = 4096
-"""Bytes of standard input by which text is told from an image."""
+"""Bytes of standard input that are inspected to distinguish text from an image."""
 _SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
 """Box colours; a question mark marks unsure predictions too, for readers who see no colour."""
 

@@ -193,7 +193,7 @@ def test_everything_is_done_by_keyboard_alone(page: Page) -> None:
     press(Keys.SPACE)
     wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "figure img"))
     heat = page.find_element(By.CSS_SELECTOR, "figure img")
-    assert heat.get_attribute("alt").startswith("Heat map over the face: what spoke for ")
+    assert heat.get_attribute("alt").startswith("Heat map over the face: parts that support ")
     tab_to("compare")
     press(Keys.SPACE)
     settled(page, 2)
