@@ -1,4 +1,4 @@
-"""Request parsing: bodies to images, images to model inputs; every error is a RequestError."""
+"""Request parsing: bodies to images, images to model inputs; client errors raise RequestError."""
 
 from __future__ import annotations
 
