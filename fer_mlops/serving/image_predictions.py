@@ -1,4 +1,4 @@
-"""What the shell asks a model: images and films in, a row per face out, with pictures if wanted."""
+"""Predictions for the command line: reads images and videos, yields a row per face, writes pictures."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ STDIN, CAMERA = "-", "webcam"
 _AT_ONCE = 256
 _PHOTOS_AT_ONCE = 8
 _HEAD = 4096
-"""Bytes of standard input that tell text from an image."""
+"""Bytes of standard input that are inspected to distinguish text from an image."""
 _SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
-"""Frames of answers; a question mark tells unsure ones too."""
+"""Box colours; a question mark marks unsure predictions too, for readers who see no colour."""
 
 
 @dataclass(frozen=True)
 class ImageInput:
-    """One image to ask about."""
+    """One image to predict."""
 
     name: str
-    """Its path as given, or ``-`` for standard input; of a film's frame also ``@`` and its seconds."""
+    """Path as given, or ``-`` for standard input; a video frame adds ``@`` and its time in seconds."""
     content: bytes | Path | Image.Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One answer, and what it is about."""
+    """Prediction of one face, with its place."""
 
     image: str
-    """The query's name."""
+    """Name of the input image."""
     answer: Prediction
     face: int | None = None
     """Number of the face in its photo, from 0 at the left; None where the image is the face."""
     box: Box | None = None
-    """Where it is in the photo, and None likewise."""
+    """Box of the face in the photo; None where the image is the face."""
     picture: str = ""
-    """File of its heat map, or of the photo with boxes; empty where none was asked for."""
+    """File of the heat map, or of the photo with boxes; empty if none was requested."""
 
 
 @dataclass(frozen=True)
 class NoFace:
-    """A photo in which no face was found."""
+    """Photo without a detected face."""
 
     image: str
 
@@ -67,11 +67,11 @@ class NoFace:
 
 @dataclass(frozen=True)
 class Unread:
-    """Files in a folder that are no images, or of an unknown format."""
+    """Files of a folder that were skipped: no images, or of an unknown format."""
 
     folder: str
     files: str
-    """How many, and why."""
+    """Number of skipped files, with the reason."""
 
     def __str__(self) -> str:
         return f"below {self.folder!r}{self.files.replace(';', ',', 1)}"
@@ -79,58 +79,58 @@ class Unread:
 
 @dataclass(frozen=True, kw_only=True)
 class _Subject:
-    """A face, cut out and prepared."""
+    """Face, cut out and preprocessed."""
 
     query: ImageInput
     number: int
-    """Of the query, from 0."""
+    """Number of the input image, from 0."""
     pixels: Face
     face: int | None = None
     box: Box | None = None
 
     def file(self, what: str) -> str:
-        """Returns a name that no other picture in the same folder has."""
-        film, at, seconds = Path(self.query.name).name.rpartition("@")
+        """Returns a file name that is unique in the folder."""
+        video, at, seconds = Path(self.query.name).name.rpartition("@")
         is_frame = at and isinstance(self.query.content, Image.Image)
-        stem = f"{Path(film).stem}@{seconds}" if is_frame else Path(self.query.name).stem
+        stem = f"{Path(video).stem}@{seconds}" if is_frame else Path(self.query.name).stem
         stem = "stdin" if self.query.name == STDIN else stem
         return f"{self.number:03}_{stem}_{what}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePredictor:
-    """How to ask, and whom."""
+    """Predicts the faces of images, and writes heat maps or photos with boxes."""
 
     predictor: Predictor
     calibration: Calibration
-    """Of the operating point, with its threshold."""
+    """Calibration of the operating point, with its threshold."""
     finds_faces: bool = False
-    """Whether the images are whole photos."""
+    """Whether the images are whole photos, in which faces are detected."""
     explains: bool = False
     """Whether to write heat maps."""
     out: Path | None = None
     """Folder for heat maps and for photos with boxes."""
     is_live: bool = False
-    """Whether each answer is wanted at once, not when there are enough for a batch."""
+    """Whether to predict each image at once instead of in batches."""
 
     def ask(
         self, queries: Iterable[ImageInput | Unread | DataError]
     ) -> Iterator[Row | NoFace | Unread | DataError]:
-        """Yields, in order, an answer per face, or why there is none for a query.
+        """Yields, in order, a row per face, or the reason why an image has none.
 
         Args:
-            queries: What is no Query is passed on.
+            queries: Images; other entries are yielded unchanged.
 
         Raises:
             DataError: ``out`` cannot be written.
-            ConfigError: Faces are to be found, and dlib is not installed.
+            ConfigError: ``finds_faces`` is set, and dlib is not installed.
         """
         left, number = iter(queries), 0
         at_once = 1 if self.is_live else _PHOTOS_AT_ONCE if self.finds_faces else _AT_ONCE
         while batch := list(islice(left, at_once)):
-            good = [one for one in batch if isinstance(one, ImageInput)]
+            good = [query for query in batch if isinstance(query, ImageInput)]
             read = self._photos(good, number) if self.finds_faces else self._faces(good, number)
-            subjects = [one for some in read if not isinstance(some, DataError) for one in some]
+            subjects = [face for faces in read if not isinstance(faces, DataError) for face in faces]
             rows, outcomes = iter(self._rows(subjects)), iter(read)
             for query in batch:
                 if not isinstance(query, ImageInput):
@@ -162,11 +162,11 @@ class ImagePredictor:
             except DataError as error:
                 read.append(error)
                 continue
-            pixels = self.predictor.classifier.prepare([one.crop for one in found])
+            pixels = self.predictor.classifier.prepare([face.crop for face in found])
             read.append(
                 [
-                    _Subject(query=query, number=number + i, pixels=pixels[k], face=k, box=one.box)
-                    for k, one in enumerate(found)
+                    _Subject(query=query, number=number + i, pixels=pixels[k], face=k, box=face.box)
+                    for k, face in enumerate(found)
                 ]
             )
         return read
@@ -174,7 +174,7 @@ class ImagePredictor:
     def _rows(self, subjects: Sequence[_Subject]) -> list[Row]:
         if not subjects:
             return []
-        pixels = np.stack([one.pixels for one in subjects])
+        pixels = np.stack([subject.pixels for subject in subjects])
         answers = list(self.predictor.answer(pixels, self.calibration))
         pictures = [""] * len(subjects)
         if self.out is not None:
@@ -187,15 +187,15 @@ class ImagePredictor:
             except OSError as error:
                 raise DataError(f"cannot write to {str(self.out)!r}: {error.strerror}") from error
         return [
-            Row(image=one.query.name, answer=answer, face=one.face, box=one.box, picture=picture)
-            for one, answer, picture in zip(subjects, answers, pictures, strict=True)
+            Row(image=face.query.name, answer=answer, face=face.face, box=face.box, picture=picture)
+            for face, answer, picture in zip(subjects, answers, pictures, strict=True)
         ]
 
     def _explain(
         self, subjects: Sequence[_Subject], answers: Sequence[Prediction], pixels: Face, out: Path
     ) -> list[str]:
-        """Writes the heat map of each answer and returns the files."""
-        from fer_mlops.evaluation.explanation import explain  # heavy, and seldom asked for
+        """Writes the heat map of each prediction and returns the files."""
+        from fer_mlops.evaluation.explanation import explain  # slow import, rarely needed
         from fer_mlops.reporting.plots import overlay
 
         labels = np.array([EMOTIONS.index(answer.emotion) for answer in answers])
@@ -210,9 +210,9 @@ class ImagePredictor:
 
 
 def _draw(subjects: Sequence[_Subject], answers: Sequence[Prediction], out: Path) -> list[str]:
-    """Writes a copy of each photo with its faces framed and named, and returns the file of each face."""
+    """Writes a copy of each photo with boxes and emotions, and returns the file for each face."""
     files: dict[int, str] = {}
-    for number in dict.fromkeys(one.number for one in subjects):
+    for number in dict.fromkeys(subject.number for subject in subjects):
         here = [(s, a) for s, a in zip(subjects, answers, strict=True) if s.number == number]
         photo = colour_photo(here[0][0].query.content)
         pen = ImageDraw.Draw(photo)
@@ -222,7 +222,7 @@ def _draw(subjects: Sequence[_Subject], answers: Sequence[Prediction], out: Path
         file = out / here[0][0].file("faces.jpg")
         photo.save(file, quality=92)
         files[number] = str(file)
-    return [files[one.number] for one in subjects]
+    return [files[subject.number] for subject in subjects]
 
 
 def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Prediction, size: tuple[int, int]) -> None:
@@ -232,7 +232,7 @@ def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Prediction, size: tuple[i
     font = ImageFont.load_default(max(12, min(36, (right - left) // 6)))
     pen.rectangle(box, outline=colour, width=max(2, (right - left) // 50))
     _, _, width, height = pen.textbbox((0, 0), words, font=font)
-    # above the face, or inside it where the photo ends
+    # the label goes above the box, or inside it at the top of the photo
     across = max(0, min(left, size[0] - round(width) - 6))
     above = top - round(height) - 6
     down = above if above >= 0 else max(0, top)
@@ -241,12 +241,12 @@ def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Prediction, size: tuple[i
 
 
 def shown(path: str) -> str:
-    """Returns the path as text that any output takes, whatever bytes its name has."""
+    """Returns the path as valid UTF-8 text; bytes of its name that are none become U+FFFD."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def camera_of(word: str) -> int | None:
-    """Returns the number of the camera that a word of the command line means, None of a file."""
+    """Returns the camera number that a command-line argument names, or None for a file."""
     kind, colon, number = word.partition(":")
     if kind != CAMERA or (colon and not number.isdigit()) or Path(word).exists():
         return None
@@ -256,19 +256,20 @@ def camera_of(word: str) -> int | None:
 def queries_of(
     images: Iterable[str], stdin: BinaryIO, every: float = 1.0
 ) -> Iterator[ImageInput | Unread | DataError]:
-    """Yields what the words of a command line mean: files, folders' images, films, standard input.
+    """Yields the images that command-line arguments name.
 
-    A word that is no folder is taken for a file, whose absence shows when it is read. Standard input
-    is one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's cameras.
+    An argument that is not a folder counts as a file; a missing file shows when it is read. ``-`` is
+    standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's
+    cameras.
 
     Args:
-        images: The words.
-        stdin: Read for the word ``-``.
-        every: Seconds between two frames of a film or a camera.
+        images: Command-line arguments: files, folders, videos, cameras or ``-``.
+        stdin: Standard input, read for ``-``.
+        every: Seconds between two frames of a video or a camera.
 
     Raises:
         DataError: A folder cannot be read, or holds no image.
-        ConfigError: A film or a camera is asked for, and PyAV is not installed.
+        ConfigError: An argument is a video or a camera, and PyAV is not installed.
     """
     for word in images:
         if word == STDIN:
@@ -281,7 +282,7 @@ def queries_of(
 
 def _below(word: str, every: float) -> Iterator[ImageInput | Unread | DataError]:
     path = Path(word)
-    if not os.path.isdir(word):  # noqa: PTH112 - Path's raises for names that cannot be
+    if not os.path.isdir(word):  # noqa: PTH112 - Path.is_dir raises for invalid names
         if is_film(path):
             yield from _shots(shown(word), film_frames(path, every))
         else:
@@ -317,7 +318,7 @@ def _read_stdin(stdin: BinaryIO, every: float) -> Iterator[ImageInput | Unread |
 
 def _is_text(head: bytes) -> bool:
     try:
-        # a letter may be cut in two at the end
+        # incremental: the last character may be cut in two
         return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False

@@ -1,4 +1,4 @@
-"""A trained network to one ``.onnx`` file that needs no torch: calibrated, labelled, verified."""
+"""ONNX export: writes a network with calibration and labels to one verified file that needs no torch."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.registry import run_id_of
 
 MOST_OFF = 1e-5
-"""Largest difference of a probability that a float export may have."""
+"""Largest allowed difference of a probability between a float export and its model."""
 _NUM_PEOPLE = 12
-"""Whose faces are drawn, one of each emotion, for the comparison."""
+"""Identities whose faces are drawn for the comparison, one face per emotion."""
 _NUM_CALIBRATING = 256
 _PREPROCESSING = (
     "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one face, turned "
@@ -49,34 +49,35 @@ _PREPROCESSING = (
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """Result of an export."""
 
     path: Path
     num_bytes: int
     largest_difference: float
-    """Of any probability between this file and the model it was made of."""
+    """Largest difference of any probability between the file and the model."""
     num_faces: int
-    """On which that was measured."""
+    """Faces on which the difference was measured."""
     loss: Loss | None = None
-    """For int8 only."""
+    """Cost of int8; None for a float export."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """What int8 arithmetic costs on the validation faces."""
+    """Cost of int8 arithmetic, measured on the validation faces."""
 
     num_faces: int
     accuracy: float
-    """Of the file; likewise ``macro_f1``."""
+    """Accuracy of the int8 file."""
     accuracy_lost: float
     macro_f1: float
+    """Macro-F1 of the int8 file."""
     macro_f1_lost: float
     changed: float
-    """Share of answers that name another emotion."""
+    """Share of predictions that name another emotion."""
 
 
 class _Calibrated(nn.Module):
-    """Gray bytes [n, side, side] to logits and probabilities [n, 7]."""
+    """Network with calibration: uint8 [n, side, side] to logits and probabilities [n, 7]."""
 
     bias: Tensor
 
@@ -92,16 +93,17 @@ class _Calibrated(nn.Module):
 
 
 def export_onnx(classifier: Classifier, name: str, path: Path) -> Exported:
-    """Writes the classifier to ``path`` once onnxruntime has given its probabilities to 1e-5.
+    """Writes the classifier to ``path`` if onnxruntime reproduces its probabilities to 1e-5.
 
     Args:
-        classifier: A network.
-        name: The model's, for the metadata.
-        path: Of the file, which appears whole or not at all.
+        classifier: Network to export.
+        name: Name of the model, for the metadata.
+        path: File to write; written atomically.
 
     Raises:
-        ModelError: It is the baseline, an export already, or onnxruntime disagrees with it.
-        ConfigError: The packages for it are not installed.
+        ModelError: The classifier is the baseline or an export already, or onnxruntime's
+            probabilities differ.
+        ConfigError: The packages for exporting are not installed.
         DataError: The file cannot be written.
     """
     content = _described(_float_graph(classifier), classifier, {"model": name, "arithmetic": "float32"})
@@ -111,27 +113,27 @@ def export_onnx(classifier: Classifier, name: str, path: Path) -> Exported:
     if not difference <= MOST_OFF:
         raise ModelError(
             f"onnxruntime's probabilities of {name!r} differ by {difference:.1e}, more than "
-            f"{MOST_OFF:.0e}: nothing was written"
+            f"{MOST_OFF:.0e}; no file was written"
         )
     write_bytes(path, content)
     return Exported(path, len(content), difference, len(faces))
 
 
 def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, valid: Faces) -> Exported:
-    """Writes the classifier with convolutions and products in 8 bits, and measures what that costs.
+    """Writes the classifier with 8-bit convolutions and matrix products, and measures their cost.
 
-    Ranges are taken from some training faces, the cost from the validation faces.
+    Some training faces give the value ranges. The cost is measured on the validation faces.
 
     Args:
-        classifier: A network.
-        name: The model's, for the metadata.
-        path: Of the file, which appears whole or not at all.
-        train: Prepared for this classifier.
-        valid: Likewise.
+        classifier: Network to export.
+        name: Name of the model, for the metadata.
+        path: File to write; written atomically.
+        train: Training faces, preprocessed for this classifier.
+        valid: Validation faces, preprocessed for this classifier.
 
     Raises:
-        ModelError: It is the baseline, or an export already.
-        ConfigError: The packages for it are not installed.
+        ModelError: The classifier is the baseline, or an export already.
+        ConfigError: The packages for exporting are not installed.
         DataError: The file cannot be written.
     """
     graph = _quantized(_float_graph(classifier), train)
@@ -151,20 +153,20 @@ def data_of(name: str, source: str | None, cache: Path, progress: Progress = no_
 
     Args:
         name: ``models:/…`` or ``runs:/…``.
-        source: Where its data is now, or None for where it was.
-        cache: Folder for decoded faces.
-        progress: Told of the stages.
+        source: Present place of the data set; None if it has not moved.
+        cache: Folder for decoded images.
+        progress: Called at the start of each stage.
 
     Raises:
-        ConfigError: A folder or file does not tell its run.
-        ModelError: There is no such model, or its run keeps no settings.
+        ConfigError: ``name`` is a folder or file, whose run is unknown.
+        ModelError: There is no such model, or its run has no stored settings.
         DataError: The data cannot be read.
     """
     run_id = run_id_of(name)
     if run_id is None:
         raise ConfigError(
-            f"{name!r} does not tell which faces it was trained on, which 8 bits are measured with; "
-            "name the model by models:/ or runs:/"
+            f"the training faces of {name!r}, which an int8 export needs, are unknown; name the model "
+            "by models:/ or runs:/"
         )
     experiment = load_run_config(run_id)
     if source is not None:
@@ -187,7 +189,7 @@ def _float_graph(classifier: Classifier) -> bytes:
             f"only networks can be exported to ONNX, and this {classifier.family} is {what}"
         )
     try:
-        import onnxruntime  # noqa: F401 - before minutes of work, not after
+        import onnxruntime  # noqa: F401 - fail before minutes of work, not after
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError("exporting needs more packages: pip install 'fer-mlops[onnx]'") from error
@@ -195,7 +197,9 @@ def _float_graph(classifier: Classifier) -> bytes:
     with _quietly():
         program = torch.onnx.export(
             _Calibrated(classifier.scorer.network, classifier.calibration),
-            (torch.zeros(2, side, side, dtype=torch.uint8),),  # of two, as a batch of one would be fixed
+            (
+                torch.zeros(2, side, side, dtype=torch.uint8),
+            ),  # a batch of 1 would be exported as a fixed size
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("n")},),
             input_names=[INPUT],
@@ -208,7 +212,7 @@ def _float_graph(classifier: Classifier) -> bytes:
 
 
 def _quantized(graph: bytes, train: Faces) -> bytes:
-    """Returns the graph with 8-bit convolutions and products, their ranges taken from ``train``."""
+    """Returns the graph with 8-bit convolutions and matrix products; ranges come from ``train``."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -231,7 +235,7 @@ def _quantized(graph: bytes, train: Faces) -> bytes:
             prepared,
             quantized,
             Reader(),
-            op_types_to_quantize=["Conv", "Gemm", "MatMul"],  # softmax in 8 bits would be no softmax
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],  # softmax is too inexact in 8 bits
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
@@ -240,7 +244,7 @@ def _quantized(graph: bytes, train: Faces) -> bytes:
 
 
 def _described(graph: bytes, classifier: Classifier, facts: Mapping[str, str]) -> bytes:
-    """Returns the graph with metadata that a person, or ``load_onnx``, can use it by."""
+    """Returns the graph with the metadata that people and ``load_onnx`` need to use it."""
     import onnx
 
     card = Card(
@@ -273,7 +277,7 @@ def _loaded(content: bytes) -> Iterator[Classifier]:
 
 
 def _largest_difference(model: Classifier, exported: Classifier, faces: NDArray[np.uint8]) -> float:
-    """Returns how far any probability is off, by the graph's calibration or by ours."""
+    """Returns the largest difference of a probability, calibrated by the graph or by Classifier."""
     assert isinstance(exported.scorer, OnnxScorer)
     ours = model.predict_proba(faces)
     theirs = (exported.scorer.probabilities(faces), exported.predict_proba(faces))
@@ -285,7 +289,7 @@ def _measure(model: Classifier, exported: Classifier, valid: Faces) -> Loss:
         return np.asarray(classifier.predict_proba(valid.pixels).argmax(1))
 
     before, after = answers(model), answers(exported)
-    counts = [confusion_counts(valid.labels, one) for one in (before, after)]
+    counts = [confusion_counts(valid.labels, labels) for labels in (before, after)]
     accuracies, scores = [float(accuracy(c)) for c in counts], [float(macro_f1(c)) for c in counts]
     return Loss(
         num_faces=len(valid.labels),
@@ -299,7 +303,7 @@ def _measure(model: Classifier, exported: Classifier, valid: Faces) -> Loss:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps exporters from telling what only their authors can use."""
+    """Silences the exporters' logs, warnings and prints, which users cannot act on."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Answers to lines of text: a table for people, JSON lines and csv for programs."""
+"""Output formats of predictions: a table for people, JSON lines and csv for programs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _BOX = ("left", "top", "right", "bottom")
 
 @dataclass(frozen=True)
 class Format:
-    """How answers are written; a new one is one line in FORMATS."""
+    """Output format; a new one is one line in FORMATS."""
 
     line: Callable[[Row], str]
+    """Returns the text of one prediction."""
     header: Callable[[bool], str]
-    """Told whether faces are found in photos; empty for none."""
+    """Returns the first line, or nothing; called with whether faces are detected in photos."""
 
 
 def _table(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""A trained model in use: images in any form to answers one can act on.
+"""Prediction from Python: paths, bytes, arrays or Pillow images to calibrated predictions.
 
 ``fer_mlops.load`` is ``load`` of this module.
 """
@@ -32,33 +32,33 @@ if TYPE_CHECKING:
 CHAMPION_NAME = "models:/fer-classifier@champion"
 
 Picture = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
-"""A path, an encoded image, decoded pixels or an open image; ``as_image`` tells more."""
+"""Path, encoded image, decoded pixels or Pillow image; details at ``as_image``."""
 
 Face = NDArray[np.uint8]
-"""As the model sees it: gray, [side, side]."""
+"""Face as the model sees it: gray uint8 [side, side]."""
 
 _BATCH = 256
-"""Images that are answered at once, and as many decoded ahead."""
+"""Images per forward pass; the next batch is decoded meanwhile."""
 _CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """What the model says of one face."""
+    """Prediction of one face."""
 
     emotion: str
     """The most probable of EMOTIONS."""
     confidence: float
-    """Its probability, 0 to 1."""
+    """Probability of that emotion, 0 to 1."""
     probabilities: dict[str, float]
-    """By emotion, in the order of EMOTIONS; they sum to 1."""
+    """Probability of each emotion, in the order of EMOTIONS; sum 1."""
     is_sure: bool
-    """Whether the confidence reaches the threshold; below it, say that you do not know."""
+    """Whether the confidence reaches the threshold; below it, do not rely on the emotion."""
 
 
 @dataclass(frozen=True)
 class FacePrediction:
-    """What the model says of one face in a photo."""
+    """Prediction of one face in a photo."""
 
     box: Box
     answer: Prediction
@@ -66,12 +66,12 @@ class FacePrediction:
 
 @dataclass(frozen=True, eq=False)
 class PredictionBatch(Sequence[Prediction]):
-    """Answers in the order of the images."""
+    """Predictions in the order of the images."""
 
     probabilities: NDArray[np.float64]
-    """[n, 7]; columns in the order of EMOTIONS."""
+    """Shape [n, 7]; columns in the order of EMOTIONS."""
     is_sure: NDArray[np.bool_]
-    """[n]"""
+    """Shape [n]."""
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -94,7 +94,7 @@ class PredictionBatch(Sequence[Prediction]):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Returns a row per answer, with the columns of the registered model's output."""
+        """Returns a row per prediction, with the columns of the registered model's output."""
         import pandas as pd
 
         table = pd.DataFrame(self.probabilities, columns=list(EMOTIONS))
@@ -106,16 +106,16 @@ class PredictionBatch(Sequence[Prediction]):
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A trained model, ready to be asked. Threads may share it."""
+    """Trained model, ready to predict; safe to share between threads."""
 
     name: str
-    """What it was loaded by."""
+    """Name it was loaded by."""
     classifier: Classifier
     num_threads: int = 0
-    """That images are decoded in; 0 for as many as there are cores."""
+    """Threads that decode images; 0 for one per core."""
 
     @overload
-    def predict(  # type: ignore[overload-overlap]  # text is an iterable of texts, but means a path
+    def predict(  # type: ignore[overload-overlap]  # str is an iterable of str, but means one path
         self, images: Picture, *, point: OperatingPoint = ..., threshold: float | None = ...
     ) -> Prediction: ...
 
@@ -131,19 +131,19 @@ class Predictor:
         point: OperatingPoint = "default",
         threshold: float | None = None,
     ) -> Prediction | PredictionBatch:
-        """Returns the answer about one image, or the answers about many.
+        """Returns the prediction of one image, or the predictions of several.
 
-        An array [n, h, w], unless its last axis is 1, 3 or 4 long, or [n, h, w, channels] is many.
+        Arrays [n, h, w, channels] are several images; so are [n, h, w], unless w is 1, 3 or 4.
 
         Args:
-            images: One, or any iterable of them, of mixed kinds if need be; see ``as_image``.
-            point: Operating point: ``natural`` is right most often, ``balanced`` favours rare
+            images: One image, or any iterable of images, also of mixed types; see ``as_image``.
+            point: Operating point: ``natural`` has the highest accuracy, ``balanced`` favours rare
                 emotions, ``default`` lies between.
-            threshold: Confidence from which an answer is sure, 0 to 1; None for the model's own.
+            threshold: Confidence from which a prediction is sure, 0 to 1; None for the model's own.
 
         Raises:
-            DataError: An image cannot be read; the message says which, from 0.
-            ConfigError: ``point`` or ``threshold`` cannot be.
+            DataError: An image cannot be read; the message gives its number, from 0.
+            ConfigError: ``point`` is unknown, or ``threshold`` is not between 0 and 1.
         """
         calibration = calibration_at(self.classifier.calibration, point, threshold)
         if _is_one(images):
@@ -165,10 +165,12 @@ class Predictor:
         point: OperatingPoint = "default",
         threshold: float | None = None,
     ) -> Iterator[Prediction | DataError]:
-        """Yields, image by image, the answer or why it cannot be read, in the memory of two batches.
+        """Yields the prediction of each image, or the error if it cannot be read.
+
+        At most two batches are in memory. Arguments as in ``predict``.
 
         Raises:
-            ConfigError: As ``predict``.
+            ConfigError: ``point`` is unknown, or ``threshold`` is not between 0 and 1.
         """
         calibration = calibration_at(self.classifier.calibration, point, threshold)
         for batch in self.decode(images):
@@ -184,34 +186,34 @@ class Predictor:
         point: OperatingPoint = "default",
         threshold: float | None = None,
     ) -> list[FacePrediction]:
-        """Returns the answer about each face in a whole photo, from left to right; none is no error.
+        """Returns the prediction of each face in a photo, from left to right; empty if it has none.
 
         Args:
-            photo: See ``as_image``.
-            point: As for ``predict``.
-            threshold: Likewise.
+            photo: Whole photo; see ``as_image``.
+            point: Operating point, as in ``predict``.
+            threshold: As in ``predict``.
 
         Raises:
             DataError: The photo cannot be read.
-            ConfigError: ``point`` or ``threshold`` cannot be, or dlib is not installed.
+            ConfigError: ``point`` or ``threshold`` is invalid, or dlib is not installed.
         """
         calibration = calibration_at(self.classifier.calibration, point, threshold)
         found = self.finder.find(gray_photo(as_image(photo)))
         answers = self.answer(self.classifier.prepare([face.crop for face in found]), calibration)
-        return [FacePrediction(face.box, one) for face, one in zip(found, answers, strict=True)]
+        return [FacePrediction(face.box, answer) for face, answer in zip(found, answers, strict=True)]
 
     @cached_property
     def finder(self) -> FaceFinder:
-        """Finds faces in photos; made when first asked for, as it needs dlib."""
+        """Face detector; created on first use, as it needs dlib."""
         return FaceFinder()
 
     def answer(self, faces: Images, calibration: Calibration) -> PredictionBatch:
-        """Returns the answers about prepared faces uint8 [n, side, side]."""
+        """Returns the predictions of preprocessed faces, uint8 [n, side, side]."""
         probabilities = calibration.probabilities(self.classifier.scorer.logits(faces))
         return PredictionBatch(probabilities, calibration.is_sure(probabilities))
 
     def decode(self, images: Iterable[Picture]) -> Iterator[list[Face | DataError]]:
-        """Yields batches of faces, or why there is none, while the next one is being decoded."""
+        """Yields batches of faces, or errors, while the next batch is being decoded."""
 
         def decode(picture: Picture) -> Face | DataError:
             try:
@@ -224,7 +226,7 @@ class Predictor:
             while batch := [decode(picture) for picture in itertools.islice(left, _BATCH)]:
                 yield batch
             return
-        # threads, as Pillow lets go of the interpreter while it decodes
+        # threads suffice: Pillow releases the GIL while it decodes
         with ThreadPoolExecutor(self.num_threads or os.cpu_count()) as pool:
             begun = [pool.submit(decode, picture) for picture in itertools.islice(left, _BATCH)]
             while begun:
@@ -234,17 +236,17 @@ class Predictor:
 
 
 def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor:
-    """Returns the trained model that ``name`` means, ready to be asked. No code stored with it is run.
+    """Returns the trained model with this name, ready to predict. No code stored with it is run.
 
     Args:
         name: ``models:/fer-classifier@champion``, ``models:/fer-classifier/3``, ``runs:/<id>``, a
             folder with a bundle, or a file ``.onnx`` that ``fer-mlops export`` wrote.
-        num_threads: That images are decoded in, and that onnxruntime works in; 0 for as many as there
-            are cores. torch's are set by ``torch.set_num_threads``.
+        num_threads: Threads that decode images, and threads of onnxruntime; 0 for one per core.
+            ``torch.set_num_threads`` sets torch's.
 
     Raises:
-        ModelError: There is no such model, or it is not one of ours.
-        TrackingError: The tracking server does not answer.
+        ModelError: There is no such model, or fer_mlops did not write it.
+        TrackingError: The tracking server does not respond.
     """
     name = str(name)
     if name.endswith(".onnx"):
@@ -256,10 +258,8 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
     if (Path(name) / "classifier.json").is_file():
         classifier = Classifier.load(Path(name))
     else:
-        from fer_mlops.tracking.registry import (  # takes MLflow's seconds to import
-            ModelName,
-            load_classifier,
-        )
+        # imported here: MLflow takes seconds to import
+        from fer_mlops.tracking.registry import ModelName, load_classifier
         from fer_mlops.tracking.store import check_store
 
         if ModelName.parse(name).is_stored:
@@ -269,14 +269,14 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
 
 
 def as_image(picture: Picture) -> bytes | Path | Image.Image:
-    """Returns the picture in a form that ``gray_face`` takes.
+    """Returns the picture in a form that ``gray_face`` accepts.
 
-    Arrays are uint8, 0 black to 255 white: [h, w] or [h, w, 1] gray, [h, w, 3] red, green, blue,
-    [h, w, 4] with opacity last. Floats are refused, as their white may be 1 or 255. An array cannot
-    tell that it is blue, green, red, as OpenCV reads: turn it round with ``image[..., ::-1]``.
+    Arrays are uint8, 0 black to 255 white: [h, w] or [h, w, 1] gray, [h, w, 3] RGB, [h, w, 4] RGBA.
+    Floats are refused, as their white may be 1 or 255. BGR arrays, as OpenCV reads them, cannot be
+    recognised: reverse their channels with ``image[..., ::-1]``.
 
     Raises:
-        DataError: It is none of the kinds of Picture, or an array of another type or shape.
+        DataError: The type is not one of Picture, or the array has another dtype or shape.
     """
     if isinstance(picture, bytes | Path | Image.Image):
         return picture
@@ -291,13 +291,10 @@ def as_image(picture: Picture) -> bytes | Path | Image.Image:
         )
     is_flat = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in _CHANNELS)
     if not is_flat or not picture.size:
-        raise DataError(
-            f"an array of shape {picture.shape} is no image; give [height, width] or [height, width, 3]"
-        )
+        raise DataError(f"an array of shape {picture.shape} is not an image; give [h, w] or [h, w, 3]")
     if picture.dtype != np.uint8:
         raise DataError(
-            f"an array of {picture.dtype} does not say which number is white; give uint8, 0 black to "
-            "255 white"
+            f"an array of {picture.dtype} does not state its white value; give uint8, 0 black to 255"
         )
     return Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
 
@@ -306,16 +303,16 @@ def _is_one(images: object) -> TypeGuard[Picture]:
     if isinstance(images, np.ndarray):
         return images.ndim < 3 or (images.ndim == 3 and images.shape[2] in _CHANNELS)
     is_one = isinstance(images, str | Path | bytes | bytearray | memoryview | Image.Image)
-    return is_one or not isinstance(images, Iterable)  # the latter is none at all, as will be said
+    return is_one or not isinstance(images, Iterable)  # as_image refuses other types
 
 
 def calibration_at(
     calibration: Calibration, point: OperatingPoint, threshold: float | None
 ) -> Calibration:
-    """Returns the calibration of an operating point, with another threshold if one is given.
+    """Returns the calibration of an operating point, with ``threshold`` if given.
 
     Raises:
-        ConfigError: There is no such point, or the threshold is not between 0 and 1.
+        ConfigError: ``point`` is unknown, or the threshold is not between 0 and 1.
     """
     if point not in get_args(OperatingPoint):
         raise ConfigError(f"point must be one of {', '.join(get_args(OperatingPoint))}, got {point!r}")
@@ -325,6 +322,6 @@ def calibration_at(
 
 
 def check_threshold(threshold: float | None) -> None:
-    """Raises ConfigError where the threshold is not between 0 and 1; None is the model's own."""
+    """Raises ConfigError if the threshold is not between 0 and 1; None passes."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError(f"threshold must be between 0 and 1, got {threshold}")

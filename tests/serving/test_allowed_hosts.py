@@ -98,15 +98,18 @@ def test_a_foreign_name_is_one_sentence_at_every_address(client: TestClient) -> 
         assert refused.status_code == 403
         assert refused.json() == {
             "error_code": "FORBIDDEN",
-            "message": "'evil.example' is no name of this service; if it should be, start it with "
-            "--allowed-hosts NAME",
+            "message": "'evil.example' is not an allowed host name of this service; to allow it, start "
+            "the service with --allowed-hosts NAME",
         }
 
 
 def test_a_foreign_page_cannot_post_a_form(client: TestClient) -> None:
     form = {"files": {"image": face()}}
     refused = client.post("/predict", **form, headers={"Origin": "http://evil.example"})
-    assert (refused.status_code, "a page of 'http://evil.example'" in refused.text) == (403, True)
+    assert (
+        refused.status_code,
+        "pages of 'http://evil.example' may not use this service" in refused.text,
+    ) == (403, True)
     own = client.post("/predict", **form, headers={"Origin": "http://127.0.0.1:8080"})
     assert own.status_code == client.post("/predict", **form).status_code == 200
 

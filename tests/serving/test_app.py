@@ -162,7 +162,7 @@ def test_mlflows_forms_are_answered_as_the_registered_model_answers(
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
-    ({"content": b"no image", "headers": JPEG}, 400, "image 0 of 1 is no image that can be read"),
+    ({"content": b"no image", "headers": JPEG}, 400, "image 0 of 1 cannot be read as an image"),
     ({"content": face()[:-99], "headers": JPEG}, 400, "image 0 of 1: image cannot be read"),
     ({"content": b"", "headers": JPEG}, 400, "the body is empty; send the image itself"),
     (
@@ -176,7 +176,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
         "60000 x 60000 pixels, more than the 100,000 allowed",
     ),
     ({"content": b"x" * 100_001, "headers": JPEG}, 413, "larger than the 100,000 bytes allowed"),
-    ({"content": face(kind="EPS"), "headers": JPEG}, 400, "no image that can be read"),
+    ({"content": face(kind="EPS"), "headers": JPEG}, 400, "cannot be read as an image"),
     (
         {"content": face(), "headers": {"Content-Type": "text/plain"}},
         415,
@@ -188,11 +188,11 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"images": [text(face())] * 6}}, 413, "6 images in one request; 5 are allowed"),
     ({"json": {"images": []}}, 400, "must be a list of one or more"),
     ({"json": {"images": [text(face()), 3]}}, 400, "image 1 is int, not base64 text"),
-    ({"json": {"images": [text(face()), text(b"x")]}}, 400, "image 1 of 2 is no image"),
-    ({"json": {"image": "#"}}, 400, "image 0 is no base64"),
+    ({"json": {"images": [text(face()), text(b"x")]}}, 400, "image 1 of 2 cannot be read as an image"),
+    ({"json": {"image": "#"}}, 400, "image 0 is not base64"),
     ({"json": [1]}, 400, "the JSON must be"),
-    ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "the body is no JSON"),
-    ({"content": b"[" * 90_000, "headers": {"Content-Type": "application/json"}}, 400, "is no JSON"),
+    ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "the body is not JSON"),
+    ({"content": b"[" * 90_000, "headers": {"Content-Type": "application/json"}}, 400, "is not JSON"),
 ]
 
 
@@ -212,9 +212,9 @@ def test_a_bad_request_is_one_sentence(
         ("/predict?point=other", 400, "point: Input should be 'default', 'natural' or 'balanced'"),
         ("/predict?explain=perhaps", 400, "explain: "),
         ("/predict?model=challenger", 404, "there is no challenger at present"),
-        ("/nowhere", 404, "nothing at this address"),
-        ("/predict/", 404, "nothing at this address"),
-        ("/health", 405, "does not take POST"),
+        ("/nowhere", 404, "this path does not exist"),
+        ("/predict/", 404, "this path does not exist"),
+        ("/health", 405, "does not accept POST"),
     ],
 )
 def test_a_bad_address_is_one_sentence(
@@ -227,7 +227,7 @@ def test_a_bad_address_is_one_sentence(
 def test_too_many_explanations_at_once_are_refused(bundle: Path) -> None:
     with make_client(bundle) as client:
         response = client.post("/predict?explain=true", json={"images": [text(face())] * 17})
-        assert response.json()["message"] == "17 images to explain; 16 are allowed at once"
+        assert response.json()["message"] == "17 images to explain; at most 16 are allowed"
 
 
 def test_a_client_above_its_rate_is_told_when_to_come_again(bundle: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_fault_of_ours_is_a_500_without_its_reasons(
     with TestClient(create_app(service)) as client:
         response = client.post("/predict", content=face(), headers=JPEG)
     assert response.status_code == 500
-    assert response.json()["message"] == "the service failed; its log says why"
+    assert response.json()["message"] == "internal error; the reason is in the log of the service"
     assert "secret" in caplog.text
 
 

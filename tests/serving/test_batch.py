@@ -145,13 +145,13 @@ def test_what_is_there_is_not_scored_again(model: str, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model": "models:/fer-classifier/9"}, "begun with model .*, not models:/fer-classifier/9"),
-        ({"model_digest": "other"}, "begun with model digest"),
-        ({"digest": "other"}, "begun with digest"),
-        ({"rows_per_file": 4}, "begun with rows per file 3, not 4"),
-        ({"point": "balanced"}, "begun with point default, not balanced"),
-        ({"threshold": 0.9}, "begun with threshold None, not 0.9"),
-        ({"engine": "spark"}, "begun with engine local, not spark"),
+        ({"model": "models:/fer-classifier/9"}, "started with model .*, not models:/fer-classifier/9"),
+        ({"model_digest": "other"}, "started with model digest"),
+        ({"digest": "other"}, "started with digest"),
+        ({"rows_per_file": 4}, "started with rows per file 3, not 4"),
+        ({"point": "balanced"}, "started with point default, not balanced"),
+        ({"threshold": 0.9}, "started with threshold None, not 0.9"),
+        ({"engine": "spark"}, "started with engine local, not spark"),
     ],
 )
 def test_another_job_does_not_go_on_in_the_same_folder(
@@ -264,7 +264,7 @@ def test_rows_without_an_image_are_rows_with_an_error(name: str, model: str) -> 
     assert (done.num_rows, done.num_bad) == (4, 2)
     table = read("done")
     assert table["emotion"].isna().tolist() == [False, True, True, False]
-    assert table["error"][1] == "this row has no image"
+    assert table["error"][1] == "the row has no image"
     assert ("cannot be read" in table["error"][2]) == (name == "nan")
 
 
@@ -338,7 +338,7 @@ def test_a_folder_that_others_wrote_to_is_not_called_complete(model: str) -> Non
     score_locally(source, Path("done"), job)
     Path("done/_SUCCESS").unlink()
     shutil.copy("done/part-000000.parquet", "done/part-again.parquet")
-    with pytest.raises(DataError, match="'done' holds 7 rows where 4 were asked for"):
+    with pytest.raises(DataError, match="'done' holds 7 rows instead of 4: another program"):
         score_locally(source, Path("done"), job)
     assert not Path("done/_SUCCESS").exists()
 
@@ -479,7 +479,5 @@ def test_a_folder_of_parquet_parts_is_no_folder_of_images() -> None:
     Path("parts/_SUCCESS").touch()
     for number in range(2):
         Path(f"parts/part-{number}.snappy.parquet").touch()
-    with pytest.raises(
-        DataError, match=r"Parquet files, as Spark writes a table, 2 of them; score each"
-    ):
+    with pytest.raises(DataError, match=r"holds 2 Parquet files, as Spark writes a table; score each"):
         open_source(Path("parts"))

@@ -105,7 +105,7 @@ def test_many_small_files_that_decode_to_huge_images_are_refused_undecoded(
     assert refused.status_code == 400
     assert refused.json()["message"] == (
         "the first 5 of 256 images have 80,000,000 pixels, more than the 64,000,000 allowed in a "
-        "request; send fewer at once, or smaller ones"
+        "request; send fewer or smaller images"
     )
     assert decoded == []
 
@@ -139,7 +139,7 @@ def test_a_jpeg_of_endless_scans_is_refused(client: TestClient, decoded: list[in
     refused = client.post("/predict", content=many_scans(1000), headers=JPEG)
     assert (refused.status_code, refused.json()["message"]) == (
         400,
-        "image 0 of 1 has more than 64 scans; save it anew",
+        "image 0 of 1 has more than 64 scans; save it with fewer",
     )
     assert decoded == []
     assert client.post("/predict", content=many_scans(10), headers=JPEG).status_code == 200

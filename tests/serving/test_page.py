@@ -125,7 +125,7 @@ def test_an_answer_below_the_threshold_is_not_sure(page: Page, tmp_path: Path) -
     upload(page, tmp_path, face())
     (result,) = settled(page)
     assert result.find_element(By.CSS_SELECTOR, ".verdict").text == "Not sure"
-    assert "below 90 %, where this model counts as sure" in result.text
+    assert "below 90 %, the threshold for a sure prediction" in result.text
     assert of(page, "said").get_attribute("textContent").startswith("not sure, most likely ")
 
 
@@ -161,7 +161,7 @@ def test_a_file_that_is_no_picture_is_one_sentence_and_the_next_one_works(
     upload(page, tmp_path, b"not a picture", "notes.jpg")
     alert = of(page, "alert")
     wait(page, alert.is_displayed)
-    assert alert.text.startswith("That did not work: image 0 of 1 is no image that can be read")
+    assert alert.text.startswith("The prediction failed: image 0 of 1 cannot be read as an image")
     assert alert.get_attribute("role") == "alert"
     upload(page, tmp_path, face())
     settled(page)
@@ -187,13 +187,13 @@ def test_everything_is_done_by_keyboard_alone(page: Page) -> None:
     assert of(page, "zoom").get_attribute("aria-valuetext") == "a frame 2.5 times smaller"
     tab_to("p-default")
     press(Keys.ARROW_RIGHT)
-    wait(page, lambda: "let this model ever be sure" in of(page, "results").text)
+    wait(page, lambda: "this model is never sure" in of(page, "results").text)
     assert "Favours rare emotions" in of(page, "point-help").text
     tab_to("explain")
     press(Keys.SPACE)
     wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "figure img"))
     heat = page.find_element(By.CSS_SELECTOR, "figure img")
-    assert heat.get_attribute("alt").startswith("Heat map over the face: what spoke for ")
+    assert heat.get_attribute("alt").startswith("Heat map over the face: parts that support ")
     tab_to("compare")
     press(Keys.SPACE)
     settled(page, 2)

@@ -132,11 +132,11 @@ def test_a_stream_takes_two_batches_ahead_at_most(model: Predictor) -> None:
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        (np.zeros((8, 8), np.float32), "float32 does not say which number is white"),
-        (np.zeros((8, 8), np.uint16), "uint16 does not say"),
-        (np.zeros((3, 8, 9), np.uint8), r"shape \(3, 8, 9\) is no image"),
-        (np.zeros((0, 8), np.uint8), r"shape \(0, 8\) is no image"),
-        (np.zeros(8, np.uint8), r"shape \(8,\) is no image"),
+        (np.zeros((8, 8), np.float32), "float32 does not state its white value"),
+        (np.zeros((8, 8), np.uint16), "uint16 does not state"),
+        (np.zeros((3, 8, 9), np.uint8), r"shape \(3, 8, 9\) is not an image"),
+        (np.zeros((0, 8), np.uint8), r"shape \(0, 8\) is not an image"),
+        (np.zeros(8, np.uint8), r"shape \(8,\) is not an image"),
         (3, "not builtins.int"),
         (None, "not builtins.NoneType"),
     ],

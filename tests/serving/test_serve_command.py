@@ -37,7 +37,9 @@ def test_a_port_that_is_taken_is_one_sentence(world: Path, capfd: pytest.Capture
         port = other.getsockname()[1]
         status, _, err = fer(capfd, "serve", "--port", str(port))
     assert status == 2
-    assert f"cannot listen at 127.0.0.1 port {port}: Address already in use; choose others" in err
+    assert (
+        f"cannot listen at 127.0.0.1 port {port}: Address already in use; choose another address" in err
+    )
     assert len(err.strip().splitlines()) == 1
 
 

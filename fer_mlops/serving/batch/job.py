@@ -1,4 +1,4 @@
-"""What was asked of an output folder, so that it is finished as it was begun, or not at all."""
+"""Scoring job: its settings are stored in the output folder, so that only the same job can resume."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""``row`` numbers the input from 0; ``error`` tells why an image has no answer, else it is null."""
+"""Columns of the output: ``row`` is the row number in the source, from 0; ``error`` is the reason why an
+image has no prediction, else null."""
 
 _FORMAT = 2
 _JOB, _DONE = "_job.json", "_SUCCESS"
-"""Names that begin with an underscore are no data to whoever reads the folder as Parquet."""
+"""Parquet readers skip files whose names begin with an underscore."""
 PART = "part-{:06}.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is asked: all of it decides the answers."""
+    """Settings of a scoring job; all of them affect the output."""
 
     engine: str
     model: str
-    """A name that keeps meaning the same model."""
+    """Name with a fixed version, not an alias."""
     model_digest: str
-    """Of a folder's or file's content; empty for a registered model, which cannot change."""
+    """Digest of the model's folder or file; empty for a registered model, which cannot change."""
     digest: str
-    """Of the source."""
+    """Digest of the source."""
     num_rows: int
     rows_per_file: int
     point: OperatingPoint = "default"
@@ -65,29 +66,29 @@ class Job:
         return -(-self.num_rows // self.rows_per_file)
 
     def rows_of(self, number: int) -> tuple[int, int]:
-        """Returns the first row of a part, and the one after its last."""
+        """Returns the first row of a part, and the row after its last."""
         first = number * self.rows_per_file
         return first, min(first + self.rows_per_file, self.num_rows)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What an output folder holds in the end."""
+    """Summary of a finished output folder."""
 
     num_rows: int
     num_bad: int
     """Rows with an error."""
     num_before: int
-    """Rows that were there when the command began."""
+    """Rows that existed when the command started."""
 
 
 @contextmanager
 def opened(out: Path, job: Job) -> Iterator[None]:
-    """Holds the output folder for this job alone; another process is refused until it ends.
+    """Locks the output folder for this job; another process is refused until the block ends.
 
     Raises:
-        ConfigError: The folder was begun with another job.
-        DataError: It holds other things, is in use, or cannot be written.
+        ConfigError: The folder belongs to another job.
+        DataError: The folder holds other files, is in use, or cannot be written.
     """
     job_file = out / _JOB
     try:
@@ -112,21 +113,21 @@ def _is_lock(file: Path) -> bool:
     return file.name.startswith(".") and file.suffix == ".lock"
 
 
-def _compare(out: Path, begun: object, asked: dict[str, object]) -> None:
+def _compare(out: Path, begun: object, requested: dict[str, object]) -> None:
     if not isinstance(begun, dict):
         raise DataError(f"{str(out / _JOB)!r} is damaged; score into a new folder")
-    for key, value in asked.items():
+    for key, value in requested.items():
         if begun.get(key) != value:
             raise ConfigError(
-                f"{str(out)!r} was begun with {key.replace('_', ' ')} {begun.get(key)}, not {value}; "
+                f"{str(out)!r} was started with {key.replace('_', ' ')} {begun.get(key)}, not {value}; "
                 "repeat that command to finish it, or name a new folder with --out"
             )
 
 
 def missing_parts(out: Path, job: Job) -> tuple[list[int], int]:
-    """Returns the numbers of the parts that are not there, and how many rows are.
+    """Returns the numbers of the missing parts, and the number of rows in the others.
 
-    A part that is damaged, as by a power cut or a full disk, is removed, so that it is scored anew.
+    Removes damaged parts (power cut, full disk), so that they are scored again.
 
     Raises:
         OSError: A part cannot be read or removed.
@@ -147,7 +148,7 @@ def missing_parts(out: Path, job: Job) -> tuple[list[int], int]:
 def _num_rows(file: Path) -> int | None:
     try:
         table = pq.ParquetFile(file)
-    except pa.ArrowException:  # empty, cut off, or something else
+    except pa.ArrowException:  # empty, cut off, or not Parquet
         return None
     with table:
         return int(table.metadata.num_rows) if table.schema_arrow.equals(SCHEMA) else None
@@ -157,7 +158,7 @@ def finish(out: Path, job: Job, num_before: int) -> Scored:
     """Marks the folder complete and returns what it holds.
 
     Raises:
-        DataError: Others have written to it: it has too many rows, or too few.
+        DataError: A part is damaged, or the number of rows is wrong, as another program wrote to it.
     """
     try:
         rows = ds.dataset(
@@ -170,8 +171,8 @@ def finish(out: Path, job: Job, num_before: int) -> Scored:
         raise DataError(f"{str(out)!r} holds a damaged part: {reason}; remove that file") from error
     if num != job.num_rows:
         raise DataError(
-            f"{str(out)!r} holds {num} rows where {job.num_rows} were asked for: something else has "
-            "changed it; score into a new folder"
+            f"{str(out)!r} holds {num} rows instead of {job.num_rows}: another program has changed it; "
+            "score into a new folder"
         )
     write_text(out / _DONE, "")
     return Scored(num, num_bad, num_before)

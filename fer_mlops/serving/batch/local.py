@@ -1,4 +1,4 @@
-"""Scoring by all cores of this machine: a process each, a file at a time."""
+"""Local scoring: one process per core, one output file at a time."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ from fer_mlops.serving.batch.source import Part, Source
 from fer_mlops.serving.predictor import Predictor, load
 
 Task = tuple[Part, Path, Job]
-"""Rows, the file for their answers, and what is asked."""
+"""Rows to score, the file for their predictions, and the job."""
 
 
 def score_locally(source: Source, out: Path, job: Job, progress: Progress = no_progress) -> Scored:
-    """Writes an answer for every row of ``source`` to ``out``.
+    """Writes the prediction of every row of ``source`` to ``out``.
 
-    Each file appears whole or not at all, so that after any kill the same call goes on with the
-    files that are missing: no row is lost, and none is there twice.
+    Files are written atomically. After a kill, the same call resumes with the missing files: no row is
+    lost or written twice.
+
+    Args:
+        source: Images to score.
+        out: Output folder.
+        job: Settings of the job.
+        progress: Called at the start of each stage.
 
     Raises:
-        ConfigError: ``out`` was begun with another job.
-        DataError: ``out`` cannot be written, or a process was killed.
+        ConfigError: ``out`` belongs to another job.
+        DataError: ``out`` cannot be written, or a worker process was killed.
         ModelError: There is no such model.
     """
     with opened(out, job):
-        for left_over in out.glob(f"{UNFINISHED}*"):  # killed here or elsewhere: the lock is ours
+        for left_over in out.glob(f"{UNFINISHED}*"):  # of a killed process; we hold the lock
             shutil.rmtree(left_over, ignore_errors=True)
         missing, before = missing_parts(out, job)
         advance = progress("faces", job.num_rows)
@@ -55,16 +61,16 @@ def score_locally(source: Source, out: Path, job: Job, progress: Progress = no_p
                 advance(num)
         except TerminatedWorkerError as error:
             raise DataError(
-                "a process that scored was killed, as when memory runs out; the same command goes on"
+                "a worker process was killed, perhaps out of memory; repeat the command to resume"
             ) from error
         return finish(out, job, before)
 
 
-def _start(asker: int) -> None:
-    """Prepares a process: it ends with the asker, and keeps to its own core."""
+def _start(parent: int) -> None:
+    """Prepares a worker process: it exits with its parent, and torch uses one thread."""
     import torch
 
-    exit_with_parent(asker)
+    exit_with_parent(parent)
     torch.set_num_threads(1)
 
 
@@ -74,12 +80,12 @@ def _predictor(name: str) -> Predictor:
 
 
 def tasks_of(source: Source, out: Path, job: Job, numbers: Sequence[int]) -> list[Task]:
-    """Returns what ``score_part`` takes for each of these parts."""
+    """Returns the arguments of ``score_part`` for each of these parts."""
     return [(source.part(*job.rows_of(n)), out / PART.format(n), job) for n in numbers]
 
 
 def score_part(part: Part, file: Path, job: Job) -> int:
-    """Writes the answers of a part and returns their number."""
+    """Writes the predictions of a part and returns the number of its rows."""
     items = part.items()
     answers = _predictor(job.model).stream(
         (item.content for item in items), point=job.point, threshold=job.threshold
@@ -88,7 +94,7 @@ def score_part(part: Part, file: Path, job: Job) -> int:
     for number, (item, answer) in enumerate(zip(items, answers, strict=True)):
         row: dict[str, object] = {"row": part.first + number, "image": item.name}
         if isinstance(answer, DataError):
-            row["error"] = str(answer) if item.content else "this row has no image"
+            row["error"] = str(answer) if item.content else "the row has no image"
         else:
             row |= {
                 "emotion": answer.emotion,

@@ -1,4 +1,4 @@
-"""What is scored: a folder of images, or a table of paths or of encoded images."""
+"""Sources of batch scoring: a folder of images, or a table of paths or encoded images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMN = "image"
 
 @dataclass(frozen=True)
 class Item:
-    """One image to score."""
+    """Image to score."""
 
     name: str
     content: bytes | Path
@@ -31,7 +31,7 @@ class Item:
 
 @dataclass(frozen=True)
 class FilePart:
-    """Some rows in order, small enough to be sent to another process."""
+    """Consecutive rows as paths, cheap to send to another process."""
 
     first: int
     """Number of the first row in the source."""
@@ -44,16 +44,16 @@ class FilePart:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Image files."""
+    """Image files of a folder or a table of paths."""
 
     name: str
     root: Path
-    """What the names are relative to."""
+    """Folder that the names are relative to."""
     names: tuple[str, ...]
     digest: str
-    """Changes with any name or size."""
+    """Digest of the names and sizes."""
     unread: str = ""
-    """How many files of the folder are left out, and why."""
+    """Number of skipped files of the folder, with the reason."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,7 +64,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class CellPart:
-    """Some rows in order, read from the table by whoever scores them."""
+    """Consecutive rows of a Parquet file, read by the process that scores them."""
 
     first: int
     """Number of the first row in the source."""
@@ -74,10 +74,10 @@ class CellPart:
     starts: tuple[int, ...]
 
     def items(self) -> list[Item]:
-        """Reads only the row groups that hold these rows.
+        """Returns the images; reads only the row groups that hold them.
 
         Raises:
-            DataError: They cannot be read.
+            DataError: The row groups cannot be read.
         """
         group = bisect_right(self.starts, self.first) - 1
         last = bisect_right(self.starts, self.stop - 1) - 1
@@ -106,9 +106,9 @@ class CellSource:
     starts: tuple[int, ...] = field(repr=False)
     """First row of each row group, and the number of rows at the end."""
     digest: str
-    """Changes with the file's name or size, or its row groups."""
+    """Digest of the file's name, size and row groups."""
     unread: str = ""
-    """Empty: no row of a table is left out."""
+    """Always empty: no row of a table is skipped."""
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -122,15 +122,15 @@ Source = FileSource | CellSource
 
 
 def open_source(path: Path, column: str = COLUMN) -> Source:
-    """Returns the rows at ``path``: a folder's images, or a table's.
+    """Returns the images at ``path``.
 
     Args:
-        path: A folder; a csv whose column holds paths, relative to the csv's folder; or a Parquet
-            file whose column holds such paths or encoded images.
-        column: The table's.
+        path: Folder of images; csv with a column of paths relative to its folder; or Parquet file with
+            a column of such paths or of encoded images.
+        column: Name of that column.
 
     Raises:
-        DataError: It cannot be read, has no such column, or no row.
+        DataError: The source cannot be read, has no such column, or has no row.
     """
     source: Source
     if path.is_dir():
@@ -138,8 +138,8 @@ def open_source(path: Path, column: str = COLUMN) -> Source:
         parts = [name for name in others if name.lower().endswith(".parquet")]
         if parts and not images:
             raise DataError(
-                f"{str(path)!r} is a folder of Parquet files, as Spark writes a table, {len(parts)} of "
-                f"them; score each into a folder of its own, first {str(path / parts[0])!r}"
+                f"{str(path)!r} holds {len(parts)} Parquet files, as Spark writes a table; score each "
+                f"file into its own folder, first {str(path / parts[0])!r}"
             )
         source = dataclasses.replace(_files(path, path, images), unread=unread(others))
     elif path.suffix.lower() == ".parquet":
@@ -159,7 +159,7 @@ def _files(path: Path, root: Path, names: Iterable[str]) -> FileSource:
     for name in listed:
         try:
             size = (root / name).stat().st_size
-        except (OSError, ValueError):  # of no file, or no name of one, its row tells
+        except (OSError, ValueError):  # missing file or invalid name: reported in its row
             size = -1
         state.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
     return FileSource(str(path), root, listed, state.hexdigest())

@@ -1,7 +1,7 @@
-"""Which names the service answers to, so that other sites' pages cannot use it through a browser.
+"""Host and Origin checks: pages of other sites cannot use the service through a browser.
 
-A page whose own name is made to resolve to this machine (DNS rebinding) could read every response, and
-any page may post a form here.
+Without them, a page whose name resolves to this machine (DNS rebinding) could read every response, and
+any page could post a form to the service.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.settings import ServeSettings
 
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
-"""Methods that change and compute nothing, so that any page may link to them."""
+"""Methods without effects, so that any page may link to them."""
 
 
 class HostCheck:
-    """ASGI middleware that refuses requests under foreign names or from foreign pages."""
+    """ASGI middleware that refuses requests with a foreign Host or Origin."""
 
     def __init__(self, app: ASGIApp, *, settings: ServeSettings) -> None:
         self.app = app
@@ -39,30 +39,30 @@ class HostCheck:
         await self.app(scope, receive, send)
 
     def check(self, method: str, headers: Headers) -> None:
-        """Returns if the request may be answered.
+        """Checks the Host and Origin headers of a request.
 
         Raises:
-            RequestError: 403; its Host is no name of this service, or a page of another origin posts it.
+            RequestError: The Host is not a name of this service, or the Origin is another site (403).
         """
-        hosts = headers.getlist("host")  # none with HTTP/1.0, which no browser speaks
+        hosts = headers.getlist("host")  # empty with HTTP/1.0, which browsers do not use
         for host in hosts:
             if not (self._is_own(_hostname(host)) or self._is_allowed(host)):
                 raise RequestError(
                     403,
-                    f"{host[:100]!r} is no name of this service; if it should be, start it with "
-                    "--allowed-hosts NAME",
+                    f"{host[:100]!r} is not an allowed host name of this service; to allow it, start "
+                    "the service with --allowed-hosts NAME",
                 )
         for origin in () if method in _HARMLESS else headers.getlist("origin"):
             netloc = origin.lower().partition("://")[2]
             if [netloc] != [host.lower() for host in hosts] and not self._is_allowed(netloc):
                 raise RequestError(
                     403,
-                    f"a page of {origin[:100]!r} may not use this service; if it should, start it with "
-                    "--allowed-hosts NAME",
+                    f"pages of {origin[:100]!r} may not use this service; to allow them, start the "
+                    "service with --allowed-hosts NAME",
                 )
 
     def _is_own(self, name: str) -> bool:
-        """Returns whether the name is of no other site: rebinding needs a name that DNS resolves."""
+        """Returns whether no other site can have the name; rebinding needs a name that DNS resolves."""
         if name in ("localhost", self.bound):
             return True
         try:
@@ -80,7 +80,7 @@ class HostCheck:
 
 
 def _hostname(host: str) -> str:
-    """Returns the name without its port, in small letters; nothing where it is none."""
+    """Returns the host name in lower case without its port; empty if it is invalid."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The addresses of the service."""
+"""FastAPI application: routes, page files and error handlers."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ PAGES = {
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
     "/page/drawn.webp": ("drawn.webp", "image/webp"),
 }
-"""Every file of the page: its address, name in the package, and type."""
+"""Files of the page: path, name in the package, and content type."""
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused, "description": meaning}
     for status, meaning in {
-        400: "An image, or the request, cannot be read",
-        403: "Another site's name or page; see --allowed-hosts",
+        400: "The request or an image cannot be read",
+        403: "The Host or Origin is not allowed; see --allowed-hosts",
         413: "Too many bytes or images",
-        415: "Another content type",
+        415: "The content type is not supported",
         429: "Too many requests from one address; see Retry-After",
-        503: "Too busy, or no model yet; see Retry-After",
+        503: "The service is too busy, or has no model yet; see Retry-After",
     }.items()
 }
 
 
 def create_app(service: Service) -> FastAPI:
-    """Returns the application; it follows the registry while it runs."""
+    """Returns the application; while it runs, it checks the registry for new versions."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,14 +57,14 @@ def create_app(service: Service) -> FastAPI:
             yield
         finally:
             watching.cancel()
-            await asyncio.wait({watching})  # which raises nothing, however the watch ended
+            await asyncio.wait({watching})  # asyncio.wait does not raise what the task raised
             service.close()
 
     app = FastAPI(
         title="fer_mlops",
         version=__version__,
-        description="Seven emotions of a face, by the champion of the registry.",
-        docs_url=None,  # FastAPI's own page fetches its scripts from elsewhere
+        description="Predicts which of seven emotions a face shows, with the registered champion.",
+        docs_url=None,  # FastAPI's own page loads scripts from other servers
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -93,19 +93,19 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         point: Annotated[
             OperatingPoint,
             Query(
-                description="natural is right most often, balanced favours rare emotions, default "
+                description="natural has the highest accuracy, balanced favours rare emotions, default "
                 "lies between."
             ),
         ] = "default",
-        explain: Annotated[bool, Query(description="Adds a picture of where the model looked.")] = False,
-        model: Annotated[Slot, Query(description="Which of the two answers.")] = "champion",
+        explain: Annotated[bool, Query(description="Adds a heat map over the face.")] = False,
+        model: Annotated[Slot, Query(description="Model slot that predicts.")] = "champion",
     ) -> Response:
         answered = await service.predict(request, model, point, explain)
         return JSONResponse(_answer(answered, model, point))
 
     @app.post(
         "/invocations",
-        summary="The same in MLflow's form, as mlflow models serve answers it",
+        summary="The same in the request and response format of mlflow models serve",
         responses={200: {"description": "predictions, one object per image"}, **_ERRORS},
         openapi_extra=INVOKE_BODY,
     )
@@ -128,7 +128,7 @@ def _answer(answered: PredictResponse, slot: str, point: OperatingPoint) -> dict
 def _add_states(app: FastAPI, service: Service) -> None:
     both = ["GET", "HEAD"]
 
-    @app.get("/model", summary="What answers: version, aliases, scores, preprocessing")
+    @app.get("/model", summary="Served models: version, aliases, scores, preprocessing")
     async def model() -> Response:
         service.served(CHAMPION)
         settings = service.settings
@@ -139,7 +139,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
         return JSONResponse({CHAMPION: None, CHALLENGER: None, **filled, "limits": limits})
 
     @app.api_route("/health", methods=both, summary="Whether the process is alive")
-    @app.api_route("/ping", methods=both, summary="The same, under MLflow's name for it")
+    @app.api_route("/ping", methods=both, summary="The same, under MLflow's name")
     async def health() -> Response:
         return JSONResponse({"status": "alive"})
 
@@ -174,7 +174,7 @@ def _add_errors(app: FastAPI) -> None:
         return error_response(error.status, str(error), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def misasked(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = first["loc"][-1]
         return error_response(400, f"{place}: {first['msg']}, got {str(first['input'])[:60]!r}")
@@ -182,8 +182,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
         sentences = {
-            404: "there is nothing at this address; GET /docs shows what there is",
-            405: f"this address does not take {request.method[:20]}; GET /docs shows what it takes",
+            404: "this path does not exist; GET /docs lists the paths",
+            405: f"this path does not accept {request.method[:20]}; GET /docs lists its methods",
         }
         sentence = sentences.get(error.status_code, str(error.detail))
         return error_response(error.status_code, sentence, error.headers)

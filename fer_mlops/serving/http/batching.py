@@ -1,7 +1,7 @@
-"""Faces of several requests through the model at once.
+"""Micro-batching: faces of several requests share one forward pass.
 
-While one batch is computed, the next one gathers; so batches grow with the load by themselves, and a
-request that is alone goes straight through.
+While one batch is computed, the next one fills up, so batches grow with the load. A single request does
+not wait.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class _Waiting:
 
 
 class Batcher:
-    """Gathers the requests of one event loop for one model.
+    """Batches the requests of one event loop for one model.
 
     Args:
-        logits: Faces uint8 [n, side, side] to logits [n, 7]; runs in ``executor``, one at a time.
-        executor: Where it runs.
-        max_batch: Most faces at once; a request with more goes alone.
-        max_wait: Seconds that a request may wait for others that are still being decoded.
-        observe: Told the number of faces of each batch.
+        logits: Forward pass, uint8 [n, side, side] to logits [n, 7]; called one at a time.
+        executor: Threads for ``logits``.
+        max_batch: Most faces in a batch; a request with more is a batch of its own.
+        max_wait: Most seconds that a request waits for others that are still being decoded.
+        observe: Called with the number of faces of each batch.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Batcher:
         self._is_busy = False
 
     async def submit(self, decoding: Awaitable[Images]) -> Logits:
-        """Returns the logits [n, 7] of the faces that ``decoding`` ends with, in their order.
+        """Returns the logits [n, 7] of the faces that ``decoding`` returns, in their order.
 
-        Raises what ``decoding`` or the model raises.
+        Errors of ``decoding`` or of the model are raised unchanged.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Logits] = loop.create_future()
@@ -70,12 +70,12 @@ class Batcher:
         return await answer
 
     def _start(self) -> None:
-        """Starts a batch, unless one is being computed or others are worth waiting for."""
+        """Starts a batch, unless one is being computed or others are still being decoded."""
         if self._is_busy or not self._waiting:
             return
         loop = asyncio.get_running_loop()
         until = self._waiting[0].since + self.max_wait
-        num_faces = sum(len(one.pixels) for one in self._waiting)
+        num_faces = sum(len(request.pixels) for request in self._waiting)
         if self._num_arriving and num_faces < self.max_batch and loop.time() < until:
             loop.call_at(until, self._start)
             return
@@ -86,7 +86,7 @@ class Batcher:
             num_faces += len(batch[-1].pixels)
         self._is_busy = True
         self.observe(num_faces)
-        pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([one.pixels for one in batch])
+        pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([r.pixels for r in batch])
         computed = loop.run_in_executor(self.executor, self.logits, pixels)
         computed.add_done_callback(lambda done: self._finish(batch, done))
 
@@ -94,11 +94,11 @@ class Batcher:
         self._is_busy = False
         error = done.exception()
         start = 0
-        for one in batch:
-            if not one.answer.done():
+        for request in batch:
+            if not request.answer.done():
                 if error is not None:
-                    one.answer.set_exception(error)
+                    request.answer.set_exception(error)
                 else:
-                    one.answer.set_result(done.result()[start : start + len(one.pixels)])
-            start += len(one.pixels)
+                    request.answer.set_result(done.result()[start : start + len(request.pixels)])
+            start += len(request.pixels)
         self._start()

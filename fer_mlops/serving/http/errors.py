@@ -1,4 +1,4 @@
-"""Why a request is not answered: a status and one sentence."""
+"""Request errors: a status and one sentence for the client; rate limit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse
 
 _CLIENTS = 10_000
-"""Addresses to remember; the one not seen for longest is forgotten first."""
+"""Most client addresses in memory; the least recently seen is dropped first."""
 
 
 class RequestError(Exception):
-    """Ends a request with ``status`` and a sentence for the client."""
+    """Error response: status and a sentence for the client."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -25,14 +25,14 @@ class RequestError(Exception):
 
 
 def error_response(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Returns the answer, in the form that MLflow's own server gives errors."""
+    """Returns the error response, in the format of MLflow's own server."""
     known = {s.value: s.name for s in HTTPStatus}
     content = {"error_code": known.get(status, str(status)), "message": sentence}
     return JSONResponse(content, status, dict(headers or {}))
 
 
 class RateLimit:
-    """So many requests per second for each address, with twice as many in a burst (token bucket)."""
+    """Limit of requests per second and client address, twice as many in a burst (token bucket)."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
@@ -44,7 +44,7 @@ class RateLimit:
         """Counts a request.
 
         Raises:
-            RequestError: 429, with the seconds to wait.
+            RequestError: The address is over its rate (429); the error gives the seconds to wait.
         """
         if not self.rate:
             return
@@ -64,7 +64,7 @@ class RateLimit:
 
 
 def _network(address: str) -> str:
-    """Returns the address, or of IPv6 the /64 that one client has all of."""
+    """Returns the IPv4 address, or the /64 network of an IPv6 address, which one client usually owns."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

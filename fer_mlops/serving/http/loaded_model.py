@@ -1,4 +1,4 @@
-"""One loaded version: what it answers, where it looked, and what is known of it."""
+"""Loaded model version: predictions, explanations and registry metadata."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from fer_mlops.tracking.registry import DIGEST_TAG
 POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 _SCORES = ("test/", "final_valid/")
 _OVERLAY = 320
-"""Side of an explanation, in pixels."""
+"""Side of a heat map, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What the registry says of a version; empty for a model that is in none."""
+    """Registry metadata of a version; empty for a model outside the registry."""
 
     name: str
-    """``models:/fer-classifier/3``, or what else it was loaded by."""
+    """Name it was loaded by, such as ``models:/fer-classifier/3``."""
     version: str = ""
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -44,19 +44,19 @@ class Card:
     scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
     run_id: str = ""
     created: int = 0
-    """Milliseconds since 1970."""
+    """Time of registration, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A version that answers."""
+    """Model version in memory, ready to predict."""
 
     card: Card
     classifier: Classifier
     batcher: Batcher
 
     def answers(self, logits: Logits, point: OperatingPoint) -> list[dict[str, Any]]:
-        """Returns an answer for each face at an operating point."""
+        """Returns the prediction of each face at an operating point, from its logits [n, 7]."""
         calibration = self.classifier.calibration.at(point)
         probabilities = calibration.probabilities(logits)
         is_sure = calibration.is_sure(probabilities)
@@ -73,8 +73,7 @@ class LoadedModel:
     def explanations(
         self, pixels: Images, logits: Logits, point: OperatingPoint
     ) -> list[dict[str, str]]:
-        """Returns for each face the method, and as ``data:`` address the overlay that shows where the
-        model looked."""
+        """Returns, for each face, the method and the overlay with its heat map as a ``data:`` URI."""
         labels = self.classifier.calibration.at(point).probabilities(logits).argmax(1)
         heats, method = explain(self.classifier, pixels, labels)
         return [
@@ -83,19 +82,19 @@ class LoadedModel:
         ]
 
     def threshold(self, point: OperatingPoint) -> float | None:
-        """Returns the confidence from which an answer is sure; None where none is enough."""
+        """Returns the confidence from which a prediction is sure; None if none is high enough."""
         threshold = self.classifier.calibration.at(point).threshold
         return threshold if threshold <= 1 else None
 
     def warm_up(self, max_batch: int) -> None:
-        """Computes what is slow the first time: a single face, a batch, a heat map."""
+        """Runs everything that is slow the first time: single faces, a batch, a heat map."""
         side = self.classifier.image_size
         for num in (1, 2, max_batch, 1):
             self.classifier.predict_proba(np.zeros((num, side, side), np.uint8))
         explain(self.classifier, np.zeros((1, side, side), np.uint8), np.zeros(1, np.int64))
 
     def described(self) -> dict[str, Any]:
-        """Returns everything that ``GET /model`` says."""
+        """Returns the description for ``GET /model``."""
         calibration = self.classifier.calibration
         card = dataclasses.asdict(self.card)
         return {
@@ -106,7 +105,7 @@ class LoadedModel:
             "preprocessing": {
                 "image_size": self.classifier.image_size,
                 "channels": "gray",
-                "frame": "the whole picture, turned upright by its EXIF tag, squeezed to a square",
+                "frame": "the whole picture, turned upright by its EXIF tag, resized to a square",
             },
             "points": {
                 point: {
@@ -126,7 +125,7 @@ def _png(picture: Image.Image) -> str:
 
 
 def card_of(version: ModelVersion) -> Card:
-    """Returns what the registry says of a version."""
+    """Returns the registry metadata of a version."""
     return Card(
         name=f"models:/{version.name}/{version.version}",
         version=str(version.version),
@@ -148,6 +147,6 @@ def _known_scores(run_id: str) -> dict[str, float]:
 
 @lru_cache(maxsize=16)
 def _scores(run_id: str) -> dict[str, float]:
-    """Returns the scores that the run which trained the version ended with."""
+    """Returns the final scores of the training run."""
     metrics = MlflowClient().get_run(run_id).data.metrics
     return {key: value for key, value in metrics.items() if key.startswith(_SCORES)}

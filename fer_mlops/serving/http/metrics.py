@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FACES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Counts:
-    """The counters of one service."""
+    """Metrics of one service."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -34,46 +34,48 @@ class Counts:
         )
         self.seconds = Histogram(
             "fer_request_seconds",
-            "From the request's first byte seen to the answer's last.",
+            "Time from the start of the request to the end of the response.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.batch = Histogram(
-            "fer_batch_faces", "Faces of one forward pass.", buckets=_FACES, registry=registry
+            "fer_batch_faces", "Faces per forward pass.", buckets=_FACES, registry=registry
         )
-        self.queue = Gauge(
-            "fer_queue_requests", "Predictions asked for and not yet answered.", registry=registry
-        )
+        self.queue = Gauge("fer_queue_requests", "Requests in the queue.", registry=registry)
         self.answers = Counter(
             "fer_answers",
-            "Faces answered; a change of the mix tells of other pictures, or another model.",
+            "Faces predicted; a change of the mix means other pictures or another model.",
             ["slot", "emotion", "is_sure"],
             registry=registry,
         )
-        self.models = Gauge("fer_model", "What answers.", ["slot", "name", "version"], registry=registry)
+        self.models = Gauge(
+            "fer_model", "Model in each slot.", ["slot", "name", "version"], registry=registry
+        )
         self.switches = Counter(
             "fer_model_switches",
-            "Versions put into a slot, or refused.",
+            "Versions loaded into a slot (done), or refused (failed).",
             ["slot", "outcome"],
             registry=registry,
         )
         self.reachable = Gauge(
-            "fer_registry_reachable", "Whether the registry answered last time.", registry=registry
+            "fer_registry_reachable",
+            "Whether the last check of the registry succeeded.",
+            registry=registry,
         )
         self.reachable.set(1)
 
     def show_models(self, filled: Mapping[str, LoadedModel]) -> None:
-        """States which model is in which slot, and no other."""
+        """Sets the model of each slot, and removes earlier ones."""
         self.models.clear()
         for slot, served in dict(filled).items():
             self.models.labels(slot, served.card.name, served.card.version).set(1)
 
     def count_answers(self, slot: str, answers: list[dict[str, Any]]) -> None:
-        """Counts what the faces were taken for."""
+        """Counts predictions by emotion and sureness."""
         for answer in answers:
             self.answers.labels(slot, answer["emotion"], str(answer["is_sure"]).lower()).inc()
 
     def text(self) -> bytes:
-        """Returns everything in Prometheus' text format."""
+        """Returns all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

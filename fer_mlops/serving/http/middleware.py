@@ -1,6 +1,6 @@
-"""Around every request: one line of log, counts, headers that protect, and an answer to our own faults.
+"""Request middleware: access log, metrics, security headers and responses to internal errors.
 
-Neither a picture nor a client's address is logged.
+Pictures and client addresses are never logged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADERS = {
 
 
 class Observer:
-    """ASGI middleware; outermost, so that nothing passes it unseen."""
+    """ASGI middleware; must be the outermost, to see every request."""
 
     def __init__(
         self, app: ASGIApp, *, counts: Counts, routes: frozenset[str], logs_requests: bool
@@ -61,17 +61,19 @@ class Observer:
         except Exception:
             log.exception("event=fault route=%s", self._route(scope))
             if not status:
-                fault = error_response(500, "the service failed; its log says why")
+                fault = error_response(500, "internal error; the reason is in the log of the service")
                 await fault(scope, receive, send_with_headers)
         finally:
-            self._tell(scope, status, time.perf_counter() - started)
+            self._record(scope, status, time.perf_counter() - started)
 
     def _route(self, scope: Scope) -> str:
-        """Returns the path if it is one of ours: others are the client's invention, endless and perhaps
-        made to look like a second line of the log."""
+        """Returns the path if it is a known route, else ``other``.
+
+        Clients could send endless other paths, or some that forge a line of the log.
+        """
         return scope["path"] if scope["path"] in self.routes else "other"
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = self._route(scope)
         self.counts.requests.labels(route, str(status)).inc()
         self.counts.seconds.labels(route).observe(seconds)

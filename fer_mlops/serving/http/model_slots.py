@@ -1,7 +1,7 @@
-"""The served versions, kept equal to what the registry's aliases say.
+"""Model slots: the served versions, kept in line with the registry's aliases.
 
-A version is loaded beside the one that answers and takes its place in one assignment: requests that
-have begun end with the version they began with. One that does not load changes nothing.
+A new version is loaded beside the old one and replaces it in one assignment. Requests finish with the
+version they started with. A version that cannot be loaded changes nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
 from fer_mlops.tracking.registry import ModelName, load_classifier
 
 _AGAIN = 60.0
-"""Seconds after which a version that did not load is tried again."""
+"""Seconds until a version that failed to load is tried again."""
 
 log = logging.getLogger("fer_mlops.serving.http")
 
 
 class ModelSlots:
-    """What answers, by slot; ``look`` compares it with the registry."""
+    """Loaded models by slot; ``look`` updates them from the registry."""
 
     def __init__(self, settings: ServeSettings, executor: Executor, counts: Counts) -> None:
         self.settings = settings
@@ -47,9 +47,8 @@ class ModelSlots:
         """Fills the slots for the first time.
 
         Raises:
-            TrackingError: The registry does not answer.
-            ModelError: There is no such model, or it does not load. With ``waits``, a missing one is
-                waited for instead.
+            TrackingError: The registry does not respond.
+            ModelError: There is no such model (unless ``waits`` is set), or it cannot be loaded.
         """
         for slot, name in self.names.items():
             if not name:
@@ -67,15 +66,15 @@ class ModelSlots:
                     self._fail(slot, wanted, error)
 
     def look(self) -> None:
-        """Brings the slots up to date; what goes wrong is logged and counted, never raised."""
+        """Updates the slots from the registry; errors are logged and counted, never raised."""
         try:
             for slot, name in self.names.items():
                 if _moves(name):
                     self._follow(slot, self._wanted(name))
-        except Exception as error:  # a registry fails in any way it likes; what is served goes on
-            self._tell_reachable(error)
+        except Exception as error:  # a registry may fail in any way; serving continues
+            self._set_reachable(error)
         else:
-            self._tell_reachable(None)
+            self._set_reachable(None)
 
     def _follow(self, slot: str, wanted: Card | None) -> None:
         if wanted is None:
@@ -88,15 +87,15 @@ class ModelSlots:
             return
         try:
             self._fill(slot, wanted)
-        except Exception as error:  # the one that answers goes on, whatever ails the new one
+        except Exception as error:  # keep the old model, whatever fails in the new one
             self._fail(slot, wanted, error)
 
     def _fill(self, slot: str, wanted: Card) -> None:
-        """Puts the wanted version into the slot, loaded unless it is in one already."""
+        """Puts the wanted version into the slot; reuses it if another slot has loaded it."""
         now = self.filled.get(slot)
         if now and now.card == wanted:
             return
-        loaded = [one for one in self.filled.values() if one.card.name == wanted.name]
+        loaded = [model for model in self.filled.values() if model.card.name == wanted.name]
         served = dataclasses.replace(loaded[0], card=wanted) if loaded else self._load(wanted)
         self.filled[slot] = served
         self._failed.pop(wanted.name, None)
@@ -124,10 +123,10 @@ class ModelSlots:
         log.error("slot=%s event=refused name=%s reason=%r", slot, wanted.name, str(error)[:300])
 
     def _wanted(self, name: str) -> Card | None:
-        """Returns the card of what ``name`` means now, or None where there is none.
+        """Returns the card of the version that ``name`` means now, or None if there is none.
 
         Raises:
-            TrackingError: The registry does not answer.
+            TrackingError: The registry does not respond.
         """
         wanted = ModelName.parse(name)
         if not wanted.is_stored:
@@ -138,8 +137,8 @@ class ModelSlots:
         version = _find(wanted)
         return card_of(version) if version else None
 
-    def _tell_reachable(self, error: Exception | None) -> None:
-        """Logs once when the registry stops to answer, and once when it does again."""
+    def _set_reachable(self, error: Exception | None) -> None:
+        """Logs once when the registry stops responding, and once when it responds again."""
         self.counts.reachable.set(error is None)
         if (error is None) == self._was_reachable:
             return
@@ -156,7 +155,7 @@ def _moves(name: str) -> bool:
 
 
 def _challenger_of(settings: ServeSettings) -> str:
-    """Returns the name of the version beside the model, or nothing where it can have none."""
+    """Returns the name of the challenger; empty if the model has no alias to take it from."""
     if settings.challenger != AUTO:
         return settings.challenger
     main = ModelName.parse(settings.model)

@@ -1,4 +1,4 @@
-"""Request bodies, kept in memory only, and for as long as the request lasts."""
+"""Request bodies: read with limits, held in memory only, dropped at the end of the request."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ T = TypeVar("T")
 
 _BODY_SECONDS = 30
 _DRAINED = 4
-"""A body so many times too large is read to its end and thrown away, so that the client, which sends
-first and reads later, sees the answer."""
+"""A body up to this many times the limit is read to its end and discarded, since clients read the
+response only after sending."""
 
 
 class Bodies:
-    """Reads request bodies: each of limited size and time, all of them of limited size together.
+    """Reads request bodies, with limits on size, time and total memory.
 
     Args:
-        max_bytes: Largest body.
-        max_held: Most bytes of all requests that are being read or answered.
+        max_bytes: Largest body, in bytes.
+        max_held: Most bytes of all open requests together.
     """
 
     def __init__(self, max_bytes: int, max_held: int) -> None:
@@ -35,11 +35,11 @@ class Bodies:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """Yields the body, whose bytes count as held until the block ends.
+        """Yields the body; its bytes count towards ``max_held`` until the block ends.
 
         Raises:
-            RequestError: The body is too large (413), too slow (408) or empty (400), or other bodies
-                fill the memory (503).
+            RequestError: The body is too large (413), too slow (408), incomplete or empty (400), or open
+                requests hold ``max_held`` bytes (503).
         """
         parts: list[bytes] = []
         try:
@@ -62,7 +62,7 @@ class Bodies:
         except TimeoutError as error:
             raise RequestError(408, f"the body did not arrive within {_BODY_SECONDS} s") from error
         except ClientDisconnect as error:
-            raise RequestError(400, "the client hung up before its body was complete") from error
+            raise RequestError(400, "the client disconnected before its body was complete") from error
         if size > self.max_bytes:
             raise self._too_large()
         if not size:
@@ -79,7 +79,7 @@ class Bodies:
         if self.held > self.max_held:
             raise RequestError(
                 503,
-                f"requests under way hold the {self.max_held:,} bytes allowed; try again in 1 s",
+                f"open requests hold the {self.max_held:,} bytes allowed; try again in 1 s",
                 {"Retry-After": "1"},
             )
 
@@ -92,25 +92,25 @@ class Bodies:
 
 
 async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
-    """Returns the answer, or cancels it when the client hangs up.
+    """Returns the result of ``answer``, or cancels it when the client disconnects.
 
     Args:
-        request: Its body was read.
-        answer: What is computed for it.
+        request: Request whose body was read.
+        answer: Coroutine that computes the response.
 
     Raises:
-        RequestError: The client has gone; only the log and the counts see this status.
+        RequestError: The client disconnected (499, only visible in the log and the metrics).
     """
 
-    async def hang_up() -> None:
+    async def disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(hang_up())
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(disconnect())
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
-            raise RequestError(499, "the client hung up before it was answered")
+            raise RequestError(499, "the client disconnected before the response")
         return answering.result()
     finally:
         answering.cancel()

@@ -1,4 +1,4 @@
-"""Request bodies to images, and images to the pixels a model sees; whatever is wrong is the client's."""
+"""Request parsing: bodies to images, images to model inputs; client errors raise RequestError."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fer_mlops.serving.http.settings import ServeSettings
 
 _MAX_FIELDS = 100
 _DEEP = 4
-"""Pixels of 8 bits that one of 16 or 32 bits costs: it is scaled as a float of 64."""
+"""Cost of a 16- or 32-bit pixel, in 8-bit pixels: it is scaled as a 64-bit float."""
 _MAX_SCANS = 64
-"""A progressive JPEG has some ten; each costs a pass over all pixels, and takes few bytes."""
+"""Most scans of a JPEG; a progressive one has about ten. A scan has few bytes, but costs a full pass."""
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-"""The head of a JPEG's scan: marker, length, number of components."""
+"""Header of a JPEG scan: marker, length, number of components."""
 HOW = (
     "send the image itself as image/jpeg, image/png or image/webp, a form with files as "
     'multipart/form-data, or application/json with {"image": "<base64>"} or {"images": [...]}'
@@ -35,15 +35,15 @@ _MLFLOW_FORMS = ("dataframe_records", "dataframe_split", "inputs", "instances")
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """The encoded images of a request."""
+    """Encoded images of a request."""
 
     images: list[bytes]
     is_batch: bool
-    """Whether the answer is a list, even of one."""
+    """Whether the response is a list, even for one image."""
 
 
 def media_type(request: Request) -> str:
-    """Returns the body's type without its parameters, in small letters."""
+    """Returns the content type in lower case, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -51,7 +51,7 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
     """Returns the files of a multipart form.
 
     Raises:
-        RequestError: It is no form (400), holds no file (400), or too many (413).
+        RequestError: The form is invalid or holds no file (400), or has too many files or fields (413).
     """
     images: list[bytes] = []
     num_fields = 0
@@ -70,7 +70,7 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
         file.file_object.seek(0)
         images.append(file.file_object.read())
 
-    in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # or files above 1 MB would touch the disk
+    in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # else files above 1 MB are written to disk
     try:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         parser = FormParser(
@@ -82,18 +82,19 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
         raise
     except FormParserError as error:
         raise RequestError(400, f"the form cannot be read: {str(error)[:100]}") from error
-    except Exception as error:  # its parser meets whatever bytes a client makes up
+    except Exception as error:  # the parser may raise anything on hostile bytes
         raise RequestError(400, f"the form cannot be read: {type(error).__name__}") from error
     if not images:
-        raise RequestError(400, "the form holds no file; add one with -F image=@face.jpg")
+        raise RequestError(400, "the form has no file; add one with -F image=@face.jpg")
     return PredictRequest(images, is_batch=len(images) > 1)
 
 
 def plain_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
-    """Returns the images of a body that is an image, or JSON of this service's own form.
+    """Returns the images of a body that is an image, or JSON of ``POST /predict``.
 
     Raises:
-        RequestError: It is neither (415), or JSON of another form (400).
+        RequestError: The content type is another one (415), the JSON is invalid (400), or it has too
+            many images (413).
     """
     if kind.startswith("image/") or kind == "application/octet-stream":
         return PredictRequest([body], is_batch=False)
@@ -110,10 +111,13 @@ def plain_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
 
 
 def mlflow_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
-    """Returns the images of a body in the form of MLflow's scoring server.
+    """Returns the images of a body in the format of MLflow's scoring server.
+
+    ``params`` are accepted and have no effect, as in MLflow's server.
 
     Raises:
-        RequestError: It is of another form; ``params`` are allowed and have no effect, as there.
+        RequestError: The content type (415) or the JSON (400) is another one, or it has too many
+            images (413).
     """
     if kind != "application/json":
         raise RequestError(
@@ -158,7 +162,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"the body is no JSON: {str(error)[:100]}") from error
+        raise RequestError(400, f"the body is not JSON: {str(error)[:100]}") from error
 
 
 def _all_decoded(found: Any, max_images: int) -> list[bytes]:
@@ -175,15 +179,15 @@ def _decoded(image: Any, number: int) -> bytes:
     try:
         return from_base64(image)
     except ValueError as error:
-        raise RequestError(400, f"image {number} is no base64: {error}") from error
+        raise RequestError(400, f"image {number} is not base64: {error}") from error
 
 
 def check_images(images: list[bytes], settings: ServeSettings) -> int:
-    """Returns the pixels that decoding these images costs; refuses by their headers what costs too much.
+    """Returns the decoding cost of these images in pixels, as their headers state it.
 
     Raises:
-        RequestError: 413 for too many images; 400 for a file that is no image, or for too many pixels
-            in one image or in all.
+        RequestError: There are too many images (413), a file is not an image (400), or one image or all
+            together have too many pixels (400).
     """
     if len(images) > settings.max_images:
         raise RequestError(
@@ -197,20 +201,24 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
             raise RequestError(
                 400,
                 f"the first {number + 1} of {len(images)} images have {total:,} pixels, more than the "
-                f"{most:,} allowed in a request; send fewer at once, or smaller ones",
+                f"{most:,} allowed in a request; send fewer or smaller images",
             )
     return total
 
 
 def _cost(image: bytes, name: str, max_pixels: int) -> int:
-    """Returns the pixels that decoding takes memory and time for."""
+    """Returns the decoding cost of an image, in 8-bit pixels.
+
+    Raises:
+        RequestError: The file is not an image, or has too many pixels or scans (400).
+    """
     try:
         with open_image(image) as opened:
             (width, height), mode = decoded_size(opened), opened.mode
     except Image.DecompressionBombError as error:
         raise RequestError(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
     except Exception as error:
-        raise RequestError(400, f"{name} is no image that can be read ({', '.join(FORMATS)})") from error
+        raise RequestError(400, f"{name} cannot be read as an image ({', '.join(FORMATS)})") from error
     is_deep = mode.startswith(("I", "F"))
     cost: int = width * height * (_DEEP if is_deep else 1)
     if cost > max_pixels:
@@ -219,7 +227,7 @@ def _cost(image: bytes, name: str, max_pixels: int) -> int:
             400, f"{name} has {width} x {height} pixels{deep}, more than the {max_pixels:,} allowed"
         )
     if len(_SCAN.findall(image)) > _MAX_SCANS:
-        raise RequestError(400, f"{name} has more than {_MAX_SCANS} scans; save it anew")
+        raise RequestError(400, f"{name} has more than {_MAX_SCANS} scans; save it with fewer")
     return cost
 
 
@@ -227,7 +235,7 @@ def prepare(classifier: Classifier, images: list[bytes]) -> Images:
     """Returns the images as the model sees them, uint8 [n, side, side].
 
     Raises:
-        RequestError: 400; one cannot be read.
+        RequestError: An image cannot be read (400).
     """
     try:
         return classifier.prepare(images)

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for /openapi.json."""
+"""Request and response schemas for /openapi.json."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from pydantic import BaseModel, Field
 
 
 class ModelName(BaseModel):
-    """Which version answered."""
+    """Model version that predicted."""
 
     slot: str = Field(examples=["champion"])
     name: str = Field(examples=["models:/fer-classifier/3"])
-    version: str = Field(examples=["3"], description="Empty for a model that is in no registry.")
+    version: str = Field(examples=["3"], description="Empty for a model outside the registry.")
 
 
 class Explanation(BaseModel):
-    """Where the model looked."""
+    """Heat map of the face parts that support the prediction."""
 
     method: str = Field(examples=["gradcam"], description="gradcam, or occlusion for the baseline.")
-    overlay: str = Field(description="The face as the model sees it under its heat map; a data: URI.")
+    overlay: str = Field(description="The face as the model sees it, with its heat map; a data: URI.")
 
 
 class Face(BaseModel):
-    """The answer about one image."""
+    """Prediction of one face."""
 
     emotion: str = Field(examples=["happiness"])
     confidence: float = Field(description="The largest of the probabilities.")
-    probabilities: dict[str, float] = Field(description="Of the seven emotions; calibrated, sum 1.")
+    probabilities: dict[str, float] = Field(
+        description="Calibrated probability of each of the seven emotions; sum 1."
+    )
     is_sure: bool = Field(description="Whether the confidence reaches the threshold.")
     explanation: Explanation | None = Field(None, description="With ?explain=true.")
 
 
 class _About(BaseModel):
-    point: str = Field(description="The operating point that was asked for.")
+    point: str = Field(description="The operating point of the request.")
     threshold: float | None = Field(
-        description="Confidence from which an answer is sure; null where none is enough."
+        description="Confidence from which a prediction is sure; null if none is high enough."
     )
     model: ModelName
 
 
 class One(Face, _About):
-    """The answer to one image."""
+    """Prediction of one image."""
 
 
 class Many(_About):
-    """The answer to several images."""
+    """Predictions of several images."""
 
     predictions: list[Face]
 
 
 class Refused(BaseModel):
-    """Every error."""
+    """Error response."""
 
     error_code: str = Field(examples=["BAD_REQUEST"])
-    message: str = Field(description="One sentence: what is wrong and what would be right.")
+    message: str = Field(description="One sentence: the problem, and what to send instead.")
 
 
 _TEXT = {"type": "string", "contentEncoding": "base64"}

@@ -1,4 +1,4 @@
-"""``fer-mlops serve`` from the first look at the registry to the last answer."""
+"""HTTP server: binds the port, loads the models, and runs until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from fer_mlops.tracking.connection import is_remote
 from fer_mlops.tracking.store import check_store
 
 _LAST_ANSWERS = 30
-"""Seconds that requests under way have to end in after SIGTERM."""
+"""Seconds that open requests have after SIGTERM."""
 
 
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or Ctrl-C, then answers what was asked before.
+    """Serves until SIGTERM or Ctrl-C, then finishes open requests.
 
     Args:
-        settings: All choices.
-        announce: Told what is served and where, once it is.
+        settings: Settings of the service.
+        announce: Called with the model and the address once the service listens.
 
     Raises:
-        ConfigError: The address is taken, or not this machine's.
-        TrackingError: The registry does not answer.
-        ModelError: There is no such model, or it does not load.
+        ConfigError: The address is in use, or does not belong to this machine.
+        TrackingError: The registry does not respond.
+        ModelError: There is no such model, or it cannot be loaded.
     """
     if not is_remote() and settings.model.startswith(("models:/", "runs:/")):
-        check_store()  # a server may come later
+        check_store()  # not for a server, which may start later
     listener = bind(settings.host, settings.port)
     with listener, _log_to_stderr():
         torch.set_num_threads(settings.num_threads)
@@ -52,19 +52,19 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=_LAST_ANSWERS,
         )
         served = service.slots.filled.get(CHAMPION)
-        what = served.card.name if served else f"nothing yet: waiting for {settings.model}"
+        what = served.card.name if served else f"no model yet, waiting for {settings.model},"
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         server = _Server(config, lambda: announce(f"serving {what} at http://{host}:{port}"))
         try:
             server.run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn, which has ended well, passes the signal on
+        except KeyboardInterrupt:  # uvicorn raises the signal again after its shutdown
             log = logging.getLogger("fer_mlops.serving.http")
             log.info("event=stopped")
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Server that calls ``announce`` once it listens."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -76,16 +76,18 @@ class _Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Returns a socket that has the address, and does not listen yet.
+    """Returns a socket that is bound to the address and does not listen yet.
 
     Raises:
-        ConfigError: It cannot have it.
+        ConfigError: The address cannot be bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)  # unnamed, asyncio leaves TCP's delay on: 40 ms
+        listener = socket.socket(
+            family, kind, protocol
+        )  # asyncio sets TCP_NODELAY only if the protocol is given; else 40 ms delay
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
@@ -94,8 +96,8 @@ def bind(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise ConfigError(
-            f"cannot listen at {host} port {port}: {error.strerror or error}; choose others with --host "
-            "and --port (0 takes a free one)"
+            f"cannot listen at {host} port {port}: {error.strerror or error}; choose another address "
+            "with --host and --port (0 picks a free one)"
         ) from error
     return listener
 

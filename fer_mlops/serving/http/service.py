@@ -1,4 +1,4 @@
-"""What happens to a request between its first byte and its answer."""
+"""Request handling: admission, decoding, prediction and explanation."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from fer_mlops.serving.http.settings import ServeSettings
 from fer_mlops.tracking.alias_lock import CHAMPION
 
 _EXPLAINED = 16
-"""Most images of a request with explanations, each of which takes as long as several answers."""
+"""Most images of a request with explanations; one takes as long as several predictions."""
 _QUICK = 4_000_000
-"""Pixels up to which a request is decoded beside others; larger ones wait for one another."""
+"""Pixels up to which requests are decoded in parallel; larger requests are decoded one by one."""
 
 
 @dataclass(frozen=True)
 class PredictResponse:
-    """What became of a request's faces."""
+    """Predictions of a request, and the model that made them."""
 
     answers: list[dict[str, Any]]
     served: LoadedModel
@@ -47,7 +47,7 @@ class PredictResponse:
 
 
 class Service:
-    """Reads images in some threads, large ones in one, computes in another, explains in a third."""
+    """Prediction service; thread pools decode, decode large requests, compute and explain."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
@@ -62,21 +62,21 @@ class Service:
         self._num_asked = 0
 
     async def watch(self) -> None:
-        """Follows the registry until cancelled."""
+        """Checks the registry for new versions until cancelled."""
         while True:
             await asyncio.sleep(self.settings.poll)
             await asyncio.to_thread(self.slots.look)
 
     def close(self) -> None:
-        """Ends the threads once they have done what was begun."""
+        """Stops the threads after they have finished their work."""
         for pool in (self.decoders, self.large_decoder, self.computer, self.explainer):
             pool.shutdown()
 
     def served(self, slot: str) -> LoadedModel:
-        """Returns what fills the slot.
+        """Returns the model of the slot.
 
         Raises:
-            RequestError: 503 while there is no model at all, 404 where there is no challenger.
+            RequestError: No champion is loaded yet (503), or there is no challenger (404).
         """
         served = self.slots.filled.get(slot)
         if served is not None:
@@ -89,14 +89,17 @@ class Service:
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
-        """Yields the body of a request, which is counted in once it is read, or refused.
+        """Yields the body of a request, or refuses it.
 
-        A slow body takes no place of the queue.
+        The request enters the queue when its body is complete, so that slow bodies do not fill it.
+
+        Raises:
+            RequestError: Rate limit (429), full queue (503), or a body that ``Bodies.read`` refuses.
         """
         self.limit.check(request.client.host if request.client else "")
         self._check_queue()
         async with self.bodies.read(request) as body:
-            self._check_queue()  # which may have filled while the body came
+            self._check_queue()  # again: it may have filled meanwhile
             self._num_asked += 1
             self.counts.queue.set(self._num_asked)
             try:
@@ -109,17 +112,17 @@ class Service:
         if self._num_asked >= self.settings.max_queue:
             raise RequestError(
                 503,
-                f"{self._num_asked} requests are being answered already; try again in a second",
+                f"{self._num_asked} requests are in the queue already; try again in 1 s",
                 {"Retry-After": "1"},
             )
 
     async def predict(
         self, request: Request, slot: str, point: OperatingPoint, explains: bool
     ) -> PredictResponse:
-        """Returns the answers to a request of this service's own form.
+        """Returns the predictions for ``POST /predict``.
 
         Raises:
-            RequestError: It cannot be answered.
+            RequestError: The request is refused or invalid.
         """
         served, most = self.served(slot), self.settings.max_images
         async with self._admitted(request) as body:
@@ -133,10 +136,10 @@ class Service:
             return await unless_gone(request, self._answer(served, slot, find, point, explains))
 
     async def invoke(self, request: Request) -> list[dict[str, Any]]:
-        """Returns the rows that the registered model answers to a request of MLflow's form.
+        """Returns the rows for ``POST /invocations``, with the registered model's output columns.
 
         Raises:
-            RequestError: It cannot be answered.
+            RequestError: The request is refused or invalid.
         """
         served, most = self.served(CHAMPION), self.settings.max_images
         async with self._admitted(request) as body:
@@ -162,21 +165,21 @@ class Service:
         point: OperatingPoint = "default",
         explains: bool = False,
     ) -> PredictResponse:
-        """Answers the images that ``find`` returns, in a thread since parsing takes time too."""
+        """Returns the predictions of the images that ``find`` parses; ``find`` runs in a thread."""
         loop = asyncio.get_running_loop()
 
         def examine() -> tuple[PredictRequest, int]:
-            asked = find()
-            if explains and len(asked.images) > _EXPLAINED:
+            parsed = find()
+            if explains and len(parsed.images) > _EXPLAINED:
                 raise RequestError(
-                    400, f"{len(asked.images)} images to explain; {_EXPLAINED} are allowed at once"
+                    400, f"{len(parsed.images)} images to explain; at most {_EXPLAINED} are allowed"
                 )
-            return asked, check_images(asked.images, self.settings)
+            return parsed, check_images(parsed.images, self.settings)
 
         async def decode() -> tuple[PredictRequest, Images]:
-            asked, cost = await loop.run_in_executor(self.decoders, examine)
+            parsed, cost = await loop.run_in_executor(self.decoders, examine)
             pool = self.decoders if cost <= _QUICK else self.large_decoder
-            return asked, await loop.run_in_executor(pool, prepare, served.classifier, asked.images)
+            return parsed, await loop.run_in_executor(pool, prepare, served.classifier, parsed.images)
 
         decoding = asyncio.ensure_future(decode())
 
@@ -184,12 +187,13 @@ class Service:
             return (await decoding)[1]
 
         logits = await served.batcher.submit(pixels())
-        asked, faces = decoding.result()
+        parsed, faces = decoding.result()
         answers = served.answers(logits, point)
         self.counts.count_answers(slot, answers)
         if explains:
             found = await loop.run_in_executor(self.explainer, served.explanations, faces, logits, point)
             answers = [
-                {**answer, "explanation": one} for answer, one in zip(answers, found, strict=True)
+                {**answer, "explanation": explanation}
+                for answer, explanation in zip(answers, found, strict=True)
             ]
-        return PredictResponse(answers, served, asked.is_batch)
+        return PredictResponse(answers, served, parsed.is_batch)

@@ -1,4 +1,4 @@
-"""What a person can choose about the service."""
+"""Settings of the service."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ AUTO, NONE = "auto", "none"
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """How ``fer-mlops serve`` listens, gathers and refuses."""
+    """Settings of ``fer-mlops serve``: models, address, batching and limits."""
 
     model: str = "models:/fer-classifier@champion"
-    """Served by default; an alias is followed when it moves."""
+    """Model of the slot ``champion``; an alias is followed when it moves."""
     challenger: str = AUTO
-    """Served beside it on request: ``auto`` is the same model's challenger while there is one."""
+    """Model of the slot ``challenger``; ``auto``: the same model's alias ``challenger``, if any."""
     host: str = "127.0.0.1"
     port: int = 8080
-    """0 takes a free one."""
+    """TCP port; 0 picks a free one."""
     allowed_hosts: str = ""
-    """Names, separated by commas, that the service answers to besides localhost, ``host`` and IP
-    addresses, and whose pages may post to it; ``*`` stands for any letters."""
+    """Further host names, separated by commas, besides localhost, ``host`` and IP addresses; also the
+    origins whose pages may post. ``*`` matches any characters."""
     waits: bool = False
-    """Whether to start without a model, not ready until there is one."""
+    """Whether to start without a model; ``/ready`` is 503 until there is one."""
     poll: float = 5.0
-    """Seconds between two looks at the registry."""
+    """Seconds between two checks of the registry."""
     max_batch: int = 64
-    """Most faces of several requests in one forward pass."""
+    """Most faces of several requests in one forward pass; a larger request is not split."""
     max_wait_ms: float = 4.0
-    """Longest that a request waits for others still being decoded; a lone one waits for none."""
+    """Most milliseconds that a request waits for others being decoded; a single one does not wait."""
     threads: int = 0
-    """Cores of one forward pass, which is most of the work; 0 is all of them up to four."""
+    """Threads of a forward pass, which is most of the work; 0: one per core, at most 4."""
     max_bytes: int = 10 * 2**20
-    """Largest request body."""
+    """Largest request body, in bytes."""
     max_pixels: int = 16_000_000
-    """Largest image, width times height as its header states them."""
+    """Largest image, in pixels: width x height of its header."""
     max_images: int = 256
-    """Most images of one request; together they may have four times ``max_pixels``."""
+    """Most images per request; together at most four times ``max_pixels``."""
     max_queue: int = 128
-    """Most requests at once; further ones are refused with 503."""
+    """Most requests in the queue; further ones are refused with 503."""
     rate: float = 0.0
-    """Requests per second and client address, with twice as many in a burst; 0 sets no limit."""
+    """Most requests per second and client address, twice as many in a burst; 0: no limit."""
     proxies: str = ""
-    """Addresses of proxies, separated by commas, whose word for a client's address is taken."""
+    """Addresses of trusted proxies, separated by commas; they state the client's address."""
     logs_requests: bool = True
-    """Whether every request is a line of the log."""
+    """Whether to log a line per request."""
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "max_bytes", "max_pixels", "max_images", "max_queue"):
@@ -63,10 +63,10 @@ class ServeSettings:
 
     @property
     def max_request_pixels(self) -> int:
-        """Returns how many pixels all images of a request may have together."""
+        """Most pixels of all images of a request together."""
         return 4 * self.max_pixels
 
     @property
     def num_threads(self) -> int:
-        """Returns how many cores a forward pass takes."""
+        """Threads of a forward pass."""
         return self.threads or min(4, os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-// The REST interface, as /openapi.json states it.
+// The REST interface, from /openapi.json.
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,17 +10,17 @@ function make(tag, attributes = {}, ...children) {
 }
 
 function rows(caption, cells) {
-  const body = cells.map(([name, said]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, said)));
+  const body = cells.map(([name, text]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, text)));
   return make("table", {}, make("caption", {}, caption), make("tbody", {}, ...body));
 }
 
 function valuesOf(schema) {
   const values = schema.enum ? schema.enum.join(", ") : schema.type;
-  return `${values}; ${JSON.stringify(schema.default)} unless said. `;
+  return `${values}; default ${JSON.stringify(schema.default)}. `;
 }
 
-function saidOf(about, all) {
-  const found = [about, about.items ?? {}, ...(about.anyOf ?? [])].find((one) => one.$ref);
+function descriptionOf(about, all) {
+  const found = [about, about.items ?? {}, ...(about.anyOf ?? [])].find((item) => item.$ref);
   return found ? all[found.$ref.split("/").pop()].description : "";
 }
 
@@ -29,7 +29,7 @@ function fieldsOf(schema, all) {
   const found = name ? all[name] : schema;
   return Object.entries(found.properties ?? {}).map(([field, about]) => [
     field,
-    about.description ?? about.examples?.join(", ") ?? (saidOf(about, all) || about.type),
+    about.description ?? about.examples?.join(", ") ?? (descriptionOf(about, all) || about.type),
   ]);
 }
 
@@ -41,21 +41,21 @@ function endpoint(path, method, about, all) {
   );
   if (about.requestBody) {
     const kinds = Object.entries(about.requestBody.content).map(([kind, { examples, schema }]) => {
-      const shown = Object.values(examples ?? {}).map((one) => JSON.stringify(one.value));
-      const needed = (schema?.oneOf ?? []).map((one) => `{"${one.required[0]}": …}`);
-      return [kind, [...shown, ...needed].join(" or ") || (kind.startsWith("multipart") ? "one file or several" : "the image as it is")];
+      const shown = Object.values(examples ?? {}).map((example) => JSON.stringify(example.value));
+      const needed = (schema?.oneOf ?? []).map((form) => `{"${form.required[0]}": …}`);
+      return [kind, [...shown, ...needed].join(" or ") || (kind.startsWith("multipart") ? "one or more files" : "the encoded image")];
     });
-    card.append(rows("Body, one of", kinds));
+    card.append(rows("Body, one of these content types", kinds));
   }
   if (about.parameters) {
     card.append(
-      rows("In the address", about.parameters.map((one) => [`?${one.name}=`, valuesOf(one.schema) + (one.description ?? "")])),
+      rows("Query parameters", about.parameters.map((param) => [`?${param.name}=`, valuesOf(param.schema) + (param.description ?? "")])),
     );
   }
   const schema = about.responses["200"]?.content?.["application/json"]?.schema ?? {};
-  for (const one of schema.anyOf ?? []) {
-    const name = one.$ref.split("/").pop();
-    card.append(rows(`Answer: ${all[name].description.toLowerCase()}`, fieldsOf(one, all)));
+  for (const option of schema.anyOf ?? []) {
+    const name = option.$ref.split("/").pop();
+    card.append(rows(`Response: ${all[name].description.toLowerCase()}`, fieldsOf(option, all)));
   }
   const errors = Object.entries(about.responses).filter(([status]) => /^4(?!22)|^5/.test(status));
   if (errors.length) card.append(rows("Errors", errors.map(([status, { description }]) => [status, description])));

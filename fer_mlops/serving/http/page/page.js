@@ -1,22 +1,22 @@
-// The page: a picture in, answers out. No picture is kept anywhere but in this tab.
+// The page: sends a picture and shows its predictions. Pictures are kept only in this tab.
 
 const $ = (id) => document.getElementById(id);
 const POINTS = {
-  natural: "Assumes emotions are as frequent as in the training pictures: right most often.",
-  default: "Lies between: the best mean score over all seven emotions, at next to no cost.",
-  balanced: "Favours rare emotions such as fear and disgust, and is wrong more often over all.",
+  natural: "Assumes that emotions are as frequent as in the training pictures; has the highest accuracy.",
+  default: "Lies between the two: the best mean score over all seven emotions, with little loss of accuracy.",
+  balanced: "Favours rare emotions such as fear and disgust; has a lower accuracy.",
 };
 const LIMITS = { max_bytes: 10 * 2 ** 20, max_pixels: 16e6 };
-const SENT_SIDE = 1024; // of a picture that is too large to be sent as it is
+const SENT_SIDE = 1024; // longer side in pixels, for pictures above the limits
 
-let file = null; // what was given
-let bitmap = null; // the same, upright, if this browser can show it
-let frame = { zoom: 1, x: 0.5, y: 0.5 }; // side and centre, as shares of the picture
+let file = null; // the chosen picture
+let bitmap = null; // the same picture, upright, if this browser can show it
+let frame = { zoom: 1, x: 0.5, y: 0.5 }; // zoom; centre as a share of the picture
 let asking = null;
 let later = 0;
 let models = {};
 
-// ---- small pieces
+// ---- small helpers
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -53,7 +53,7 @@ async function take(given) {
   if (matchMedia("(max-width: 54rem)").matches) $("results").scrollIntoView({ block: "nearest" });
 }
 
-/** Returns the frame in pixels of the picture; at zoom 1 it is all of it. */
+/** Returns the frame in pixels of the picture; at zoom 1 it is the whole picture. */
 function framed() {
   const { width, height } = bitmap;
   if (frame.zoom <= 1) return { left: 0, top: 0, wide: width, high: height };
@@ -91,7 +91,7 @@ function draw() {
 
 function moveBy(right, down) {
   if (!bitmap || frame.zoom <= 1) return;
-  const cut = framed(); // from where the frame is, not from where it was pushed past an edge
+  const cut = framed(); // start from the drawn frame, which stops at the edges
   frame.x = (cut.left + cut.wide / 2 + right) / bitmap.width;
   frame.y = (cut.top + cut.high / 2 + down) / bitmap.height;
   changed();
@@ -103,7 +103,7 @@ function changed() {
   later = setTimeout(ask, 250);
 }
 
-/** Returns what is sent: the file itself, unless a part of it was framed or it is too large. */
+/** Returns the upload: the file itself, or a PNG if it is framed or too large. */
 async function sent() {
   const isWhole = frame.zoom <= 1;
   const fits = file.size <= LIMITS.max_bytes;
@@ -120,7 +120,7 @@ async function sent() {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
-// ---- asking
+// ---- prediction requests
 
 async function ask() {
   if (!file) return;
@@ -144,7 +144,7 @@ async function ask() {
   } catch (error) {
     if (error.name === "AbortError") return;
     $("results").replaceChildren();
-    complain(error instanceof TypeError ? "The service does not answer; is it still running?" : error.message);
+    complain(error instanceof TypeError ? "The service does not respond; is it still running?" : error.message);
   } finally {
     if (!signal.aborted) $("results").setAttribute("aria-busy", "false");
   }
@@ -157,11 +157,11 @@ async function askOne(slot, point, explains, body, signal) {
     method: "POST", body, signal, headers: { "Content-Type": type },
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(`That did not work: ${answer.message}.`);
+  if (!response.ok) throw new Error(`The prediction failed: ${answer.message}.`);
   return answer;
 }
 
-// ---- answers
+// ---- predictions
 
 function called(model) {
   const slot = model.slot === "champion" ? "Champion" : "Challenger";
@@ -169,10 +169,10 @@ function called(model) {
 }
 
 function reasonFor(answer) {
-  if (answer.is_sure && !answer.threshold) return "this model was given no threshold for being sure";
-  if (answer.is_sure) return `at least ${percent(answer.threshold)}, where this model counts as sure`;
-  if (answer.threshold === null) return "validation had too few faces to let this model ever be sure";
-  return `below ${percent(answer.threshold)}, where this model counts as sure`;
+  if (answer.is_sure && !answer.threshold) return "this model has no threshold for being sure";
+  if (answer.is_sure) return `at least ${percent(answer.threshold)}, the threshold for a sure prediction`;
+  if (answer.threshold === null) return "this model is never sure, as it was validated on too few faces";
+  return `below ${percent(answer.threshold)}, the threshold for a sure prediction`;
 }
 
 function sentence(answer, isOneOfTwo) {
@@ -192,7 +192,7 @@ function shown(answer, isOneOfTwo) {
   const card = make(
     "article",
     { class: answer.is_sure ? "card result" : "card result unsure" },
-    make("p", { class: "over" }, isOneOfTwo ? called(answer.model) : "The model’s answer"),
+    make("p", { class: "over" }, isOneOfTwo ? called(answer.model) : "Prediction"),
     make("h3", { class: "verdict" }, answer.is_sure ? answer.emotion : "Not sure"),
     make(
       "p",
@@ -216,18 +216,18 @@ function explained(answer) {
   return make(
     "figure",
     {},
-    make("img", { src: overlay, alt: `Heat map over the face: what spoke for ${answer.emotion}` }),
+    make("img", { src: overlay, alt: `Heat map over the face: parts that support ${answer.emotion}` }),
     make(
       "figcaption",
       {},
-      make("b", {}, "Where it looked"),
+      make("b", {}, "Heat map"),
       make("br"),
-      `Brighter spoke more for ${answer.emotion} (${name}, on the gray face it sees).`,
+      `Bright parts support ${answer.emotion} most (${name}, on the gray face that the model sees).`,
     ),
   );
 }
 
-/** Widens the bars; by script, since the page's policy allows no style in its HTML. */
+/** Sets the widths of the bars by script, since the page's security policy forbids inline styles. */
 function grow(root) {
   for (const bar of root.querySelectorAll("[data-share]")) bar.style.width = `${100 * bar.dataset.share}%`;
   for (const mark of root.querySelectorAll("[data-at]")) mark.style.left = `${100 * mark.dataset.at}%`;
@@ -244,7 +244,7 @@ async function showModels() {
     Object.assign(LIMITS, answer.limits);
     const version = models.champion.version ? `, version ${models.champion.version}` : "";
     $("served").replaceChildren(
-      "answering: ",
+      "model: ",
       make("b", {}, `${models.champion.family}${version}`),
       models.challenger ? ` · challenger: ${models.challenger.family}, version ${models.challenger.version}` : "",
     );
@@ -252,7 +252,7 @@ async function showModels() {
     const filled = ["champion", "challenger"].filter((slot) => models[slot]);
     $("cards").replaceChildren(...filled.map((slot) => modelCard(slot, models[slot])));
   } catch (error) {
-    $("served").textContent = "no model answers yet";
+    $("served").textContent = "no model is loaded yet";
     $("cards").replaceChildren(make("p", { class: "hint" }, `${error.message}.`));
     setTimeout(showModels, 5000);
   }
@@ -275,7 +275,7 @@ function modelCard(slot, model) {
   const { tags, scores, preprocessing } = model;
   const title = slot === "champion" ? "Champion" : "Challenger";
   const people = scores["test/people"] ? ` of ${scores["test/people"]} people` : "";
-  const split = { random: "random: scores flatter, people of the test were seen in training" }[tags.split];
+  const split = { random: "random: scores are too high, as people in the test set were also in training" }[tags.split];
   const card = make("div", {}, make("h3", {}, title));
   card.append(
     listed([
@@ -289,12 +289,12 @@ function modelCard(slot, model) {
       ["Accuracy", scored(scores, "accuracy")],
       ["Macro-F1", scored(scores, "macro_f1")],
       ["Calibration error", scores["test/ece"]?.toFixed(3)],
-      ["It sees", `${preprocessing.image_size} × ${preprocessing.image_size} gray pixels: ${preprocessing.frame}`],
+      ["Input", `${preprocessing.image_size} × ${preprocessing.image_size} gray pixels: ${preprocessing.frame}`],
     ]),
   );
   if (model.description) card.append(make("p", { class: "text" }, model.description));
   const rest = Object.entries(tags).map(([name, value]) => [name.replaceAll("_", " "), value]);
-  if (rest.length) card.append(make("details", {}, make("summary", {}, "Everything the registry says"), listed(rest)));
+  if (rest.length) card.append(make("details", {}, make("summary", {}, "All registry tags"), listed(rest)));
   return card;
 }
 
@@ -303,7 +303,7 @@ function modelCard(slot, model) {
 async function openCamera() {
   complain("");
   if (!navigator.mediaDevices?.getUserMedia) {
-    complain("This browser gives a page the camera only over https, or on the machine that serves it.");
+    complain("This browser allows the camera only over https, or on the machine that runs the service.");
     return;
   }
   try {
@@ -311,7 +311,7 @@ async function openCamera() {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia(wish);
     $("camera").showModal();
   } catch (error) {
-    const why = error.name === "NotFoundError" ? "there is none" : "it was not allowed";
+    const why = error.name === "NotFoundError" ? "none was found" : "access was denied";
     complain(`The camera cannot be used: ${why}.`);
   }
 }
@@ -334,11 +334,11 @@ function endCamera() {
   $("open-camera").focus();
 }
 
-// ---- what a person does
+// ---- user input
 
 $("file").addEventListener("change", () => {
   const given = $("file").files[0];
-  $("file").value = ""; // or the same file could not be chosen again
+  $("file").value = ""; // so that the same file can be chosen again
   if (given) take(given);
 });
 $("drawn").addEventListener("click", async () => take(await (await fetch("/page/drawn.webp")).blob()));
@@ -348,9 +348,9 @@ $("close-camera").addEventListener("click", () => $("camera").close());
 $("camera").addEventListener("close", endCamera);
 
 document.addEventListener("paste", (event) => {
-  const given = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+  const given = [...event.clipboardData.files].find((item) => item.type.startsWith("image/"));
   if (given) take(given);
-  else if (event.clipboardData.items.length) complain("The clipboard holds no picture.");
+  else if (event.clipboardData.items.length) complain("The clipboard has no picture.");
 });
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
