@@ -422,7 +422,7 @@ def test_the_projects_own_rules_are_the_defaults_written_out() -> None:
     ("text", "said"),
     [
         ("ece_celing: 1", "did you mean ece_ceiling"),
-        ("margin: -1", "margin must be a number from 0 on, got -1"),
+        ("margin: -1", "margin must be a number, 0 or more, got -1"),
         ("margin: soon", "got 'soon'"),
         ("[1, 2]", "no YAML mapping"),
         ("{", "cannot read"),
