@@ -413,7 +413,7 @@ def test_every_family_tells_the_size_of_its_faces(family: str, side: int) -> Non
 
 def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
     assert setting_of("cnn", "augment.start_size", 0.5) == 0.5
-    with pytest.raises(ConfigError, match=r"start_size must be nearer to 1 for 5 blocks on faces of 48"):
+    with pytest.raises(ConfigError, match=r"start_size must be closer to 1 for 5 blocks on faces of 48"):
         build_experiment(
             "cnn",
             settings={

@@ -298,9 +298,9 @@ class Hungry(nn.Module):
 @pytest.mark.parametrize(
     ("most", "remedy"),
     [
-        (21, "a step of 21 does: try --batch-size 21"),
-        (7, "a step of 5 does: try --batch-size 5"),
-        (1, "nor does one of 2: choose a smaller --image-size or --set training.device=cpu"),
+        (21, "a step of 21 faces fits: try --batch-size 21"),
+        (7, "a step of 5 faces fits: try --batch-size 5"),
+        (1, "neither does a step of 2: choose a smaller --image-size or --set training.device=cpu"),
     ],
 )
 def test_a_full_memory_ends_in_a_sentence_with_a_batch_size_that_fits(most: int, remedy: str) -> None:
