@@ -149,16 +149,16 @@ HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a link outside": (linked("classifier.json"), "link to a file outside"),
 }
 HOSTILE_WEIGHTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a pickle": (raw_weights(lambda: pickle.dumps(Trap())), "no file of weights"),
+    "a pickle": (raw_weights(lambda: pickle.dumps(Trap())), "is not a weights file"),
     "a trap in torch's form": (weights_with(lambda _: {"weight": Trap()}), "cannot read weights"),
     "a trap beside tensors": (
         weights_with(lambda state: state.__setitem__(first(state), Trap())),
         "cannot read weights",
     ),
     "no file": (lambda bundle: (bundle / "weights.pt").unlink(), r"has no weights\.pt"),
-    "nothing": (raw_weights(bytes), "no file of weights"),
+    "nothing": (raw_weights(bytes), "is not a weights file"),
     "a bomb": (raw_weights(lambda: zipped(50_000_000)), "unpack to 50,000,000"),
-    "a list": (weights_with(lambda _: [torch.zeros(1)]), "no state dict"),
+    "a list": (weights_with(lambda _: [torch.zeros(1)]), "is not a state dict"),
     "a tensor too few": (weights_with(lambda state: drop(state)), "another network"),
     "a tensor too many": (
         weights_with(lambda state: state.__setitem__("more", torch.zeros(1))),
@@ -172,7 +172,7 @@ HOSTILE_WEIGHTS: dict[str, tuple[Callable[[Path], None], str]] = {
         weights_with(lambda state: state.__setitem__(first(state), state[first(state)].double())),  # type: ignore[attr-defined]
         "another network",
     ),
-    "no numbers": (weights_with(lambda state: blur(state)), "no finite numbers"),
+    "no numbers": (weights_with(lambda state: blur(state)), "values that are not finite"),
     "a link outside": (linked("weights.pt"), "link to a file outside"),
 }
 
