@@ -383,8 +383,8 @@ def test_a_larger_image_is_refused_in_our_words_and_not_decoded(read: object) ->
     with pytest.raises(DataError) as caught:
         read(png_of(20_000, 10_001))  # type: ignore[operator]
     assert str(caught.value) == (
-        "image cannot be read as an image: 20000 x 10001 pixels are more than the 200,000,000 that are "
-        "decoded; scale it down"
+        "image cannot be read as an image: 20000 x 10001 pixels are more than the limit of "
+        "200,000,000; scale the image down"
     )
 
 

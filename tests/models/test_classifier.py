@@ -114,11 +114,11 @@ def linked(name: str) -> Callable[[Path], None]:
 
 
 HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no json": (text("{"), "no JSON"),
+    "no json": (text("{"), "is not valid JSON"),
     "no text": (text(b"\xff\xfe\x00"), "cannot be read"),
-    "too deep": (text("[" * 200_000), "no JSON"),
-    "too long": (text(" " * 2_000_000 + "{model}"), "no mapping"),
-    "a list": (text("[]"), "no mapping"),
+    "too deep": (text("[" * 200_000), "is not valid JSON"),
+    "too long": (text(" " * 2_000_000 + "{model}"), "is not a mapping"),
+    "a list": (text("[]"), "is not a mapping"),
     "a later format": (card_with(format=2), "has format 2, this fer_mlops reads 1"),
     "other emotions": (card_with(emotions=["joy"]), "has other emotions"),
     "no emotions": (card_with(emotions=None), "has other emotions"),
@@ -126,7 +126,7 @@ HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a family that is a list": (card_with(family=["cnn"]), "unknown family"),
     "a huge face": (card_with(image_size=10**9), "image_size must be 8 to 1024"),
     "a face of text": (card_with(image_size="32"), "image_size must be 8 to 1024"),
-    "another size than its network": (card_with(image_size=48), "not that of the architecture"),
+    "another size than its network": (card_with(image_size=48), "differs from that of the architecture"),
     "a network beside a baseline": (card_with(family="baseline"), "architecture"),
     "an unknown setting": (card_with(architecture__hook="x"), "unknown setting architecture.hook"),
     "a wrong type": (card_with(architecture__widths="os"), "architecture.widths must be a number"),
@@ -236,7 +236,7 @@ HOSTILE_ARRAYS: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong counts": (arrays_with(num_support=lambda a: a * 2), "num_support or gamma"),
     "huge cells": (arrays_with(cells=[10**9]), "hog_svm.cells"),
     "endless bins": (arrays_with(orientations=10**9), "hog_svm.orientations"),
-    "other features": (arrays_with(orientations=5), "the baseline takes"),
+    "other features": (arrays_with(orientations=5), "the baseline needs"),
     "no file": (lambda bundle: (bundle / "svm.npz").unlink(), r"has no svm\.npz"),
     "a link outside": (linked("svm.npz"), "link to a file outside"),
 }
