@@ -281,7 +281,7 @@ BACKBONES: dict[str, Backbone] = {
         mean=MEAN,
         deviation=DEVIATION,
         has_statistics=False,
-        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web) told apart",
+        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web), face recognition",
     ),
 }
 """Backbones whose weights need special handling. The layers of resnet18 are numbered because trained

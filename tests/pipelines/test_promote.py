@@ -424,7 +424,7 @@ def test_the_projects_own_rules_are_the_defaults_written_out() -> None:
         ("ece_celing: 1", "did you mean ece_ceiling"),
         ("margin: -1", "margin must be a number, 0 or more, got -1"),
         ("margin: soon", "got 'soon'"),
-        ("[1, 2]", "no YAML mapping"),
+        ("[1, 2]", "must be a YAML mapping of rule to limit"),
         ("{", "cannot read"),
     ],
 )
