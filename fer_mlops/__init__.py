@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Returns ``load``, imported when first asked for: it takes torch, which ``--help`` must not."""
+    """Returns ``load``, imported on first use because it needs torch, which ``--help`` must not load."""
     if name == "load":
         from fer_mlops.serving.predictor import load
 

@@ -1,4 +1,4 @@
-"""Lets ``python -m fer_mlops`` be the command line."""
+"""Entry point of ``python -m fer_mlops``: runs the command line."""
 
 from fer_mlops.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The former place of Classifier, which the code inside older registered versions imports."""
+"""Former location of Classifier, kept because code inside older registered versions imports it."""
 
 from fer_mlops.models.classifier import Classifier
 

@@ -1,4 +1,4 @@
-"""The label vocabulary: seven emotions in their one order, and spellings seen in the wild."""
+"""Emotion labels: the seven emotions in fixed order, and the spellings that data sets use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ EMOTIONS: tuple[str, ...] = (
     "sadness",
     "surprise",
 )
-"""A label is an index into this tuple, everywhere: files, networks, reports, served answers."""
+"""A label is an index into this tuple everywhere: files, networks, reports, served predictions."""
 
 OUTSIDE = frozenset({"contempt", "contemptuous"})
-"""Emotions that data sets carry and the seven do not; their faces are dropped and counted."""
+"""Emotions of data sets that are not among the seven; their faces are dropped and counted."""
 
 _SPELLINGS = {
     "angry": "anger",
@@ -42,12 +42,12 @@ SPELLINGS = frozenset({*EMOTIONS, *_SPELLINGS, *OUTSIDE})
 
 
 def normalise_emotion(text: str) -> str | None:
-    """Returns which of EMOTIONS ``text`` names, or None where it names one OUTSIDE the seven.
+    """Returns the member of EMOTIONS that ``text`` names, or None if the emotion is in OUTSIDE.
 
     Case and surrounding blanks are ignored.
 
     Raises:
-        DataError: The text is no known spelling; the message names the nearest known one.
+        DataError: The spelling is unknown; the message names the nearest known one.
     """
     word = text.strip().lower()
     if word in OUTSIDE:

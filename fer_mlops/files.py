@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and locks on them."""
+"""Atomic writes of files and folders, and file locks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fer_mlops.errors import DataError
 
 _REMEDY = "free space or set FER_MLOPS_CACHE to another folder"
 UNFINISHED = ".unfinished-"
-"""Begins the name of a folder in which a process writes; its machine and its id follow."""
+"""Prefix of a process's temporary folder; the machine's name and the process id follow."""
 
 
 def cache_folder() -> Path:
-    """Returns the folder for decoded faces, the drawn sample and checkpoints.
+    """Returns the folder for decoded faces, the generated sample data set and checkpoints.
 
     ``FER_MLOPS_CACHE`` if set, else the user's cache folder, such as ``~/.cache/fer_mlops`` on Linux.
     """
@@ -31,16 +31,20 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(path: Path, *, waits: bool = True) -> Iterator[None]:
-    """Holds the lock on ``path`` against other processes until the block, or this process, ends.
+    """Holds an exclusive lock on ``path`` until the block, or this process, ends.
 
-    The lock is a hidden file beside ``path``. It stays: a process that waits for a file that is removed
-    would hold another lock than one that comes later.
+    The lock is a hidden file beside ``path``. The file is never removed: a process that waits on a
+    removed file would hold a different lock than a process that starts later.
+
+    Args:
+        path: File or folder to lock.
+        waits: Whether to wait while another process holds the lock.
 
     Raises:
-        BlockingIOError: Another process holds it, and this one does not wait.
+        BlockingIOError: Another process holds the lock, and ``waits`` is False.
         OSError: The folder cannot be written.
     """
-    from filelock import FileLock, Timeout  # loading a model needs neither this nor psutil
+    from filelock import FileLock, Timeout  # loading a model needs neither filelock nor psutil
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if waits else 0)
@@ -56,7 +60,9 @@ def locked(path: Path, *, waits: bool = True) -> Iterator[None]:
 
 @contextmanager
 def folder_aside(parent: Path) -> Iterator[Path]:
-    """Yields an empty folder in ``parent``, gone after the block; what a killed process left goes too.
+    """Yields an empty temporary folder in ``parent`` and removes it after the block.
+
+    Removes the temporary folders of killed processes of this machine first.
 
     Raises:
         OSError: ``parent`` cannot be written.
@@ -65,10 +71,10 @@ def folder_aside(parent: Path) -> Iterator[Path]:
 
     parent.mkdir(parents=True, exist_ok=True)
     ours = f"{UNFINISHED}{platform.node()}-"
-    for left in parent.glob(f"{ours}*"):
-        owner = left.name.removeprefix(ours).partition("-")[0]
+    for folder in parent.glob(f"{ours}*"):
+        owner = folder.name.removeprefix(ours).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(dir=parent, prefix=f"{ours}{os.getpid()}-"))
     try:
         yield aside
@@ -77,19 +83,19 @@ def folder_aside(parent: Path) -> Iterator[Path]:
 
 
 def put(file: Path, path: Path) -> None:
-    """Moves a whole file of the same disk to ``path``, in place of what was there.
+    """Moves a finished file to ``path`` on the same disk and replaces any older file there.
 
     Raises:
-        OSError: It cannot be moved.
+        OSError: The file cannot be moved.
     """
     with file.open("rb+") as written:
-        os.fsync(written.fileno())  # or a power cut leaves the new name with nothing behind it
+        os.fsync(written.fileno())  # without it, a power cut can leave an empty file at the new name
     file.replace(path)
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yields where to write a file that is moved to ``path`` when the block ends well.
+    """Yields a temporary path to write to; the file is moved to ``path`` if the block succeeds.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
@@ -100,7 +106,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` as ``write_bytes`` does.
+    """Writes ``text`` to ``path`` in UTF-8, atomically as ``write_bytes`` does.
 
     Raises:
         DataError: The file cannot be written.
@@ -109,7 +115,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes ``content`` to ``path``, in whose place any older file stays until the new one is whole.
+    """Writes ``content`` to ``path`` atomically: an older file stays until the new one is complete.
 
     Raises:
         DataError: The file cannot be written.
@@ -125,12 +131,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def all_or_none(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder; what was written there is moved to ``folder`` at the end, in one go.
+    """Yields an empty folder and moves the files written there to ``folder`` at the end.
 
-    Files of the same names are replaced. If anything is raised, ``folder`` stays as it was.
+    Files of the same names are replaced. If the block raises an error, ``folder`` is unchanged.
 
     Raises:
-        DataError: The folder cannot be written, which is tried at once, or the disk is full.
+        DataError: The folder cannot be written (checked before the block), or the disk is full.
     """
     was_there = folder.is_dir()
     try:
@@ -149,13 +155,18 @@ def all_or_none(folder: Path) -> Iterator[Path]:
 
 
 def make_once(folder: Path, fill: Callable[[Path], None], remedy: str = _REMEDY) -> Path:
-    """Returns ``folder``, which ``fill`` filled now or in an earlier call.
+    """Returns ``folder``; if it does not exist, ``fill`` makes its content first.
 
-    ``fill`` writes to an empty folder beside it, renamed at the end: an interruption leaves nothing,
-    and of two processes the second keeps what the first made.
+    ``fill`` writes to an empty folder beside it, which is renamed at the end: an interruption leaves
+    nothing, and if two processes fill at once, the second uses the first one's folder.
+
+    Args:
+        folder: Folder to make.
+        fill: Called with the empty folder to write to.
+        remedy: Advice at the end of the error message.
 
     Raises:
-        DataError: The folder cannot be written, or ``fill`` raised it.
+        DataError: The folder cannot be written, or ``fill`` raised a DataError.
     """
     if folder.is_dir():
         return folder
@@ -167,7 +178,7 @@ def make_once(folder: Path, fill: Callable[[Path], None], remedy: str = _REMEDY)
             try:
                 made.rename(folder)
             except OSError:
-                if not folder.is_dir():  # else another process was first
+                if not folder.is_dir():  # otherwise another process made it first
                     raise
     except OSError as error:
         reason = error.strerror or error

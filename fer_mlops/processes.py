@@ -1,4 +1,4 @@
-"""Processes that work beside the one that asked, and do not outlive it."""
+"""Worker-process helpers: exit with the parent process, quiet third-party logs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import time
 import warnings
 
 LOST = (
-    "this run's processes were ended: one of them failed, with what it said above, was killed, or their "
-    "launcher was stopped; go on with --resume RUN_ID"
+    "the processes of this run were ended: one of them failed (its error is above) or was killed, or "
+    "their launcher was stopped; continue with --resume RUN_ID"
 )
-"""Of several processes that train together."""
+"""Message when a process group that trains together was ended."""
 _LOOK_EVERY = 1.0
-"""Seconds."""
+"""Interval between checks for the parent process, in seconds."""
 
 
 def exit_with_parent(asker: int) -> None:
-    """Watches, from now on, whether its parent ``asker`` is there: kill -9 tells children nothing."""
+    """Starts a thread that ends this process once its parent process is gone.
+
+    Children get no signal when their parent is killed with ``kill -9``.
+
+    Args:
+        asker: Process id of the parent.
+    """
 
     def watch() -> None:
         while os.getppid() == asker:
@@ -29,11 +35,11 @@ def exit_with_parent(asker: int) -> None:
 
 
 def silence_third_party_logs() -> None:
-    """Leaves it to us to say what is wrong: other libraries' logs would say it again, and at length."""
+    """Silences log lines of other libraries that would repeat this package's own messages at length."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    for name in ("urllib3", "mlflow.system_metrics"):  # of a server that is away, we tell once
+    for name in ("urllib3", "mlflow.system_metrics"):  # we report an unreachable server once
         logging.getLogger(name).setLevel(logging.ERROR)
-    # tracebacks: for a full disk, and for a Ctrl-C in the middle of a question
+    # tracebacks after a full disk, and after Ctrl-C during a query
     for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image, we say
+    warnings.filterwarnings("ignore", module="PIL")  # we report unreadable images ourselves

@@ -1,19 +1,19 @@
-"""How long work tells of itself, without knowing who shows it."""
+"""Progress callbacks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Advance = Callable[[int], None]
-"""Called with the number of things just done."""
+"""Called with the number of items just finished."""
 Progress = Callable[[str, int], Advance]
-"""Starts a named stage of so many things; returns what to tell of each thing done."""
+"""Called with a stage's name and its number of items; returns the stage's ``Advance``."""
 
 
 def ignore_progress(_: int) -> None:
-    """Takes progress and shows nothing."""
+    """Shows no progress of a stage."""
 
 
 def no_progress(_: str, __: int) -> Advance:
-    """Starts a stage and shows nothing."""
+    """Starts a stage without showing progress."""
     return ignore_progress

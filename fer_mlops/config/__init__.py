@@ -1,7 +1,7 @@
-"""Every choice a person can make, typed, explained and checked, with its default.
+"""Experiment settings, typed, documented and checked, with their defaults.
 
-One experiment class per family (baseline, cnn, transfer) holds only the sections that family uses, so
-a setting without effect cannot be made. ``recipes`` fills them from YAML files and ``--set``.
+Each family (baseline, cnn, transfer) has an experiment class with only the sections that it uses, so
+that settings without effect are errors. ``recipes`` fills them from YAML files and ``--set``.
 """
 
 from fer_mlops.config.data import SPLITS, AugmentConfig, DataConfig

@@ -1,4 +1,4 @@
-"""Which faces, how they are divided, and how training varies them."""
+"""Data settings: source, split, labels and augmentation."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ SPLITS = ("identity", "random", "given")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
-    """Which faces, and how they are divided."""
+    """Data source, split and labels."""
 
     source: str = "sample"
-    """``sample``, a path that holds a data set, or ``name:path``."""
+    """``sample``, the path of a data set, or ``name:path``."""
     split: str = "identity"
-    """``identity`` keeps each person in one part; ``random`` does not, so its scores flatter;
-    ``given`` is the publisher's own; or the path of a csv with columns image,part."""
+    """``identity`` keeps each person in one part; ``random`` does not, so its scores are too high;
+    ``given`` is the publisher's split; or the path of a csv with columns image,part."""
     folds: int = 0
-    """Parts of a cross-validation, each of which is the test part of one run; 0 for a single split."""
+    """Folds of the cross-validation, each the test part of one run; 0 for a single split."""
     fold: int = 0
-    """Which of ``folds`` is the test part, from 0."""
+    """Number of the fold that is the test part, from 0."""
     valid_share: float = 0.1
-    """Share of the faces that selects epochs and settings, in (0, 0.5)."""
+    """Share of the faces used to select epochs and settings, in (0, 0.5)."""
     test_share: float = 0.2
-    """Share of the faces that is looked at once, at the end, in (0, 0.5)."""
+    """Share of the faces evaluated once, at the end, in (0, 0.5)."""
     on_bad_image: Literal["error", "skip"] = "error"
-    """What an unreadable image does: stop with its name, or be left out and listed in the run."""
+    """Handling of unreadable images: ``error`` stops with the name, ``skip`` leaves the image out and
+    lists it in the run."""
     identities: Literal["auto", "names", "faces", "none"] = "auto"
-    """What tells people apart: ``names`` (of files, folders or a column), ``faces`` (photos of one
-    name or one face are one person; needs the extra ``face``) or ``none`` (nobody is named). ``auto``
-    is ``names``, which ``data check`` compares with faces where the extra is installed."""
+    """Source of identities: ``names`` (of files, folders or a column), ``faces`` (photos with the same
+    name or the same face are one person; needs the extra ``face``) or ``none`` (nobody is named).
+    ``auto`` uses ``names``; ``data check`` compares them with faces if the extra is installed."""
     identity_pattern: str = ""
-    """Regular expression whose first group, found in an image's path, names the person."""
+    """Regular expression searched in an image's path; its first group names the person."""
     relabel: str = ""
-    """Reviewed csv with columns image,emotion whose labels replace the data set's own."""
+    """Reviewed csv with columns image,emotion; its labels replace those of the data set."""
     contempt: Literal[
         "drop", "anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"
     ] = "drop"
-    """What becomes of contempt faces, which data sets of eight classes have."""
+    """Emotion given to contempt faces, which data sets of eight classes have, or ``drop``."""
 
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """What labels, or folders, of other names mean: text to one of the seven emotions, or to ``drop``,
-    which leaves their faces out. ``--set data.labels='{"0": "anger", "Ahegao": "drop"}'``"""
+    """Mapping from other label or folder names to one of the seven emotions, or to ``drop``, which
+    leaves their faces out. ``--set data.labels='{"0": "anger", "Ahegao": "drop"}'``"""
 
     def __post_init__(self) -> None:
         for text, emotion in self.labels.items():
@@ -73,16 +74,16 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig:
-    """How training faces are varied; never applied to validation, test or served faces."""
+    """Augmentation of training faces; never applied to validation, test or served faces."""
 
     flip: bool = True
     """Mirror half of the faces."""
     rotation: float = 10.0
-    """Largest rotation either way, in degrees, 0 to 45."""
+    """Largest rotation in either direction, in degrees, 0 to 45."""
     zoom: float = 0.1
-    """Largest change of scale either way, as a share, 0 to 0.5."""
+    """Largest change of scale in either direction, as a share, 0 to 0.5."""
     shift: float = 0.05
-    """Largest shift either way, as a share of the image side, 0 to 0.5."""
+    """Largest shift in either direction, as a share of the image side, 0 to 0.5."""
     brightness: float = 0.2
     """Largest change of brightness, as a share of the full range, 0 to 1."""
     contrast: float = 0.2
@@ -90,14 +91,14 @@ class AugmentConfig:
     erase: float = 0.0
     """Probability of blanking one rectangle (arXiv 1708.04896), 0 to 1."""
     start_size: float = 1.0
-    """Share of the image side that the first epochs are trained at, 0.5 to 1; it grows evenly and is
-    full in the last third of the epochs (progressive resizing, arXiv 2104.00298)."""
+    """Share of the image side in the first epochs, 0.5 to 1; the size grows evenly and is full in the
+    last third of the epochs (progressive resizing, arXiv 2104.00298)."""
     mixup: float = 0.0
-    """Alpha of the Beta by which faces and their labels are blended with another's (arXiv
+    """Alpha of the Beta distribution that weights the blend of two faces and their labels (arXiv
     1710.09412), 0 to 4; 0 turns it off, 0.2 is usual."""
     cutmix: float = 0.0
-    """Probability of a rectangle of another face, with its share of the label (arXiv 1905.04899),
-    0 to 1; other faces are left to ``mixup``."""
+    """Probability that a rectangle of another face, with its share of the label, is pasted in (arXiv
+    1905.04899), 0 to 1; ``mixup`` applies to the other faces."""
 
     def __post_init__(self) -> None:
         require(0 <= self.rotation <= 45, "augment.rotation", "0 to 45 degrees", self.rotation)

@@ -1,4 +1,4 @@
-"""One experiment class per family, holding only the sections that family uses."""
+"""Experiment classes, one per family, each with only the sections that the family uses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class BaselineExperiment:
 
     family: ClassVar[str] = "baseline"
     seed: int = 0
-    """Start of every random choice."""
+    """Seed of every random choice."""
     max_error: float = 0.05
-    """Share of the sure answers that may be wrong; it sets the confidence a sure answer needs."""
+    """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
     hog_svm: HogSvmConfig = field(default_factory=HogSvmConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -35,9 +35,9 @@ class CnnExperiment:
 
     family: ClassVar[str] = "cnn"
     seed: int = 0
-    """Start of every random choice."""
+    """Seed of every random choice."""
     max_error: float = 0.05
-    """Share of the sure answers that may be wrong; it sets the confidence a sure answer needs."""
+    """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     cnn: CnnConfig = field(default_factory=CnnConfig)
@@ -53,7 +53,7 @@ class CnnExperiment:
         require(
             start == 1 or smallest >> num_blocks >= 1,
             "augment.start_size",
-            f"nearer to 1 for {num_blocks} blocks on faces of {self.cnn.image_size} pixels",
+            f"closer to 1 for {num_blocks} blocks on faces of {self.cnn.image_size} pixels",
             start,
         )
 
@@ -64,9 +64,9 @@ class TransferExperiment:
 
     family: ClassVar[str] = "transfer"
     seed: int = 0
-    """Start of every random choice."""
+    """Seed of every random choice."""
     max_error: float = 0.05
-    """Share of the sure answers that may be wrong; it sets the confidence a sure answer needs."""
+    """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
@@ -82,7 +82,7 @@ class TransferExperiment:
         require(
             not self.training.teacher,
             "training.teacher",
-            "empty for transfer: a teacher is for cnn",
+            "empty for transfer; only cnn takes a teacher",
             self.training.teacher,
         )
         require_rate(self.max_error)
@@ -99,7 +99,7 @@ FAMILIES: dict[str, type[Experiment]] = {
 
 
 def image_size(experiment: Experiment) -> int:
-    """Returns the side of the faces this experiment's model sees, in pixels."""
+    """Returns the side of the model's square input, in pixels."""
     match experiment:
         case BaselineExperiment():
             return experiment.hog_svm.image_size

@@ -1,4 +1,4 @@
-"""What is fitted: one class per model family."""
+"""Model settings: one class per model family."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class HogSvmConfig:
     image_size: int = 96
     """Side of the square gray face, in pixels."""
     cells: tuple[int, ...] = (8, 12, 16)
-    """Sides of HOG cells, in pixels; the histograms of all stand side by side."""
+    """Sides of HOG cells, in pixels; the histograms of all sizes are concatenated."""
     orientations: int = 9
     """Bins of gradient direction."""
     mirror: bool = True
-    """Describe a face by the mean of its own histograms and those of its mirror image."""
+    """Use the mean of a face's histograms and those of its mirror image."""
     components: int = 200
     """Principal components kept (fewer where there are fewer faces)."""
     c: float = 10.0
@@ -26,7 +26,7 @@ class HogSvmConfig:
     gamma: float = 1.0
     """RBF kernel width, in units of 1 / (components x variance)."""
     fractions: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
-    """Training shares of the learning curve, ascending, ending in 1."""
+    """Shares of the training faces in the learning curve, ascending, ending in 1."""
 
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 512, "hog_svm.image_size", "16 to 512 pixels", self.image_size)
@@ -64,11 +64,11 @@ class CnnConfig:
     hidden: int = 128
     """Units of the first of two fully connected layers; 0 for one layer only."""
     dropout: float = 0.3
-    """Share of units silenced before each fully connected layer, in [0, 1)."""
+    """Share of units dropped before each fully connected layer, in [0, 1)."""
     mirror: bool = False
-    """Answer with the mean over a face and its mirror image, at twice the time."""
+    """Predict the mean over a face and its mirror image, at twice the time."""
     standardise: bool = False
-    """Give every face mean 0 and deviation 1 before the first convolution."""
+    """Scale every face to mean 0 and standard deviation 1 before the first convolution."""
 
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 256, "cnn.image_size", "16 to 256 pixels", self.image_size)
@@ -96,32 +96,33 @@ class CnnConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferConfig:
-    """A pretrained backbone: its head first, on frozen features, then the whole network."""
+    """A pretrained backbone: trains its head on frozen features first, then the whole network."""
 
     image_size: int = 96
     """Side of the square gray face, in pixels."""
     backbone: str = "auto"
-    """``dlib_face`` (which knows faces), ``efficientnet_lite0``, the name of a convolutional classifier
-    of torchvision, ``timm:NAME``, or ``auto``: resnet18 if its weights can be had, else
+    """``dlib_face`` (pretrained on faces), ``efficientnet_lite0``, the name of a convolutional
+    classifier of torchvision, ``timm:NAME``, or ``auto``: resnet18 if its weights are available, else
     efficientnet_lite0."""
     weights: str = "imagenet"
-    """``imagenet`` (for dlib_face those it was published with), a name torchvision has for weights
+    """``imagenet`` (for dlib_face its published weights), torchvision's name of weights
     (``IMAGENET1K_V1``), the path of a state dict in the publisher's format, or ``none``."""
     dropout: float = 0.2
-    """Share of features silenced before the head, in [0, 1)."""
+    """Share of features dropped before the head, in [0, 1)."""
     frozen_epochs: int = 30
-    """Epochs of the head alone, over features computed once; 0 fits the whole network from the start."""
+    """Epochs of the head alone, on features computed once; 0 trains the whole network from the start."""
     frozen_learning_rate: float = 0.003
     """Peak step size of the frozen phase."""
     mirror: bool = False
-    """Answer with the mean over a face and its mirror image, at twice the time."""
+    """Predict the mean over a face and its mirror image, at twice the time."""
     freeze_batch_norm: bool = True
-    """Keep the pretrained batch statistics while the whole network is fitted."""
+    """Keep the pretrained batch statistics while the whole network is trained."""
     frozen_stages: int = 0
-    """First stages of the backbone (parts between halvings of the image) that stay as they are."""
+    """Number of the backbone's first stages (parts between halvings of the image) that are not
+    trained."""
     backbone_rate_decay: float = 1.0
-    """What the step size is multiplied by from each stage to the one before it, beginning at the
-    head (arXiv 1801.06146), in (0, 1]; 1 moves all alike."""
+    """Factor on the step size from each stage to the one before it, starting at the head (arXiv
+    1801.06146), in (0, 1]; 1 gives all stages the same step size."""
 
     def __post_init__(self) -> None:
         require(32 <= self.image_size <= 512, "transfer.image_size", "32 to 512 pixels", self.image_size)

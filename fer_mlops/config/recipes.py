@@ -1,6 +1,6 @@
-"""Filling a config: preset or recipe file first, then named options and ``--set key=value``.
+"""Recipes: fill an experiment from a preset or recipe file, then from options and ``--set key=value``.
 
-A recipe is a YAML file of the config's own sections plus ``family``; a preset is a recipe that comes
+A recipe is a YAML file with the experiment's sections plus ``family``; a preset is a recipe that ships
 with the project, ``experiments/<family>-<preset>.yaml``.
 """
 
@@ -27,7 +27,7 @@ T = typing.TypeVar("T")
 
 
 def recipes_folder() -> Path:
-    """Returns where the project's own recipes are: in the installed package or the checkout."""
+    """Returns the folder of the project's recipes, in the installed package or the checkout."""
     package = Path(__file__).parent.parent
     installed = package / "experiments"
     return installed if installed.is_dir() else package.parent / "experiments"
@@ -37,7 +37,7 @@ def preset_path(family: str, preset: str) -> Path:
     """Returns the recipe file of a preset.
 
     Raises:
-        ConfigError: The family has no such preset; the message lists those it has.
+        ConfigError: The family has no such preset; the message lists its presets.
     """
     path = recipes_folder() / f"{family}-{preset}.yaml"
     if not path.is_file():
@@ -62,7 +62,7 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
         raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{name} {str(path)!r} is no valid YAML: {reason}") from error
+        raise ConfigError(f"{name} {str(path)!r} is not valid YAML: {reason}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{name} {str(path)!r} must be a mapping, such as 'key: value'")
     return tree
@@ -72,7 +72,7 @@ def read_recipe(path: Path, family: str) -> Tree:
     """Returns the settings in a recipe file.
 
     Raises:
-        ConfigError: The file is missing, is no YAML mapping, or belongs to another family.
+        ConfigError: The file is missing, is not a YAML mapping, or belongs to another family.
     """
     tree = read_settings(path, "recipe")
     stated = tree.pop("family", family)
@@ -85,7 +85,7 @@ def parse_assignment(text: str) -> tuple[str, object]:
     """Returns the key and the value of one ``section.key=value``; the value is read as YAML.
 
     Raises:
-        ConfigError: There is no ``=``, or the value is no YAML.
+        ConfigError: The ``=`` is missing, or the value is not valid YAML.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -93,18 +93,18 @@ def parse_assignment(text: str) -> tuple[str, object]:
     try:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key.strip()}: {value!r} is no valid YAML value") from error
+        raise ConfigError(f"--set {key.strip()}: {value!r} is not a valid YAML value") from error
 
 
 def build_experiment(
     family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
 ) -> Experiment:
-    """Returns the family's experiment with a recipe and then dotted ``settings`` applied.
+    """Returns the family's experiment after applying a recipe, then ``settings``.
 
     Args:
-        family: A key of FAMILIES.
-        recipe: YAML file read first.
-        settings: Dotted keys, such as ``training.epochs``, that win over the recipe.
+        family: Key of FAMILIES.
+        recipe: YAML file that is applied first.
+        settings: Values by dotted key, such as ``training.epochs``; they override the recipe.
 
     Raises:
         ConfigError: A key is unknown, or a value is of the wrong type or out of range.
@@ -123,12 +123,12 @@ def build_experiment(
 
 
 def settings_as_json(experiment: Experiment) -> str:
-    """Returns every setting as the JSON that a run and its checkpoint keep."""
+    """Returns every setting as JSON, the form in which a run and its checkpoint keep them."""
     return json.dumps({"family": experiment.family, **dataclasses.asdict(experiment)}, indent=2)
 
 
 def experiment_from_json(text: str) -> Experiment:
-    """Returns the experiment of which ``settings_as_json`` returned ``text``."""
+    """Returns the experiment from the JSON of ``settings_as_json``."""
     tree = json.loads(text)
     family = tree.pop("family")
     return fill(FAMILIES[family](), tree, "")
@@ -147,7 +147,7 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
 
 
 def _plain(value: object) -> Scalar:
-    """Returns a setting as one text or number."""
+    """Returns a setting as a single string, number or boolean."""
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (tuple, list)):
@@ -157,11 +157,15 @@ def _plain(value: object) -> Scalar:
 
 
 def fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
-    """Returns the dataclass ``default`` with the values of ``tree`` in place of its own.
+    """Returns a copy of the dataclass ``default`` with the values in ``tree``.
+
+    Args:
+        default: Dataclass whose values apply where ``tree`` has none.
+        tree: Values by field name; nested dataclasses are mappings.
+        prefix: Dotted prefix of the keys in error messages, such as ``training.``.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range; the message
-            names it behind ``prefix``.
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
     """
     hints = typing.get_type_hints(type(default))
     known = {f.name for f in dataclasses.fields(default)}  # type: ignore[arg-type]
@@ -187,14 +191,14 @@ def _unknown(key: str, known: set[str], prefix: str) -> str:
 
 
 def _convert(value: object, kind: object, key: str) -> object:
-    """Returns ``value`` as the annotated ``kind``; text such as 1e-3 counts as a number."""
+    """Returns ``value`` converted to the annotated type; text such as 1e-3 counts as a number."""
     if typing.get_origin(kind) is typing.Literal:
         choices = typing.get_args(kind)
         if value not in choices:
             raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
         return value
     if typing.get_origin(kind) is Mapping:
-        with contextlib.suppress(yaml.YAMLError):  # text that is no YAML is no mapping either
+        with contextlib.suppress(yaml.YAMLError):  # invalid YAML fails the mapping check below
             value = yaml.safe_load(value) if isinstance(value, str) else value
         if not isinstance(value, Mapping):
             raise ConfigError(f'{key} must be a mapping, such as {{"0": "anger"}}, got {value!r}')

@@ -1,4 +1,4 @@
-"""How weights are fitted, and what a run shows."""
+"""Training and tracking settings."""
 
 from __future__ import annotations
 
@@ -10,63 +10,64 @@ from fer_mlops.config.validation import require
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """How the weights are fitted."""
+    """Settings of a network's training."""
 
     epochs: int = 20
-    """Most passes over the training faces; early stopping may end sooner."""
+    """Largest number of passes over the training faces; early stopping may end training sooner."""
     batch_size: int = 64
     """Faces per step."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """``muon`` turns convolutions by orthogonal steps and leaves the rest to AdamW."""
+    """``muon`` updates convolutions with orthogonalised steps and all other weights with AdamW."""
     learning_rate: float = 0.001
     """Peak step size of AdamW."""
     muon_learning_rate: float = 0.03
-    """Peak step size of Muon, for convolutions of a fixed scale; without effect for adamw."""
+    """Peak step size of Muon, for convolutions of a fixed scale; no effect with adamw."""
     weight_decay: float = 0.01
-    """AdamW's decoupled decay (arXiv 1711.05101)."""
+    """Decoupled weight decay of AdamW (arXiv 1711.05101)."""
     schedule: Literal["plateau", "one_cycle"] = "plateau"
     """``plateau`` halves the rate after 3 epochs in a row without a better validation score;
     ``one_cycle`` warms up and anneals over all epochs (arXiv 1708.07120)."""
     loss: Literal["cross_entropy", "class_weighted", "logit_adjusted", "focal"] = "logit_adjusted"
-    """What is minimised; all but the first counter class imbalance."""
+    """Loss function; all but ``cross_entropy`` counter class imbalance."""
     adjustment: float = 1.0
-    """Share of the log prior that ``logit_adjusted`` adds (its tau), 0 to 3; without effect for the
-    other losses."""
+    """Factor on the log prior that ``logit_adjusted`` adds (its tau), 0 to 3; no effect with other
+    losses."""
     sampling: Literal["natural", "square_root", "balanced"] = "natural"
-    """How often faces are shown: each once; or drawn with replacement, so that a class's share
-    follows the square root of its size, or is that of any other (arXiv 1910.09217)."""
+    """Sampling of training faces: ``natural`` shows each once per epoch; ``square_root`` and
+    ``balanced`` draw with replacement, with class shares proportional to the square root of the class
+    size, or equal (arXiv 1910.09217)."""
     defer: float = 0.0
-    """Share of the epochs, and a backbone's frozen ones, in which ``cross_entropy`` and natural
-    sampling come before ``loss`` and ``sampling`` (arXiv 1906.07413), in [0, 1); only the epochs
-    after them can be the best or stall."""
+    """Share of the epochs, and of the frozen epochs, that use ``cross_entropy`` and natural sampling
+    before ``loss`` and ``sampling`` apply (arXiv 1906.07413), in [0, 1); only later epochs count for
+    the best epoch and for early stopping."""
     label_smoothing: float = 0.05
     """Probability mass spread over all emotions, 0 to 0.5."""
     soft_labels: bool = False
-    """Fit the shares of annotators' votes instead of labels, where a data set has votes (arXiv
-    1608.01041); validation and test stay on labels."""
+    """Train on the shares of annotators' votes instead of labels, if the data set has votes (arXiv
+    1608.01041); validation and test use labels."""
     sharpness: float = 0.0
-    """Length of the climb after which each step's gradient is taken (rho of SAM, arXiv 2010.01412),
-    0 to 2, at twice the time; 0 turns it off, 0.05 is usual."""
+    """Radius of sharpness-aware minimisation (rho of SAM, arXiv 2010.01412), 0 to 2, at twice the
+    time; 0 turns it off, 0.05 is usual."""
     ema_decay: float = 0.0
     """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights are kept: the best on validation macro-F1, or, where a schedule ends
-    at rest and validation has few rare faces to tell epochs apart, the last; then nothing stops it."""
+    """Epoch whose weights are kept: ``best`` on validation macro-F1, or ``last``, for a schedule that
+    ends at rate 0 and a validation set with few rare faces; ``last`` turns early stopping off."""
     patience: int = 6
     """Epochs without a better validation macro-F1 after which training stops."""
     teacher: str = ""
-    """A trained model (``models:/…``, ``runs:/…`` or a folder) whose answers are fitted beside the
+    """Trained model (``models:/…``, ``runs:/…`` or a folder) whose predictions are fitted beside the
     labels (arXiv 1503.02531); empty for none."""
     teacher_weight: float = 0.7
-    """Share of the teacher's answers in what is minimised, in (0, 1]; without effect without one."""
+    """Share of the teacher's term in the loss, in (0, 1]; no effect without a teacher."""
     teacher_temperature: float = 2.0
-    """What log-probabilities are divided by before the two are compared, 1 to 20; without effect
-    without a teacher."""
+    """Divisor of the log-probabilities of network and teacher before they are compared, 1 to 20; no
+    effect without a teacher."""
     device: str = "auto"
-    """``auto`` (CUDA, else MPS, else CPU) or a torch device; of several processes each takes the
+    """``auto`` (CUDA, else MPS, else CPU) or a torch device; in a process group each process uses the
     CUDA device of its own number."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic of the forward pass; ``auto`` is bfloat16 where hardware multiplies it, float16 on
+    """Arithmetic of the forward pass; ``auto`` is bfloat16 if the hardware supports it, float16 on
     older CUDA devices, else float32. float16 scales the loss so that gradients do not vanish."""
 
     def __post_init__(self) -> None:
@@ -94,10 +95,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackingConfig:
-    """What a run shows beside its numbers."""
+    """Tracking settings of a run."""
 
     experiment: str = "fer_mlops"
-    """MLflow experiment the run belongs to."""
+    """MLflow experiment of the run."""
     images_every: int = 1
     """Epochs between confusion-matrix and Grad-CAM images; 0 leaves them out."""
     system_metrics: bool = True
@@ -105,9 +106,9 @@ class TrackingConfig:
     register: bool = True
     """Register the trained model as a version of ``fer-classifier``."""
     auto_promote: bool = False
-    """Take the registered version through the gate when the run has ended."""
+    """Run the promotion gate on the registered version when the run has ended."""
     wait_minutes: float = 10.0
-    """How long a run that has nothing else to do waits for a tracking server that does not answer."""
+    """Longest wait of a finished run for a tracking server that does not respond, in minutes."""
 
     def __post_init__(self) -> None:
         require(self.images_every >= 0, "tracking.images_every", "0 or more", self.images_every)

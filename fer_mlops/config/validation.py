@@ -1,4 +1,4 @@
-"""What a setting may be."""
+"""Checks of setting values."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from fer_mlops.errors import ConfigError
 
 
 def require(is_valid: bool, key: str, rule: str, value: object) -> None:
-    """Raises ConfigError, naming the key, its rule and its value, unless ``is_valid``."""
+    """Raises ConfigError with the key, its rule and its value unless ``is_valid``."""
     if not is_valid:
         raise ConfigError(f"{key} must be {rule}, got {value!r}")
 
 
 def require_seed(seed: int) -> None:
-    """Raises ConfigError where NumPy and torch would not take ``seed``."""
+    """Raises ConfigError if ``seed`` is outside the range that NumPy and torch accept."""
     require(0 <= seed < 2**32, "seed", "0 to 4294967295", seed)
 
 
 def require_rate(max_error: float) -> None:
-    """Raises ConfigError where ``max_error`` is no share between none and all."""
+    """Raises ConfigError unless ``max_error`` is in (0, 1)."""
     require(0 < max_error < 1, "max_error", "in (0, 1)", max_error)
 
 
@@ -29,7 +29,7 @@ def require_pattern(pattern: str) -> None:
         num_groups = re.compile(pattern).groups
     except re.error as error:
         raise ConfigError(
-            f"data.identity_pattern {pattern!r} is no regular expression: {error}"
+            f"data.identity_pattern {pattern!r} is not a valid regular expression: {error}"
         ) from None
     if pattern and not num_groups:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Arrays of faces, in memory or in a file on disk."""
+"""Arrays of faces, in memory or in an image cache file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 
 class CachedImages:
-    """Decoded faces in a file, read when indexed; as an array uint8 [n, side, side], read-only.
+    """Decoded faces uint8 [n, side, side] in a file, read-only; reads rows when indexed.
 
-    Each read maps the file anew and lets go of it, so that resident memory does not grow with what
-    was read: a million faces are trained on in the memory of one batch.
+    Each read maps the file and unmaps it again, so that resident memory does not grow: training on a
+    million faces takes the memory of one batch.
     """
 
     def __init__(self, file: _OpenFile, side: int, rows: NDArray[np.int64]) -> None:
@@ -22,7 +22,7 @@ class CachedImages:
 
     @classmethod
     def open(cls, path: Path) -> CachedImages:
-        """Returns all faces of a file that ``load_images`` wrote."""
+        """Returns all faces in a file that ``load_images`` wrote."""
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             (num, side, _), _, _ = np.lib.format.read_array_header_1_0(file)
@@ -39,18 +39,18 @@ class CachedImages:
         mapped = mmap.mmap(self._file.descriptor, 0, access=mmap.ACCESS_READ)
         stored = np.frombuffer(mapped, np.uint8, offset=self._file.offset)
         faces: NDArray[np.uint8] = stored.reshape(-1, self._side, self._side)[self._rows[rows]]
-        return np.array(faces) if faces.ndim == 2 else faces  # one row by number is no copy yet
+        return np.array(faces) if faces.ndim == 2 else faces  # a single row is a view, so copy it
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
         return self[:]
 
     def take(self, rows: NDArray[np.int64]) -> CachedImages:
-        """Returns the faces of these rows, none of them read yet."""
+        """Returns the faces of these rows without reading them."""
         return CachedImages(self._file, self._side, self._rows[rows])
 
 
 class _OpenFile:
-    """A file that is closed when the last StoredFaces on it is gone."""
+    """A file that is closed when its last CachedImages is deleted."""
 
     def __init__(self, descriptor: int, offset: int) -> None:
         self.descriptor, self.offset = descriptor, offset
@@ -60,9 +60,9 @@ class _OpenFile:
 
 
 Images = NDArray[np.uint8] | CachedImages
-"""Shape [n, side, side]; gray, 0 black to 255 white. Index it by rows to have an array."""
+"""Shape [n, side, side]; gray, 0 black to 255 white. Indexing by rows gives an array."""
 
 
 def take_images(pixels: Images, rows: NDArray[np.int64]) -> Images:
-    """Returns the faces of these rows; stored ones stay on disk."""
+    """Returns the faces of these rows; cached images stay on disk."""
     return pixels.take(rows) if isinstance(pixels, CachedImages) else pixels[rows]

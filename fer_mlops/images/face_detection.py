@@ -1,4 +1,4 @@
-"""Faces in whole photos: found by dlib, cut out as the classifier's training faces were."""
+"""Face detection in photos with dlib, and crops framed like the classifier's training faces."""
 
 from __future__ import annotations
 
@@ -13,51 +13,52 @@ from PIL import Image
 from fer_mlops.errors import ConfigError
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom, in pixels of the upright photo; it may reach beyond its edge."""
+"""Left, top, right, bottom, in pixels of the upright photo; may extend beyond its edge."""
 
 _ENLARGED = 2.0
-"""dlib's finder sees faces from 80 pixels on, so small photos are enlarged to show it those of 40."""
+"""Scale of small photos: dlib detects faces from 80 pixels on, so that it then finds those of 40."""
 _LONGEST = 4000
-"""Pixels of a photo's longer side beyond which it is shrunk instead."""
+"""Longest side of the scaled photo, in pixels; larger photos are scaled down to it."""
 _LOWEST = 0.0
-"""Score from which something is a face: dlib's own. Below it, folds of cloth are faces too."""
+"""Score threshold of a detection, dlib's default. Below it, folds of cloth are detected as faces."""
 _SIDE, _RAISED = 1.1, 0.08
-"""The crop's side, and how far its middle is above the found box's, in sides of that box. These and
-the degrees below had the best accuracy on validation faces pasted into photos (benchmarks/faces.py)."""
+"""Side of the crop, and distance of its centre above that of the detected box, both in sides of the
+box. These values and the degrees below had the best accuracy on validation faces pasted into photos
+(benchmarks/faces.py)."""
 _TURNS = {3: -20.0, 4: 20.0}
-"""Degrees, against the clock, that bring a face upright which one of dlib's two detectors of tilted
-faces found. Turning by the eyes' landmarks was no better and takes another 100 MB."""
+"""Rotation that brings a face upright, in degrees counterclockwise, by number of dlib's detector; two
+of its detectors find tilted faces. Rotating by eye landmarks was no better and takes another 100 MB."""
 _MARGIN = 0.2
-"""Of the side, that a square turned by those degrees needs around it."""
+"""Margin that a square needs for this rotation, as a share of its side."""
 
 
 @dataclass(frozen=True)
 class FoundFace:
-    """A face in a photo."""
+    """A detected face in a photo."""
 
     box: Box
-    """A square, upright even where the face was turned."""
+    """Axis-aligned square, also for a tilted face."""
     crop: Image.Image
-    """Gray and brought upright; what lies beyond the photo's edge repeats the edge."""
+    """Gray crop, rotated upright; pixels beyond the photo's edge repeat the edge."""
 
 
 class FaceFinder:
-    """dlib's frontal face detector: HOG under a linear SVM, whose weights are part of dlib."""
+    """dlib's frontal face detector: HOG and a linear SVM, with weights that are part of dlib."""
 
     def __init__(self) -> None:
-        """Raises ConfigError where dlib is not installed."""
+        """Raises ConfigError if dlib is not installed."""
         try:
             import dlib
         except ImportError as error:
             raise ConfigError("finding faces needs dlib: pip install 'fer-mlops[face]'") from error
         self._detector: Any = dlib.get_frontal_face_detector()
-        self._turn = Lock()  # it keeps the photo it works on, so one at a time
+        self._turn = Lock()  # the detector is not thread-safe: it stores its photo
 
     def find(self, photo: Image.Image) -> list[FoundFace]:
-        """Returns the frontal faces of a gray photo, tilted by up to some 30 degrees, left to right.
+        """Returns the frontal faces in a gray photo, tilted by up to about 30 degrees, left to right.
 
-        Those of 40 pixels and more, in photos of up to 2,000 pixels on the longer side; in larger
-        ones, of a fiftieth of that side.
+        The smallest face has 40 pixels in photos of up to 2,000 pixels on the longer side, and a
+        fiftieth of that side in larger photos.
         """
         scale = min(_ENLARGED, _LONGEST / max(photo.size))
         size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
@@ -65,15 +66,15 @@ class FaceFinder:
         with self._turn:
             rectangles, _, kinds = self._detector.run(wide, 0, _LOWEST)
         found = []
-        for one, kind in zip(rectangles, kinds, strict=True):
+        for rectangle, kind in zip(rectangles, kinds, strict=True):
             degrees = _TURNS.get(kind, 0.0)
-            box = _framed(one.left(), one.top(), one.width(), degrees, scale)
+            box = _framed(rectangle.left(), rectangle.top(), rectangle.width(), degrees, scale)
             found.append(FoundFace(box, _cut(photo, box, degrees)))
         return sorted(found, key=lambda face: face.box)
 
 
 def _framed(left: int, top: int, side: int, degrees: float, scale: float) -> Box:
-    """Returns the square to cut out around a found one, in the photo's own pixels."""
+    """Returns the square to crop around a detected square, in pixels of the original photo."""
     raised = _RAISED * side
     across = left + side / 2 + math.sin(math.radians(degrees)) * raised
     down = top + side / 2 - math.cos(math.radians(degrees)) * raised

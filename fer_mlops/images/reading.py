@@ -1,7 +1,7 @@
-"""One face: any image to gray pixels of one size.
+"""Image decoding and preprocessing.
 
-``open_image`` is the only place that gives bytes to a decoder. ``gray_face`` is the only preprocessing
-of pixels in the project: training, evaluation and serving all call it.
+Only ``open_image`` passes bytes to a decoder. ``gray_face`` is the project's only preprocessing of
+pixels: training, evaluation and serving all call it.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 }
-"""Pillow's name of each format that is read, and the ends of its files' names.
+"""File suffixes of each supported format, by Pillow's name of the format.
 
-All are decoded by Pillow itself and begin with a signature. Pillow knows others: EPS starts Ghostscript,
-and TGA has no signature, so that any bytes may be one.
+Pillow decodes all of them itself, and their files begin with a signature. Other formats of Pillow are
+left out: EPS starts Ghostscript, and TGA has no signature, so any bytes could be TGA.
 """
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MOST_PIXELS = 200_000_000
-"""Most pixels that are decoded of one image; a phone's largest photo has as many."""
+"""Largest number of pixels to decode of an image; a phone's largest photo has as many."""
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _HEAD = 16
-"""Bytes that tell a file's format."""
+"""Number of first bytes that identify a file's format."""
 _MOST_LETTERS = 160
-"""Letters of a name or reason in a message: what a caller takes for a path may be a whole picture."""
+"""Longest name or reason in a message, because a caller may pass a whole image as a path."""
 
 Chunk = tuple[NDArray[np.uint8], dict[str, str]]
-"""Decoded faces [k, side, side], and by path why some, blank there, cannot be read."""
+"""Decoded faces [k, side, side], and the reasons for unreadable images by path; their rows are blank."""
 
 
 def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]:
-    """Returns the face as gray uint8 [side, side]: turned upright by EXIF, whole frame.
+    """Returns the face as gray uint8 [side, side]: upright by EXIF, whole frame.
 
-    Pillow's antialiased BILINEAR filter resizes it. An encoded JPEG decodes straight to about twice the
-    side, which gives slightly other tones than its decoded pixels do.
+    The image is resized with Pillow's antialiased BILINEAR filter. An encoded JPEG is decoded directly
+    at about twice the side, which gives slightly different gray values than decoding it in full.
 
     Args:
-        image: Encoded bytes or the path of an image in one of FORMATS, or an open image.
-        side: Pixels.
+        image: Encoded bytes or path of an image in one of FORMATS, or an open image.
+        side: Side of the result, in pixels.
 
     Raises:
         DataError: The image cannot be decoded.
@@ -68,7 +68,7 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
 
 
 def gray_photo(image: bytes | Path | Image.Image) -> Image.Image:
-    """Returns a whole photo upright in 8-bit gray, at its own size, in the tones of ``gray_face``.
+    """Returns a whole photo upright in 8-bit gray at its own size, converted as in ``gray_face``.
 
     Raises:
         DataError: The image cannot be decoded.
@@ -78,11 +78,11 @@ def gray_photo(image: bytes | Path | Image.Image) -> Image.Image:
 
 
 def colour_photo(image: bytes | Path | Image.Image, side: int | None = None) -> Image.Image:
-    """Returns a whole photo upright in RGB, to be drawn on; gray where Pillow would spoil its tones.
+    """Returns a whole photo upright in RGB; gray if Pillow cannot convert its mode without clipping.
 
     Args:
-        image: As for ``gray_face``.
-        side: Pixels of the longer side, at most; None for the photo's own size.
+        image: Image as for ``gray_face``.
+        side: Largest length of the longer side, in pixels; None for the photo's own size.
 
     Raises:
         DataError: The image cannot be decoded.
@@ -97,20 +97,22 @@ def colour_photo(image: bytes | Path | Image.Image, side: int | None = None) -> 
 
 @contextmanager
 def open_image(image: bytes | Path) -> Iterator[ImageFile.ImageFile]:
-    """Gives an image whose header is read, and its pixels not yet.
+    """Yields an image with its header read, but not its pixels.
 
-    Pillow's own ``open`` warns of large photos or refuses them by their header, although a JPEG decodes
-    to a fraction of its size.
+    It replaces Pillow's ``open``, which warns of large photos or refuses them by their header, although
+    a JPEG can be decoded at a fraction of its size.
 
     Args:
         image: Encoded bytes, or the path of a file.
 
     Raises:
-        OSError: The file cannot be read, or its content is none of FORMATS.
+        OSError: The file cannot be read, or its format is not in FORMATS.
         TypeError: ``image`` is neither bytes nor a Path, such as text that a client sent.
     """
     if not isinstance(image, bytes | Path):
-        raise TypeError(f"an image is bytes, a Path or a Pillow image, not {type(image).__qualname__}")
+        raise TypeError(
+            f"an image must be bytes, a Path or a Pillow image, not {type(image).__qualname__}"
+        )
     with io.BytesIO(image) if isinstance(image, bytes) else image.open("rb") as file:
         yield _identified(file if file.seekable() else io.BytesIO(file.read()))
 
@@ -130,7 +132,7 @@ def _identified(file: IO[bytes]) -> ImageFile.ImageFile:
 
 
 def _openers(head: bytes) -> Iterator[tuple[str, Callable[[IO[bytes], str], ImageFile.ImageFile]]]:
-    """Yields the formats whose files begin like ``head``, and what opens them."""
+    """Yields name and open function of each format whose signature matches ``head``."""
     Image.init()
     for name in FORMATS:
         factory, accepts = Image.OPEN[name]
@@ -139,36 +141,35 @@ def _openers(head: bytes) -> Iterator[tuple[str, Callable[[IO[bytes], str], Imag
 
 
 def begins_like_image(content: bytes) -> bool:
-    """Returns whether the first bytes are those of one of FORMATS."""
+    """Returns whether the first bytes are the signature of one of FORMATS."""
     return any(_openers(content[:_HEAD]))
 
 
 def from_base64(text: str) -> bytes:
-    """Returns the bytes that base64 text, or a ``data:`` address with such text, stands for.
+    """Returns the bytes encoded in base64 text or in a base64 ``data:`` URL.
 
     Raises:
-        ValueError: It is no base64.
+        ValueError: The text is not valid base64.
     """
     bare = text.partition(",")[2] if text.startswith("data:") else text
     return base64.b64decode("".join(bare.split()), validate=True)
 
 
 def decoded_size(image: Image.Image) -> tuple[int, int]:
-    """Returns width and height of what is decoded of an image not loaded yet.
+    """Returns width and height of the pixels that loading an image will decode.
 
-    A tile of a TIFF is decoded whole, however little of it is in the picture.
+    TIFF tiles are decoded whole, even if they are larger than the image.
     """
     tags = getattr(image, "tag_v2", {})
     return max(image.width, tags.get(TILEWIDTH, 0)), max(image.height, tags.get(TILELENGTH, 0))
 
 
 def check_size(image: Image.Image) -> None:
-    """Raises DataError where an image has more pixels than are decoded."""
+    """Raises DataError if an image has more than MOST_PIXELS pixels."""
     width, height = decoded_size(image)
     if width * height > MOST_PIXELS:
         raise DataError(
-            f"{width} x {height} pixels are more than the {MOST_PIXELS:,} that are decoded; "
-            "scale it down"
+            f"{width} x {height} pixels are more than the limit of {MOST_PIXELS:,}; scale the image down"
         )
 
 
@@ -176,12 +177,12 @@ def _decoded(image: bytes | Path | Image.Image, mode: str, side: int | None = No
     """Returns the image with its pixels in memory.
 
     Args:
-        image: As for ``gray_face``.
-        mode: ``L`` or ``RGB``, which a JPEG decodes to.
-        side: Pixels that are wanted; an encoded JPEG decodes to a size of at least twice as many.
+        image: Image as for ``gray_face``.
+        mode: Mode in which a JPEG is decoded, ``L`` or ``RGB``.
+        side: Side of the final image, in pixels; an encoded JPEG is decoded at twice this side or more.
 
     Raises:
-        DataError: The image cannot be decoded; one sentence, in which no picture stands.
+        DataError: The image cannot be decoded; the message contains no image data.
     """
     try:
         if isinstance(image, Image.Image):
@@ -193,21 +194,21 @@ def _decoded(image: bytes | Path | Image.Image, mode: str, side: int | None = No
             with _without_warning(opened):
                 opened.load()
             return opened
-    except Exception as error:  # a broken file makes a decoder raise anything
+    except Exception as error:  # decoders raise any exception for a broken file
         name = repr(_cut(str(image))) if isinstance(image, Path) else "image"
         raise DataError(f"{name} cannot be read as an image: {reason_of(error)}") from error
 
 
 def reason_of(error: Exception) -> str:
-    """Returns why an image cannot be decoded, in a few words that name neither file nor buffer."""
+    """Returns a short reason why an image cannot be decoded, without the name of a file or buffer."""
     if isinstance(error, Image.DecompressionBombError):
-        return "it has more pixels than Pillow decodes of its format; scale it down"
+        return "it has more pixels than Pillow decodes in its format; scale it down"
     if isinstance(error, MemoryError):
-        return "it takes more memory than there is; scale it down"
+        return "it needs more memory than is free; scale it down"
     if isinstance(error, OSError) and error.filename is not None:
         return (error.strerror or "OSError") if type(error) is OSError else type(error).__name__
-    is_told = str(error) and "object at 0x" not in str(error)
-    return _cut(str(error)) if is_told else type(error).__name__
+    is_readable = str(error) and "object at 0x" not in str(error)
+    return _cut(str(error)) if is_readable else type(error).__name__
 
 
 def _cut(text: str) -> str:
@@ -217,9 +218,9 @@ def _cut(text: str) -> str:
 
 @contextmanager
 def _without_warning(image: Image.Image) -> Iterator[None]:
-    """Keeps Pillow's warning of large images in; ``check_size`` has let this one pass.
+    """Silences Pillow's warning of large images; ``check_size`` has accepted this one.
 
-    Filters are the process's own, so they are left alone for all images but those.
+    Warning filters apply to the whole process, so they are changed for large images only.
     """
     if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or MOST_PIXELS):
         yield
@@ -237,7 +238,7 @@ def as_png(face: NDArray[np.uint8]) -> bytes:
 
 
 def gray_faces(root: Path, paths: Sequence[str], side: int) -> Chunk:
-    """Returns the faces of files below ``root``, and why some could not be read."""
+    """Returns the faces in files below ``root``, and the reasons for files that could not be read."""
     faces = np.zeros((len(paths), side, side), dtype=np.uint8)
     bad: dict[str, str] = {}
     for number, path in enumerate(paths):
@@ -257,32 +258,32 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what undoes it. Pillow's own exif_transpose also rewrites the EXIF block, and
-fails where any other tag in it is malformed."""
+"""Transpose that undoes each EXIF orientation. Pillow's exif_transpose also rewrites the EXIF block,
+and fails if any other tag in it is malformed."""
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Returns how EXIF says that the pixels lie, 1 to 8; 1 is upright, or unknown."""
+    """Returns the EXIF orientation of the pixels, 1 to 8; 1 is upright, or unknown."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a broken EXIF block costs no face
+    except Exception:  # a broken EXIF block must not make the image unreadable
         return 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Returns the image turned upright; it must be loaded, as Pillow turns a TIFF while it loads."""
+    """Returns a loaded image upright; Pillow rotates a TIFF while loading, so it must be loaded."""
     turn = _TURNS.get(orientation_of(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _to_gray(image: Image.Image) -> Image.Image:
-    """Returns the whole image in 8-bit gray, turned upright by EXIF, transparency on white."""
+    """Returns the whole image in 8-bit gray, upright by EXIF, with transparent pixels on white."""
     upright = _upright(image)
-    is_pgm = upright.mode == "I" and image.format == "PPM"  # of 16 bits, which Pillow gives as 32
-    if upright.mode.startswith("I;16") or is_pgm:  # which Pillow would clip, not scale
+    is_pgm = upright.mode == "I" and image.format == "PPM"  # 16-bit file, which Pillow reads as 32-bit
+    if upright.mode.startswith("I;16") or is_pgm:  # Pillow would clip these values, not scale them
         wide = np.asarray(upright, dtype=np.float64)
         upright = Image.fromarray((wide / 257).clip(0, 255).astype(np.uint8))
-    elif upright.mode in ("I", "F"):  # 32 bits, whose white nobody states: the brightest pixel
+    elif upright.mode in ("I", "F"):  # 32 bits without a defined white: use the brightest pixel
         wide = np.nan_to_num(np.asarray(upright, dtype=np.float64))
         spread = max(wide.max() - wide.min(), 1e-9)
         upright = Image.fromarray(((wide - wide.min()) * (255 / spread)).astype(np.uint8))

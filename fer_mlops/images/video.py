@@ -1,4 +1,4 @@
-"""Frames of films and of a camera, read by PyAV, as photos."""
+"""Video frames from files and cameras, read with PyAV."""
 
 from __future__ import annotations
 
@@ -16,47 +16,48 @@ from fer_mlops.errors import ConfigError, DataError
 KINDS = frozenset(
     (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 )
-"""Ends of the names of files that are taken for films."""
+"""File suffixes of videos."""
 _CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}")}
-"""System to FFmpeg's input device and what it calls a camera."""
+"""FFmpeg's input device, and its name of a camera by number, for each operating system."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a film."""
+    """A frame of a video."""
 
     seconds: float
-    """From the film's start, or from when the camera was opened."""
+    """Time since the first frame, in seconds."""
     image: Image.Image
-    """RGB, upright."""
+    """RGB image, upright."""
 
 
 def is_film(path: Path) -> bool:
-    """Returns whether the name is one of a film."""
+    """Returns whether the file has the suffix of a video."""
     return path.suffix.lower() in KINDS
 
 
 def film_frames(path: Path, every: float) -> Iterator[Frame]:
-    """Yields the first frame of a film, and one each ``every`` seconds from there.
+    """Yields the first frame of a video, then a frame every ``every`` seconds.
 
     Raises:
-        DataError: The file cannot be read, or holds no film; or it breaks off, after what came before.
+        DataError: The file cannot be read or has no video; for a truncated file, after its last
+            readable frame.
         ConfigError: PyAV is not installed.
     """
     yield from _frames(str(path), None, every, repr(str(path)))
 
 
 def camera_frames(number: int, every: float) -> Iterator[Frame]:
-    """Yields a frame of this machine's camera each ``every`` seconds, until it is closed.
+    """Yields a frame of this machine's camera every ``every`` seconds, until the generator is closed.
 
     Raises:
-        DataError: There is no such camera, or another program has it.
-        ConfigError: This system's cameras are not known to us, or PyAV is not installed.
+        DataError: The camera does not exist, or another program uses it.
+        ConfigError: Cameras are not supported on this operating system, or PyAV is not installed.
     """
     system = platform.system()
     if system not in _CAMERAS:
         raise ConfigError(
-            f"cameras are not read on {system}; open the page of `fer-mlops serve`, which does"
+            f"cameras are not supported on {system}; use the page of `fer-mlops serve` instead"
         )
     device, name = _CAMERAS[system]
     yield from _frames(name.format(number), device, every, f"camera {number}")
@@ -67,7 +68,7 @@ def _frames(name: str, device: str | None, every: float, shown: str) -> Iterator
     try:
         with closing(av.open(name, format=device)) as container:
             if not container.streams.video:
-                raise DataError(f"there is no film in {shown}")
+                raise DataError(f"there is no video in {shown}")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             start, due = None, 0.0
@@ -85,7 +86,7 @@ def _frames(name: str, device: str | None, every: float, shown: str) -> Iterator
 
 def _upright(frame: Any) -> Image.Image:
     image: Image.Image = frame.to_image()
-    turn: int = frame.rotation  # of a phone that was held upright, against the clock
+    turn: int = frame.rotation  # degrees counterclockwise, set by a phone that was held upright
     return image.rotate(turn, expand=True) if turn else image
 
 
@@ -93,5 +94,5 @@ def _pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        raise ConfigError("films and cameras need PyAV: pip install 'fer-mlops[video]'") from error
+        raise ConfigError("videos and cameras need PyAV: pip install 'fer-mlops[video]'") from error
     return av

@@ -1,7 +1,7 @@
-"""The clustered bootstrap, and how many people it takes to say anything.
+"""Clustered bootstrap: intervals and p-values from resampled people.
 
-People are drawn again, not faces, as one person's faces are much alike. A face whose person nothing
-names is drawn as a person of its own.
+Resampling draws people, not faces, because the faces of one person are correlated. A face without a
+known person is drawn as a person of its own.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ Numbers = NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
 LEAST_FOR_INTERVAL = 5
-"""People below which a score has no interval."""
+"""Smallest number of people for an interval."""
 LEAST_FOR_P = 10
-"""People below which a difference has no p-value."""
+"""Smallest number of people for a p-value."""
 _ROUGH = 30
-"""People below which intervals are rough."""
+"""Number of people below which intervals are rough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is drawn again: the people of some faces, and each face whose person nothing names."""
+    """Resampling units: the named people, and each face without a known person."""
 
     num_people: int
-    """Named ones."""
+    """Number of named people."""
     num_unnamed: int
-    """Faces whose person nothing names."""
+    """Number of faces without a known person."""
 
     @classmethod
     def of(cls, identities: NDArray[np.str_]) -> Units:
-        """Returns the units of faces, given whose each is, [n]."""
+        """Returns the units of faces with these identities [n]."""
         return cls(*count_people(identities))
 
     @property
@@ -46,14 +46,14 @@ class Units:
 
     @property
     def noun(self) -> str:
-        """What the units are called."""
+        """Name of the units in text, such as ``people``."""
         if not self.num_unnamed:
             return "people"
         return "people and unnamed faces" if self.num_people else "faces"
 
     @property
     def over(self) -> str:
-        """What intervals are over, such as ``over people``."""
+        """Phrase for the units that intervals are over, such as ``over people``."""
         if not self.num_unnamed:
             return "over people"
         if not self.num_people:
@@ -65,14 +65,14 @@ class Units:
 
     @property
     def told(self) -> str:
-        """What intervals are over, and how far to believe them."""
+        """Sentences on the units that intervals are over, and on their reliability."""
         if self.num < LEAST_FOR_INTERVAL:
             return self.caution
         return f"95 % intervals {self.over}. {self.caution}".strip()
 
     @property
     def caution(self) -> str:
-        """A sentence on how far intervals can be believed; empty from 30 units on."""
+        """Sentence on the reliability of intervals; empty from 30 units on."""
         if self.num < LEAST_FOR_INTERVAL:
             return f"No intervals: they need at least {LEAST_FOR_INTERVAL} {self.noun}, here {self.num}."
         if self.num < _ROUGH:
@@ -82,10 +82,10 @@ class Units:
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each person was drawn in each resample (Davison and Hinkley, 1997, section 3.8)."""
+    """Number of draws of each person in each resample (Davison and Hinkley, 1997, section 3.8)."""
 
     person: NDArray[np.int64]
-    """Whose face each is [n], numbered from 0."""
+    """Number of each face's person [n], from 0."""
     weights: Numbers
     """Times each person was drawn [resamples, people]; every row sums to the number of people."""
 
@@ -93,12 +93,12 @@ class Resamples:
         """Returns the sum over drawn faces in each resample, [resamples, ...].
 
         Args:
-            values: Of each face [n, ...]; ones give the number of faces.
+            values: Value of each face [n, ...]; ones give the number of faces.
         """
         flat = np.asarray(values, dtype=np.float64).reshape(len(self.person), -1)
         own = np.zeros((self.weights.shape[1], flat.shape[1]))
         np.add.at(own, self.person, flat)
-        has_any = own.any(1)  # the faces of a slice are of few people
+        has_any = own.any(1)  # a slice shows few people, so most rows are zero
         return (self.weights[:, has_any] @ own[has_any]).reshape(-1, *np.shape(values)[1:])
 
     def means(self, values: Numbers) -> Numbers:
@@ -108,19 +108,19 @@ class Resamples:
         return totals / num.reshape(-1, *[1] * (totals.ndim - 1))
 
     def count(self, is_meant: NDArray[np.bool_]) -> int:
-        """Returns how many people the faces are of that ``is_meant`` [n] marks."""
+        """Returns the number of people among the faces that ``is_meant`` [n] marks."""
         return len(np.unique(self.person[is_meant]))
 
 
 def resample_people(
     identities: NDArray[np.str_], *, seed: int = 0, num: int = NUM_RESAMPLES
 ) -> Resamples:
-    """Returns draws of as many people as there are, with replacement.
+    """Returns resamples with replacement, each of as many people as there are.
 
     Args:
-        identities: Whose face each is, [n].
-        seed: Of the draws; the same for two models compared on the same faces.
-        num: Resamples.
+        identities: Identity of each face, [n].
+        seed: Seed of the draws; use the same for two models compared on the same faces.
+        num: Number of resamples.
     """
     people, person = np.unique(identities, return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -129,14 +129,14 @@ def resample_people(
 
 
 def interval(scores: Numbers, num: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a score from its resamples; nan where there is none.
+    """Returns the 95 % interval of a score from its resamples; nan if there is none.
 
-    It is the expanded percentile interval (Hesterberg, The American Statistician 69, 2015), as wide as
-    Student's t asks for: the plain percentiles cover the true score too seldom where people are few.
+    It is the expanded percentile interval (Hesterberg, The American Statistician 69, 2015), widened by
+    Student's t: plain percentiles cover the true score too seldom when there are few people.
 
     Args:
-        scores: Of each resample; nan where a resample has none.
-        num: People that the score rests on; no interval below 5.
+        scores: Score of each resample; nan where a resample has none.
+        num: Number of people behind the score; no interval below 5.
     """
     known = scores[np.isfinite(scores)]
     if not len(known) or num < LEAST_FOR_INTERVAL:
@@ -147,16 +147,16 @@ def interval(scores: Numbers, num: int) -> tuple[float, float]:
 
 
 def p_of(difference: float, resampled: Numbers, num: int, *, least_error: float = 0.0) -> float:
-    """Returns the two-sided p-value of no difference, by Student's t; nan where there is none.
+    """Returns the two-sided p-value of no difference, by Student's t; nan if there is none.
 
-    The standard error is that of the resamples. So p is as small as the difference asks for, whatever
-    the number of resamples, and can be corrected for any number of tests.
+    The standard error comes from the resamples. So the number of resamples sets no lower limit on p,
+    which can be corrected for any number of tests.
 
     Args:
-        difference: Between two scores.
-        resampled: The difference in each resample; nan where a resample has none.
-        num: People that it rests on; no p-value below 10.
-        least_error: What the standard error is at least.
+        difference: Difference between two scores.
+        resampled: Difference in each resample; nan where a resample has none.
+        num: Number of people behind the difference; no p-value below 10.
+        least_error: Lower limit of the standard error.
     """
     known = resampled[np.isfinite(resampled)]
     if not len(known) or num < LEAST_FOR_P or not np.isfinite(difference):
@@ -168,7 +168,7 @@ def p_of(difference: float, resampled: Numbers, num: int, *, least_error: float 
 
 
 def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """Returns at most ``most`` rows in ascending order, as evenly over the labels as there are faces."""
+    """Returns at most ``most`` rows in ascending order, spread as evenly over the labels as possible."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     turn = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
@@ -179,14 +179,15 @@ def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np
 
 
 def holm(p_values: Sequence[float] | Numbers, num_tests: int | None = None) -> Numbers:
-    """Returns p-values corrected for the number of tests, [n]; nan stays and counts for none.
+    """Returns p-values corrected for the number of tests, [n]; nan stays and counts as no test.
 
     Holm, Scandinavian Journal of Statistics 6 (1979).
 
     Args:
-        p_values: Of the tests.
-        num_tests: Tests that were made, where these are some of them: the others count as if their p
-            were larger, which never makes the result smaller. None for those with a p-value.
+        p_values: p-values of the tests.
+        num_tests: Number of tests made if ``p_values`` are only some of them: the others count as if
+            their p were larger, which never makes the result smaller. None for the number of p-values
+            that are not nan.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(len(p_values), np.nan)

@@ -1,4 +1,4 @@
-"""What probabilities are worth as probabilities: log-likelihood, Brier score, calibration error."""
+"""Calibration metrics: log-likelihood, Brier score, calibration error, reliability diagram."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def brier_of_each(labels: Labels, probabilities: Probabilities) -> Scores:
 
 
 def bin_of_each(confidence: Scores) -> NDArray[np.int64]:
-    """Returns which of 15 bins of equal width each confidence [n] falls into; 1 is in the last."""
+    """Returns the bin of each confidence [n], 0 to 14, of 15 equal-width bins; 1 is in the last."""
     return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
 
 
@@ -48,10 +48,10 @@ def expected_calibration_error(labels: Labels, probabilities: Probabilities) -> 
 def resampled_calibration_error(
     labels: Labels, probabilities: Probabilities, resamples: Resamples
 ) -> Scores:
-    """Returns the calibration error of each resample, [resamples], less the bias of resampling.
+    """Returns the calibration error of each resample, [resamples], corrected for resampling bias.
 
-    Drawing faces again opens gaps by chance, so that resamples lie above the error they are drawn
-    for; their mean is moved onto it (Efron and Tibshirani 1993, section 10.3). None is below 0.
+    Resampling adds gaps by chance, so errors of resamples are too large on average; their mean is
+    moved to the error of the sample (Efron and Tibshirani 1993, section 10.3). None is below 0.
     """
     confidence, is_right = probabilities.max(1), probabilities.argmax(1) == labels
     in_bin = np.eye(NUM_BINS)[bin_of_each(confidence)]
@@ -67,12 +67,12 @@ class ReliabilityBin:
 
     num: int
     confidence: float
-    """Mean of them; nan where there is no face."""
+    """Mean confidence of the faces; nan if the bin is empty."""
     accuracy: float
 
 
 def reliability(labels: Labels, probabilities: Probabilities) -> tuple[ReliabilityBin, ...]:
-    """Returns what a reliability diagram shows, from the least confident bin to the most."""
+    """Returns the bins of a reliability diagram, from the least confident to the most."""
     confidence, is_right = probabilities.max(1), probabilities.argmax(1) == labels
     place = bin_of_each(confidence)
     num = np.bincount(place, minlength=NUM_BINS)

@@ -1,4 +1,4 @@
-"""Scores from confusion counts: one face or ten thousand resamples at once."""
+"""Classification scores from confusion counts, for any number of resamples at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PerClass:
-    """Scores of each class [..., classes]; nan where the class has no face (recall, F1)."""
+    """Scores of each class [..., classes]; recall and F1 are nan if the class has no face."""
 
     precision: Scores
     recall: Scores
@@ -32,7 +32,7 @@ class PerClass:
 def confusion_counts(
     labels: Labels, predictions: Labels, num_classes: int = len(EMOTIONS)
 ) -> NDArray[np.int64]:
-    """Returns how many faces of each label (row) got each prediction (column)."""
+    """Returns the number of faces for each label (row) and prediction (column)."""
     flat = np.bincount(labels * num_classes + predictions, minlength=num_classes**2)
     return flat.reshape(num_classes, num_classes).astype(np.int64)
 
@@ -60,7 +60,7 @@ def per_class(counts: Counts) -> PerClass:
 
 
 def accuracy(counts: Counts) -> Scores:
-    """Returns the share of faces predicted right."""
+    """Returns the share of faces predicted correctly."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1).sum(-1)
     return np.asarray(hits / np.maximum(counts.sum((-2, -1)), 1))
 
@@ -76,11 +76,11 @@ def macro_f1(counts: Counts) -> Scores:
 
 
 def mean_over_present(values: Scores) -> Scores:
-    """Returns the mean over the last axis of what is a number, 0 where nothing is."""
+    """Returns the mean over the last axis, ignoring nan; 0 if all values are nan."""
     present = np.isfinite(values)
     total = np.where(present, values, 0.0).sum(-1)
     return np.asarray(total / np.maximum(present.sum(-1), 1))
 
 
 FEW = 30
-"""Faces of a class below which its scores are no ground for a claim."""
+"""Number of faces of a class below which its scores are too uncertain for a claim."""

@@ -1,4 +1,4 @@
-"""Identities: a text for the person in each picture."""
+"""Identities: a text that names the person in each image."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 _UNNAMED = "unnamed: "
-"""Begins the identity of a face whose person nothing names."""
+"""Prefix of the identity of a face without a known person."""
 
 
 _BY_FACE = "face of "
-"""Begins the identity of someone whom only faces tell apart."""
+"""Prefix of the identity of a person known by face only, not by name."""
 
 
 def unnamed_identity(text: str) -> str:
     """Returns an identity that names nobody.
 
     Args:
-        text: The image's path, which no other face shares; or a doubtful name, whose faces then stay
-            together in a split and still count as nobody's.
+        text: Path of the image, which is unique; or a doubtful name: its faces then stay together in a
+            split, but count as unnamed.
     """
     return _UNNAMED + text
 
 
 def face_identity(path: str) -> str:
-    """Returns the identity of someone whom only faces tell apart.
+    """Returns the identity of a person known by face only, not by name.
 
     Args:
-        path: The first of the person's images.
+        path: Path of the person's first image.
     """
     return _BY_FACE + path
 
 
 def is_by_face(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Returns, for each identity [n], whether only faces tell that person apart."""
+    """Returns, for each identity [n], whether the person is known by face only, not by name."""
     return np.char.startswith(identities, _BY_FACE)
 
 
 def is_named(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Returns, for each identity [n], whether it is a known person's name."""
+    """Returns, for each identity [n], whether it is that of a known person."""
     return ~np.char.startswith(identities, _UNNAMED)
 
 
 def count_people(identities: NDArray[np.str_]) -> tuple[int, int]:
-    """Returns how many people ``identities`` [n] name, and how many of the n faces name nobody."""
+    """Returns the number of people named in ``identities`` [n], and the number of unnamed faces."""
     named = is_named(identities)
     return len(np.unique(identities[named])), int((~named).sum())
 
 
 def describe_people(num_faces: int, num_people: int, num_unnamed: int) -> str:
-    """Returns ``196 faces of 14 people``, or how many of the faces name nobody."""
+    """Returns text such as ``196 faces of 14 people``, with the number of unnamed faces if any."""
     faces, people = count(num_faces, "face"), count(num_people, "person", "people")
     if not num_unnamed:
         return f"{faces} of {people}"
@@ -59,5 +59,5 @@ def describe_people(num_faces: int, num_people: int, num_unnamed: int) -> str:
 
 
 def count(num: int, one: str, many: str = "") -> str:
-    """Returns ``1 image``, ``1,204 images``."""
+    """Returns a number with its noun, such as ``1 image`` or ``1,204 images``."""
     return f"{num:,} {one if num == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""How well probabilities put an emotion's faces before the others: AUROC and average precision."""
+"""Ranking metrics: AUROC and average precision of each emotion."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from fer_mlops.metrics.bootstrap import Resamples
 from fer_mlops.metrics.classification import Labels, Scores
 
 _MOST_CELLS = 2_000_000
-"""Weights (resamples times faces) taken up at a time, which bounds memory."""
+"""Largest number of weights (resamples times faces) processed at a time, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Scores of each emotion [..., classes]; nan where all faces are, or none is, of the emotion."""
+    """Scores of each emotion [..., classes]; nan if all faces or no face show the emotion."""
 
     auroc: Scores
-    """Chance that a face of the emotion gets a higher probability of it than another face."""
+    """Probability that a face of the emotion gets a higher score for it than another face."""
     average_precision: Scores
-    """Mean precision over the ranks of the emotion's faces; a random order gives its share."""
+    """Mean precision over the ranks of the emotion's faces; a random order gives the emotion's share."""
 
 
 def rank_faces(labels: Labels, probabilities: NDArray[np.float64]) -> Ranking:
     """Returns the scores [classes] of one set of faces.
 
     Args:
-        labels: [n].
-        probabilities: [n, classes].
+        labels: Labels of the faces [n].
+        probabilities: Probabilities of the faces [n, classes].
     """
     once = np.ones((1, len(labels)))
     ranking = _rank(labels, probabilities, once)
@@ -37,7 +37,7 @@ def rank_faces(labels: Labels, probabilities: NDArray[np.float64]) -> Ranking:
 
 
 def rank_resamples(labels: Labels, probabilities: NDArray[np.float64], resamples: Resamples) -> Ranking:
-    """Returns the scores [resamples, classes] where each face counts as often as it was drawn."""
+    """Returns the scores [resamples, classes]; each face is weighted by its number of draws."""
     num = len(resamples.weights)
     at_once = max(1, _MOST_CELLS // max(1, len(labels)))
     parts = [
@@ -51,10 +51,10 @@ def rank_resamples(labels: Labels, probabilities: NDArray[np.float64], resamples
 
 
 def _rank(labels: Labels, probabilities: NDArray[np.float64], weights: Scores) -> Ranking:
-    """Returns [draws, classes] for weights [draws, n]; equal probabilities share one place.
+    """Returns scores [draws, classes] for weights [draws, n]; equal probabilities share one rank.
 
-    AUROC is the area under the straight lines between places (Fawcett, Pattern Recognition Letters
-    27, 2006), average precision the sum over places of precision times the recall gained there.
+    AUROC is the area under the straight lines between ranks (Fawcett, Pattern Recognition Letters
+    27, 2006), average precision the sum over ranks of precision times the recall gained there.
     """
     num_classes = probabilities.shape[1]
     auroc = np.full((len(weights), num_classes), np.nan)

@@ -1,4 +1,4 @@
-"""Networks and the baseline: one file each, one line in MODELS."""
+"""Models: networks and the baseline; each network has a file and a line in MODELS."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ MODELS: dict[str, Callable[[CnnConfig | TransferConfig, int], nn.Module]] = {
 
 
 def build_network(family: str, config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
-    """Returns the family's network with random weights, ready for a saved state dict."""
+    """Returns the family's network with random weights, into which a state dict can be loaded."""
     return MODELS[family](config, num_classes)

@@ -1,7 +1,7 @@
-"""Backbones by name, and where their pretrained weights come from.
+"""Backbones by name, with their pretrained weights.
 
-The name is a row of BACKBONES, any convolutional classifier of torchvision, or ``timm:`` and any of
-timm's.
+A name is a key of BACKBONES, a convolutional classifier of torchvision, or ``timm:`` and the name of a
+timm model.
 """
 
 from __future__ import annotations
@@ -33,42 +33,43 @@ _IMAGENET = "ImageNet-1k, whose pictures were gathered for research only"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network up to its features, and how its publisher trained it."""
+    """A network up to its features, with its published weights."""
 
     build: Callable[[], nn.Module]
-    """Returns it with random weights; takes [n, 3, h, w], returns maps [n, c, h, w] or vectors."""
+    """Returns the network with random weights; it maps [n, 3, h, w] to maps [n, c, h, w] or vectors."""
     fill: Callable[[nn.Module, StateDict], None]
     """Loads a state dict in the publisher's format."""
     fetch: Callable[[], StateDict]
-    """Returns the ImageNet weights from local storage or by download; WeightsError if neither."""
+    """Returns the default weights from local storage or by download; raises WeightsError otherwise."""
     mean: Sequence[float]
-    """Of the inputs it was trained on, one per colour."""
+    """Mean of the training inputs, one per colour."""
     deviation: Sequence[float]
+    """Standard deviation of the training inputs, one per colour."""
     named: Mapping[str, Callable[[], StateDict]] = field(default_factory=dict)
     """Other published weights, by the publisher's name for them."""
     has_statistics: bool = True
-    """Whether its weights come with batch statistics, without which it cannot be trained on."""
+    """Whether the weights include batch statistics, which further training needs."""
     lineage: str = _IMAGENET
-    """What the weights of ``fetch`` were trained on, and their licence."""
+    """Training data and licence of the weights of ``fetch``."""
     lineages: Mapping[str, str] = field(default_factory=dict)
-    """The same of each of ``named``, where it differs."""
+    """Training data and licence of weights in ``named``, if they differ."""
 
     def lineage_of(self, weights: str) -> str:
-        """Returns what weights were trained on, and their licence.
+        """Returns training data and licence of weights.
 
         Args:
-            weights: As ``transfer.weights`` has them; not ``none``.
+            weights: Value of ``transfer.weights`` other than ``none``.
         """
         if weights == "imagenet" or weights in self.named:
             return self.lineages.get(weights, self.lineage)
-        return f"{Path(weights).name}, a file of yours: its licence and training data are yours to know"
+        return f"{Path(weights).name}, your own file: its licence and training data are not recorded"
 
 
 def find_backbone(name: str) -> Backbone:
     """Returns the backbone of this name.
 
     Raises:
-        ConfigError: There is none; the message has those whose names are close.
+        ConfigError: The name is unknown; the message lists similar names.
     """
     if name in BACKBONES:
         return BACKBONES[name]
@@ -93,7 +94,7 @@ _OPTIONS: dict[str, dict[str, object]] = {
     "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
     "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
 }
-"""What the published weights were trained with, where that is not torchvision's default."""
+"""Options that published weights were trained with, if they differ from torchvision's defaults."""
 _RESNET18 = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
@@ -127,7 +128,7 @@ def _lineage_of_torchvision(weights: Any) -> str:
 
 
 def _without_classes(network: nn.Module) -> nn.Module:
-    """Returns the network with its last layer, that of ImageNet's classes, made to pass its input on."""
+    """Returns the network with its ImageNet classification layer replaced by the identity."""
     sizes = {
         name: getattr(module, "out_features", getattr(module, "out_channels", None))
         for name, module in network.named_modules()
@@ -139,12 +140,12 @@ def _without_classes(network: nn.Module) -> nn.Module:
 
 
 def _published_name(name: str) -> str:
-    """Returns today's name of a tensor: those of older DenseNet files have one dot more."""
+    """Returns the current name of a tensor; names in older DenseNet files have an extra dot."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
 
 
 def _fill(trunk: nn.Module, weights: StateDict, title: str, rename: Callable[[str], str]) -> None:
-    """Loads ``weights`` but for those of the classes and of auxiliary classifiers.
+    """Loads ``weights``, without those of the classification layer and auxiliary classifiers.
 
     Raises:
         WeightsError: A tensor is missing, unknown or of another shape.
@@ -164,7 +165,7 @@ def _fill(trunk: nn.Module, weights: StateDict, title: str, rename: Callable[[st
             f"these are not {title} weights in its publisher's format: {len(missing)} tensors missing, "
             f"{len(wrong)} unknown or of another shape, such as {(missing + wrong)[0]}"
         )
-    expected.update(body)  # in place, as it carries the version of each layer's format
+    expected.update(body)  # in place, because the dict holds the version of each layer's format
     trunk.load_state_dict(expected)
 
 
@@ -178,7 +179,7 @@ def _fetch(name: str, weights: Any) -> StateDict:
 
 @contextmanager
 def _reachable(name: str) -> Iterator[None]:
-    """Turns failures to read or download weights into one sentence."""
+    """Turns failures to read or download weights into a WeightsError."""
     try:
         yield
     except (OSError, RuntimeError, HTTPException) as error:
@@ -201,7 +202,7 @@ def _of_timm(name: str) -> Backbone:
 
     try:
         card = timm.models.get_pretrained_cfg(name)
-    except RuntimeError:  # a model it has, of a tag it has not
+    except RuntimeError:  # known model with an unknown tag
         card = None
     if card is None:
         known = [*timm.list_models(), *timm.list_pretrained()]
@@ -280,7 +281,8 @@ BACKBONES: dict[str, Backbone] = {
         mean=MEAN,
         deviation=DEVIATION,
         has_statistics=False,
-        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web) told apart",
+        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web), face recognition",
     ),
 }
-"""Those with a format of their own; resnet18's layers are numbered, as trained ones are stored so."""
+"""Backbones whose weights need special handling. The layers of resnet18 are numbered because trained
+models store them that way."""

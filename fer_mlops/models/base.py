@@ -1,4 +1,4 @@
-"""What networks of every family share when they answer."""
+"""Base class of the networks: averaging over mirror images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class MirrorAveraging(nn.Module):
-    """Answers with the mean over a face and its mirror image where ``averages_mirror`` is set.
+    """Averages logits over a face and its mirror image if ``averages_mirror`` is set.
 
-    In training it scores the faces as they are.
+    In training mode it scores the unflipped faces only.
     """
 
     averages_mirror: bool
@@ -22,5 +22,5 @@ class MirrorAveraging(nn.Module):
         return (both[:num] + both[num:]) / 2
 
     def score(self, images: Tensor) -> Tensor:
-        """Returns the logits [n, classes] of the faces as they are."""
+        """Returns the logits [n, classes] of the faces, without mirror averaging."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""From logits to probabilities one can believe: prior strength and temperature, fitted on validation."""
+"""Calibration of logits: prior strength, temperature and thresholds, fitted on validation faces."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Logits = NDArray[np.float32]
 """Shape [n, classes]."""
 
 OperatingPoint = Literal["default", "natural", "balanced"]
-"""Operating point: what the answers assume of how frequent emotions are."""
+"""Operating point: the emotion frequencies that predictions assume."""
 
 _STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 _MOST_LOST_BALANCED = 0.05
-"""Accuracy that the balanced point may cost."""
+"""Largest loss of accuracy at the balanced operating point."""
 _MOST_LOST = 0.005
-"""Accuracy that a better macro-F1 may cost: with a dozen rare faces in validation, macro-F1 alone
-would buy noise with it."""
+"""Largest loss of accuracy at the default operating point: with a dozen rare faces in validation, a
+better macro-F1 can be noise."""
 
 _DOUBT = 0.05
-"""Chance that the error of sure answers is above the one asked for, after all."""
+"""Probability that the error of sure predictions exceeds the requested limit."""
 _NEVER = 2.0
 """A threshold that no confidence reaches."""
 
@@ -42,27 +42,27 @@ class Calibration:
     """probabilities = softmax((logits + bias) / temperature)."""
 
     bias: tuple[float, ...]
-    """[classes]; natural bias of the loss, with the prior taken back to ``prior_strength``."""
+    """[classes]; natural bias of the loss, with the prior reduced to ``prior_strength``."""
     temperature: float
-    """Above 1 makes the classifier less sure (arXiv 1706.04599)."""
+    """Divisor of the logits; above 1 it lowers confidence (arXiv 1706.04599)."""
     prior_strength: float
-    """How much of the training frequencies the answers assume: 1 natural, 0 all emotions alike."""
+    """Strength of the training frequencies in predictions: 1 natural, 0 all emotions equally likely."""
     log_prior: tuple[float, ...] = ()
-    """[classes]; log of the training frequencies, empty where they are not known."""
+    """[classes]; log of the training frequencies, empty if unknown."""
     balanced_strength: float = 1.0
     """Prior strength of the balanced operating point."""
     natural_temperature: float = 1.0
     balanced_temperature: float = 1.0
     threshold: float = 0.0
-    """Confidence from which an answer is sure; 0 where none was fitted, above 1 where none is."""
+    """Confidence from which a prediction is sure; 0 if not fitted, above 1 if no prediction is sure."""
     natural_threshold: float = 0.0
     balanced_threshold: float = 0.0
 
     def at(self, point: OperatingPoint) -> Calibration:
-        """Returns the calibration of an operating point of the same model.
+        """Returns the calibration at an operating point.
 
-        ``natural`` assumes the training frequencies and is right most often; ``balanced`` favours
-        rare emotions; ``default`` lies between, where macro-F1 is best at next to no cost.
+        ``natural`` assumes the training frequencies and has the highest accuracy; ``balanced`` favours
+        rare emotions; ``default`` lies between and has the best macro-F1 at almost the same accuracy.
         """
         if point == "default" or not self.log_prior:
             return self
@@ -78,12 +78,12 @@ class Calibration:
         )
 
     def probabilities(self, logits: Logits) -> NDArray[np.float64]:
-        """Returns [n, classes]; rows sum to 1."""
+        """Returns calibrated probabilities [n, classes]; rows sum to 1."""
         moved = (np.asarray(logits, dtype=np.float64) + np.array(self.bias)) / self.temperature
         return np.asarray(softmax(moved, axis=1))
 
     def is_sure(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Returns which answers [n, classes] of this calibration reach the threshold [n]."""
+        """Returns whether each of this calibration's predictions [n, classes] is sure, [n]."""
         return np.asarray(probabilities.max(1) >= self.threshold)
 
 
@@ -93,17 +93,17 @@ def fit_calibration(
     natural_bias: NDArray[np.float32],
     log_prior: NDArray[np.float32],
 ) -> Calibration:
-    """Returns the prior strengths of the operating points and the temperature with the least NLL.
+    """Returns the fitted prior strengths of the operating points, and temperatures with the least NLL.
 
-    Post-hoc logit adjustment (arXiv 2007.07314, section 4.1): lowering the strength favours rare
-    emotions. The default point has the best macro-F1 that costs at most half a point of validation
-    accuracy, the balanced one the best balanced accuracy that costs at most five points; ties go to
-    the strength nearer to natural.
+    Post-hoc logit adjustment (arXiv 2007.07314, section 4.1): a lower strength favours rare emotions.
+    The default point has the best macro-F1 within half a percentage point of the natural point's
+    validation accuracy, the balanced point the best balanced accuracy within five percentage points.
+    Ties go to the strength closer to natural.
 
     Args:
-        logits: Of the validation faces [n, classes].
-        labels: Their labels [n].
-        natural_bias: What makes the logits natural [classes].
+        logits: Logits of the validation faces [n, classes].
+        labels: Labels of the validation faces [n].
+        natural_bias: Bias that gives log-odds under the training frequencies [classes].
         log_prior: Log of the training frequencies [classes].
     """
 
@@ -142,13 +142,13 @@ def fit_calibration(
 def with_thresholds(
     calibration: Calibration, logits: Logits, labels: Labels, max_error: float
 ) -> Calibration:
-    """Returns the calibration with the threshold of each operating point.
+    """Returns the calibration with a fitted threshold for each operating point.
 
     Args:
-        calibration: Fitted to the same faces.
-        logits: Of the validation faces [n, classes].
-        labels: Their labels [n].
-        max_error: Share of the sure answers that may be wrong.
+        calibration: Calibration fitted to the same faces.
+        logits: Logits of the validation faces [n, classes].
+        labels: Labels of the validation faces [n].
+        max_error: Share of sure predictions that may be wrong.
     """
 
     def threshold(point: OperatingPoint) -> float:
@@ -163,14 +163,15 @@ def with_thresholds(
 
 
 def fit_threshold(labels: Labels, probabilities: NDArray[np.float64], max_error: float) -> float:
-    """Returns a low confidence from which at most ``max_error`` of the answers are wrong, 95 % sure.
+    """Returns a low confidence from which at most ``max_error`` of predictions are wrong, at 95 %.
 
     Selection with guaranteed risk (arXiv 1705.08500, algorithm 1): a binary search over the faces'
-    confidences, each step by the upper Clopper-Pearson bound at its part of the doubt. It is above 1
-    where no confidence will do, as with few faces: no error in 59 bounds it by 5 % in a single test.
+    confidences; each step tests the upper Clopper-Pearson bound at its share of the 5 %. The result is
+    above 1 if no confidence is enough, as with few faces: even a single test needs 59 faces without an
+    error to bound it by 5 %.
 
-    The bound holds for faces that chose nothing else. A run's validation faces have chosen epoch,
-    operating point and temperature before, so that there it is somewhat too low.
+    The bound holds for faces that selected nothing else. A run's validation faces also selected epoch,
+    operating point and temperature, so its bound is somewhat too low.
     """
     confidence, is_wrong = probabilities.max(1), probabilities.argmax(1) != labels
     candidates = np.sort(confidence)[::-1]

@@ -1,12 +1,12 @@
-"""The trained bundle: a model with its preprocessing, labels and calibration.
+"""Classifier bundle: a trained model with its preprocessing, labels and calibration.
 
-On disk it is a folder of plain values, and loading it runs no code but this package's:
+On disk a bundle is a folder of plain values; loading it runs only code of this package:
 
     classifier.json   family, emotions in order, image size, calibration, architecture
-    weights.pt        the state dict of the network that the architecture describes (networks)
-    svm.npz           all arrays of the baseline                                    (baseline)
+    weights.pt        networks: the state dict of the network that the architecture describes
+    svm.npz           baseline: all arrays
 
-Other files in the folder are not opened, such as the graph ``network.pt2`` that earlier versions wrote.
+Other files in the folder are ignored, such as the graph ``network.pt2`` of earlier versions.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _MOST_LETTERS = 1_000_000
-"""Of a card; an honest one has two thousand."""
+"""Largest length of a classifier card; a valid one has about two thousand characters."""
 _ON_CPU, _ON_GPU = 32, 256
-"""Faces at a time: on a CPU, of so few what a layer leaves stays in its cache for the next."""
+"""Faces at a time; on a CPU, few enough that a layer's output is still cached for the next layer."""
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
     "cnn": CnnConfig(),
     "transfer": TransferConfig(),
@@ -52,7 +52,7 @@ _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
 
 
 class Scorer(Protocol):
-    """Anything that turns gray faces uint8 [n, side, side] into logits float32 [n, 7]."""
+    """Model that turns gray faces uint8 [n, side, side] into logits float32 [n, 7]."""
 
     def logits(self, pixels: Images) -> Logits: ...
 
@@ -63,7 +63,7 @@ class NetworkScorer:
 
     network: nn.Module
     architecture: CnnConfig | TransferConfig
-    """What rebuilds it."""
+    """Settings that rebuild the network."""
 
     @property
     def device(self) -> torch.device:
@@ -82,19 +82,19 @@ class NetworkScorer:
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """Faces in, probabilities of EMOTIONS out."""
+    """A model with its preprocessing and calibration: faces in, probabilities of EMOTIONS out."""
 
     family: str
     image_size: int
-    """Side of the gray square the model sees, in pixels."""
+    """Side of the model's square gray input, in pixels."""
     scorer: Scorer
     calibration: Calibration
 
     def prepare(self, images: Sequence[bytes | Path | Image.Image]) -> Images:
-        """Returns the images as the model sees them, uint8 [n, side, side].
+        """Returns the images as model inputs, uint8 [n, side, side].
 
         Raises:
-            DataError: An image cannot be read; the message says which, from 0.
+            DataError: An image cannot be read; the message has its number, from 0.
         """
         faces = []
         for number, image in enumerate(images):
@@ -109,7 +109,7 @@ class Classifier:
         return self.calibration.probabilities(self.scorer.logits(pixels))
 
     def save(self, folder: Path) -> None:
-        """Writes the bundle into ``folder``, which is made."""
+        """Writes the bundle into ``folder``, and creates the folder if needed."""
         folder.mkdir(parents=True, exist_ok=True)
         architecture = None
         if isinstance(self.scorer, HogSvm):
@@ -117,7 +117,7 @@ class Classifier:
         else:
             assert isinstance(self.scorer, NetworkScorer), "an ONNX file is not saved again"
             architecture = self.scorer.architecture
-            network = copy.deepcopy(self.scorer.network).cpu()  # or the file would ask for the GPU
+            network = copy.deepcopy(self.scorer.network).cpu()  # tensors saved on a GPU need one to load
             torch.save(network.state_dict(), folder / "weights.pt")
         card = Card(
             family=self.family,
@@ -131,15 +131,15 @@ class Classifier:
     def load(cls, folder: Path, name: str = "") -> Classifier:
         """Returns the classifier saved in ``folder``, on the CPU, in float32.
 
-        No code in the folder is run, and nothing is fetched: the network is built by this package from
-        the checked settings in ``classifier.json`` and given the tensors of ``weights.pt``.
+        Runs no code from the folder and downloads nothing: this package builds the network from the
+        checked settings in ``classifier.json`` and loads the tensors of ``weights.pt``.
 
         Args:
-            folder: Written by ``save``, maybe by others.
-            name: What an error calls it; the folder itself by default.
+            folder: Folder written by ``save``; need not be trusted.
+            name: Name in error messages; the folder by default.
 
         Raises:
-            ModelError: The folder is no bundle, is damaged, or does not fit this version.
+            ModelError: The folder is not a bundle, is damaged, or does not fit this version.
         """
         try:
             card = Card.read(_file(folder, "classifier.json"))
@@ -158,10 +158,10 @@ class Classifier:
         )
 
     def as_saved(self) -> Classifier:
-        """Returns the classifier that ``load`` makes of what ``save`` writes.
+        """Returns a copy of the classifier after ``save`` and ``load``.
 
-        A network on a GPU multiplies with fewer digits than the CPU that serves it: what a run says of a
-        model is measured on this one.
+        A network on a GPU computes with lower precision than on the CPU that serves it, so a run
+        reports scores of this copy.
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder))
@@ -170,27 +170,28 @@ class Classifier:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a bundle, or an ONNX file, says of its classifier."""
+    """Metadata of the classifier in a bundle or an ONNX file."""
 
     family: str
     image_size: int
     calibration: Calibration
     architecture: CnnConfig | TransferConfig | None = None
-    """What rebuilds the network; None for the baseline and for an ONNX file."""
+    """Settings that rebuild the network; None for the baseline and for an ONNX file."""
 
     def as_json(self) -> str:
-        """Returns the card as ``parse`` reads it."""
-        told = {"format": _FORMAT, "emotions": EMOTIONS, **dataclasses.asdict(self)}
+        """Returns the card as JSON for ``parse``."""
+        fields = {"format": _FORMAT, "emotions": EMOTIONS, **dataclasses.asdict(self)}
         if self.architecture is None:
-            del told["architecture"]
-        return json.dumps(told, indent=2)
+            del fields["architecture"]
+        return json.dumps(fields, indent=2)
 
     @classmethod
     def read(cls, path: Path) -> Card:
         """Returns the card of a bundle.
 
         Raises:
-            ModelError: As ``parse``, or it lacks the architecture of a network.
+            ModelError: The file cannot be read, the card is not valid (see ``parse``), or a network's
+                card has no architecture.
         """
         try:
             with path.open(encoding="utf-8") as file:
@@ -203,43 +204,43 @@ class Card:
 
     @classmethod
     def parse(cls, text: str) -> Card:
-        """Returns the card that ``as_json`` wrote, every value checked.
+        """Returns the card in the JSON of ``as_json``, with every value checked.
 
         Raises:
-            ModelError: It is no such card, or one of a later format, or of other emotions.
+            ModelError: The text is not a valid card, or has another format or other emotions.
         """
         try:
-            told = json.loads(text) if len(text) <= _MOST_LETTERS else None
+            fields = json.loads(text) if len(text) <= _MOST_LETTERS else None
         except (ValueError, RecursionError) as error:
-            raise ModelError(f"the classifier's card is no JSON: {str(error)[:80]}") from error
-        if not isinstance(told, dict):
-            raise ModelError("the classifier's card is no mapping of names to values")
-        if told.get("format") != _FORMAT:
+            raise ModelError(f"the classifier's card is not valid JSON: {str(error)[:80]}") from error
+        if not isinstance(fields, dict):
+            raise ModelError("the classifier's card is not a mapping of names to values")
+        if fields.get("format") != _FORMAT:
             raise ModelError(
-                f"it has format {told.get('format')!r:.20}, this fer_mlops reads {_FORMAT}; install the "
-                "version it was trained with"
+                f"it has format {fields.get('format')!r:.20}, this fer_mlops reads {_FORMAT}; install "
+                "the version it was trained with"
             )
-        if told.get("emotions") != list(EMOTIONS):
-            raise ModelError(f"it has other emotions: {told.get('emotions')!r:.100}")
-        family, side = told.get("family"), told.get("image_size")
+        if fields.get("emotions") != list(EMOTIONS):
+            raise ModelError(f"it has other emotions: {fields.get('emotions')!r:.100}")
+        family, side = fields.get("family"), fields.get("image_size")
         if family not in ("baseline", *_ARCHITECTURES):
-            raise ModelError(f"it is of the unknown family {family!r:.40}")
+            raise ModelError(f"it has the unknown family {family!r:.40}")
         if type(side) is not int or not 8 <= side <= 1024:
             raise ModelError(f"image_size must be 8 to 1024 pixels, got {side!r:.20}")
         try:
-            calibration = fill(_NEUTRAL, _section(told, "calibration"), "calibration.")
+            calibration = fill(_NEUTRAL, _section(fields, "calibration"), "calibration.")
             architecture = None
-            if "architecture" in told:
+            if "architecture" in fields:
                 if family not in _ARCHITECTURES:
                     raise ConfigError(f"the family {family} has no architecture")
-                section = _section(told, "architecture")
+                section = _section(fields, "architecture")
                 architecture = fill(_ARCHITECTURES[family], section, "architecture.")
         except ConfigError as error:
             raise ModelError(f"the classifier's card is not valid: {str(error)[:200]}") from error
         _check_calibration(calibration)
         if architecture is not None and architecture.image_size != side:
             raise ModelError(
-                f"image_size {side} is not that of the architecture, {architecture.image_size}"
+                f"image_size {side} differs from that of the architecture, {architecture.image_size}"
             )
         return cls(family=family, image_size=side, calibration=calibration, architecture=architecture)
 
@@ -247,22 +248,22 @@ class Card:
 _NEUTRAL = Calibration(bias=(0.0,) * len(EMOTIONS), temperature=1.0, prior_strength=1.0)
 
 
-def _section(told: dict[str, object], name: str) -> dict[str, object]:
-    section = told.get(name)
+def _section(fields: dict[str, object], name: str) -> dict[str, object]:
+    section = fields.get(name)
     if not isinstance(section, dict):
         raise ConfigError(f"{name} must be a mapping of names to values, got {section!r:.40}")
     return section
 
 
 def _check_calibration(calibration: Calibration) -> None:
-    """Raises ModelError where a number of it cannot have been fitted."""
+    """Raises ModelError if a value is outside the range that fitting can give."""
     for name, value in dataclasses.asdict(calibration).items():
         if isinstance(value, tuple):
             lengths = (len(EMOTIONS), 0) if name == "log_prior" else (len(EMOTIONS),)
-            is_right = len(value) in lengths and all(abs(one) <= 1e6 for one in value)
+            is_right = len(value) in lengths and all(abs(number) <= 1e6 for number in value)
         elif "temperature" in name:
             is_right = 1e-3 <= value <= 1e3
-        else:  # a strength, or a threshold, which is 2 where no confidence is enough
+        else:  # a strength, or a threshold, which is 2 if no confidence is enough
             is_right = 0 <= value <= 2
         if not is_right:
             raise ModelError(f"calibration.{name} cannot be {value!r:.80}")
@@ -272,28 +273,28 @@ def _file(folder: Path, name: str) -> Path:
     """Returns a file of the bundle.
 
     Raises:
-        ModelError: It is not there, or is a link to something outside.
+        ModelError: The file is missing, or is a link to a file outside of the bundle.
     """
     path = folder / name
     if not path.is_file():
-        raise ModelError(f"it has no {name}, so it is no classifier of fer_mlops")
+        raise ModelError(f"it has no {name}, so it is not a fer_mlops classifier")
     if path.resolve().parent != folder.resolve():
         raise ModelError(f"{name} is a link to a file outside of the bundle")
     return path
 
 
 def _rebuilt(card: Card, weights: Path) -> NetworkScorer:
-    """Returns the network of the card's architecture with the weights of a file.
+    """Returns the network of the card's architecture with the weights in a file.
 
     Raises:
-        ModelError: The backbone is unknown or needs a package, or the weights do not fit.
+        ModelError: The backbone is unknown, its package is not installed, or the weights do not fit.
     """
     assert card.architecture is not None
     try:
         try:
-            with torch.device("meta"):  # sizes only: whatever the card says, nothing is allocated
+            with torch.device("meta"):  # allocates nothing, even for a card with huge sizes
                 network = build_network(card.family, card.architecture, len(EMOTIONS))
-        except NotImplementedError:  # a published backbone, of known size, that computes while built
+        except NotImplementedError:  # some published backbones compute while built; their size is known
             network = build_network(card.family, card.architecture, len(EMOTIONS))
     except ConfigError as error:
         raise ModelError(str(error)) from error

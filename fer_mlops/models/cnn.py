@@ -1,4 +1,4 @@
-"""A network from scratch for small gray faces."""
+"""CNN for small gray faces, trained from random weights."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from fer_mlops.models.base import MirrorAveraging
 
 
 class Standardise(nn.Module):
-    """Gives every face mean 0 and deviation 1, so that exposure says nothing."""
+    """Scales every face to mean 0 and standard deviation 1, to remove differences in exposure."""
 
     def forward(self, images: Tensor) -> Tensor:
         centred = images - images.mean(dim=(2, 3), keepdim=True)
-        deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()  # a ninth of std()'s time
+        deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()  # nine times as fast as std()
         return centred / (deviation + 1e-3)
 
 
 class Cnn(MirrorAveraging):
-    """Blocks of Conv + BatchNorm + ReLU ended by MaxPool, global average, one or two linear layers.
+    """Blocks of Conv + BatchNorm + ReLU + MaxPool, global average, one or two linear layers.
 
     Takes faces [n, 1, side, side] in [0, 1]; returns logits [n, num_classes].
     """
@@ -43,7 +43,7 @@ class Cnn(MirrorAveraging):
         self.to(memory_format=torch.channels_last)
 
     def score(self, images: Tensor) -> Tensor:
-        """Returns the logits of the faces as they are."""
+        """Returns the logits of the faces, without mirror averaging."""
         logits: Tensor = self.head(self.features(self.scale(images)))
         return logits
 
@@ -56,7 +56,15 @@ class Cnn(MirrorAveraging):
 
 
 def _block(inputs: int, width: int, depth: int, last_pool: bool | None) -> nn.Sequential:
-    """Returns a block; ``last_pool`` is None but for the last, which is explained before it pools."""
+    """Returns a block of convolutions.
+
+    Args:
+        inputs: Channels of the input.
+        width: Channels of the output.
+        depth: Number of convolutions.
+        last_pool: Whether the last block pools, after its ReLU, whose output Grad-CAM explains; None for
+            the other blocks.
+    """
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [
@@ -66,7 +74,7 @@ def _block(inputs: int, width: int, depth: int, last_pool: bool | None) -> nn.Se
         ]
         inputs = width
     if last_pool is None:
-        layers.insert(-1, nn.MaxPool2d(2))  # before the ReLU: the same numbers, a quarter of its work
+        layers.insert(-1, nn.MaxPool2d(2))  # before the ReLU: same result, a quarter of the work
     elif last_pool:
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)

@@ -1,8 +1,8 @@
-"""dlib's face recognition network, so that its published weights fit: a backbone that knows faces.
+"""dlib's face recognition network with its published weights: a backbone pretrained on faces.
 
 Architecture: a residual network of 29 convolutions (dlib, ``dnn_face_recognition_ex.cpp``), trained by
-Davis King on three million faces to tell people apart, released into the public domain (CC0). Where a
-block halves the image, the shortcut is averaged and zeros stand in for the channels it lacks.
+Davis King on three million faces to recognise people, released into the public domain (CC0). If a block
+halves the image, its shortcut is average-pooled and padded with zero channels.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from fer_mlops.errors import WeightsError
 
 MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
 DEVIATION = (256 / 255, 256 / 255, 256 / 255)
-"""dlib takes (byte - mean) / 256."""
+"""dlib's input is (byte - mean) / 256."""
 
 _PACKAGE = "face_recognition_models"
 _FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
 _LANDMARKS = Path("models", "shape_predictor_5_face_landmarks.dat")
 _WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 3
-"""Channels of each block. The published network has one more, which leaves one pixel of a small face."""
+"""Channels of each block. The last block of the published network is left out: it would reduce a small
+face to a single pixel."""
 _NUM_EMBEDDED = 128
 
 
@@ -45,7 +46,7 @@ class _Block(nn.Module):
         y = self.norm2(self.convolution2(F.relu(self.norm1(self.convolution1(x)))))
         if self.halves:
             x = F.avg_pool2d(x, 2)
-            height, width = y.shape[2] - x.shape[2], y.shape[3] - x.shape[3]  # 0, or -1 of an even side
+            height, width = y.shape[2] - x.shape[2], y.shape[3] - x.shape[3]  # 0, or -1 for an even side
             y = F.pad(y, (0, -width, 0, -height))
             x = F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
         return F.relu(x + y)
@@ -65,7 +66,7 @@ class DlibFaceNet(nn.Sequential):
 
 
 class DlibEmbeddingNet(nn.Module):
-    """The whole published network: a face's embedding, near those of the same person's other photos.
+    """The whole published network; embeddings of photos of the same person are close to each other.
 
     Takes aligned faces [n, 3, 150, 150], normalised by MEAN and DEVIATION; returns [n, 128].
     """
@@ -83,10 +84,10 @@ class DlibEmbeddingNet(nn.Module):
 
 @torch.no_grad()
 def settle_batch_norms(network: nn.Module, images: Tensor) -> None:
-    """Gives every batch norm the statistics of ``images`` [n, 1, h, w]; answers stay the same.
+    """Gives every batch norm the statistics of ``images`` [n, 1, h, w]; outputs stay the same.
 
-    dlib's weights have a scale and a shift in place of each batch norm. With the statistics its scale
-    and shift are changed to match, the network can be trained as one that always had them.
+    dlib's weights have a scale and a shift in place of each batch norm. Scale and shift are adjusted to
+    the new statistics, so that the network can be trained like any network with batch norms.
     """
 
     def settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -115,16 +116,16 @@ def fetch_published_weights() -> dict[str, Tensor]:
     """Returns the state dict of a ``DlibFaceNet`` from the installed package of weights.
 
     Raises:
-        WeightsError: The package is not installed, or its file is not what it was.
+        WeightsError: The package is not installed, or its file has changed.
     """
     return read_published_weights(_installed(_FILE))
 
 
 def fetch_embedding_network() -> DlibEmbeddingNet:
-    """Returns the published embedding network, ready to run.
+    """Returns the published embedding network in evaluation mode.
 
     Raises:
-        WeightsError: The package of weights is not installed, or its file is not what it was.
+        WeightsError: The package of weights is not installed, or its file has changed.
     """
     network, path = DlibEmbeddingNet(), _installed(_FILE)
     content = _fill(network, path)
@@ -139,7 +140,7 @@ def fetch_embedding_network() -> DlibEmbeddingNet:
 
 
 def landmarks_file() -> Path:
-    """Returns the installed weights that find eyes and nose in a face (CC0), for dlib to read.
+    """Returns the path of dlib's installed weights for landmarks of eyes and nose (CC0).
 
     Raises:
         WeightsError: The package of weights is not installed.
@@ -154,7 +155,7 @@ def _installed(file: Path) -> Path:
             "dlib's face weights are not installed; run pip install 'fer-mlops[face]', or choose "
             "another --backbone or --identities"
         )
-    # the package cannot be imported where setuptools is new: it asks for pkg_resources
+    # not imported: the package needs pkg_resources, which new versions of setuptools lack
     return Path(spec.submodule_search_locations[0]) / file
 
 
@@ -170,7 +171,7 @@ def read_published_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _fill(network: nn.Module, path: Path) -> bytes:
-    """Copies the convolutions and scales of a file in dlib's format into ``network``, in their order.
+    """Copies the convolutions and scales from a file in dlib's format into ``network``, in file order.
 
     Returns:
         The file's content.
@@ -193,7 +194,7 @@ def _fill(network: nn.Module, path: Path) -> bytes:
         len(values) != layer.weight.numel() + len(layer.weight)
         for layer, values in zip(layers, convolutions, strict=False)
     ):
-        raise WeightsError(f"{str(path)!r} holds another network than dlib's face recognition one")
+        raise WeightsError(f"{str(path)!r} does not hold dlib's face recognition network")
     with torch.no_grad():
         for layer, norm, values, scale in zip(layers, norms, convolutions, scales, strict=False):
             num = len(layer.weight)
@@ -207,14 +208,17 @@ def _fill(network: nn.Module, path: Path) -> bytes:
 
 
 def _integer(content: bytes, at: int) -> tuple[int, int]:
-    """Returns dlib's number at this place, and what is behind it: a byte of size and sign, the bytes."""
+    """Returns the integer at this offset in dlib's format, and the offset after it.
+
+    The format is a byte with size and sign, then the value's bytes.
+    """
     size = content[at] & 15
     value = int.from_bytes(content[at + 1 : at + 1 + size], "little")
     return (-value if content[at] & 128 else value), at + 1 + size
 
 
 def _tensor(content: bytes, at: int) -> NDArray[np.float32]:
-    """Returns dlib's tensor at this place, flat: a version, four sizes, the values."""
+    """Returns the tensor at this offset in dlib's format, flat: a version, four sizes, the values."""
     _, at = _integer(content, at)
     count = 1
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as its TensorFlow authors trained it, so that their ImageNet weights fit.
+"""EfficientNet-Lite0, compatible with the ImageNet weights that its authors trained in TensorFlow.
 
 Architecture: the published EfficientNet-Lite0 (EfficientNet-B0 without squeeze-and-excite, with
 ReLU6 and a fixed stem and head; arXiv 1905.11946). TensorFlow pads strided convolutions on the
@@ -40,7 +40,7 @@ _STAGES = (
 
 
 class _SamePadConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's ``SAME``: the odd pixel goes to the right and bottom."""
+    """A convolution with TensorFlow's ``SAME`` padding: an odd pixel goes to the right and bottom."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.stride[0] == 1:
@@ -65,7 +65,7 @@ def _convolution(
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand, depthwise, project; added to its input where shapes agree."""
+    """Inverted residual: expand, depthwise, project; the input is added if shapes agree."""
 
     def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
         super().__init__()
@@ -100,10 +100,10 @@ class EfficientNetLite0(nn.Sequential):
 
 
 def load_published_weights(network: EfficientNetLite0, weights: Mapping[str, Tensor]) -> None:
-    """Fills ``network`` from the published PyTorch file, whose tensors stand in the same order.
+    """Loads the weights of the published PyTorch file into ``network``.
 
-    Names differ from ours, so tensors are paired by position and each pair's shape is checked; the
-    two tensors of the ImageNet head are left out.
+    The file names its tensors differently but has them in the same order. So tensors are paired by
+    position, and each pair's shape is checked; the two tensors of the ImageNet head are left out.
 
     Raises:
         WeightsError: The number of tensors or a shape differs.

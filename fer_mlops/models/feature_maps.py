@@ -1,4 +1,4 @@
-"""What one blank face shows of a backbone: its features, its stages, the layer to explain."""
+"""Structure of a backbone, measured with a blank face: features, stages, the layer to explain."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from torch import Tensor, nn
 from fer_mlops.errors import ConfigError
 
 _SMALLEST = 64
-"""Side, in pixels, below which the last maps are single points and tell no stride."""
+"""Smallest side of the blank face, in pixels: on a smaller one the last maps are single points, from
+which no stride can be computed."""
 _EXPLAINED = 4
-"""Halvings of the face before the map that Grad-CAM weighs: stride 16. The very last has stride 32,
-which on a face of 96 px is a map of 3 x 3."""
+"""Largest number of halvings before the layer that Grad-CAM explains, which is stride 16. The last
+layer has stride 32, so that a face of 96 px gives a map of only 3 x 3."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A backbone's inner order. Its stages are the parts between two halvings of the image."""
+    """Structure of a backbone. Its stages are the parts between two halvings of the image."""
 
     num_features: int
     explained: str
-    """Name of the last layer whose map has a stride of 16 at most."""
+    """Name of the last layer whose map has a stride of at most 16."""
     num_stages: int
     stages: Mapping[str, int]
-    """Stage from 0 of every module that was called, by name; it never falls from call to call."""
+    """Stage of every called module by name, from 0; in call order, stages never decrease."""
 
     def stage_of(self, name: str) -> int:
         """Returns the stage of the module or parameter of this name."""
@@ -43,7 +44,7 @@ class _Call:
     name: str
     module: nn.Module
     halvings: int | None
-    """Of the face's side in the map that was returned; None where that is no map."""
+    """Number of times that the returned map halves the face's side; None if it is not a map."""
 
     @property
     def has_weights(self) -> bool:
@@ -52,10 +53,11 @@ class _Call:
 
 @torch.no_grad()
 def survey(backbone: nn.Module, name: str, side: int) -> Survey:
-    """Returns what a face of ``side`` pixels meets in ``backbone``, which is put in evaluation mode.
+    """Returns the structure of ``backbone`` for faces of ``side`` pixels; sets evaluation mode.
 
     Raises:
-        ConfigError: It cannot take faces of this size, or has no feature maps, as a transformer.
+        ConfigError: The backbone cannot take faces of this size, or, like a transformer, has no feature
+            maps.
     """
     backbone.eval()
     try:
@@ -82,17 +84,17 @@ def survey(backbone: nn.Module, name: str, side: int) -> Survey:
 
 
 def pooled(features: Tensor) -> Tensor:
-    """Returns the means of maps [n, c, h, w], and vectors [n, c] as they are."""
+    """Returns the spatial means [n, c] of maps [n, c, h, w]; vectors [n, c] are returned unchanged."""
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features
 
 
 def _explained(backbone: nn.Module, calls: list[_Call], depths: list[int]) -> str:
-    """Returns the last layer of stride 16 at most that is no part of a block, or nothing.
+    """Returns the name of the last layer of stride at most 16 outside any block, or an empty text.
 
     Args:
-        backbone: What was called.
-        calls: In the order in which they ended.
-        depths: How often the face had been halved when each ended.
+        backbone: Backbone that was called.
+        calls: Calls in the order in which they ended.
+        depths: Number of halvings of the face at the end of each call.
     """
     rows = {name for name, module in backbone.named_modules() if isinstance(module, nn.Sequential)}
 
@@ -109,7 +111,7 @@ def _explained(backbone: nn.Module, calls: list[_Call], depths: list[int]) -> st
 
 
 def _calls(backbone: nn.Module, side: int) -> list[_Call]:
-    """Returns the calls that a face of ``side`` pixels causes, in the order in which they end."""
+    """Returns the module calls for a face of ``side`` pixels, in the order in which they end."""
     calls: list[_Call] = []
 
     def noting(name: str) -> Callable[[nn.Module, object, object], None]:

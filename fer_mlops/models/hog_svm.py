@@ -1,6 +1,6 @@
-"""The baseline: HOG, principal components, RBF support vector machine, calibrated decisions.
+"""Baseline: HOG, principal components, RBF support vector machine, calibrated decisions.
 
-Fitted with scikit-learn, kept as plain arrays: the whole model is one ``.npz`` without pickles.
+The baseline is fitted with scikit-learn and stored as plain arrays: an ``.npz`` file without pickles.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from fer_mlops.progress import Advance, ignore_progress
 Array = NDArray[np.float64]
 _FOLDS = 3
 _LEAST_VARIANCE = 1e-12
-"""Of the faces' components; equal pictures have none."""
+"""Lower limit of the components' variance, which is 0 if all images are equal."""
 _MOST_BYTES = 2 << 30
-"""Of all arrays of a file that is read; a baseline of 100,000 faces has 300 MB."""
+"""Largest unpacked size of a file, in bytes; a baseline of 100,000 faces has 300 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HogSvm:
-    """A fitted baseline; ``k`` is the number of emotions it saw, ``s`` of support vectors."""
+    """A fitted baseline; ``k`` is the number of trained emotions, ``s`` that of support vectors."""
 
     cells: NDArray[np.int64]
     """[scales]; sides in pixels."""
@@ -58,7 +58,7 @@ class HogSvm:
     """[k]"""
     gamma: Array
     weights: Array
-    """[k, k]; decisions to log-odds, learned out of fold."""
+    """[k, k]; map from decisions to log-odds, fitted out of fold."""
     offsets: Array
     """[k]"""
     classes: NDArray[np.int64]
@@ -76,7 +76,7 @@ class HogSvm:
         return self.logits_of_vectors(vectors)
 
     def logits_of_vectors(self, vectors: Vectors) -> NDArray[np.float32]:
-        """Returns log-probabilities [n, 7] of HOG vectors; emotions it never saw get -30."""
+        """Returns log-probabilities [n, 7] of HOG vectors; emotions without training faces get -30."""
         decisions = self.decide(vectors)
         seen = log_softmax(decisions @ self.weights.T + self.offsets, axis=1)
         logits = np.full((len(vectors), len(EMOTIONS)), -30.0)
@@ -117,8 +117,8 @@ class HogSvm:
         """Returns the baseline saved at ``path``.
 
         Args:
-            path: Written by ``save``, maybe by others; nothing in it is unpickled.
-            image_size: Side in pixels of the faces that it takes.
+            path: File written by ``save``; need not be trusted, nothing in it is unpickled.
+            image_size: Side of the baseline's input faces, in pixels.
 
         Raises:
             ModelError: The file is missing, or its arrays are not those of a baseline.
@@ -132,14 +132,14 @@ class HogSvm:
                 machine = cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except ModelError:
             raise
-        except Exception as error:  # a damaged file fails in whatever way its reader has
+        except Exception as error:  # readers raise any exception for a damaged file
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(f"cannot read a baseline from {path.name}: {reason}") from error
         machine.check(image_size)
         return machine
 
     def check(self, image_size: int) -> None:
-        """Raises ModelError unless the arrays are finite, of their types, and fit each other."""
+        """Raises ModelError unless all arrays are finite and have matching types and shapes."""
         k, s = len(np.atleast_1d(self.classes)), len(np.atleast_1d(self.vectors))
         c, f = len(np.atleast_1d(self.axes)), len(np.atleast_1d(self.mean))
         shapes: dict[str, tuple[int, ...]] = {
@@ -177,29 +177,29 @@ class HogSvm:
         ).shape[1]
         if described != f:
             raise ModelError(
-                f"the baseline takes {f} features, faces of {image_size} px have {described}"
+                f"the baseline needs {f} features, but faces of {image_size} px have {described}"
             )
 
 
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
     """Returns the baseline fitted to HOG vectors.
 
-    Probabilities come from a multinomial logistic regression on the SVM's decisions about faces left
-    out of its fit (3 folds), so that they are not the overconfident ones of faces it has memorised.
-    Where the faces are too few for folds that each keep two emotions (``can_calibrate``), they come from
-    the decisions as they are, and the emotions' shares.
+    Probabilities come from a multinomial logistic regression on out-of-fold decisions of the SVM (3
+    folds): decisions on its own training faces would be overconfident. If there are too few faces for
+    folds with two emotions each (``can_calibrate``), they come from the uncalibrated decisions and the
+    emotions' shares.
 
     Args:
-        vectors: Training HOG vectors [n, features].
-        labels: [n]; at least two different.
-        config: The settings.
-        seed: Of the principal components' solver and the folds.
+        vectors: HOG vectors of the training faces [n, features].
+        labels: Labels of the training faces [n], with at least two emotions.
+        config: Settings of the baseline.
+        seed: Seed of the principal components' solver and of the folds.
     """
     folds = _folds(labels, seed) if can_calibrate(labels) else []
     everything = np.arange(len(labels))
     fit = delayed(_fit_machine)
-    with threadpool_limits(1, "blas"):  # or each machine's matrix products would fight for all cores
-        machines: list[HogSvm] = Parallel(n_jobs=-1, prefer="threads")(  # libsvm frees the interpreter
+    with threadpool_limits(1, "blas"):  # otherwise the parallel fits would compete for the cores
+        machines: list[HogSvm] = Parallel(n_jobs=-1, prefer="threads")(  # libsvm releases the GIL
             fit(vectors[kept], labels[kept], config, seed)
             for kept in (everything, *(kept for kept, _ in folds))
         )
@@ -213,35 +213,35 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
         decisions[np.ix_(left_out, columns)] = part.decide(vectors[left_out])
     calibrator = LogisticRegression(max_iter=2000).fit(decisions, labels)
     weights, offsets = calibrator.coef_, calibrator.intercept_
-    if len(machine.classes) == 2:  # scikit-learn keeps one row, the second class's
+    if len(machine.classes) == 2:  # scikit-learn stores one row, that of the second class
         weights = np.vstack([-weights, weights]) / 2
         offsets = np.array([-offsets[0], offsets[0]]) / 2
     return replace(machine, weights=weights, offsets=offsets)
 
 
 def can_calibrate(labels: Labels) -> bool:
-    """Returns whether two emotions have a face for each fold: then each fit shows both."""
+    """Returns whether at least two emotions have a face for each fold, so that every fit sees both."""
     return int((np.bincount(labels) >= _FOLDS).sum()) >= 2
 
 
 def _folds(labels: Labels, seed: int) -> list[tuple[Labels, Labels]]:
-    with warnings.catch_warnings():  # it warns of emotions with fewer faces than folds
+    with warnings.catch_warnings():  # emotions with fewer faces than folds cause a warning
         warnings.simplefilter("ignore", UserWarning)
         folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
         return list(folds.split(labels, labels))
 
 
 def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
-    """Returns the baseline whose decisions are not calibrated yet."""
+    """Returns the fitted baseline, without calibration of its decisions."""
     components = min(config.components, *vectors.shape)
-    with np.errstate(invalid="ignore"):  # equal pictures have no variance to explain a share of
+    with np.errstate(invalid="ignore"):  # equal images have a variance of 0
         reducer = PCA(components, svd_solver="randomized", random_state=seed).fit(vectors)
     mean, axes = reducer.mean_.astype(np.float64), reducer.components_.astype(np.float64)
     points = (vectors - mean) @ axes.T
     gamma = config.gamma / (components * max(points.var(), _LEAST_VARIANCE))
     svm = SVC(C=config.c, gamma=gamma, cache_size=500).fit(points, labels)
     k = len(svm.classes_)
-    sign = -1.0 if k == 2 else 1.0  # with two classes scikit-learn turns libsvm's sign round
+    sign = -1.0 if k == 2 else 1.0  # with two classes scikit-learn inverts libsvm's sign
     return HogSvm(
         cells=np.array(config.cells),
         orientations=np.array(config.orientations),

@@ -1,4 +1,4 @@
-"""A classifier that an ``.onnx`` file holds, run by onnxruntime."""
+"""ONNX classifier, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from fer_mlops.models.calibration import Logits
 from fer_mlops.models.classifier import Card, Classifier
 
 INPUT, LOGITS, PROBABILITIES = "faces", "logits", "probabilities"
-"""uint8 [n, side, side]; float32 [n, 7] each, the latter calibrated at the default point."""
+"""Input uint8 [n, side, side]; outputs float32 [n, 7], probabilities at the default operating point."""
 CARD_KEY = "fer_mlops"
-"""Of the metadata: what ``load_onnx`` needs, as JSON."""
+"""Metadata key of the classifier's card, as JSON."""
 
 
 @dataclass(frozen=True)
 class OnnxScorer:
-    """A session of onnxruntime."""
+    """Model in an onnxruntime session."""
 
     session: Any
     batch_size: int = 32
-    """Small enough for the caches: a core answers more faces a second than 256 at a time."""
+    """Faces at a time; small enough for the processor's caches, and so faster than 256."""
 
     def logits(self, pixels: Images) -> Logits:
         """Returns logits [n, 7] of gray faces uint8 [n, side, side]."""
         return self._run(LOGITS, pixels)
 
     def probabilities(self, pixels: Images) -> Logits:
-        """Returns the graph's own probabilities [n, 7], at the default point."""
+        """Returns the graph's probabilities [n, 7], at the default operating point."""
         return self._run(PROBABILITIES, pixels)
 
     def _run(self, output: str, pixels: Images) -> Logits:
@@ -45,14 +45,15 @@ class OnnxScorer:
 
 
 def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
-    """Returns the classifier in the file.
+    """Returns the classifier in an ONNX file.
 
     Args:
-        path: Written by ``fer-mlops export``.
-        num_threads: That onnxruntime works in; 0 for as many as there are cores.
+        path: File written by ``fer-mlops export``.
+        num_threads: Number of onnxruntime's threads; 0 for the number of cores.
 
     Raises:
-        ModelError: There is no such file, it is not one of ours, or onnxruntime is not installed.
+        ModelError: The file does not exist or was not written by ``fer-mlops export``, or onnxruntime
+            is not installed.
     """
     try:
         import onnxruntime
@@ -64,11 +65,11 @@ def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
     options.intra_op_num_threads = num_threads
     options.log_severity_level = 4
     try:
-        # from bytes: a graph on disk may name any other file as its weights
+        # from bytes, because a graph loaded from a path may read any other file as its weights
         session = onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=onnxruntime.get_available_providers()
         )
-    except Exception as error:  # its exceptions have no base of their own
+    except Exception as error:  # onnxruntime's exceptions have no common base class
         reason = str(error).splitlines()[0]
         raise ModelError(f"{str(path)!r} cannot be read as an ONNX model: {reason}") from error
     try:
@@ -78,10 +79,10 @@ def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
             f"{str(path)!r} was not written by 'fer-mlops export' of this version: {error}"
         ) from error
     side = card.image_size
-    taken = [(one.name, one.type, list(one.shape[1:])) for one in session.get_inputs()]
-    given = [(one.name, list(one.shape[1:])) for one in session.get_outputs()]
-    asked = [(name, [len(EMOTIONS)]) for name in (LOGITS, PROBABILITIES)]
-    if taken != [(INPUT, "tensor(uint8)", [side, side])] or given != asked:
+    inputs = [(node.name, node.type, list(node.shape[1:])) for node in session.get_inputs()]
+    outputs = [(node.name, list(node.shape[1:])) for node in session.get_outputs()]
+    expected = [(name, [len(EMOTIONS)]) for name in (LOGITS, PROBABILITIES)]
+    if inputs != [(INPUT, "tensor(uint8)", [side, side])] or outputs != expected:
         raise ModelError(
             f"{str(path)!r} does not turn faces of {side} pixels into {len(EMOTIONS)} emotions"
         )

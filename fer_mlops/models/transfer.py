@@ -1,4 +1,4 @@
-"""A pretrained backbone under a new head."""
+"""Transfer network: a pretrained backbone with a new head."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from fer_mlops.models.weights import StateDict, read_state_dict
 
 @dataclass(frozen=True)
 class Origin:
-    """What a transfer network starts from, and why."""
+    """Backbone and weights that a transfer network starts from, and the reason for them."""
 
     backbone: str
     weights: str
-    """``imagenet``, a publisher's name of weights, ``none`` or a path."""
+    """``imagenet``, the publisher's name of weights, ``none`` or a path."""
     reason: str
 
 
 class TransferNetwork(MirrorAveraging):
-    """Gray faces [n, 1, side, side] in [0, 1] to logits [n, num_classes] through a backbone."""
+    """Network with a backbone: gray faces [n, 1, side, side] in [0, 1] to logits [n, num_classes]."""
 
     mean: Tensor
     deviation: Tensor
@@ -53,11 +53,11 @@ class TransferNetwork(MirrorAveraging):
             f"features.{n}": config.backbone_rate_decay ** (known.num_stages - stage)
             for n, stage in stage_of.items()
         }
-        """Share of the learning rate that each of the backbone's parameters has, by name."""
+        """Factor on the learning rate of each of the backbone's parameters, by name."""
         for n, weight in self.features.named_parameters():
             weight.requires_grad_(stage_of[n] >= config.frozen_stages)
         self.frozen = tuple(n for n, stage in known.stages.items() if stage < config.frozen_stages)
-        """Names of the backbone's modules that stay as they are; all come before any other."""
+        """Names of the backbone's frozen modules; they come before all trained modules."""
         self.to(memory_format=torch.channels_last)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -66,12 +66,12 @@ class TransferNetwork(MirrorAveraging):
         return pooled(self.features(coloured))
 
     def score(self, images: Tensor) -> Tensor:
-        """Returns the logits of the faces as they are."""
+        """Returns the logits of the faces, without mirror averaging."""
         logits: Tensor = self.head(self.embed(images))
         return logits
 
     def train(self, mode: bool = True) -> TransferNetwork:
-        """Sets training mode; frozen stages, and batch norms if frozen, keep to evaluation."""
+        """Sets training mode; frozen stages and frozen batch norms stay in evaluation mode."""
         super().train(mode)
         for name in self.frozen:
             self.features.get_submodule(name).eval()
@@ -83,19 +83,19 @@ class TransferNetwork(MirrorAveraging):
 
     @property
     def explained_layer(self) -> nn.Module:
-        """The layer whose activations Grad-CAM weighs: the last of stride 16."""
+        """The layer whose activations Grad-CAM weighs: the last one of stride at most 16."""
         return self.features.get_submodule(self.explained)
 
 
 def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[TransferNetwork, Origin]:
-    """Returns the network with its backbone's weights filled in, and where they came from.
+    """Returns the network with its backbone's weights loaded, and their origin.
 
-    ``auto`` takes ResNet18 when its weights can be had, else EfficientNet-Lite0 (whose weights come
-    with an installed package).
+    ``auto`` uses ResNet18 if its weights are available, else EfficientNet-Lite0, whose weights come
+    with an installed package.
 
     Raises:
         ConfigError: The backbone is unknown.
-        WeightsError: The weights cannot be had, or do not fit.
+        WeightsError: The weights are unavailable, or do not fit.
     """
     name, weights, reason = _choose(config)
     network = TransferNetwork(name, config, num_classes)
@@ -110,18 +110,18 @@ def _choose(config: TransferConfig) -> tuple[str, StateDict | None, str]:
     name = "resnet18" if config.backbone == "auto" else config.backbone
     backbone = find_backbone(name)
     if config.weights == "none":
-        return name, None, "random weights were asked for"
+        return name, None, "random weights were requested"
     if config.weights in backbone.named:
-        return name, backbone.named[config.weights](), "weights were asked for by name"
+        return name, backbone.named[config.weights](), "weights were requested by name"
     if config.weights != "imagenet":
         return name, read_state_dict(Path(config.weights).expanduser()), "weights file given"
     if config.backbone != "auto":
-        return name, backbone.fetch(), "backbone was asked for"
+        return name, backbone.fetch(), "backbone was requested"
     try:
-        return name, backbone.fetch(), "its ImageNet weights could be had"
+        return name, backbone.fetch(), "its ImageNet weights are available"
     except WeightsError:
         return (
             "efficientnet_lite0",
             find_backbone("efficientnet_lite0").fetch(),
-            "ResNet18's ImageNet weights could not be had; these are installed",
+            "ResNet18's ImageNet weights are unavailable; these are installed",
         )

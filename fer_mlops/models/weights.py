@@ -1,4 +1,4 @@
-"""Weights on disk: read without running any code that a file brings."""
+"""Weights files, downloaded and read without running any code in them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from fer_mlops.errors import ModelError, WeightsError
 
 StateDict = Mapping[str, Tensor]
 _MOST_BYTES = 4 << 30
-"""Size of a weights file that is still read; the largest published backbone has 2.6 GB."""
+"""Largest size of a weights file, in bytes; the largest published backbone has 2.6 GB."""
 _DOWNLOAD_TIMEOUT = 20.0
 """Seconds without a byte after which a download counts as failed."""
 _DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
-"""Of a published file's name: the beginning of its SHA-256."""
+"""Part of a published file's name: the beginning of its SHA-256 digest."""
 
 
 def download(url: str) -> Path:
-    """Returns where torch's own cache has a published file, downloaded if it is not there.
+    """Returns the path of a published file in torch's cache, after downloading it if needed.
 
-    torch's downloader waits without end for a server that stops to send; its only limit would be one
-    for every connection of this process.
+    torch's downloader is not used: it waits forever for a server that stops sending, and its only
+    timeout would apply to every connection of this process.
 
     Raises:
-        OSError: The file cannot be had.
-        WeightsError: What was sent is not what its publisher named by its digest.
+        OSError: The file cannot be downloaded.
+        WeightsError: The download does not have the digest in the file's name.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if path.is_file():
@@ -52,7 +52,7 @@ def download(url: str) -> Path:
         named = _DIGEST.search(path.name)
         if named and not digest.startswith(named[1]):
             raise WeightsError(
-                f"{url} sent a file of another digest than its name has: {digest[:16]}; try again later"
+                f"{url} sent a file of another digest than in its name: {digest[:16]}; try again later"
             )
         whole.replace(path)
     return path
@@ -62,28 +62,28 @@ def read_state_dict(path: Path) -> StateDict:
     """Returns the tensors of a weights file, without running any code in it.
 
     Raises:
-        WeightsError: The file is missing or is no state dict.
+        WeightsError: The file is missing or is not a state dict.
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in whatever way its reader has
+    except Exception as error:  # torch raises any exception for a damaged file
         lines = str(error).splitlines() or [type(error).__name__]
         reason = getattr(error, "strerror", None) or lines[0]
         raise WeightsError(f"cannot read weights from {str(path)!r}: {reason}") from error
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
-        raise WeightsError(f"{str(path)!r} is no state dict (a mapping of names to tensors)")
+        raise WeightsError(f"{str(path)!r} is not a state dict (a mapping of names to tensors)")
     return weights
 
 
 def fill_network(network: nn.Module, path: Path) -> None:
-    """Gives ``network`` the weights that ``path`` holds for exactly this network.
+    """Loads the weights at ``path`` into ``network``; names, shapes and types must match exactly.
 
     Args:
-        network: May be on torch's ``meta`` device: its tensors are replaced, not written to.
-        path: A state dict as ``torch.save`` writes it.
+        network: Network, possibly on torch's ``meta`` device: its tensors are replaced, not written to.
+        path: State dict written by ``torch.save``.
 
     Raises:
-        ModelError: The file is no state dict, or one of another network.
+        ModelError: The file is not a state dict, or belongs to another network.
     """
     num_bytes = _checked_size(path)
     try:
@@ -102,7 +102,7 @@ def fill_network(network: nn.Module, path: Path) -> None:
         raise ModelError(f"{path.name} is damaged: its tensors are larger than the file")
     infinite = [name for name, t in weights.items() if not bool(torch.isfinite(t).all())]
     if infinite:
-        raise ModelError(f"{path.name} has values that are no finite numbers, in {infinite[0]!r}")
+        raise ModelError(f"{path.name} has values that are not finite, in {infinite[0]!r}")
     network.load_state_dict(weights, assign=True)
 
 
@@ -110,19 +110,20 @@ def _checked_size(path: Path) -> int:
     """Returns the size of a weights file.
 
     Raises:
-        ModelError: It is too large, no archive of ``torch.save``, or one that is larger once unpacked.
+        ModelError: The file is too large, is not an archive of ``torch.save``, or is larger when
+            unpacked.
     """
     num_bytes = path.stat().st_size
     if num_bytes > _MOST_BYTES:
-        raise ModelError(f"{path.name} has {num_bytes:,} bytes, at most {_MOST_BYTES:,} are read")
+        raise ModelError(f"{path.name} has {num_bytes:,} bytes, more than the limit of {_MOST_BYTES:,}")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ModelError(f"{path.name} is no file of weights: {error}") from error
+        raise ModelError(f"{path.name} is not a weights file: {error}") from error
     if unpacked > num_bytes:
         raise ModelError(
-            f"{path.name} is no file of weights: {num_bytes:,} bytes unpack to {unpacked:,}"
+            f"{path.name} is not a weights file: {num_bytes:,} bytes unpack to {unpacked:,}"
         )
     return num_bytes
 

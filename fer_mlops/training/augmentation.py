@@ -1,4 +1,4 @@
-"""Variations of a batch of training faces, as tensor arithmetic: the same code on CPU and GPU."""
+"""Augmentation of training batches, as tensor operations that run on CPU and GPU."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fer_mlops.config import AugmentConfig
 
 
 class Augment(Protocol):
-    """Varies a batch of training inputs."""
+    """Augments a batch of training inputs."""
 
     def __call__(self, inputs: Tensor, generator: Generator, done: float = 1.0, /) -> Tensor:
-        """Returns faces [n, 1, h, w] in [0, 1] in the same range, smaller early on if so asked.
+        """Returns the augmented faces, in [0, 1]; smaller in early epochs with progressive resizing.
 
         Args:
             inputs: Faces [n, 1, h, w] in [0, 1].
-            generator: On the CPU.
+            generator: Random generator on the CPU.
             done: Share of the epochs before this one, 0 to 1.
         """
 
@@ -32,7 +32,7 @@ Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 
 
 def unchanged(inputs: Tensor, _: Generator, __: float = 1.0) -> Tensor:
-    """Returns the inputs as they are."""
+    """Returns the inputs unchanged."""
     return inputs
 
 
@@ -49,15 +49,15 @@ def make_augment(config: AugmentConfig) -> Augment:
 
 
 def unmixed(inputs: Tensor, targets: Tensor, _: Generator) -> tuple[Tensor, Tensor]:
-    """Returns both as they are."""
+    """Returns inputs and targets unchanged."""
     return inputs, targets
 
 
 def make_mix(config: AugmentConfig, num_classes: int) -> Mix:
-    """Returns what mixes each face, and its target, with another of its batch.
+    """Returns a function that mixes each face, and its target, with another face of the batch.
 
-    CutMix (arXiv 1905.04899) puts a rectangle of the other into the face, of uniform area; faces it
-    spares are blended with the other by mixup (arXiv 1710.09412). The target takes the same share.
+    CutMix (arXiv 1905.04899) pastes a rectangle of the other face, with uniformly distributed area;
+    mixup (arXiv 1710.09412) blends the remaining faces. Targets are mixed in the same proportion.
     """
     if not (config.mixup or config.cutmix):
         return unmixed
@@ -79,7 +79,7 @@ def _kept(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor
     """Returns the share that each pixel keeps of its own face [n, 1, h, w]."""
     n, _, height, width = images.shape
     if config.mixup:
-        # torch draws no Beta from a generator of one's own
+        # torch's Beta distribution does not accept a generator
         seed = int(torch.randint(2**62, (1,), generator=generator))
         blend = torch.from_numpy(np.random.default_rng(seed).beta(config.mixup, config.mixup, n)).float()
     else:
@@ -92,11 +92,11 @@ def _kept(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor
 
 
 _STEP, _GROWN = 4, 2 / 3
-"""Pixels that sides are whole multiples of; share of the epochs at which the full side is reached."""
+"""Step of the image side, in pixels; share of the epochs after which the full side is used."""
 
 
 def training_side(full: int, start: float, done: float) -> int:
-    """Returns the side to train at, in pixels, after the share ``done`` of the epochs."""
+    """Returns the image side to train at, in pixels, after the share ``done`` of the epochs."""
     share = start + (1 - start) * min(1.0, done / _GROWN)
     return full if share >= 1 else min(full, max(_STEP, round(share * full / _STEP) * _STEP))
 
@@ -107,9 +107,9 @@ def _uniform(n: int, largest: float, generator: Generator) -> Tensor:
 
 
 def _warp(images: Tensor, side: int, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Flips, turns, scales and shifts each face by one affine map; outside repeats the border.
+    """Flips, rotates, scales and shifts each face by one affine map; repeats the border outside.
 
-    The result is ``side`` pixels wide and high; down to half, bilinear sampling misses no pixel.
+    The result is ``side`` pixels wide and high. Bilinear sampling skips no pixel down to half the size.
     """
     n = len(images)
     angle = _uniform(n, math.radians(config.rotation), generator)
@@ -124,7 +124,7 @@ def _warp(images: Tensor, side: int, config: AugmentConfig, generator: Generator
 
 
 def _grid(maps: Tensor, height: int, width: int) -> Tensor:
-    """Returns where a pixel looks, [n, height, width, 2]: ``F.affine_grid`` in a tenth of its time."""
+    """Returns the sampling grid [n, height, width, 2]: ``F.affine_grid`` in a tenth of its time."""
     x = (2 * torch.arange(width, device=maps.device) + 1) / width - 1
     y = (2 * torch.arange(height, device=maps.device) + 1) / height - 1
     by_x, by_y, shift = maps[..., None, None].unbind(2)
@@ -155,10 +155,10 @@ def _rectangles(half: Tensor, centre: Tensor, height: int, width: int) -> Tensor
     """Returns the pixels inside each rectangle, bool [n, 1, height, width].
 
     Args:
-        half: Half its height and half its width [2, n], as shares of the image.
-        centre: Row and column of its centre [2, n], as shares of the image.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        half: Half the height and half the width of each rectangle [2, n], as shares of the image.
+        centre: Row and column of each rectangle's centre [2, n], as shares of the image.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
     """
     rows = (torch.arange(height) + 0.5) / height
     columns = (torch.arange(width) + 0.5) / width

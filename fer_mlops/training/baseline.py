@@ -1,4 +1,4 @@
-"""HOG + SVM on growing shares of the training faces."""
+"""Baseline training: HOG + SVM on growing shares of the training faces."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def train_baseline(
     progress: Progress,
     cache: Path,
 ) -> TrainingResult:
-    """Returns the baseline; one step per share of the training faces that is large enough to calibrate,
-    and one for all of them."""
+    """Returns the baseline fitted to all training faces.
+
+    Reports one step per share of the training faces; shares too small to calibrate are skipped.
+    """
     config, seed = experiment.hog_svm, experiment.seed
     advance = progress("HOG features", len(train) + len(valid))
 
@@ -67,7 +69,7 @@ def train_baseline(
     for number, fraction in enumerate(config.fractions, start=1):
         rows = np.sort(order[: max(2, round(fraction * len(train)))])
         if fraction < 1 and not can_calibrate(train.labels[rows]):
-            continue  # a share so small has no probabilities to compare with those of the others
+            continue  # too small to calibrate, so its probabilities are not comparable
         machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
         logits = machine.logits_of_vectors(valid_vectors)
         step = Step(

@@ -1,4 +1,4 @@
-"""What a run needs to go on after it was killed: written whole or not at all."""
+"""Checkpoint files, written atomically so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _UNREADABLE = (
     struct.error,
     pickle.UnpicklingError,
 )
-"""What torch.load raises for a file that is damaged or is no checkpoint."""
+"""Errors that torch.load raises for a damaged file or one that is not a checkpoint."""
 
 
 def checkpoint_path(cache: Path, run_id: str) -> Path:
-    """Returns where the run keeps what it needs to go on."""
+    """Returns the path of the run's checkpoint."""
     return cache / "checkpoints" / f"{run_id}.pt"
 
 
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[None]:
-    """Keeps other processes off the checkpoint at ``path`` until the block, or this process, ends.
+    """Locks the checkpoint at ``path`` until the block, or this process, ends.
 
     Raises:
-        TrainingError: Another process of this machine has it, or the folder cannot be written.
+        TrainingError: Another process of this machine holds the lock, or the folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(path, waits=False))
         except BlockingIOError:
             raise TrainingError(
-                f"run {path.stem} is being trained by another process; stop that one first"
+                f"run {path.stem} is being trained by another process; stop that process first"
             ) from None
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -51,9 +51,9 @@ def claim(path: Path) -> Iterator[None]:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
-    """Writes ``state`` (tensors, numbers, text, lists, dicts) to ``path``, replacing what was there.
+    """Writes ``state`` (tensors, numbers, text, lists, dicts) to ``path`` and replaces an older file.
 
-    It is written beside and renamed, so a kill in the middle leaves the previous checkpoint.
+    The write is atomic: if the process is killed during it, the previous checkpoint remains.
 
     Raises:
         TrainingError: The disk is full or the folder cannot be written.
@@ -68,24 +68,25 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
 def _unwritable(path: Path, error: Exception) -> TrainingError:
     return TrainingError(
         f"cannot write the checkpoint {str(path)!r}: {str(error).splitlines()[0]}; free space or set "
-        "FER_MLOPS_CACHE to another folder, then go on with --resume"
+        "FER_MLOPS_CACHE to another folder, then continue with --resume"
     )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Returns what was saved at ``path``, without running any code in it.
+    """Returns the state saved at ``path``, without running any code in the file.
 
     Raises:
-        TrainingError: There is no checkpoint, or it is no longer readable.
+        TrainingError: There is no checkpoint, or it cannot be read.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(
-            f"no checkpoint at {str(path)!r}: this run ended, or began elsewhere, or not at all"
+            f"no checkpoint at {str(path)!r}: the run is finished, was started elsewhere, or was "
+            "never started"
         ) from None
     except _UNREADABLE as error:
         raise TrainingError(f"cannot read the checkpoint {str(path)!r}: {error}") from error
     if not isinstance(state, dict):
-        raise TrainingError(f"cannot read the checkpoint {str(path)!r}: it is no mapping of names")
+        raise TrainingError(f"cannot read the checkpoint {str(path)!r}: it is not a mapping")
     return state

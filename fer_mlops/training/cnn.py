@@ -1,4 +1,4 @@
-"""A network from scratch."""
+"""CNN training from random weights."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def train_cnn(
     progress: Progress,
     resume_from: Mapping[str, Any] | None,
 ) -> TrainingResult:
-    """Returns the network from scratch; one step per epoch."""
+    """Returns the network trained from random weights; reports one step per epoch."""
     device = choose_device(experiment.training.device)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
+        torch.default_generator.manual_seed(experiment.seed)  # networks are built on the CPU
         network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
     advance = progress("epochs", experiment.training.epochs)
     loss = make_loss(experiment.training, train)

@@ -1,4 +1,4 @@
-"""Where a network is fitted, in which arithmetic, and how much fits there."""
+"""Devices: choice of device and arithmetic, free memory, random state."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.training import distributed
 
 _SHARE = 0.25
-"""Of a GPU's free memory that faces and features may take; the rest is for weights and activations."""
+"""Share of a GPU's free memory for faces and features; the rest is for weights and activations."""
 
 
 def choose_device(name: str) -> torch.device:
-    """Returns the torch device that ``name`` means; ``auto`` is CUDA, else MPS, else CPU.
+    """Returns the torch device for ``name``; ``auto`` is CUDA, else MPS, else CPU.
 
-    Of several processes each takes the CUDA device of its own number.
+    In a process group, each process takes the CUDA device of its own number.
 
     Raises:
-        ConfigError: There is no such device here, or several processes cannot share it.
+        ConfigError: The device does not exist here, or cannot be used by several processes.
     """
     is_alone = distributed.world_size() == 1
     if name == "auto":
@@ -46,10 +46,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
-    """Returns the type that the forward pass multiplies in; ``auto`` is the fastest that is safe.
+    """Returns the data type of the forward pass; ``auto`` is the fastest safe one.
 
-    bfloat16 where hardware multiplies it (AVX-512 BF16, AMX, CUDA from Ampere on), float16 on older
-    CUDA devices, which would emulate bfloat16, else float32.
+    ``auto`` is bfloat16 if the hardware supports it (AVX-512 BF16, AMX, CUDA from Ampere on), float16
+    on older CUDA devices, which would emulate bfloat16, else float32.
 
     Raises:
         ConfigError: ``float16`` on a device without gradient scaling.
@@ -69,7 +69,7 @@ def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
 
 
 def room_on(device: torch.device) -> int:
-    """Returns how many bytes of data may be kept on ``device``; none on a CPU, which reads the cache."""
+    """Returns the number of bytes of data to keep on ``device``; 0 on a CPU, which reads the cache."""
     if device.type != "cuda":
         return 0
     free, _ = torch.cuda.mem_get_info(device)
@@ -78,9 +78,9 @@ def room_on(device: torch.device) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's global generators, from which dropout draws, and restores them.
+    """Seeds torch's global generators, which dropout uses, and restores them after the block.
 
-    Of several processes each draws its own numbers.
+    In a process group, each process draws its own numbers.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed + distributed.rank() * 2**32)  # seeds are below 2**32
@@ -88,13 +88,13 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def random_state(device: torch.device) -> Tensor:
-    """Returns the state of the global generator that dropout draws from on ``device``."""
+    """Returns the state of the global generator that dropout uses on ``device``."""
     state: Tensor = _random(device).get_rng_state()
     return state
 
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
-    """Goes back to where ``random_state`` was called."""
+    """Restores a state that ``random_state`` returned."""
     _random(device).set_rng_state(state)
 
 

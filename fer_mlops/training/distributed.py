@@ -1,10 +1,10 @@
-"""The processes that train one network together: which one this is, and what they add up.
+"""Distributed training: process group, ranks, and sums over processes.
 
-Not DistributedDataParallel: it averages gradients of losses that each process computes over its own
-faces, which is another number than the loss of the whole batch where the loss weighs classes. Here a
-batch's logits are gathered and every process computes the one loss, so that its gradient, summed over
-processes, is that of a single process. The network stays a plain module for averages, checkpoints
-and Grad-CAM; what DDP's overlapping would win on networks of a few million weights is little.
+DistributedDataParallel is not used. It averages the gradients of losses that each process computes on
+its own faces; for a class-weighted loss this differs from the gradient of the whole batch's loss. Here
+the logits of a batch are gathered and every process computes the same loss, so that the sum of the
+gradients equals that of a single process. The network stays a plain module for weight averaging,
+checkpoints and Grad-CAM; DDP's overlapping would save little time on a few million weights.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ from fer_mlops.errors import TrainingError
 from fer_mlops.processes import LOST
 
 _TIMEOUT = timedelta(minutes=10)
-"""After which a silent process counts as dead; an epoch's pictures take the first one seconds."""
+"""Time without a response after which a process counts as dead; drawing an epoch's images takes the
+first process only seconds."""
 _LONG = timedelta(days=1)
-"""That the others wait while the first decodes or downloads; if it dies its launcher ends them."""
+"""Time that other processes wait while the first decodes or downloads; if the first process dies, the
+launcher ends them."""
 
 
 def world_size() -> int:
-    """Returns how many processes train together."""
+    """Returns the number of processes in the process group; 1 without a group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Returns this process's number, from 0; the first one alone writes and shows."""
+    """Returns this process's number, from 0; only process 0 writes files and shows output."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -45,10 +47,10 @@ def local_rank() -> int:
 
 @contextmanager
 def process_group(num_processes: int) -> Iterator[None]:
-    """Joins the others that the launcher started; with one process, nothing.
+    """Joins the process group that the launcher started; does nothing for a single process.
 
     Raises:
-        TrainingError: They cannot be reached.
+        TrainingError: The other processes cannot be reached.
     """
     if num_processes == 1:
         yield
@@ -57,14 +59,14 @@ def process_group(num_processes: int) -> Iterator[None]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=_TIMEOUT)
     yield
-    dist.destroy_process_group()  # after an exception it could wait for the dead
+    dist.destroy_process_group()  # not in a finally: after an error it could wait for dead processes
 
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """Lets the first process through alone, and the others when it is done.
+    """Runs the block in the first process, then in the others.
 
-    What the first one decodes or downloads, the others find.
+    The others find the files that the first process decoded or downloaded.
     """
     if world_size() == 1:
         yield
@@ -81,12 +83,12 @@ def main_process_first() -> Iterator[None]:
 
 
 def forward(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Returns the network's answers [n, …] to all inputs [n, …], of which each process computes a share.
+    """Returns the network's outputs [n, …] for all inputs [n, …]; each process computes a share.
 
-    Gradients flow into this process's share only; ``sum_gradients`` adds up the others'.
+    Gradients flow only through this process's share; ``sum_gradients`` adds those of the others.
     """
     n = len(inputs)
-    if n < 2 * world_size() or world_size() == 1:  # a share of one face would have no batch statistics
+    if n < 2 * world_size() or world_size() == 1:  # a share of one face has no batch statistics
         return network(inputs)  # type: ignore[no-any-return]
     bounds = [n * number // world_size() for number in range(world_size() + 1)]
     start, end = bounds[rank()], bounds[rank() + 1]
@@ -98,7 +100,7 @@ def forward(network: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def sum_gradients(network: nn.Module) -> None:
-    """Replaces gradients by their sum over processes, and running batch statistics by their mean."""
+    """Replaces gradients with their sum over processes, and running batch statistics with their mean."""
     if world_size() == 1:
         return
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
@@ -109,7 +111,7 @@ def sum_gradients(network: nn.Module) -> None:
 
 
 def gather(value: Tensor) -> list[Tensor]:
-    """Returns every process's ``value``, a tensor on the CPU of one shape and type."""
+    """Returns every process's ``value``: CPU tensors of the same shape and type."""
     if world_size() == 1:
         return [value]
     values = [torch.empty_like(value) for _ in range(world_size())]
@@ -119,17 +121,21 @@ def gather(value: Tensor) -> list[Tensor]:
 
 
 def check_alike(what: str, numbers: Sequence[float]) -> None:
-    """Returns if all processes pass the same numbers.
+    """Checks that all processes pass the same numbers.
+
+    Args:
+        what: Noun for the numbers in the error message.
+        numbers: Numbers of this process.
 
     Raises:
-        TrainingError: They do not.
+        TrainingError: The numbers differ between processes.
     """
     values = gather(torch.tensor(numbers, dtype=torch.float64))
     for number, value in enumerate(values):
         if not torch.equal(value, values[0]):
             raise TrainingError(
                 f"process {number} has other {what} than process 0: {value.tolist()} instead of "
-                f"{values[0].tolist()}; give all the same data, cache and weights"
+                f"{values[0].tolist()}; use the same data, cache and weights in all processes"
             )
 
 
@@ -142,7 +148,7 @@ def _running_statistics(network: nn.Module) -> Iterable[Tensor]:
 
 
 def _add_up_all(tensors: Sequence[Tensor]) -> None:
-    """Replaces tensors by their sum over processes, in one exchange."""
+    """Replaces tensors with their sum over processes, in a single exchange."""
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     _add_up(flat)
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
@@ -157,10 +163,10 @@ def _add_up(tensor: Tensor) -> None:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Says in a sentence that another process is gone.
+    """Turns a failed exchange into a TrainingError.
 
     Raises:
-        TrainingError: It is.
+        TrainingError: Another process is gone.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Examples: what a network is fitted to."""
+"""Training examples: inputs, labels and targets of a network."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from fer_mlops.models.inputs import as_images, to_images
 from fer_mlops.training.devices import room_on
 
 _CHUNK = 4096
-"""Faces moved to a device at a time."""
+"""Number of faces moved to a device at a time."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a network is fitted to: gray faces uint8 [n, side, side], or features float [n, d]."""
+    """Examples of training or validation: gray faces uint8 [n, side, side], or features float [n, d]."""
 
     inputs: Images | Tensor
-    """A tensor of faces is one that ``kept_on`` made."""
+    """Faces or features; faces are a tensor only after ``kept_on``."""
     labels: Tensor
     """int64 [n]"""
     targets: Tensor | None = None
-    """Shares of each class [n, classes] that are fitted instead; None for the labels."""
+    """Shares of each class [n, classes] to fit instead of the labels; None to fit the labels."""
     answers: Tensor | None = None
-    """A teacher's softened probabilities [n, classes], to be fitted beside the labels."""
+    """Softened probabilities of a teacher [n, classes] to fit beside the labels; None without one."""
 
     @classmethod
     def from_faces(cls, faces: Faces) -> Examples:
@@ -44,9 +44,10 @@ class Examples:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Returns the inputs, faces in [0, 1], and the targets of these rows on ``device``.
+        """Returns inputs and targets of these rows on ``device``; faces are in [0, 1].
 
-        Where there is a teacher, they are followed by its answers, as ``distilled`` takes them.
+        With a teacher, each target is followed by the teacher's probabilities, as ``distilled``
+        expects.
         """
         chosen = torch.from_numpy(rows)
         fitted = self.labels if self.targets is None else self.targets
@@ -61,9 +62,9 @@ class Examples:
         return (as_images(inputs) if inputs.dtype == torch.uint8 else inputs), targets
 
     def kept_on(self, device: torch.device) -> Examples:
-        """Returns the same examples, their inputs on ``device`` if that has room for them.
+        """Returns the same examples, with their inputs on ``device`` if they fit there.
 
-        Faces stay uint8 there, a quarter of what a network sees.
+        Faces stay uint8 there, a quarter of the size of the network's float32 inputs.
         """
         inputs = self.inputs
         width = inputs.element_size() if isinstance(inputs, Tensor) else 1

@@ -1,4 +1,4 @@
-"""Features that take long to compute, kept on disk under digests of all they come from."""
+"""Feature cache on disk; a file's key is a digest of everything that its features depend on."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fer_mlops.models.transfer import TransferNetwork
 
 _VERSION = 1
 _ROWS = 4096
-"""Faces that are read at a time."""
+"""Number of faces read at a time."""
 _MOST_BYTES = 4 * 2**30
-"""Of all features together; beyond it those go that were not asked for for longest."""
+"""Largest size of all features together, in bytes; above it the least recently used are removed."""
 
 
 def cached_features(
@@ -30,17 +30,17 @@ def cached_features(
     compute: Callable[[], Tensor],
     on_found: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Returns what ``compute`` does, float32 [n, features], from the cache if it is there.
+    """Returns features float32 [n, features] from the cache, or computes and stores them.
 
-    The file appears whole or not at all, and one that cannot be read is made again. Of several processes
-    of this machine that want the same, one computes and the others wait for it. All files together take
-    at most 4 GiB.
+    The file is written atomically; an unreadable file is computed again. If several processes of this
+    machine need the same features, one computes them and the others wait. All files together take at
+    most 4 GiB.
 
     Args:
         cache: Folder for the files.
-        parts: All that the result depends on.
-        compute: Makes it.
-        on_found: Called where there is nothing to compute.
+        parts: Everything that the features depend on, as text.
+        compute: Computes the features.
+        on_found: Called if the features are in the cache.
 
     Raises:
         DataError: The cache cannot be written.
@@ -54,7 +54,7 @@ def cached_features(
                 lock.enter_context(locked(path))
             except OSError as error:
                 raise _unwritable(path, error) from error
-            found = _found(path)  # by the process that this one has waited for
+            found = _found(path)  # another process may have stored it while this one waited
             if found is None:
                 return _keep(path, compute())
     on_found()
@@ -66,13 +66,13 @@ def _found(path: Path) -> Tensor | None:
         features = torch.from_numpy(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError):
         return None
-    with suppress(OSError):  # of a cache that may only be read
+    with suppress(OSError):  # the cache may be read-only
         os.utime(path)
     return features
 
 
 def _keep(path: Path, features: Tensor) -> Tensor:
-    """Returns ``features`` after they were written to ``path``."""
+    """Writes ``features`` to ``path`` and returns them."""
     try:
         _make_room(path.parent, _MOST_BYTES - features.nbytes)
         with whole(path) as aside, aside.open("wb") as file:
@@ -90,7 +90,7 @@ def _unwritable(path: Path, error: OSError) -> DataError:
 
 
 def digest_of_weights(network: TransferNetwork) -> str:
-    """Returns a digest of the backbone and what its inputs are scaled by, without the head."""
+    """Returns a digest of the backbone's weights and its input scaling, without the head."""
     state = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         if not name.startswith("head."):
@@ -109,10 +109,10 @@ def digest_of_pixels(pixels: Images) -> str:
 
 
 def _make_room(cache: Path, most: int) -> None:
-    """Removes features that were not asked for for longest, until the others take ``most`` bytes."""
+    """Removes the least recently used features until the rest take at most ``most`` bytes."""
     found = []
     for file in cache.glob("features-*.npy"):
-        with suppress(FileNotFoundError):  # another process makes room too
+        with suppress(FileNotFoundError):  # another process may remove files at the same time
             found.append((file.stat().st_mtime, file.stat().st_size, file))
     total = sum(size for _, size, _ in found)
     for _, size, file in sorted(found):

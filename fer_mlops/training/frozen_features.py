@@ -1,4 +1,4 @@
-"""Faces to vectors: HOG, and a frozen network's features, computed once."""
+"""Features of a frozen backbone, computed once per face."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def frozen_features(
 ) -> Tensor:
     """Returns the backbone's features of each face, float32 [n, features] on the CPU.
 
-    Several processes share the work.
+    The processes of a process group share the work.
 
     Args:
         backbone: Takes faces [n, 1, side, side] in [0, 1]; put in evaluation mode.
         pixels: Gray faces, uint8 [n, side, side].
-        device: Where to compute.
-        batch_size: Faces at a time.
-        mirrored: Flip every face left to right first.
-        arithmetic: What the backbone multiplies in.
-        advance: Told the number of faces just done.
+        device: Device to compute on.
+        batch_size: Number of faces at a time.
+        mirrored: Whether to flip every face left to right first.
+        arithmetic: Data type of the forward pass.
+        advance: Called with the number of faces just finished.
     """
     backbone.eval()
     parts = []

@@ -1,4 +1,4 @@
-"""Fitting a network: no vendor, no files, nothing printed; ``on_epoch`` is the only hook."""
+"""Training loop: writes no files and prints nothing; ``on_epoch`` is its only hook."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from fer_mlops.training.state import EpochResult, Outcome, TrainingState
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """What ``on_epoch`` is handed."""
+    """Argument of ``on_epoch``."""
 
     result: EpochResult
     probabilities: NDArray[np.float32]
-    """Of the validation faces, [n, classes]."""
+    """Probabilities of the validation faces, [n, classes]."""
     natural_bias: Tensor
-    """Of the loss that was minimised in this epoch."""
+    """Natural bias of this epoch's loss, [classes]."""
     network: nn.Module
-    """The network that was validated, in evaluation mode; not to be changed."""
+    """Validated network, in evaluation mode; must not be changed."""
     state: Callable[[], dict[str, object]]
-    """Returns all that ``fit`` needs to go on after this epoch."""
+    """Returns the state from which ``fit`` can resume after this epoch."""
 
 
 OnEpoch = Callable[[Epoch], None]
@@ -56,26 +56,26 @@ def fit(
     on_epoch: OnEpoch | None = None,
     resume_from: Mapping[str, Any] | None = None,
 ) -> list[EpochResult]:
-    """Fits ``network`` in place and returns its history; ends with the weights of its best epoch.
+    """Trains ``network`` in place and returns its history; ends with the weights of its best epoch.
 
-    Best is the highest validation macro-F1, of equals the earlier; or simply the last (``keep``). On
-    the CPU of one machine, with one number of threads, equal arguments give equal numbers; on a GPU
-    they may differ from run to run.
+    The best epoch has the highest validation macro-F1, the earliest one if several are equal; with
+    ``config.keep == "last"`` it is the last epoch. Equal arguments give equal numbers on the CPU of
+    one machine with the same number of threads; on a GPU they may differ from run to run.
 
     Args:
-        network: On the device it is to be trained on.
-        train: Faces or features to fit.
-        valid: Faces or features that choose the epoch.
-        loss: What is minimised.
-        config: How; ``config.device`` is not looked at here.
-        seed: Of batch order, augmentation and dropout.
-        augment: Applied to training batches only.
-        mix: Applied to them after it, with their targets.
-        on_epoch: Called after every epoch; may raise to end the fit.
-        resume_from: What ``Epoch.state`` returned, to go on after that epoch.
+        network: Network, on the device to train on.
+        train: Faces or features to train on.
+        valid: Faces or features that select the epoch.
+        loss: Loss to minimise.
+        config: Training settings; ``config.device`` is ignored.
+        seed: Seed of batch order, augmentation and dropout.
+        augment: Augmentation of training batches.
+        mix: Mixing of training batches and their targets, after ``augment``.
+        on_epoch: Called after every epoch; may raise to stop training.
+        resume_from: Result of ``Epoch.state``, to resume after that epoch.
 
     Raises:
-        TrainingError: The loss is no longer a number, or ``resume_from`` is of another fit.
+        TrainingError: The loss is not finite, or ``resume_from`` does not fit the network and settings.
     """
     device = next(network.parameters()).device
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
@@ -121,10 +121,10 @@ def _take_up(training_state: TrainingState, state: Mapping[str, Any]) -> None:
 
 
 def train_epoch(training_state: TrainingState, augment: Augment, mix: Mix) -> float:
-    """Takes one pass over the training faces and returns the mean loss over them.
+    """Trains for one pass over the training faces and returns their mean loss.
 
     Raises:
-        TrainingError: The loss is no longer a number.
+        TrainingError: The loss is not finite.
     """
     training_state.network.train()
     losses, sizes, is_autocast = [], [], training_state.arithmetic != torch.float32
@@ -132,7 +132,7 @@ def train_epoch(training_state: TrainingState, augment: Augment, mix: Mix) -> fl
 
     def step(rows: NDArray[np.int64]) -> Tensor:
         inputs, targets = training_state.train.take(rows, training_state.device)
-        # of the whole batch in every process: their random numbers do not depend on how many there are
+        # every process augments the whole batch, so random numbers do not depend on their number
         inputs, targets = mix(
             augment(inputs, training_state.generator, done), targets, training_state.generator
         )
@@ -157,10 +157,15 @@ def train_epoch(training_state: TrainingState, augment: Augment, mix: Mix) -> fl
 
 
 def require_number(part: str, mean: float, training_state: TrainingState) -> None:
-    """Returns if this epoch's mean loss is a number.
+    """Checks that this epoch's mean loss is finite.
+
+    Args:
+        part: Part of the split in the error message.
+        mean: Mean loss.
+        training_state: State with the epoch and the settings.
 
     Raises:
-        TrainingError: It is not.
+        TrainingError: The loss is not finite.
     """
     if not math.isfinite(mean):
         raise TrainingError(
@@ -179,7 +184,7 @@ def network_logits(
 ) -> Tensor:
     """Returns the network's logits [n, classes] on the CPU, in evaluation mode.
 
-    Several processes share the work and all have the same answer.
+    The processes of a process group share the work, and all return the same logits.
     """
     network.eval()
     rows = np.arange(len(examples))
@@ -192,9 +197,10 @@ def network_logits(
 def validate(
     network: nn.Module, valid: Examples, loss: Loss, arithmetic: torch.dtype = torch.float32
 ) -> Outcome:
-    """Returns loss and scores over the whole of ``valid``, in the arithmetic of training.
+    """Returns loss and scores on all of ``valid``, in the arithmetic of training.
 
-    What a finished run reports is computed anew, on the CPU in float32, from the saved weights.
+    The final report of a run does not use them: it is computed on the CPU in float32 from the saved
+    weights.
     """
     device = next(network.parameters()).device
     logits = network_logits(network, valid, device, arithmetic)

@@ -1,4 +1,4 @@
-"""What training minimises: one function per loss, one line in LOSSES."""
+"""Losses: one function each, and one line in LOSSES."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ loss, a scalar."""
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss, and what turns the logits it trains into those of the training distribution."""
+    """A loss, and the bias that corrects its logits to the training frequencies."""
 
     compute: Compute
     natural_bias: Tensor
-    """[classes]; added to the network's logits it gives log-odds under the training frequencies."""
+    """[classes]; the network's logits plus this bias are log-odds under the training frequencies."""
 
 
 def log_prior(counts: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def log_prior(counts: Tensor) -> Tensor:
 
 
 def cross_entropy(counts: Tensor, smoothing: float) -> Loss:
-    """Plain cross-entropy."""
+    """Returns plain cross-entropy."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits, targets, label_smoothing=smoothing)
@@ -42,7 +42,7 @@ def cross_entropy(counts: Tensor, smoothing: float) -> Loss:
 
 
 def class_weighted(counts: Tensor, smoothing: float) -> Loss:
-    """Cross-entropy weighted by the inverse effective number of faces (arXiv 1901.05555)."""
+    """Returns cross-entropy weighted by the inverse effective number of faces (arXiv 1901.05555)."""
     beta = 0.999
     effective = (1 - beta ** counts.double().clamp(min=1)) / (1 - beta)
     weights = torch.where(counts > 0, 1 / effective, 0.0)
@@ -50,18 +50,18 @@ def class_weighted(counts: Tensor, smoothing: float) -> Loss:
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         of = weights.to(logits)
-        if targets.ndim == 1:  # torch divides by the weights of the labels, but not of probabilities
+        if targets.ndim == 1:  # torch normalises by the weights for labels, but not for probabilities
             return F.cross_entropy(logits, targets, weight=of, label_smoothing=smoothing)
         total = F.cross_entropy(logits, targets, weight=of, label_smoothing=smoothing, reduction="sum")
         return total / (targets @ of).sum()
 
-    # The weighted optimum is p(y|x) w(y), so the natural logits take log w away again.
+    # The weighted optimum is p(y|x) w(y), so the natural logits subtract log w.
     log_weights = torch.where(counts > 0, weights.clamp(min=1e-6).log(), -log_prior(counts))
     return Loss(compute, -log_weights)
 
 
 def logit_adjusted(counts: Tensor, smoothing: float, tau: float = 1.0) -> Loss:
-    """Cross-entropy of logits plus tau times the log prior (arXiv 2007.07314, equation 10)."""
+    """Returns cross-entropy of logits plus tau times the log prior (arXiv 2007.07314, equation 10)."""
     prior = tau * log_prior(counts)
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
@@ -71,10 +71,10 @@ def logit_adjusted(counts: Tensor, smoothing: float, tau: float = 1.0) -> Loss:
 
 
 def focal(counts: Tensor, smoothing: float) -> Loss:
-    """Focal loss with gamma 2 (arXiv 1708.02002): easy faces weigh less."""
+    """Returns focal loss with gamma 2 (arXiv 1708.02002), which gives easy faces less weight."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
-        if targets.ndim == 2:  # the mean of what each label would cost, as mixup asks
+        if targets.ndim == 2:  # mean of the losses of each label, as mixup defines it
             log_shares = logits.log_softmax(dim=1)
             smooth = smoothing * log_shares.mean(dim=1, keepdim=True)
             costs = -(1 - smoothing) * log_shares - smooth
@@ -87,15 +87,15 @@ def focal(counts: Tensor, smoothing: float) -> Loss:
 
 
 def after_sampling(loss: Loss, counts: Tensor, shown: Tensor) -> Loss:
-    """Returns a loss of the faces ``shown``, with the natural bias of all training faces.
+    """Returns a loss on sampled faces, with the natural bias of all training faces.
 
-    Where classes are shown out of proportion, log-odds shift by the change of the log prior. A class
-    that training has not seen shifts as the one that loses most.
+    If sampling changes the class frequencies, log-odds shift by the change of the log prior. A class
+    without training faces gets the lowest shift of the other classes.
 
     Args:
-        loss: Made for the counts ``shown``.
-        counts: Of the training faces of every class [classes].
-        shown: Expected counts as they are drawn [classes].
+        loss: Loss made for the counts ``shown``.
+        counts: Number of training faces of every class [classes].
+        shown: Expected number of sampled faces of every class [classes].
     """
     shift = log_prior(counts) - log_prior(shown)
     shift = torch.where(counts > 0, shift, shift[counts > 0].min())
@@ -103,11 +103,11 @@ def after_sampling(loss: Loss, counts: Tensor, shown: Tensor) -> Loss:
 
 
 def distilled(loss: Loss, weight: float, temperature: float) -> Loss:
-    """``loss`` mixed with the distance to a teacher's answers (Hinton et al., arXiv 1503.02531).
+    """Returns ``loss`` combined with the distance to a teacher (Hinton et al., arXiv 1503.02531).
 
     (1 - w) loss + w T^2 KL(teacher || student), both under the training frequencies and softened by
-    the temperature T. Labels [n] alone are left to ``loss``; else it takes the shares of the classes
-    and then the teacher's softened probabilities, [n, 2 * classes].
+    the temperature T. Targets are class shares followed by the teacher's softened probabilities,
+    [n, 2 * classes]; for labels [n] only ``loss`` is computed.
     """
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
@@ -127,4 +127,5 @@ LOSSES: dict[str, Callable[[Tensor, float], Loss]] = {
     "logit_adjusted": logit_adjusted,
     "focal": focal,
 }
-"""Each takes the training count of every class [classes] and the label smoothing."""
+"""Loss by name; each function takes the number of training faces of every class [classes] and the
+label smoothing."""

@@ -1,4 +1,4 @@
-"""The memory of a process that trains: kept between steps, and what to tell where it is full."""
+"""Memory of a training process: keeps freed memory, and explains out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from fer_mlops.errors import TrainingError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h."""
+"""Options of mallopt in glibc's malloc.h."""
 
 
 def keep_heap() -> None:
-    """Keeps the memory of freed tensors, where the C library is glibc.
+    """Keeps the memory of freed tensors in the process, if the C library is glibc.
 
-    It would give every large one back to the system after each step and fault it in anew: a sixth of
-    a small network's step on a CPU. For the commands that train, whose process does nothing else: it
-    holds for the whole process, and cannot be taken back.
+    Otherwise glibc returns every large tensor to the system after each step and faults it in again,
+    which takes a sixth of a small network's step on a CPU. Only for commands that train: the setting
+    applies to the whole process and cannot be undone.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -29,14 +29,14 @@ def keep_heap() -> None:
 
 @contextmanager
 def explain_full_memory(device: torch.device, size: int) -> Iterator[None]:
-    """Turns a full memory inside the block into a sentence that says what to do.
+    """Turns an out-of-memory error in the block into a message with a remedy.
 
     Args:
-        device: Device of the step.
-        size: Faces in the step.
+        device: Device of the training step.
+        size: Number of faces in the step.
 
     Raises:
-        TrainingError: The memory was full.
+        TrainingError: The device is out of memory.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the network families share: an epoch as a step, and the calibrated bundle."""
+"""Helpers of the network families: the loss, an epoch as a step, the calibrated bundle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fer_mlops.training.steps import Step, uncalibrated
 
 
 def make_loss(training: TrainingConfig, train: Faces) -> Loss:
-    """Returns the loss that ``training`` names, for these faces as it samples them."""
+    """Returns the loss of ``training`` for the training faces, corrected for its sampling."""
     make = LOSSES[training.loss]
     if training.loss == "logit_adjusted":
         make = partial(logit_adjusted, tau=training.adjustment)
@@ -33,18 +33,18 @@ def make_loss(training: TrainingConfig, train: Faces) -> Loss:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where in a family's learning an epoch stands."""
+    """Training stage of an epoch."""
 
     family: str
     architecture: CnnConfig | TransferConfig
     phase: int = 2
-    """1 while a backbone is frozen, else 2."""
+    """1 while the backbone is frozen, else 2."""
     steps_before: int = 0
-    """Steps that earlier phases took."""
+    """Number of steps in earlier phases."""
     whole: nn.Module | None = None
-    """The network around the head, for phase 1, in which the fit sees the head alone."""
+    """Whole network in phase 1, where only its head is trained."""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What was decided before the first step, and is not to be decided again."""
+    """Choices made before the first step, kept when the run resumes."""
 
 
 _FROZEN_IMAGES_EVERY = 10
@@ -84,9 +84,9 @@ def calibrated(
     loss: Loss,
     max_error: float,
 ) -> Classifier:
-    """Returns the bundle of a fitted network as others will load it: on the CPU, in float32.
+    """Returns the calibrated bundle of a trained network as it will be loaded: on the CPU, in float32.
 
-    So its calibration, and all that is measured on it, hold wherever the network was fitted.
+    So its calibration and all scores measured on it do not depend on the training device.
     """
     bias = loss.natural_bias.numpy()
     fitted = Classifier(

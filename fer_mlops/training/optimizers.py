@@ -1,4 +1,4 @@
-"""What moves the weights: one line in OPTIMIZERS each."""
+"""Optimizers: one line in OPTIMIZERS each."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 @runtime_checkable
 class Pretrained(Protocol):
-    """A network whose weights have a scale worth keeping, and parts that move at rates of their own."""
+    """A pretrained network: the scale of its weights matters, and its parts have their own rates."""
 
     rates: Mapping[str, float]
-    """Share of the step size that parameters have, by name; those not named have all of it."""
+    """Factor on the step size of parameters, by name; 1 for parameters without an entry."""
 
 
 class Muon(Optimizer):
-    """Momentum whose update is turned towards an orthogonal matrix (Keller Jordan, Muon, 2024).
+    """Momentum with orthogonalised updates (Keller Jordan, Muon, 2024).
 
-    For convolutions that a batch norm follows: their scale says nothing, so it is held at the square
-    root of their number of filters, and the step size alone says how far the directions turn. Where it
-    says something (pretrained weights, under batch statistics that stay) it is held where it was.
+    For convolutions followed by batch norm. Their scale has no effect, so their norm is held at the
+    square root of the number of filters, and the step size alone sets how far the directions turn. If
+    the scale matters (pretrained weights under frozen batch statistics), the norm is held at its
+    initial value.
 
     Args:
         params: Weights of two dimensions or more, or groups of them.
-        lr: Step size, for weights of the scale above; for others it is a share of theirs.
-        momentum: Of the gradient.
-        keeps_scale: Hold each weight's norm where it was at the first step.
+        lr: Step size for weights of the norm above; it is scaled with the norm of others.
+        momentum: Momentum of the gradient.
+        keeps_scale: Whether to hold each weight's norm at its value in the first step.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Returns [rows, columns] with its singular values brought near 1, by Newton-Schulz steps.
+    """Returns the matrix [rows, columns] with singular values near 1, by Newton-Schulz steps.
 
-    Each step multiplies by a polynomial of the matrix's square, so all steps are taken on squares,
-    and the far larger matrix is multiplied once: half the work.
+    Each step multiplies by a polynomial of the matrix's square. So all steps work on the squares, and
+    the far larger matrix is multiplied only once, which halves the work.
     """
     x: Tensor = matrix / (matrix.norm() + 1e-7)
     is_tall = x.shape[0] > x.shape[1]
@@ -82,7 +83,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     square = x @ x.T
     whole = factor = _polynomial(square)
     for _ in range(_ROUNDS - 1):
-        square = factor @ square @ factor  # all are polynomials of one matrix: any order will do
+        square = factor @ square @ factor  # polynomials of one matrix commute
         factor = _polynomial(square)
         whole = factor @ whole
     x = whole @ x
@@ -98,10 +99,11 @@ def _polynomial(square: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def uphill(network: nn.Module, rho: float) -> Iterator[None]:
-    """Moves the weights by ``rho`` along their gradients, and puts them back at the end.
+    """Moves the weights by ``rho`` along their gradients, and restores them after the block.
 
-    The ascent of sharpness-aware minimisation (arXiv 2010.01412, equation 2); the gradients taken
-    inside are those to step with. Running statistics of batch norms rest inside.
+    This is the ascent step of sharpness-aware minimisation (arXiv 2010.01412, equation 2); gradients
+    computed in the block are for the optimizer's step. The block does not update running statistics of
+    batch norms.
     """
     weights = [weight for weight in network.parameters() if weight.grad is not None]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
@@ -125,7 +127,7 @@ def uphill(network: nn.Module, rho: float) -> Iterator[None]:
 
 
 def _groups(network: nn.Module, learning_rate: float, **options: float) -> list[dict[str, Any]]:
-    """Returns the trained weights by the rate they move at, the fastest first."""
+    """Returns parameter groups of the trained weights by learning rate, highest first."""
     rates = network.rates if isinstance(network, Pretrained) else {}
     weights: dict[float, list[Tensor]] = {}
     for name, weight in network.named_parameters():
@@ -138,7 +140,7 @@ def _groups(network: nn.Module, learning_rate: float, **options: float) -> list[
 
 
 def _only(groups: list[dict[str, Any]], is_meant: Callable[[Tensor], bool]) -> list[dict[str, Any]]:
-    """Returns the groups with those weights only, less groups that then have none."""
+    """Returns the groups with only the weights that ``is_meant`` selects, without empty groups."""
     fewer = [{**group, "params": [w for w in group["params"] if is_meant(w)]} for group in groups]
     return [group for group in fewer if group["params"]]
 
@@ -149,10 +151,10 @@ def _adamw(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
 
 
 def _muon(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
-    """AdamW for the first convolution, norms and linear layers, Muon for the other convolutions."""
+    """Returns AdamW for the first convolution, norms and linear layers, Muon for other convolutions."""
 
     def is_turned(weight: Tensor) -> bool:
-        return weight.ndim == 4 and weight.shape[1] > 3  # gray or colour, or one channel each
+        return weight.ndim == 4 and weight.shape[1] > 3  # excludes first and depthwise convolutions
 
     decayed = _groups(network, config.learning_rate, weight_decay=config.weight_decay)
     others = _groups(network, config.learning_rate, weight_decay=0.0)
@@ -172,4 +174,4 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, TrainingConfig], list[Optimizer]]] = 
     "adamw": _adamw,
     "muon": _muon,
 }
-"""Each returns optimizers that together move every trained weight."""
+"""Optimizer by name; each function returns optimizers that together update every trained weight."""

@@ -1,4 +1,4 @@
-"""How often each face is shown: one line in SAMPLINGS each."""
+"""Sampling of training faces: one line in SAMPLINGS each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ SAMPLINGS: dict[str, float] = {
     "square_root": 0.5,
     "balanced": 0.0,
 }
-"""The power of a class's size that its share of the shown faces follows (arXiv 1910.09217)."""
+"""Exponent q: a class's share of the sampled faces is proportional to its size to the power q (arXiv
+1910.09217)."""
 
 
 def face_weights(labels: Tensor, sampling: str) -> Tensor:
-    """Returns how often a pass shows each face on average, float64 [n]; they sum to n."""
+    """Returns the expected draws of each face per epoch, float64 [n]; they sum to n."""
     counts = torch.bincount(labels).double()
     weights = counts[labels] ** (SAMPLINGS[sampling] - 1)
     return weights * (len(labels) / weights.sum())

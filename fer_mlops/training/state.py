@@ -1,4 +1,4 @@
-"""Everything that changes while a network is fitted, so that it can be saved and taken up again."""
+"""Training state: everything that changes during training, so that it can be saved and restored."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from fer_mlops.training.sampling import face_weights
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochResult:
-    """What one epoch did, in numbers."""
+    """Losses, scores and time of an epoch."""
 
     epoch: int
-    """From 1."""
+    """Number of the epoch, from 1."""
     train_loss: float
-    """Mean over the epoch's faces, as augmented."""
+    """Mean loss over the epoch's augmented faces."""
     valid_loss: float
     """Mean of the same loss over all validation faces."""
     valid_accuracy: float
     valid_macro_f1: float
     valid_balanced_accuracy: float
     learning_rate: float
-    """At the end of the epoch."""
+    """Learning rate at the end of the epoch."""
     seconds: float
-    """Training and validation, without ``on_epoch``."""
+    """Time for training and validation, without ``on_epoch``."""
 
     def metrics(self) -> dict[str, float]:
-        """Returns the scalars under the names they are tracked by."""
+        """Returns the values by metric name in the tracking store."""
         return {
             "train/loss": self.train_loss,
             "valid/loss": self.valid_loss,
@@ -60,7 +60,7 @@ class EpochResult:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
-    """A network's answers about a set of faces."""
+    """Loss, scores and probabilities of a network on a set of faces."""
 
     loss: float
     accuracy: float
@@ -71,7 +71,7 @@ class Outcome:
 
 
 class TrainingState:
-    """Everything that changes while a network is fitted."""
+    """Everything that changes during the training of a network."""
 
     def __init__(
         self, network: nn.Module, train: Examples, loss: Loss, config: TrainingConfig, seed: int
@@ -91,7 +91,7 @@ class TrainingState:
         self.scaler = GradScaler(self.device.type, enabled=self.arithmetic == torch.float16)
         if config.sharpness and self.scaler.is_enabled():
             raise ConfigError(
-                "training.sharpness cannot go with float16; set training.precision=float32"
+                "training.sharpness does not work with float16; set training.precision=float32"
             )
         self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
         _check_shares(len(train) // self.num_steps)
@@ -104,7 +104,7 @@ class TrainingState:
                 cycle_momentum=isinstance(optimizer, AdamW),
             )
             if config.schedule == "one_cycle"
-            else ReduceLROnPlateau(  # torch waits for one epoch more than its patience
+            else ReduceLROnPlateau(  # torch waits one epoch longer than its patience
                 optimizer, mode="max", factor=0.5, patience=2
             )
             for optimizer in self.optimizers
@@ -123,17 +123,17 @@ class TrainingState:
 
     @property
     def is_warmup_loss(self) -> bool:
-        """Whether the chosen loss and sampling are still to come."""
+        """Whether this epoch still uses cross-entropy and natural sampling (``training.defer``)."""
         return 0 < self.epoch <= self.config.defer * self.config.epochs
 
     @property
     def loss(self) -> Loss:
-        """What this epoch minimises."""
+        """Loss of this epoch."""
         return self.plain_loss if self.is_warmup_loss else self.chosen_loss
 
     @property
     def validated(self) -> nn.Module:
-        """The averaged network where there is one, else the network."""
+        """The averaged network if weights are averaged, else the network."""
         if self.average is None:
             return self.network
         inner = self.average.module
@@ -141,9 +141,9 @@ class TrainingState:
         return inner
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yields the rows of each batch of one shuffled pass, or of as many draws with replacement.
+        """Yields the rows of each batch of an epoch: a shuffled pass, or draws with replacement.
 
-        Batches are of equal size, within one.
+        Batch sizes differ by at most 1.
         """
         n, generator = len(self.train), self.generator
         if self.is_warmup_loss or self.config.sampling == "natural":
@@ -153,9 +153,10 @@ class TrainingState:
         yield from np.array_split(order.numpy(), self.num_steps)
 
     def step(self, measure: Callable[[], Tensor]) -> Tensor:
-        """Moves the weights against the gradient of what ``measure`` returns, which is returned too.
+        """Takes a step on the loss that ``measure`` computes, and returns the loss.
 
-        The average moves after them. With ``sharpness`` the gradient is taken a little uphill.
+        Updates the averaged weights too. With ``sharpness`` the gradient is that of the SAM ascent
+        point.
         """
         batch_loss = self._differentiate(measure)
         if self.config.sharpness:
@@ -166,7 +167,7 @@ class TrainingState:
         scale = self.scaler.get_scale()
         self.scaler.update()
         if self.scaler.get_scale() < scale:
-            return batch_loss  # the gradient overflowed float16: that was no step
+            return batch_loss  # the gradient overflowed float16, so the scaler skipped the step
         for schedule in self.schedules:
             if isinstance(schedule, OneCycleLR):
                 schedule.step()
@@ -175,7 +176,7 @@ class TrainingState:
         return batch_loss
 
     def _differentiate(self, measure: Callable[[], Tensor]) -> Tensor:
-        """Puts the gradients of what ``measure`` returns in place of the old; returns it, detached."""
+        """Computes the gradients of the loss that ``measure`` returns; returns the loss, detached."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         batch_loss = measure()
@@ -184,7 +185,7 @@ class TrainingState:
         return batch_loss.detach()
 
     def end_epoch(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
-        """Ends the epoch: keeps its result, its weights if the best yet, and slows a stalled rate."""
+        """Ends the epoch: stores its result, keeps its weights if best, lowers a stalled rate."""
         for schedule in self.schedules:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(outcome.macro_f1)
@@ -209,7 +210,7 @@ class TrainingState:
         return result
 
     def state_dict(self) -> dict[str, object]:
-        """Returns a copy of everything that changes, as tensors and plain values."""
+        """Returns a copy of the state, as tensors and plain values."""
         return copy.deepcopy(
             {
                 "epoch": self.epoch,
@@ -228,7 +229,7 @@ class TrainingState:
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes back to where ``state_dict`` was called."""
+        """Restores a state that ``state_dict`` returned."""
         self.epoch, self.stalled = state["epoch"], state["stalled"]
         self.best_score, self.best = state["best_score"], state["best"]
         self.network.load_state_dict(state["network"])
@@ -239,9 +240,8 @@ class TrainingState:
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict(saved)
         self.generator.set_state(state["order"])
-        if (
-            len(state["dropout"]) == distributed.world_size()
-        ):  # else other processes go on, with other numbers
+        # with another number of processes, dropout draws new numbers
+        if len(state["dropout"]) == distributed.world_size():
             set_random_state(state["dropout"][distributed.rank()], self.device)
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
@@ -249,7 +249,7 @@ class TrainingState:
 
 
 def _check_shares(smallest: int) -> None:
-    """Raises ConfigError where a batch of ``smallest`` faces has not two for every process."""
+    """Raises ConfigError if a batch of ``smallest`` faces has fewer than two for each process."""
     if distributed.world_size() > 1 and smallest < 2 * distributed.world_size():
         raise ConfigError(
             f"batches of {smallest} faces are too small for {distributed.world_size()} processes, which "
@@ -258,8 +258,11 @@ def _check_shares(smallest: int) -> None:
 
 
 def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Returns an exponential average of weights that starts short, as a long one would keep the
-    random first weights: decay at step t is min(decay, (1 + t) / (10 + t)), as TensorFlow has it."""
+    """Returns an exponential average of weights with a short initial time constant.
+
+    A long one would keep the random first weights. The decay at step t is
+    min(decay, (1 + t) / (10 + t)), as in TensorFlow.
+    """
 
     @torch.no_grad()
     def average(kept: Sequence[Tensor], new: Sequence[Tensor], step: Tensor | int) -> None:

@@ -1,4 +1,4 @@
-"""What every family's learning takes, reports and returns."""
+"""Training steps and results, common to all model families."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Step:
     """One epoch of a network, or one point of the baseline's learning curve."""
 
     number: int
-    """From 1; the horizontal axis of every chart."""
+    """Number of the step, from 1; the horizontal axis of every chart."""
     metrics: Mapping[str, float]
     probabilities: NDArray[np.floating[Any]]
-    """Of the validation faces, [n, 7]."""
+    """Probabilities of the validation faces, [n, 7]."""
     classifier: Classifier
-    """As it stands now, not calibrated yet; not to be changed."""
+    """Classifier after this step, not calibrated yet; must not be changed."""
     has_images: bool
-    """Whether pictures of this step are worth their time."""
+    """Whether images of this step are worth the time to draw them."""
     state: Callable[[], dict[str, Any]] | None
-    """What ``train_classifier`` needs to go on after this step; None where a family cannot."""
+    """Returns the state from which ``train_classifier`` can resume; None if the family cannot."""
 
 
 OnStep = Callable[[Step], None]
@@ -35,13 +35,13 @@ OnStep = Callable[[Step], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What learning ends with."""
+    """Result of training."""
 
     classifier: Classifier
     facts: Mapping[str, str]
-    """What was decided on the way, such as the backbone and why."""
+    """Choices made during training, such as the backbone and the reason for it."""
 
 
 def uncalibrated(bias: NDArray[np.float32]) -> Calibration:
-    """Returns what only adds ``bias`` to the logits [7]."""
+    """Returns a calibration that only adds ``bias`` [7] to the logits."""
     return Calibration(bias=tuple(map(float, bias)), temperature=1.0, prior_strength=1.0)

@@ -1,4 +1,4 @@
-"""An experiment and its faces to a Classifier: one file per family."""
+"""Training of a classifier of any family; each family has its own module."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def train_classifier(
     cache: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
-    """Returns the classifier fitted to ``train``, chosen and calibrated on ``valid``.
+    """Returns the classifier trained on ``train``, selected and calibrated on ``valid``.
 
     Args:
-        experiment: The family and its settings.
-        train: Faces to fit.
-        valid: Faces that choose epochs, prior strength and temperature.
-        on_step: Called after each step; may raise to end the learning.
-        progress: Told of each stage.
+        experiment: Family and settings.
+        train: Faces to train on.
+        valid: Faces that select epochs, prior strength and temperature.
+        on_step: Called after each step; may raise to stop training.
+        progress: Called at the start of each stage.
         cache: Folder for features; None for ``cache_folder()``.
-        resume_from: What a ``Step.state`` returned.
+        resume_from: Result of ``Step.state``, to resume after that step.
 
     Raises:
-        TrainingError: The loss is no longer a number, or the device's memory is full.
+        TrainingError: The loss is not finite, or the device is out of memory.
     """
     cache = cache or cache_folder()
     try:
@@ -52,7 +52,7 @@ def train_classifier(
                 return train_cnn(experiment, train, valid, on_step, progress, resume_from)
             case TransferExperiment():
                 return train_transfer(experiment, train, valid, on_step, progress, cache, resume_from)
-    except torch.OutOfMemoryError as error:  # beside a training step, whose batch could be smaller
+    except torch.OutOfMemoryError as error:  # outside a training step: no batch to reduce
         raise TrainingError(
             "the device's memory is full: end other programs that use it, choose a smaller "
             "--image-size, or --set training.device=cpu"

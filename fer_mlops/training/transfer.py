@@ -1,4 +1,4 @@
-"""A pretrained backbone: its head on frozen features, then the whole network from there.
+"""Transfer training: first the head on frozen features, then the whole network.
 
 Linear probing, then fine-tuning (LP-FT, arXiv 2202.10054).
 """
@@ -33,7 +33,7 @@ from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
 _FACES_TO_SETTLE = 512
-"""Training faces whose statistics a backbone without any is given."""
+"""Number of training faces that give batch statistics to a backbone published without them."""
 
 
 def train_transfer(
@@ -45,7 +45,7 @@ def train_transfer(
     cache: Path,
     resume_from: Mapping[str, Any] | None,
 ) -> TrainingResult:
-    """Returns the fine-tuned backbone; one step per epoch, frozen ones first."""
+    """Returns the fine-tuned network; reports one step per epoch, frozen epochs first."""
     device = choose_device(experiment.training.device)
     network, facts = _start(experiment, train, device, resume_from)
     architecture = dataclasses.replace(experiment.transfer, backbone=facts["backbone"])
@@ -101,13 +101,13 @@ def _start(
     device: torch.device,
     resume_from: Mapping[str, Any] | None,
 ) -> tuple[TransferNetwork, Mapping[str, str]]:
-    """Returns the pretrained network on ``device``, and which backbone it has and why."""
+    """Returns the pretrained network on ``device``, and its backbone with the reason for it."""
     config = experiment.transfer
-    if resume_from:  # what `auto` means may have changed since
+    if resume_from:  # the backbone that `auto` selects may have changed since
         config = dataclasses.replace(config, backbone=resume_from["facts"]["backbone"])
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(experiment.seed)  # the CPU's: networks are built there
-        with distributed.main_process_first():  # the others find what the first one downloaded
+        torch.default_generator.manual_seed(experiment.seed)  # networks are built on the CPU
+        with distributed.main_process_first():  # only the first process downloads
             network, origin = build_pretrained(config, len(EMOTIONS))
     network.to(device)
     if origin.weights != "none" and not find_backbone(origin.backbone).has_statistics:
@@ -118,7 +118,7 @@ def _start(
 
 
 def _frozen_training(experiment: TransferExperiment) -> TrainingConfig:
-    """Returns how the head alone is fitted: to convergence, on features that no longer change."""
+    """Returns the settings for training the head alone, to convergence on fixed features."""
     training = experiment.training
     return dataclasses.replace(
         training,
@@ -144,9 +144,9 @@ def _frozen_examples(
     progress: Progress,
     cache: Path,
 ) -> tuple[Examples, Examples]:
-    """Returns the backbone's features of training faces and their mirror images, and of valid.
+    """Returns the backbone's features of the training faces with their mirror images, and of ``valid``.
 
-    They are kept in the cache, so that runs of one backbone on one split compute them once.
+    They are stored in the cache, so that runs with the same backbone and split compute them once.
     """
     advance = progress(f"features of frozen {name}", 2 * len(train) + len(valid))
     device = network.mean.device

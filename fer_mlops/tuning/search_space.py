@@ -163,7 +163,7 @@ def read_space(path: Path, experiment: Experiment) -> Space:
         raise ConfigError(f"cannot read the space {str(path)!r}: {error}") from error
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"the space {str(path)!r} is no valid YAML: {reason}") from error
+        raise ConfigError(f"the space {str(path)!r} is not valid YAML: {reason}") from error
     if not isinstance(tree, dict) or not isinstance(tree.get("space"), dict) or not tree["space"]:
         raise ConfigError(
             f"the space {str(path)!r} needs a section 'space:' of settings, such as "

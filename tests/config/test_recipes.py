@@ -332,8 +332,8 @@ def test_settings_are_named_and_cannot_be_changed_after_they_were_checked(sectio
     [
         ("", "must be a mapping, such as 'key: value'"),
         ("- training", "must be a mapping, such as 'key: value'"),
-        ("training: [", "is no valid YAML: "),
-        ("training: !!python/object:os.system {}", "is no valid YAML: "),
+        ("training: [", "is not valid YAML: "),
+        ("training: !!python/object:os.system {}", "is not valid YAML: "),
         ("family: baseline", "is for 'baseline', not 'cnn'"),
     ],
 )
@@ -378,7 +378,7 @@ def test_an_assignment_without_key_or_equals_is_refused(text: str) -> None:
 
 
 def test_an_assignment_of_broken_yaml_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^--set cnn\.widths: '\[8' is no valid YAML value$"):
+    with pytest.raises(ConfigError, match=r"^--set cnn\.widths: '\[8' is not a valid YAML value$"):
         parse_assignment("cnn.widths=[8")
 
 
@@ -413,7 +413,7 @@ def test_every_family_tells_the_size_of_its_faces(family: str, side: int) -> Non
 
 def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
     assert setting_of("cnn", "augment.start_size", 0.5) == 0.5
-    with pytest.raises(ConfigError, match=r"start_size must be nearer to 1 for 5 blocks on faces of 48"):
+    with pytest.raises(ConfigError, match=r"start_size must be closer to 1 for 5 blocks on faces of 48"):
         build_experiment(
             "cnn",
             settings={

@@ -298,7 +298,7 @@ def test_heic_is_refused_by_name_with_what_to_do(brand: bytes, tmp_path: Path) -
 
 @pytest.mark.parametrize("image", ["/etc/passwd", bytearray(b"x"), None, 3])
 def test_what_is_neither_bytes_nor_path_nor_image_is_never_opened(image: object) -> None:
-    with pytest.raises(DataError, match="an image is bytes, a Path or a Pillow image, not "):
+    with pytest.raises(DataError, match="an image must be bytes, a Path or a Pillow image, not "):
         gray_face(image, 8)  # type: ignore[arg-type]
 
 
@@ -383,8 +383,8 @@ def test_a_larger_image_is_refused_in_our_words_and_not_decoded(read: object) ->
     with pytest.raises(DataError) as caught:
         read(png_of(20_000, 10_001))  # type: ignore[operator]
     assert str(caught.value) == (
-        "image cannot be read as an image: 20000 x 10001 pixels are more than the 200,000,000 that are "
-        "decoded; scale it down"
+        "image cannot be read as an image: 20000 x 10001 pixels are more than the limit of "
+        "200,000,000; scale the image down"
     )
 
 
@@ -396,7 +396,7 @@ def test_what_pillow_refuses_by_itself_is_told_in_our_words(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
     with pytest.raises(DataError) as caught:
         gray_face(content, 8)
-    assert str(caught.value).endswith("more pixels than Pillow decodes of its format; scale it down")
+    assert str(caught.value).endswith("more pixels than Pillow decodes in its format; scale it down")
 
 
 def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
     content = encoded(Image.new("L", (8, 8)), "BMP")
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
-    with pytest.raises(DataError, match="it takes more memory than there is; scale it down"):
+    with pytest.raises(DataError, match="it needs more memory than is free; scale it down"):
         gray_face(content, 8)
 
 

@@ -93,7 +93,7 @@ def test_a_film_without_pictures_is_told(tmp_path: Path) -> None:
         sound.sample_rate = 8000
         for packet in [*stream.encode(sound), *stream.encode()]:
             container.mux(packet)
-    with pytest.raises(DataError, match="no film in"):
+    with pytest.raises(DataError, match="no video in"):
         list(film_frames(tmp_path / "sound.mp4", 1.0))
 
 

@@ -114,11 +114,11 @@ def linked(name: str) -> Callable[[Path], None]:
 
 
 HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no json": (text("{"), "no JSON"),
+    "no json": (text("{"), "is not valid JSON"),
     "no text": (text(b"\xff\xfe\x00"), "cannot be read"),
-    "too deep": (text("[" * 200_000), "no JSON"),
-    "too long": (text(" " * 2_000_000 + "{model}"), "no mapping"),
-    "a list": (text("[]"), "no mapping"),
+    "too deep": (text("[" * 200_000), "is not valid JSON"),
+    "too long": (text(" " * 2_000_000 + "{model}"), "is not a mapping"),
+    "a list": (text("[]"), "is not a mapping"),
     "a later format": (card_with(format=2), "has format 2, this fer_mlops reads 1"),
     "other emotions": (card_with(emotions=["joy"]), "has other emotions"),
     "no emotions": (card_with(emotions=None), "has other emotions"),
@@ -126,7 +126,7 @@ HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a family that is a list": (card_with(family=["cnn"]), "unknown family"),
     "a huge face": (card_with(image_size=10**9), "image_size must be 8 to 1024"),
     "a face of text": (card_with(image_size="32"), "image_size must be 8 to 1024"),
-    "another size than its network": (card_with(image_size=48), "not that of the architecture"),
+    "another size than its network": (card_with(image_size=48), "differs from that of the architecture"),
     "a network beside a baseline": (card_with(family="baseline"), "architecture"),
     "an unknown setting": (card_with(architecture__hook="x"), "unknown setting architecture.hook"),
     "a wrong type": (card_with(architecture__widths="os"), "architecture.widths must be a number"),
@@ -149,16 +149,16 @@ HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a link outside": (linked("classifier.json"), "link to a file outside"),
 }
 HOSTILE_WEIGHTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a pickle": (raw_weights(lambda: pickle.dumps(Trap())), "no file of weights"),
+    "a pickle": (raw_weights(lambda: pickle.dumps(Trap())), "is not a weights file"),
     "a trap in torch's form": (weights_with(lambda _: {"weight": Trap()}), "cannot read weights"),
     "a trap beside tensors": (
         weights_with(lambda state: state.__setitem__(first(state), Trap())),
         "cannot read weights",
     ),
     "no file": (lambda bundle: (bundle / "weights.pt").unlink(), r"has no weights\.pt"),
-    "nothing": (raw_weights(bytes), "no file of weights"),
+    "nothing": (raw_weights(bytes), "is not a weights file"),
     "a bomb": (raw_weights(lambda: zipped(50_000_000)), "unpack to 50,000,000"),
-    "a list": (weights_with(lambda _: [torch.zeros(1)]), "no state dict"),
+    "a list": (weights_with(lambda _: [torch.zeros(1)]), "is not a state dict"),
     "a tensor too few": (weights_with(lambda state: drop(state)), "another network"),
     "a tensor too many": (
         weights_with(lambda state: state.__setitem__("more", torch.zeros(1))),
@@ -172,7 +172,7 @@ HOSTILE_WEIGHTS: dict[str, tuple[Callable[[Path], None], str]] = {
         weights_with(lambda state: state.__setitem__(first(state), state[first(state)].double())),  # type: ignore[attr-defined]
         "another network",
     ),
-    "no numbers": (weights_with(lambda state: blur(state)), "no finite numbers"),
+    "no numbers": (weights_with(lambda state: blur(state)), "values that are not finite"),
     "a link outside": (linked("weights.pt"), "link to a file outside"),
 }
 
@@ -236,7 +236,7 @@ HOSTILE_ARRAYS: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong counts": (arrays_with(num_support=lambda a: a * 2), "num_support or gamma"),
     "huge cells": (arrays_with(cells=[10**9]), "hog_svm.cells"),
     "endless bins": (arrays_with(orientations=10**9), "hog_svm.orientations"),
-    "other features": (arrays_with(orientations=5), "the baseline takes"),
+    "other features": (arrays_with(orientations=5), "the baseline needs"),
     "no file": (lambda bundle: (bundle / "svm.npz").unlink(), r"has no svm\.npz"),
     "a link outside": (linked("svm.npz"), "link to a file outside"),
 }

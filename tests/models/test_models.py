@@ -124,7 +124,7 @@ def test_auto_falls_back_on_the_installed_weights_and_says_why(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     network, origin = build_pretrained(TransferConfig(), 7)
     assert origin.backbone == "efficientnet_lite0"
-    assert "could not be had" in origin.reason
+    assert "ImageNet weights are unavailable" in origin.reason
     stem = network.features[0][0].weight  # type: ignore[index, union-attr]
     assert float(stem.detach().std()) > 0.1, "random weights would be smaller"
 
@@ -150,7 +150,7 @@ def test_random_weights_must_be_asked_for() -> None:
         (b"no weights at all", "cannot read weights"),
         (None, "cannot read weights"),
         ({"layer": torch.zeros(3)}, "not resnet18 weights"),
-        ([1, 2], "no state dict"),
+        ([1, 2], "is not a state dict"),
     ],
 )
 def test_a_wrong_weights_file_is_refused_in_a_sentence(

@@ -407,10 +407,10 @@ def test_the_projects_own_rules_are_the_defaults_written_out() -> None:
     ("text", "said"),
     [
         ("ece_celing: 1", "did you mean ece_ceiling"),
-        ("margin: -1", "margin must be a number from 0 on, got -1"),
+        ("margin: -1", "margin must be a number, 0 or more, got -1"),
         ("margin: soon", "got 'soon'"),
         ("[1, 2]", "must be a mapping"),
-        ("{", "is no valid YAML: while"),
+        ("{", "is not valid YAML: while"),
     ],
 )
 def test_wrong_rules_end_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_a_transfer_run_takes_no_teacher(faces_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="a teacher is for cnn"):
+    with pytest.raises(ConfigError, match="only cnn takes a teacher"):
         tiny("transfer", faces_folder, training__teacher="models:/fer-classifier@champion")
 
 

@@ -71,7 +71,7 @@ def test_a_write_that_fails_keeps_the_former_checkpoint(
     message = str(caught.value)
     assert message.startswith(f"cannot write the checkpoint {str(path)!r}: ")
     assert "No space left on device" in message
-    assert message.endswith("set FER_MLOPS_CACHE to another folder, then go on with --resume")
+    assert message.endswith("set FER_MLOPS_CACHE to another folder, then continue with --resume")
     assert load_checkpoint(path) == {"epoch": 1}
     assert names_in(path.parent) == ["checkpoint.pt"]
 
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_made_is_refused_with_the_way_out(tmp_path: Path
 def test_a_missing_checkpoint_is_refused_by_name(path: Path) -> None:
     with pytest.raises(TrainingError) as caught:
         load_checkpoint(path)
-    reason = "this run ended, or began elsewhere, or not at all"
+    reason = "the run is finished, was started elsewhere, or was never started"
     assert str(caught.value) == f"no checkpoint at {str(path)!r}: {reason}"
 
 
@@ -176,7 +176,7 @@ def test_a_pickle_from_elsewhere_runs_no_code_either(tmp_path: Path) -> None:
 def test_a_checkpoint_that_is_no_mapping_is_refused(path: Path) -> None:
     path.parent.mkdir(parents=True)
     torch.save([torch.zeros(1)], path)
-    with pytest.raises(TrainingError, match="no mapping of names"):
+    with pytest.raises(TrainingError, match="it is not a mapping"):
         load_checkpoint(path)
 
 

@@ -188,7 +188,7 @@ def test_what_a_space_cannot_say_is_one_sentence_with_its_line(
         ("", "needs a section 'space:'"),
         ("space: {}", "needs a section 'space:'"),
         ("space: [1]", "needs a section 'space:'"),
-        ("space: {a: [}", "is no valid YAML"),
+        ("space: {a: [}", "is not valid YAML"),
         (
             "family: baseline\nspace: {cnn.hidden: {choices: [0, 1]}}",
             "is a space for 'baseline', not 'cnn'",
