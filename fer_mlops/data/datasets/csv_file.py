@@ -28,19 +28,19 @@ def load(path: Path, request: Request) -> FaceTable:
     """
     if path.suffix.lower() in _ARCHIVES:
         raise DataError(f"{str(path)!r} is an archive; unpack it, and pass the folder with --data")
-    gathering = FaceTableBuilder(path.stem, path.parent, request)
+    builder = FaceTableBuilder(path.stem, path.parent, request)
     for line in read_csv(path, ("image", "emotion")):
         where = f"{path.name} line {line.number}"
         part = part_of(line.get("part", ""))
         if part is None:
-            gathering.skip(
+            builder.skip(
                 "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
             )
             continue
         person, origin = stated_person(line.get("identity", "")), "column identity"
         if not person and "identity" not in line:
             person, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
-        gathering.add(
+        builder.add(
             line["image"],
             line["emotion"],
             where=where,
@@ -50,7 +50,7 @@ def load(path: Path, request: Request) -> FaceTable:
             part=part,
             columns={name: value for name, value in line.items() if name and name not in _OWN},
         )
-    return gathering.table()
+    return builder.table()
 
 
 DATASET = DataSet(

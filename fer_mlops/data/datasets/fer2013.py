@@ -82,15 +82,15 @@ def load(path: Path, request: Request) -> FaceTable:
     if file is None:
         return _load_folders(path, request)
     root, faces = unpack(file, request)
-    gathering = FaceTableBuilder("fer2013", root, request)
+    builder = FaceTableBuilder("fer2013", root, request)
     for face in faces:
         part = PARTS.get(face.usage.lower())
         if part is None:
-            gathering.skip("malformed-row", f"{face.where}: unknown Usage {face.usage!r}")
+            builder.skip("malformed-row", f"{face.where}: unknown Usage {face.usage!r}")
         elif face.problem:
-            gathering.skip("unreadable", f"{face.where}: {face.problem}")
+            builder.skip("unreadable", f"{face.where}: {face.problem}")
         else:
-            gathering.add(
+            builder.add(
                 face.image,
                 CODES.get(face.emotion, face.emotion),
                 where=face.where,
@@ -98,7 +98,7 @@ def load(path: Path, request: Request) -> FaceTable:
                 part=part,
                 is_there=True,
             )
-    return gathering.table()
+    return builder.table()
 
 
 def find_csv(path: Path) -> Path | None:
@@ -169,19 +169,19 @@ def _load_folders(root: Path, request: Request) -> FaceTable:
             f"{str(root)!r} has no {_FILES[0]}, and no train/angry/Training_1.jpg and so on; get "
             f"FER2013 from {DATASET.where}"
         )
-    gathering = FaceTableBuilder("fer2013", root, request)
+    builder = FaceTableBuilder("fer2013", root, request)
     for folder in emotion_folders(root):
         for other in folder.others:
-            gathering.skip("not-read", f"{folder.path}/{other}")
+            builder.skip("not-read", f"{folder.path}/{other}")
         for image in folder.images:
             told = _PUBLISHED.fullmatch(image)
-            gathering.add(
+            builder.add(
                 f"{folder.path}/{image}",
                 folder.emotion,
                 source="fer2013",
                 part=PARTS[told.group(1).lower()] if told else folder.part,
             )
-    return gathering.table()
+    return builder.table()
 
 
 def _has_folders(root: Path) -> bool:

@@ -53,7 +53,7 @@ def load(root: Path, request: Request) -> FaceTable:
     Raises:
         DataError: A subfolder with images is no emotion, or no subfolder has an image.
     """
-    gathering = FaceTableBuilder(root.name, root, request)
+    builder = FaceTableBuilder(root.name, root, request)
     found = list(emotion_folders(root))
     folders = [folder for folder in found if folder.images]
     if not folders:
@@ -64,11 +64,11 @@ def load(root: Path, request: Request) -> FaceTable:
         )
     for folder in folders:
         if request.is_strict:
-            _check(gathering, root, folder)
+            _check(builder, root, folder)
         for image in folder.images:
             identity, origin = person_of(image)
             path = f"{folder.path}/{image}"
-            gathering.add(
+            builder.add(
                 path,
                 folder.emotion,
                 identity=identity,
@@ -78,17 +78,17 @@ def load(root: Path, request: Request) -> FaceTable:
             )
     for folder in found:
         for other in folder.others:
-            gathering.skip("not-read", f"{folder.path}/{other}")
+            builder.skip("not-read", f"{folder.path}/{other}")
     for name in sorted(os.listdir(root)):  # noqa: PTH208 - names are all it takes
         if is_image(name):
-            gathering.skip("no-label", name)
-    return gathering.table()
+            builder.skip("no-label", name)
+    return builder.table()
 
 
-def _check(gathering: FaceTableBuilder, root: Path, folder: EmotionFolder) -> None:
+def _check(builder: FaceTableBuilder, root: Path, folder: EmotionFolder) -> None:
     """Refuses a folder that is no emotion; names the one below it that holds emotions."""
     try:
-        gathering.emotion_of(folder.emotion)
+        builder.emotion_of(folder.emotion)
     except DataError:
         meant, inner = root / folder.path, _folders(root / folder.path)
         while len(inner) == 1 and not _names_emotions(inner):

@@ -41,7 +41,7 @@ def load(root: Path, request: Request) -> FaceTable:
     Raises:
         DataError: No file in ``root`` is named as JAFFE's are.
     """
-    gathering = FaceTableBuilder("jaffe", root, request)
+    builder = FaceTableBuilder("jaffe", root, request)
     try:
         names = sorted(name for name in os.listdir(root) if is_image(name))  # noqa: PTH208 - names will do
     except OSError as error:
@@ -49,11 +49,11 @@ def load(root: Path, request: Request) -> FaceTable:
     for name in names:
         told = _NAME.fullmatch(name)
         if told is None:
-            gathering.skip("no-label", name)
+            builder.skip("no-label", name)
         else:
             person, code = told.group(1).upper(), told.group(2).upper()
-            gathering.add(name, CODES[code], identity=person, source="jaffe", is_there=True)
-    return gathering.table()
+            builder.add(name, CODES[code], identity=person, source="jaffe", is_there=True)
+    return builder.table()
 
 
 def _recognises(path: Path) -> bool:
