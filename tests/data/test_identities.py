@@ -223,7 +223,7 @@ def test_names_in_doubt_are_a_warning_with_a_remedy_and_count_as_nobody(tmp_path
     (finding,) = label_findings(table.notes, DataConfig())
     assert (finding.kind, finding.severity, finding.num) == ("doubtful-identity", "warning", 210)
     assert finding.what.startswith("210 of 210 people show one emotion only, such as ")
-    assert finding.what.endswith("or a number; 420 faces count as nobody's")
+    assert finding.what.endswith("or a number; 420 faces count as unnamed")
     assert "--identity-pattern" in finding.remedy
     assert "identities" not in said(table)
 

@@ -191,7 +191,7 @@ def test_an_emotion_that_one_person_shows_goes_to_training(seed: int) -> None:
 def test_an_emotion_that_training_would_not_see_is_refused() -> None:
     table = replace(faces([0, 1] * 20, list(range(40))), parts=np.array(["train", "test"] * 20))
     with pytest.raises(
-        DataError, match=r"^no train face shows disgust, so that no model can learn it; "
+        DataError, match=r"^no train face shows disgust, so no model can learn it; "
     ):
         split_faces(table, DataConfig(split="given"), 0)
 

@@ -1,4 +1,4 @@
-"""Face table builder: turns the rows of any data set into a clean FaceTable, and each problem into a note.
+"""Face table builder: turns the rows of a data set into a clean FaceTable, and each problem into a note.
 
 The data set modules only report the rows they find. This module decides, in the same way for every data
 set, how to read a spelling, treat a repeated row, or handle a missing file.
@@ -152,7 +152,7 @@ class FaceTableBuilder:
         return make_table(self.name, self.root, kept, self._notes(kept))
 
     def _spelled_on_disk(self, path: str) -> str:
-        """Returns the path in the Unicode form (NFC or NFD) of the file on disk; macOS decomposes letters."""
+        """Returns the path in the Unicode form of the file on disk; macOS decomposes letters (NFD)."""
         if path.isascii():
             return path
         forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))

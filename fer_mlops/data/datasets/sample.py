@@ -1,6 +1,6 @@
 """The drawn sample: 70 identities x 7 emotions x 2 drawings, for tests and first runs.
 
-It shows no real person, and scores on it measure nothing: it only shows that the pipeline works end to end.
+It shows no real person, and scores on it measure nothing. It only proves that the pipeline works.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
                 kind=f"{sort.kind}-across-labels",
                 severity="warning",
                 what=f"{count(len(torn), 'photo')} with two emotions among {sort.same}",
-                consequence="at most one label is right, so any prediction is wrong for one of the copies",
+                consequence="at most one label is right, so any prediction is wrong for one copy",
                 remedy="choose one emotion with a csv for --relabel, and delete the copies",
                 num=len(torn),
                 examples=_examples(table, torn),

@@ -50,7 +50,7 @@ def _many_names(table: FaceTable, groups: NDArray[np.int64], usable: NDArray[np.
             kind="one-face-many-names",
             severity="warning",
             what=f"{count(len(mixed), 'group')} of photos look like one person under several names",
-            consequence="a person with two names can be in train and test at once, so scores are too good",
+            consequence="one person can be in train and test at once, so scores are too good",
             remedy="inspect the pictures; give one person one name, or use --identities faces",
             num=len(mixed),
             examples=tuple(examples),

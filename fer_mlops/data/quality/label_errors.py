@@ -158,8 +158,8 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: st
                 "where a label is wrong, a right prediction counts as an error, in training and in test"
             ),
             remedy=(
-                "review them (--label-errors FILE), correct the file, and pass it as --relabel; a network "
-                "trained on other faces (--model) finds more errors than the baseline"
+                "review them (--label-errors FILE), correct the file, and pass it as --relabel; a "
+                "network trained on other faces (--model) finds more errors than the baseline"
             ),
             num=len(errors.ranked),
             examples=tuple(
@@ -187,7 +187,7 @@ def label_error_listing(errors: LabelErrors, *, judged_by: str) -> Listing:
         about=(
             f"Estimated by {judged_by}, which agrees with {errors.agreement:.0%} of the labels (kappa "
             f"{errors.kappa:.2f}).{trust} Rows are the given labels, columns the estimated emotions; "
-            f"{errors.estimate:,.0f} ({share:.1%}) are off the diagonal, which includes the classifier's "
+            f"{errors.estimate:,.0f} ({share:.1%}) are off the diagonal, including the classifier's "
             "own mistakes."
         ),
         columns=("given", *EMOTIONS),

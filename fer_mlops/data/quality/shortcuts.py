@@ -288,7 +288,7 @@ def _named(score: Score, shortcuts: Shortcuts) -> Finding:
             "all clues together predict the emotion without the face, with balanced accuracy "
             f"{score.value:.2f} (chance {score.chance:.2f})"
         ),
-        consequence="a lower score is no evidence of reading expressions; a higher one is partial evidence",
+        consequence="a lower score shows nothing about expressions; of a higher one only a part does",
         remedy="report it beside the model's own balanced accuracy",
         num=len(shortcuts.emotions),
     )
@@ -306,8 +306,8 @@ def shortcut_listing(shortcuts: Shortcuts) -> Listing:
     return Listing(
         title="Shortcuts to the emotion",
         about=(
-            "Balanced accuracy of predicting each emotion against the rest, and among all emotions, from "
-            "one property other than the expression; decision tree (forest for all together), "
+            "Balanced accuracy of predicting each emotion against the rest, and among all emotions, "
+            "from one property other than the expression; decision tree (forest for all together), "
             "cross-validated with people kept apart."
         ),
         columns=("clue", *shortcuts.emotions, "all emotions"),
