@@ -94,7 +94,7 @@ def files_key(table: FaceTable, content: object) -> str:
 
 
 def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: Advance) -> None:
-    """Writes the faces to ``array``, unreadable ones blank, and the reasons for those to ``bad_list``."""
+    """Writes the faces to ``array`` (unreadable ones blank) and the failures to ``bad_list``."""
     bad: dict[str, str] = {}
     try:
         with folder_aside(array.parent) as aside:

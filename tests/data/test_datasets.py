@@ -274,7 +274,8 @@ def test_spellings_are_counted_and_identities_told_apart_from_images_that_tell_n
         Note("spelling", "labels also spelled HAPPY (2)", ("HAPPY (2)",)),
         Note(
             "no-identity",
-            "1 image without a person's name count as one each: no identity split protects them: "
+            "1 image without a person's name count as one person each, so an identity split cannot "
+            "keep a person's photos together: "
             "c_1.png",
             ("c_1.png",),
         ),

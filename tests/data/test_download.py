@@ -219,7 +219,7 @@ def test_a_damaged_archive_leaves_nothing_behind(
 
 def test_an_archive_of_something_else_is_refused(server: Server, tmp_path: Path) -> None:
     server.content = pack({"images/A_0001.jpg": b"x"})
-    with pytest.raises(DataError, match="is not the data set that was expected, and was deleted"):
+    with pytest.raises(DataError, match="is not the expected data set and was deleted"):
         download(archive_at(server), tmp_path / "muxspace")
     assert list(tmp_path.iterdir()) == []
 
@@ -273,7 +273,7 @@ def test_no_connection_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(DataError) as caught:
         download(replace(ARCHIVES["muxspace"], url=url), tmp_path / "muxspace")
     assert str(caught.value) == (
-        f"cannot download {url}: Connection refused; it needs the internet, so without it copy the data "
+        f"cannot download {url}: Connection refused; without internet access, copy the data "
         "set here by other means and pass its folder with --data"
     )
 

@@ -100,8 +100,8 @@ def test_images_that_tell_no_person_count_as_one_each_and_a_note_says_so(tmp_pat
         Note("identities", "1 people, identified by file name (1)"),
         Note(
             "no-identity",
-            "3 images without a person's name count as one each: no identity split protects them: "
-            + ", ".join(nobody),
+            "3 images without a person's name count as one person each, so an identity split cannot "
+            "keep a person's photos together: " + ", ".join(nobody),
             tuple(nobody),
         ),
     )
@@ -252,7 +252,7 @@ def test_files_that_are_not_read_are_counted_by_suffix_with_what_to_do(tmp_path:
         "4 files not read, not an image in a known format: 2 .heic, 1 .mp4, 1 without suffix"
     )
     (finding,) = [one for one in label_findings(table.notes, DataConfig()) if one.kind == "not-read"]
-    assert (finding.num, finding.remedy[:27]) == (4, "save pictures as JPEG or PN")
+    assert (finding.num, finding.remedy[:27]) == (4, "save pictures (such as a ph")
 
 
 def test_a_folder_of_unread_files_alone_says_what_they_are(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_labels_of_other_names_are_mapped_or_left_out(tmp_path: Path) -> None:
         "0/anna_1.jpg": ("anger", "anna"),
         "happy/anna_3.jpg": ("happiness", "anna"),
     }
-    assert said(table)["dropped-label"] == ("1 image left out, as data.labels says: Ahegao/anna_2.jpg")
+    assert said(table)["dropped-label"] == ("1 image left out because of data.labels: Ahegao/anna_2.jpg")
     assert experiment_from_json(settings_as_json(experiment)) == experiment
     assert flatten(experiment)["data.labels"] == '{"0": "anger", "ahegao": "drop"}'
 
@@ -345,8 +345,8 @@ def test_a_csv_takes_identity_from_its_column(tmp_path: Path) -> None:
     assert table.sources.tolist() == ["web", "film", tmp_path.name]
     assert said(table) == {
         "identities": "1 people, identified by column identity (1)",
-        "no-identity": "2 images without a person's name count as one each: no identity "
-        "split protects them: anna_1.png, deep/0001.png",
+        "no-identity": "2 images without a person's name count as one person each, so an "
+        "identity split cannot keep a person's photos together: anna_1.png, deep/0001.png",
     }
     assert (table.name, table.root) == ("faces", tmp_path)
 

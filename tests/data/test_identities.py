@@ -248,7 +248,7 @@ def test_people_whom_a_column_states_are_believed_but_looked_at(tmp_path: Path) 
         rows.append(f"{number}.png,{emotion},{number} {emotion}")
     table = read("csv", write(tmp_path / "faces.csv", "image,emotion,identity", *rows))
     assert is_named(table.identities).all()
-    assert said(table)["doubtful-identity"].endswith("; look whether that is so")
+    assert said(table)["doubtful-identity"].endswith("; check the names")
 
 
 @pytest.mark.parametrize("cell", ["", "?", "unknown", "NaN", "N/A", "None", " - "])

@@ -3,7 +3,7 @@
 Layouts:
     ``EmoLabel/list_patition_label.txt`` (its own spelling; lines ``train_00001.jpg 5``) and
     ``Image/aligned/train_00001_aligned.jpg``, in the folder itself or in ``basic/``. Without the
-    aligned crops, ``Image/original`` is read, and a note says so. ``Annotation/manual``, where
+    aligned crops, ``Image/original`` is read, with a note. ``Annotation/manual``, where
     unpacked, gives columns ``gender``, ``race`` and ``age``.
     ``DATASET/train/5/train_00001_aligned.jpg`` and so on, as re-published by others.
 

@@ -103,7 +103,7 @@ def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
                 kind=f"{sort.kind}-across-people",
                 severity="warning",
                 what=f"{count(len(strange), 'photo')} of two people at once among {sort.same}",
-                consequence="one of the names is wrong, so that person is not kept out of test",
+                consequence="one name is wrong, so a split cannot keep that person out of test",
                 remedy="give both the same identity, or delete one",
                 num=len(strange),
                 examples=_examples(table, strange, is_about_people=True),

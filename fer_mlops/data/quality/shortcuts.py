@@ -240,19 +240,19 @@ def _score(
 def shortcut_findings(table: FaceTable, shortcuts: Shortcuts) -> list[Finding]:
     """Returns a finding for each emotion that a clue predicts, best predicted first, and one for all
     clues together."""
-    told = []
+    ranked = []
     for number, emotion in enumerate(shortcuts.emotions):
         scores = {name: of_all[number] for name, of_all in shortcuts.scores.items()}
         if any(score.is_shortcut for score in scores.values()):
             best = max(score.value for score in scores.values())
-            told.append((best, _told(table, emotion, scores)))
-    findings = [finding for _, finding in sorted(told, key=lambda pair: -pair[0])]
+            ranked.append((best, _single_finding(table, emotion, scores)))
+    findings = [finding for _, finding in sorted(ranked, key=lambda pair: -pair[0])]
     if shortcuts.together and shortcuts.together.is_shortcut:
-        findings.append(_named(shortcuts.together, shortcuts))
+        findings.append(_together_finding(shortcuts.together, shortcuts))
     return findings
 
 
-def _told(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Finding:
+def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Finding:
     order = sorted(scores, key=lambda name: -scores[name].value)
     name, *others = [name for name in order if scores[name].is_shortcut]
     also = "; also by " + ", ".join(f"{other} ({scores[other].value:.2f})" for other in others)
@@ -280,7 +280,7 @@ def _told(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Findin
     )
 
 
-def _named(score: Score, shortcuts: Shortcuts) -> Finding:
+def _together_finding(score: Score, shortcuts: Shortcuts) -> Finding:
     return Finding(
         kind="shortcuts-together",
         severity="warning",

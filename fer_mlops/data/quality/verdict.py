@@ -27,7 +27,7 @@ def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split:
         sentences.append(_precision(sizes, split))
     known = kinds.get("known-people")
     if known and known.severity == "warning":
-        sentences.append("They will flatter the model: many people in test are also in train.")
+        sentences.append("The scores will be too good: many people in test are also in train.")
     if "copies-across-parts" in kinds:
         sentences.append("Some test photos are also in train, which makes the scores too good.")
     if "shortcut" in kinds or "shortcuts-together" in kinds:
