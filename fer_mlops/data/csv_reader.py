@@ -1,4 +1,4 @@
-"""Lines of a csv or label list, with their numbers, in whatever encoding a spreadsheet left them."""
+"""Csv and label list reader: yields lines with their numbers, for better messages."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from fer_mlops.errors import DataError
 
 
 class Line(dict[str, str]):
-    """One row by column name, every value text without outer blanks."""
+    """One row by column name; every value is text without outer blanks."""
 
     def __init__(self, number: int, values: dict[str, str]) -> None:
         super().__init__(values)
         self.number = number
-        """As an editor shows it, from 1."""
+        """Line number as shown by an editor, from 1."""
 
 
 def read_csv(path: Path, needed: Sequence[str]) -> Iterator[Line]:
     """Yields the rows of the csv at ``path``; column names are matched without regard to case.
 
-    Missing cells are empty text. Commas, semicolons and tabs are told apart by the header.
+    Missing cells are empty text. The header determines the delimiter: comma, semicolon or tab.
 
     Raises:
-        DataError: The file cannot be read, is no UTF-8 text, or lacks one of the ``needed`` columns.
+        DataError: The file cannot be read, is not UTF-8 text, or lacks one of the ``needed`` columns.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -47,10 +47,10 @@ def read_csv(path: Path, needed: Sequence[str]) -> Iterator[Line]:
 
 
 def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields number and words of each line at ``path`` that has any; blanks stand between words.
+    """Yields the number and the blank-separated words of each non-empty line at ``path``.
 
     Raises:
-        DataError: The file cannot be read, or is no UTF-8 text.
+        DataError: The file cannot be read, or is not UTF-8 text.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:

@@ -1,4 +1,4 @@
-"""Photos that show the same moment: near duplicates, and the clusters they form."""
+"""Near duplicates: pairs of faces from the same photo, and their clusters."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from scipy.sparse.csgraph import connected_components
 from fer_mlops.images.arrays import Images
 
 THUMBNAIL = 32
-"""Side of the faces that are compared, in pixels."""
+"""Side of the compared faces, in pixels."""
 _ALIKE = 0.96
 """Correlation of two thumbnails from which they count as one photo. On 11,732 faces of Muxspace all
-27 pairs above it were the same photo or neighbours in one film scene; below it, faces of one make."""
+27 pairs above it were the same photo or neighbours in one film scene; below it, faces only looked
+similar."""
 _MOST_BITS = 14
-"""Most bits of 64 in which the hashes of a pair that is looked at may differ."""
+"""Most bits of 64 in which the hashes of a candidate pair may differ."""
 _SORTINGS = 24
-"""Times that the hashes are sorted, each time by other bits of theirs."""
+"""Number of sortings of the hashes, each by other random bits."""
 _MIRROR_SORTINGS = 12
-"""The same with mirror images, which are twice as many: a re-published copy differs in few bits."""
+"""Number of sortings with mirror images, which double the hashes; fewer suffice, since a re-published
+copy differs in few bits."""
 _WINDOW = 16
-"""Neighbours in a sorting with which a hash is compared."""
+"""Neighbours in a sorting that a hash is compared with."""
 _CHUNK = 4096
 
 Hashes = NDArray[np.uint64]
@@ -36,7 +38,7 @@ Pairs = NDArray[np.int64]
 
 
 def near_duplicate_clusters(thumbnails: Images) -> NDArray[np.int64]:
-    """Returns a number for each face [n]; near duplicates, and theirs, have the same.
+    """Returns a cluster number for each face [n]; near duplicates share it, transitively.
 
     Args:
         thumbnails: Gray faces, uint8 [n, 32, 32].
@@ -46,11 +48,11 @@ def near_duplicate_clusters(thumbnails: Images) -> NDArray[np.int64]:
 
 
 def near_duplicate_pairs(thumbnails: Images) -> Pairs:
-    """Returns pairs of faces that are one photo: resized, recompressed, brightened, mirrored or cropped
-    a bit.
+    """Returns pairs of faces from one photo, possibly resized, recompressed, brightened, mirrored or
+    slightly cropped.
 
-    Equal thumbnails are paired with the first of them. Of the rest, those whose perceptual hashes
-    nearly agree are verified by the correlation of the thumbnails.
+    Equal thumbnails are paired with the first of them. Among the rest, pairs with similar perceptual
+    hashes are verified by the correlation of their thumbnails.
 
     Args:
         thumbnails: Gray faces, uint8 [n, 32, 32].
@@ -74,18 +76,18 @@ def near_duplicate_pairs(thumbnails: Images) -> Pairs:
 
 
 def join(n: int, *edges: Pairs) -> NDArray[np.int64]:
-    """Returns the connected component [n] of each of ``n`` rows that ``edges`` join."""
+    """Returns the connected component [n] of each of ``n`` rows in the graph of ``edges``."""
     joined = np.concatenate(edges)
     graph = coo_array((np.ones(len(joined), dtype=bool), (joined[:, 0], joined[:, 1])), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def _fingerprints(thumbnails: Images) -> tuple[Hashes, Hashes, Hashes]:
-    """Returns a hash of the looks, one of the mirror image's and one of the content of each face [n].
+    """Returns three hashes of each face [n]: of its looks, of its mirror image and of its content.
 
-    Looks: the usual pHash, which of the first 8 x 8 coefficients of a cosine transform lie above
-    their median. A mirror image has those of odd frequency across with the other sign. Content: equal
-    for equal thumbnails only.
+    Looks: the usual pHash, the bits of the first 8 x 8 coefficients of a cosine transform that lie above
+    their median. In a mirror image, coefficients of odd horizontal frequency have the opposite sign.
+    Content: equal for equal thumbnails only.
     """
     looks = np.zeros(len(thumbnails), dtype=np.uint64)
     mirrored = np.zeros(len(thumbnails), dtype=np.uint64)
@@ -111,7 +113,7 @@ def _hash_of(low: NDArray[np.float32]) -> Hashes:
 
 
 def _crossed(hashes: Hashes, mirrored: Hashes) -> Iterator[Pairs]:
-    """Yields pairs of faces of which one, mirrored, has a hash near the other's."""
+    """Yields pairs of faces in which the hash of one is near the mirrored hash of the other."""
     n = len(hashes)
     for pairs in _candidates(np.concatenate([hashes, mirrored]), _MIRROR_SORTINGS):
         crossed = pairs[(pairs < n).sum(1) == 1] % n
@@ -119,10 +121,10 @@ def _crossed(hashes: Hashes, mirrored: Hashes) -> Iterator[Pairs]:
 
 
 def _candidates(hashes: Hashes, num: int = _SORTINGS) -> Iterator[Pairs]:
-    """Yields pairs of hashes that differ in few bits, as far as sorting brings them together.
+    """Yields pairs of hashes that differ in few bits, as far as sorting makes them neighbours.
 
-    Locality-sensitive hashing: faces whose hashes agree in some random bits become neighbours when
-    sorted by those; as many bits as tell all faces apart if hashes were random.
+    Locality-sensitive hashing: hashes that agree in some random bits become neighbours when sorted by
+    those bits. The number of bits would distinguish all faces if the hashes were random.
     """
     n = len(hashes)
     bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1)
@@ -145,9 +147,9 @@ def _correlation(thumbnails: Images, pairs: Pairs, *, is_mirrored: bool) -> NDAr
     """Returns Pearson's correlation of the pixels of each pair, -1 to 1; flat faces correlate 0.
 
     Args:
-        thumbnails: The faces.
-        pairs: Their rows.
-        is_mirrored: Mirror the second of each pair.
+        thumbnails: Gray faces, uint8 [n, 32, 32].
+        pairs: Rows of the pairs.
+        is_mirrored: Mirror the second face of each pair.
     """
     standard = []
     for side in (0, 1):

@@ -1,8 +1,8 @@
 """Identities by face: photos of one person, linked by the embeddings of dlib's network.
 
-The network maps an aligned face to 128 numbers; dlib's author links two photos nearer than 0.6, where
-one pair in a hundred of strangers is linked too. A data set of n faces has n² / 2 pairs, so that links
-here ask for more: clusters whose average distance is below LINKED (benchmarks/identities.py has the
+The network maps an aligned face to 128 numbers. dlib's author links two photos nearer than 0.6, which
+also links one pair of strangers in a hundred. A data set of n faces has n² / 2 pairs, so this module is
+stricter: it links clusters whose average distance is below LINKED (benchmarks/identities.py measures
 precision and recall).
 """
 
@@ -33,17 +33,17 @@ from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network,
 from fer_mlops.progress import Progress, no_progress
 
 Embeddings = NDArray[np.float32]
-"""Shape [n, 128]; a row of nan where no face was found."""
+"""Shape [n, 128]; rows are nan for photos without a detected face."""
 
 LINKED = 0.46
-"""Average distance of two groups of photos below which they show one person."""
+"""Average distance of two groups of photos below which they count as one person."""
 _VERSION = 1
 _SIDE, _PADDING = 150, 0.25
-"""Of an aligned face, in pixels, and around it, in its own sides: what the network was trained on."""
+"""Side of an aligned face in pixels, and padding in face sides, as in the network's training."""
 _LEAST, _MOST = 160, 1000
-"""Pixels of a photo's longer side that the detector works on; others are resized."""
+"""Range of a photo's longer side for the detector, in pixels; other photos are resized."""
 _MARGIN, _ENLARGED = 0.25, 250
-"""Of a tight crop, in which the detector finds a face only after it got a margin and a size."""
+"""Margin in sides, and size in pixels, of a second try, which tight crops need to be detected."""
 _CHUNK = 64
 _ROWS = 2048
 
@@ -51,19 +51,19 @@ _ROWS = 2048
 def identify(
     table: FaceTable, identities: str, cache: Path, progress: Progress = no_progress
 ) -> FaceTable:
-    """Returns the table with the identities that the setting ``data.identities`` asks for.
+    """Returns the table with the identities of the setting ``data.identities``.
 
     Args:
         table: Faces with identities by name.
-        identities: ``auto`` or ``names`` (as they are), ``faces`` (photos of one name or one face are
-            one person), ``none`` (nobody is named).
-        cache: Folder that keeps the embeddings.
-        progress: Told of the stage.
+        identities: ``auto`` or ``names`` (unchanged), ``faces`` (photos with one name or one face are
+            one person), ``none`` (no identities).
+        cache: Folder for the embeddings.
+        progress: Called at the start of the stage.
 
     Raises:
         ConfigError: dlib is not installed.
         WeightsError: dlib's weights are damaged.
-        DataError: A file is not there, or the cache cannot be written.
+        DataError: A file is missing, or the cache cannot be written.
     """
     if identities == "none":
         nobody = np.array([unnamed_identity(path) for path in table.paths], dtype=np.str_)
@@ -75,24 +75,25 @@ def identify(
     has_face = groups >= 0
     num_people, num_faces = len(set(people[is_named(people)].tolist())), int(has_face.sum())
     text = (
-        f"{num_people} people, told by name and face (a face was found in {num_faces} of {len(table)})"
+        f"{num_people} people, identified by name and face (a face was found in {num_faces} of "
+        f"{len(table)})"
     )
     return _renamed(table, people, Note("identities", text))
 
 
 def _renamed(table: FaceTable, identities: NDArray[np.str_], note: Note) -> FaceTable:
-    kept = tuple(one for one in table.notes if one.kind not in ("identities", "no-identity"))
+    kept = tuple(old for old in table.notes if old.kind not in ("identities", "no-identity"))
     nobody = tuple(p for p, named in zip(table.paths, is_named(identities), strict=True) if not named)
-    text = f"{len(nobody)} images without a person's name or a face that was found count as one each"
+    text = f"{len(nobody)} images without a person's name or a detected face count as one person each"
     unnamed = (Note("no-identity", text, nobody),) if nobody else ()
     return replace(table, identities=identities, notes=(*kept, note, *unnamed))
 
 
 def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Returns one identity for all photos that names or faces join.
+    """Returns the identity of each photo; photos joined by a name or a face share one.
 
-    It is the most frequent name among them; ``face of PATH`` where they have none; unnamed where there
-    is neither name nor face.
+    It is the most frequent name among them, ``face of PATH`` if they have no name, and unnamed if there
+    is neither a name nor a face.
     """
     rows = np.arange(len(table))
     ties = []
@@ -105,24 +106,24 @@ def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
     for row in rows[is_named(table.identities)]:
         names.setdefault(int(person[row]), Counter())[str(table.identities[row])] += 1
     first_path = {int(person[row]): table.paths[row] for row in rows[::-1] if groups[row] >= 0}
-    told = []
+    people = []
     for row in rows:
         found = names.get(int(person[row]))
         if found:
-            told.append(min(found, key=lambda name: (-found[name], name)))
+            people.append(min(found, key=lambda name: (-found[name], name)))
         else:
             path = first_path.get(int(person[row]))
-            told.append(face_identity(path) if path else str(table.identities[row]))
-    return np.array(told, dtype=np.str_)
+            people.append(face_identity(path) if path else str(table.identities[row]))
+    return np.array(people, dtype=np.str_)
 
 
 def link_faces(embeddings: Embeddings, linked: float = LINKED) -> NDArray[np.int64]:
     """Returns a number for each face [n], equal for photos of one person; -1 where no face was found.
 
     Average linkage on squared distances (UPGMA): groups are joined, nearest first, while the mean
-    squared distance of their faces is below ``linked`` squared, so that a chain of near faces does not
-    join strangers. A group is kept as its mean and variance, which give that distance exactly; pairs
-    that are each other's nearest are joined at once, which ends in the same groups (Murtagh, Computer
+    squared distance of their faces is below ``linked`` squared, so a chain of near faces does not join
+    strangers. A group is stored as its mean and variance, which give that distance exactly. All pairs of
+    mutual nearest neighbours are joined in one step, which gives the same groups (Murtagh, Computer
     Journal 26, 1983). Memory grows with n, time with n².
     """
     found = np.flatnonzero(np.isfinite(embeddings).all(1))
@@ -172,12 +173,12 @@ def _nearest(
 
 
 def embed_faces(table: FaceTable, cache: Path, progress: Progress = no_progress) -> Embeddings:
-    """Returns the embedding of each photo's largest face, read once and kept in ``cache``.
+    """Returns the embedding of each photo's largest face, computed once and kept in ``cache``.
 
     Raises:
         ConfigError: dlib is not installed.
         WeightsError: dlib's weights are damaged.
-        DataError: A file is not there, or the cache cannot be written.
+        DataError: A file is missing, or the cache cannot be written.
     """
     path = cache / f"embeddings-{files_key(table, f'faces {_VERSION}')}.npy"
     if path.is_file():
@@ -212,13 +213,13 @@ def _embed(network: torch.nn.Module, chips: NDArray[np.uint8]) -> Embeddings:
 
 def align_faces(root: Path, paths: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Returns the largest face of each photo, upright and centred, uint8 [k, 150, 150], and whether
-    there is one."""
+    a face was found [k]."""
     chips = np.zeros((len(paths), _SIDE, _SIDE), dtype=np.uint8)
     is_found = np.zeros(len(paths), dtype=bool)
     for number, path in enumerate(paths):
         try:
             photo = gray_photo(root / path)
-        except DataError:  # reading the faces says so, and stops or leaves it out
+        except DataError:  # reported when the faces are read, which stops or leaves it out
             continue
         longer = max(photo.size)
         size = min(max(longer, _LEAST), _MOST)

@@ -22,7 +22,7 @@ class Faces:
     labels: Labels
     identities: NDArray[np.str_]
     targets: NDArray[np.float32] | None = None
-    """Shares of each emotion [n, 7] to be fitted instead of the labels."""
+    """Shares of each emotion [n, 7] as training targets instead of the labels."""
     answers: NDArray[np.float32] | None = None
     """A teacher's softened probabilities [n, 7]; None without a teacher."""
 
@@ -30,10 +30,10 @@ class Faces:
         return len(self.labels)
 
     def class_counts(self, weights: Tensor | None = None) -> Tensor:
-        """Returns how many faces show each emotion [7]; a face may count for several in part.
+        """Returns the number of faces of each emotion [7]; soft targets count by their shares.
 
         Args:
-            weights: How much each face counts [n]; None for 1.
+            weights: Weight of each face [n]; None means 1.
         """
         labels = torch.from_numpy(self.labels)
         if self.targets is None:

@@ -1,4 +1,4 @@
-"""Each file read once: what it is, before anything is made of it."""
+"""File records: format, size, brightness and damage of each image file."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ from fer_mlops.images.reading import check_size, gray_face, open_image, orientat
 from fer_mlops.progress import Advance, ignore_progress
 
 SIDE = 48
-"""Pixels of the gray square on which blur, brightness and contrast are measured."""
+"""Side, in pixels, of the gray square on which blur, brightness and contrast are measured."""
 MOST_PIXELS = 40_000_000
-"""A larger picture is not decoded: of this size it takes 160 MB."""
+"""Largest picture that is decoded; at this size it takes 160 MB."""
 MOST_BYTES = 200_000_000
 _CHUNK = 32
-"""Files that one worker reads before it hands over."""
+"""Files that one worker reads per task."""
 _MOVING = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
-"""Formats with frames; a phone's MPO has some too, but they are one picture in several sizes."""
+"""Formats with frames; the frames of a phone's MPO are one picture in several sizes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRecord:
-    """What reading one file told; numbers are 0 where it could not be decoded."""
+    """Properties of one file; numbers are 0 if it could not be decoded."""
 
     problem: Literal["", "unreadable", "truncated", "huge", "refused"] = ""
     reason: str = ""
-    """Why, in the decoder's words."""
+    """Reason for the problem, in the decoder's words."""
     num_bytes: int = 0
     digest: str = ""
     """SHA-256 of the bytes."""
     format: str = ""
-    """As the content says: ``JPEG``, ``WEBP``…"""
+    """Format of the content: ``JPEG``, ``WEBP``…"""
     mode: str = ""
-    """Pillow's: ``L`` gray, ``RGB``, ``CMYK``, ``I;16``…"""
+    """Pillow's mode: ``L`` gray, ``RGB``, ``CMYK``, ``I;16``…; ``alpha`` if it is transparent."""
     width: int = 0
     height: int = 0
     orientation: int = 1
-    """EXIF's; 1 is upright."""
+    """EXIF orientation; 1 is upright."""
     is_moving: bool = False
     chroma: float = 0.0
-    """Mean over the face of the strongest less the weakest of red, green and blue, 0 to 255."""
+    """Mean over the face of the largest minus the smallest of red, green and blue, 0 to 255."""
     brightness: float = 0.0
     """Mean of the gray face, 0 to 255."""
     contrast: float = 0.0
     """Standard deviation of the gray face."""
     peak: float = 0.0
-    """Brightest value of the gray face, or of all pixels if they have 16 bits, as a share of white."""
+    """Maximum of the gray face, or of all pixels of a 16-bit file, as a share of white."""
     sharpness: float = 0.0
-    """Log of the Laplacian's variance over the gray face's: higher is sharper, whatever the contrast."""
+    """Log of the Laplacian's variance over the gray face's variance; independent of contrast."""
 
 
 def read_records(table: FaceTable, advance: Advance = ignore_progress) -> list[FileRecord]:
-    """Returns a record of each file of the table, row for row; no file is too broken for one.
+    """Returns a record of each file of the table, row for row; broken files get one too.
 
     Args:
-        table: The faces.
-        advance: Told the number of files just read.
+        table: Faces to read.
+        advance: Called with the number of files just read.
     """
     chunks = [table.paths[start : start + _CHUNK] for start in range(0, len(table), _CHUNK)]
 
@@ -76,7 +76,7 @@ def read_records(table: FaceTable, advance: Advance = ignore_progress) -> list[F
 
     records: list[FileRecord] = []
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, of odd files: here they become findings
+        warnings.simplefilter("ignore")  # Pillow warns about odd files, which become findings here
         for some in pool.map(read_chunk, chunks):  # Pillow decodes outside the GIL
             records += some
             advance(len(some))
@@ -84,7 +84,7 @@ def read_records(table: FaceTable, advance: Advance = ignore_progress) -> list[F
 
 
 def read_record(file: Path) -> FileRecord:
-    """Returns what one file tells. Nothing larger than MOST_PIXELS is decoded."""
+    """Returns the record of one file. Images above MOST_PIXELS are not decoded."""
     num_bytes, digest = 0, ""
     try:
         num_bytes = file.stat().st_size
@@ -97,7 +97,7 @@ def read_record(file: Path) -> FileRecord:
     except (DataError, Image.DecompressionBombError) as error:
         reason = reason_of(error)
         return FileRecord(problem="refused", reason=reason, num_bytes=num_bytes, digest=digest)
-    except Exception as error:  # a broken file makes a decoder raise anything; all of it is a finding
+    except Exception as error:  # decoders raise any exception on broken files; each is a finding
         text = str(error).lower()
         is_cut = any(word in text for word in ("truncated", "end of file", "unexpected end"))
         return FileRecord(
@@ -109,10 +109,10 @@ def read_record(file: Path) -> FileRecord:
 
 
 def _describe(image: Image.Image, num_bytes: int, digest: str) -> FileRecord:
-    """Returns the record of an image not loaded yet.
+    """Returns the record of an image that is opened but not decoded yet.
 
     Raises:
-        DataError: It has more pixels than training decodes.
+        DataError: The image has more pixels than training decodes.
     """
     width, height = image.size
     mode, form, orientation = image.mode, image.format or "", orientation_of(image)

@@ -1,4 +1,4 @@
-"""FaceTable to one uint8 file on disk: decoded, grayed and resized once, read by rows ever after."""
+"""Image cache: decodes the faces of a table once into a uint8 file on disk, which is read by rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = TypeVar("Read")
 _VERSION = 3
 _MOST_BAD = 5
 _CHUNK = 256
-"""Faces that one worker decodes before it hands them over."""
+"""Faces that one worker decodes per task."""
 _FEW_CHUNKS = 4
 
 
@@ -36,18 +36,18 @@ def load_images(
     skip_bad: bool = False,
     advance: Advance = ignore_progress,
 ) -> tuple[FaceTable, CachedImages]:
-    """Returns the table and its faces, row for row.
+    """Returns the table and its gray faces, row for row.
 
-    They are decoded on first use and kept in ``cache`` under a digest of the files' names, sizes and
-    times and of ``side``. The file appears whole or not at all; of two processes that decode at once
-    the later one's, equal file stays.
+    The faces are decoded on first use and kept in ``cache`` under a digest of ``side`` and the files'
+    names, sizes and modification times. The file is written completely or not at all. If two processes
+    decode at once, the later one replaces the file with an equal one.
 
     Args:
         table: Faces to read.
-        side: Pixels.
-        cache: Folder for the files.
+        side: Side of the square images, in pixels.
+        cache: Folder for the decoded images.
         skip_bad: Leave unreadable images out of the returned table, with a note that names them.
-        advance: Told the number of faces just decoded.
+        advance: Called with the number of faces just decoded.
 
     Raises:
         DataError: An image is unreadable (unless ``skip_bad``), or the cache cannot be written.
@@ -63,7 +63,7 @@ def load_images(
     if not skip_bad:
         listed = "; ".join([bad[path] for path in table.paths if path in bad][:_MOST_BAD])
         more = f"; and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
-        raise DataError(f"{listed}{more}. Mend them, or leave them out with --on-bad-image skip")
+        raise DataError(f"{listed}{more}. Repair them, or leave them out with --on-bad-image skip")
     rows = np.array([i for i, path in enumerate(table.paths) if path not in bad], dtype=np.int64)
     if not len(rows):
         raise DataError(f"none of the {len(table)} images in {str(table.root)!r} can be read")
@@ -77,7 +77,7 @@ def load_images(
 
 
 def files_key(table: FaceTable, content: object) -> str:
-    """Returns a name for what ``content`` says is made of the table's files, as they are now.
+    """Returns a cache key for ``content`` computed from the table's files in their present state.
 
     Raises:
         DataError: A file cannot be read.
@@ -86,7 +86,7 @@ def files_key(table: FaceTable, content: object) -> str:
     state = hashlib.sha256(f"{_VERSION} {content} {root}\n".encode())
     for path in table.paths:
         try:
-            stat = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path's takes three times as long
+            stat = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path.stat takes three times as long
             state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         except OSError as error:
             raise DataError(f"cannot read {str(table.root / path)!r}: {error.strerror}") from error
@@ -94,13 +94,13 @@ def files_key(table: FaceTable, content: object) -> str:
 
 
 def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: Advance) -> None:
-    """Writes the decoded faces to ``array`` and the unreadable ones, blank there, to ``bad_list``."""
+    """Writes the faces to ``array`` (unreadable ones blank) and the failures to ``bad_list``."""
     bad: dict[str, str] = {}
     try:
         with folder_aside(array.parent) as aside:
             pixels = aside / "pixels.npy"
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(table), side, side)}
-            # Written, not memory-mapped: on a full disk that is an OSError, and no SIGBUS.
+            # Written, not memory-mapped: a full disk then raises OSError instead of SIGBUS.
             with pixels.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for faces, failures in read_in_chunks(gray_faces, table, _CHUNK, side):
@@ -109,7 +109,7 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
                     advance(len(faces))
             listing = aside / "bad.json"
             listing.write_text(json.dumps(bad), encoding="utf-8")
-            put(listing, bad_list)  # first, so that an array never stands without its list
+            put(listing, bad_list)  # first, so that an array never exists without its list
             put(pixels, array)
     except OSError as error:
         raise DataError(
@@ -121,18 +121,18 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
 def read_in_chunks(
     read: Callable[..., Read], table: FaceTable, chunk: int, *arguments: object
 ) -> Iterator[Read]:
-    """Yields what ``read`` returns of each chunk of files in order, on all cores, a few chunks ahead.
+    """Yields the result of ``read`` for each chunk of files, in order, computed on all cores.
 
     Args:
-        read: Takes the table's root, the paths of a chunk, and ``arguments``.
-        table: Whose files are read.
-        chunk: Files that one worker reads before it hands over.
-        arguments: The same for every chunk.
+        read: Function of the table's root, the paths of a chunk, and ``arguments``.
+        table: Table of the files to read.
+        chunk: Number of files per task.
+        arguments: Further arguments, equal for every chunk.
     """
     starts = range(0, len(table), chunk)
     tasks = (delayed(read)(table.root, table.paths[s : s + chunk], *arguments) for s in starts)
-    # starting processes takes longer than a few chunks do
+    # starting processes takes longer than reading a few chunks
     num_jobs = -1 if len(starts) > _FEW_CHUNKS else 1
-    # workers watch from their start: one that was never given a task would outlive us
+    # set when a worker starts, since a worker that never got a task would otherwise outlive us
     watched = {"initializer": exit_with_parent, "initargs": (os.getpid(),)}
     yield from Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1, **watched)(tasks)

@@ -1,4 +1,4 @@
-"""Faces to explain: files, folders, or the drawn sample, of which it is known where emotions are."""
+"""Images to explain: files, folders, or the drawn sample with its known emotion regions."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from fer_mlops.errors import DataError
 from fer_mlops.metrics.classification import Labels
 
 SAMPLE = "sample"
-"""What the drawn sample is asked for by, as in ``--data``."""
+"""Name of the drawn sample, as in ``--data``."""
 
 
 @dataclass(frozen=True)
 class FaceImages:
-    """Images, one face each."""
+    """Image files with one face each."""
 
     paths: tuple[Path, ...]
     drawn_below: Path | None
-    """The sample's folder where every image is one of its own."""
+    """Folder of the drawn sample if all images are from it, else None."""
 
     def regions(self, rows: NDArray[np.int64], emotions: Labels) -> list[tuple[Region, ...]]:
-        """Returns where faces of the sample show these emotions [k]; nowhere, where they show others."""
+        """Returns the regions in which faces of the sample show these emotions [k]; empty for a face
+        that shows another emotion."""
         assert self.drawn_below
         paths = [self.paths[row].relative_to(self.drawn_below).as_posix() for row in rows]
         drawn = zip(paths, sample.regions_of(paths), emotions, strict=True)
@@ -36,10 +37,10 @@ class FaceImages:
 
 
 def find_images(paths: list[Path], cache: Path) -> FaceImages:
-    """Returns the image files among ``paths`` and below its folders; ``sample`` is the drawn sample.
+    """Returns the image files in ``paths`` and below its folders; ``sample`` means the drawn sample.
 
     Raises:
-        DataError: A path does not exist, or there is no image.
+        DataError: A path does not exist, or no image is found.
     """
     found: list[Path] = []
     drawn = None

@@ -1,4 +1,4 @@
-"""What an experiment asks for, to faces decoded and divided."""
+"""Data loading: reads, decodes and splits the faces of an experiment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from fer_mlops.progress import Progress, no_progress
 
 _AT_ONCE = 4096
 _DARK = 64
-"""Gray, 0 to 255, below which a face shows next to nothing; 14 bits in a file of 16 stay below it."""
+"""Gray, 0 to 255, below which a face is almost black; 14 bits in a 16-bit file stay below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """A data set as one experiment sees it."""
+    """Data set of one experiment, decoded and split."""
 
     table: FaceTable
     split: Split
@@ -38,10 +38,10 @@ class Data:
     parts: Mapping[str, Faces]
     """``train``, ``valid`` and ``test``."""
     cache: Path
-    """Folder of decoded faces, and of what is computed from them."""
+    """Folder of decoded faces and of values computed from them."""
 
     def share_of_known_photos(self) -> float:
-        """Returns the share of test faces of which train has a near duplicate; 0 without test faces."""
+        """Returns the share of test faces with a near duplicate in train; 0 without test faces."""
         test, train = (self.clusters[rows] for rows in (self.split.test, self.split.train))
         return float(np.isin(test, train).mean()) if len(test) else 0.0
 
@@ -53,10 +53,10 @@ class Data:
 def load_table(
     config: DataConfig, cache: Path, progress: Progress = no_progress, *, is_strict: bool = True
 ) -> FaceTable:
-    """Returns the faces that ``config`` names, with the identities it asks for.
+    """Returns the faces and identities configured in ``config``.
 
     Raises:
-        DataError: They cannot be read.
+        DataError: The faces cannot be read.
         ConfigError: Identities by face need dlib, which is not installed.
     """
     table = load_faces(Request(cache=cache, config=config, is_strict=is_strict, progress=progress))
@@ -66,10 +66,10 @@ def load_table(
 def read_faces(
     config: DataConfig, side: int, cache: Path, progress: Progress = no_progress
 ) -> tuple[FaceTable, Images]:
-    """Returns the faces that ``config`` names, decoded to ``side`` pixels, row for row.
+    """Returns the faces configured in ``config``, and their pixels at ``side`` x ``side``, row for row.
 
     Raises:
-        DataError: They cannot be read.
+        DataError: The faces cannot be read.
     """
     table = load_table(config, cache, progress)
     advance = progress("reading faces", len(table))
@@ -79,7 +79,7 @@ def read_faces(
 
 
 def _with_note_of_dark_faces(table: FaceTable, pixels: CachedImages) -> FaceTable:
-    """Returns the table, with a note if faces are almost black."""
+    """Returns the table, with a note if any faces are almost black."""
     starts = range(0, len(pixels), _AT_ONCE)
     brightest = np.concatenate([pixels[s : s + _AT_ONCE].max(axis=(1, 2)) for s in starts])
     dark = tuple(table.paths[i] for i in np.flatnonzero(brightest < _DARK))
@@ -95,7 +95,7 @@ def _with_note_of_dark_faces(table: FaceTable, pixels: CachedImages) -> FaceTabl
 def divide_faces(
     table: FaceTable, config: DataConfig, seed: int, cache: Path, progress: Progress = no_progress
 ) -> Split:
-    """Returns the split that ``config`` asks for; near duplicates stay in one part of ``identity``.
+    """Returns the split configured in ``config``; ``identity`` keeps near duplicates in one part.
 
     Raises:
         DataError: The faces cannot be divided.
@@ -108,7 +108,7 @@ def divide_faces(
 def _clusters(table: FaceTable, cache: Path, progress: Progress) -> NDArray[np.int64]:
     """Returns equal numbers [n] for near duplicates.
 
-    They are looked for in thumbnails of one size, so that models of any image size have the same split.
+    The search uses thumbnails of fixed size, so models of every image size get the same split.
     """
     advance = progress("looking for near duplicates", len(table))
     _, thumbnails = load_images(table, THUMBNAIL, cache, advance=advance)
@@ -123,10 +123,10 @@ def take_faces(table: FaceTable, pixels: Images, rows: Rows) -> Faces:
 
 
 def prepare_data(experiment: Experiment, cache: Path, progress: Progress = no_progress) -> Data:
-    """Returns the faces that ``experiment`` asks for, decoded and divided.
+    """Returns the faces of ``experiment``, decoded and split.
 
     Raises:
-        DataError: They cannot be read or divided.
+        DataError: The faces cannot be read or split.
     """
     return prepare_each([experiment], cache, progress)[0]
 
@@ -134,7 +134,7 @@ def prepare_data(experiment: Experiment, cache: Path, progress: Progress = no_pr
 def prepare_each(
     experiments: Sequence[Experiment], cache: Path, progress: Progress = no_progress
 ) -> list[Data]:
-    """Returns the data of experiments that differ in their fold only; it is read once.
+    """Returns the data of experiments that differ in their fold only; the faces are read once.
 
     Raises:
         DataError: The faces cannot be read or divided, or have no votes to be soft labels.
@@ -154,12 +154,12 @@ def prepare_each(
 
 
 def _soft_labels(table: FaceTable, experiment: Experiment) -> NDArray[np.float32] | None:
-    """Returns the votes [n, 7] where the experiment is to be fitted to them, else None."""
+    """Returns the votes [n, 7] if the experiment trains on them, else None."""
     if isinstance(experiment, BaselineExperiment) or not experiment.training.soft_labels:
         return None
     if table.votes is None:
         raise DataError(
-            f"training.soft_labels needs the votes of several people on each face, which {table.name} "
-            "does not have; leave it out, or take a data set with votes, such as ferplus"
+            f"training.soft_labels needs votes of several annotators on each face, which {table.name} "
+            "does not have; remove the setting, or use a data set with votes, such as ferplus"
         )
     return table.votes

@@ -1,4 +1,4 @@
-"""Labels put right after a review, applied while loading: the data set itself stays as it is."""
+"""Relabelling: applies a csv of reviewed labels while loading; the data set's files do not change."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DROP = "drop"
 def relabel(table: FaceTable, path: Path) -> FaceTable:
     """Returns the table with the labels of the csv at ``path`` (columns ``image,emotion``).
 
-    An emotion of ``drop``, or one outside the seven, leaves the face out; an empty one changes
-    nothing. A note names the file's digest.
+    The emotion ``drop``, or one outside the seven, leaves the face out; an empty one changes nothing.
+    A note records the file's digest.
 
     Raises:
-        DataError: The file cannot be read, or names an unknown image or emotion.
+        DataError: The file cannot be read, or contains an unknown image or emotion.
     """
     row_of = {composed(image): row for row, image in enumerate(table.paths)}
     labels = table.labels.copy()

@@ -1,4 +1,4 @@
-"""FaceTable to train, valid and test rows."""
+"""Splits: train, valid and test rows of a face table."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ Rows = NDArray[np.int64]
 """Shape [n]; ascending row numbers of a FaceTable."""
 PARTS = ("train", "valid", "test")
 _MOST_SOURCES = 8
-"""Most sources that are spread evenly: else the few people of one may all be in test by chance."""
+"""Most sources that are spread evenly over the parts, since otherwise the few people of one source may
+all be in test by chance; with more sources they are ignored."""
 _LARGEST = 0.05
-"""Share of a part from which one person says too much about its score."""
+"""Share of a part from which one person has too much influence on its score."""
 _LARGEST_USUAL = 3
-"""... unless all people have that many faces: times their mean number."""
+"""A person may exceed ``_LARGEST`` up to this multiple of the mean number of faces per person."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Three disjoint sets of rows that together are the table."""
+    """Three disjoint sets of rows that together cover the table."""
 
     kind: str
-    """``identity`` (no person in two parts), ``random`` (scores flatter), ``given`` or ``file``."""
+    """``identity`` (no person in two parts), ``random`` (scores too good), ``given`` or ``file``."""
     train: Rows
     valid: Rows
     test: Rows
@@ -69,12 +70,12 @@ class Split:
 def split_faces(
     table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None = None
 ) -> Split:
-    """Returns the split that ``config`` asks for, stratified by emotion.
+    """Returns the split configured in ``config``, stratified by emotion.
 
     Args:
-        table: The faces.
+        table: Faces to split.
         config: Kind, shares and folds.
-        seed: Of the dealing.
+        seed: Seed of the assignment to parts.
         clusters: Equal numbers [n] for near duplicates, which ``identity`` keeps in one part.
 
     Raises:
@@ -93,8 +94,8 @@ def split_faces(
     if len(absent):
         named = ", ".join(EMOTIONS[label] for label in absent)
         raise DataError(
-            f"no train face shows {named}, so that no model can learn it; add people, or choose "
-            "another --split"
+            f"no train face shows {named}, so no model can learn it; add people, or choose another "
+            "--split"
         )
     for part, rows in split.parts().items():
         if not len(rows):
@@ -103,8 +104,8 @@ def split_faces(
 
 
 def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Returns a number for each face [n]: equal for one person, for near duplicates, and for who is
-    joined by those."""
+    """Returns a group number for each face [n]; faces of one person and near duplicates share a group,
+    transitively."""
     ties = [table.identities] if clusters is None else [table.identities, clusters]
     edges = []
     for tie in ties:
@@ -124,10 +125,11 @@ def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
     num_groups = len(np.unique(groups))
     if num_groups < max(3, config.folds):
         num_people = len(np.unique(table.identities))
-        joined = " (those who share a photo count as one)" if num_groups < num_people else ""
+        joined = " (people who share a photo count as one)" if num_groups < num_people else ""
         raise DataError(
             f"{num_groups} people{joined} cannot be divided into {max(3, config.folds)} parts; add "
-            "people, say who is who with --identity-pattern, or use --split random, whose scores flatter"
+            "people, identify them with --identity-pattern, or use --split random, whose scores are too "
+            "good"
         )
     generator = np.random.default_rng(seed)
     valid, test = config.valid_share, config.test_share
@@ -170,7 +172,7 @@ def _from_file(table: FaceTable, path: Path) -> Split:
     missing = [image for image in table.paths if composed(image) not in part_of]
     if missing:
         raise DataError(
-            f"split {str(path)!r} does not say where {len(missing)} of {len(table)} faces belong: "
+            f"split {str(path)!r} has no part for {len(missing)} of {len(table)} faces: "
             f"{shorten(missing)}"
         )
     return _split("file", np.array([PARTS.index(part_of[composed(image)]) for image in table.paths]))
@@ -188,12 +190,12 @@ def _deal(
     shares: Sequence[float],
     generator: Generator,
 ) -> NDArray[np.int64]:
-    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two.
+    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two parts.
 
-    Groups of several faces go first, the largest ahead, each to a random part in which there is
-    still room for all its emotions and its source, and of which it would not be a large share; else
-    where it does least harm. Faces that are alone then fill every emotion of every part up. It does
-    not depend on the order of the table's rows.
+    Groups of several faces come first, in descending size. Each goes to a random part that has room for
+    all its emotions and its source, and of which it would not be a large share; if there is none, to
+    the part that it overfills least. Single faces then fill up the emotions of all parts. The result
+    does not depend on the order of the table's rows.
     """
     order = np.argsort(np.array(table.paths)[rows])
     ordered = rows[order]
@@ -248,7 +250,7 @@ def _deal_groups(
 
 
 def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Returns whole numbers that sum to ``total``, as near to the weights as can be (Hamilton)."""
+    """Returns integers that sum to ``total``, in proportion to the weights (Hamilton's method)."""
     exact = total * weights / weights.sum()
     whole = np.floor(exact).astype(np.int64)
     whole[np.argsort(whole - exact, kind="stable")[: total - whole.sum()]] += 1
@@ -256,7 +258,7 @@ def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _fill_empty(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> None:
-    """Moves groups in place so that no part lacks an emotion that some other part can spare."""
+    """Moves groups, in place, into parts without an emotion if another part can spare it."""
     for label in np.argsort((counts > 0).sum(0), kind="stable"):
         for empty in range(num_parts):
             showing = counts[:, label] > 0

@@ -1,4 +1,4 @@
-"""FaceTable: what every data set is turned into."""
+"""Face table: the common form of every data set."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing that reading a data set met or did."""
+    """Note about a problem or action while reading a data set."""
 
     kind: Kind
     text: str
     """A sentence with counts."""
     examples: tuple[str, ...] = ()
-    """All the paths, lines or spellings it is about."""
+    """All paths, lines or spellings that the note is about."""
 
     def __str__(self) -> str:
         return self.text
@@ -58,28 +58,28 @@ class Note:
 class FaceTable:
     """Labelled faces on disk, sorted by path, each image once.
 
-    ``identities`` holds each face's person (equal text, same person; ``unnamed_identity`` where nothing
-    names the person) and ``sources`` the collection it came from.
+    ``identities`` holds each face's person (equal text means the same person; ``unnamed_identity`` if
+    the person is not named), and ``sources`` the collection that the face comes from.
     """
 
     name: str
     root: Path
     paths: tuple[str, ...]
-    """Relative to ``root``, with forward slashes."""
+    """Paths relative to ``root``, with forward slashes."""
     labels: Labels
     identities: NDArray[np.str_]
     sources: NDArray[np.str_]
     parts: NDArray[np.str_]
-    """``train``, ``valid`` or ``test`` where the data set's publisher says so, else empty."""
+    """Publisher's part: ``train``, ``valid`` or ``test``; empty if there is none."""
     votes: NDArray[np.float32] | None = None
-    """Share of annotators who chose each emotion [n, 7], rows sum to 1; None where not published."""
+    """Share of annotators who chose each emotion [n, 7], rows sum to 1; None if not published."""
     columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    """What else is known of each face, such as ``annotator`` or ``age``; [n] each."""
+    """Further values of each face, such as ``annotator`` or ``age``; [n] each."""
     notes: tuple[Note, ...] = ()
     terms: str = ""
-    """What the publisher of the data set that it was read as allows, in a sentence."""
+    """Uses that the data set's publisher allows, in a sentence."""
     contents: NDArray[np.uint64] | None = None
-    """A hash of each file [n]; None where the files were not looked at."""
+    """Hash of each file [n]; None if the files were not read."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -132,7 +132,7 @@ class Row:
 
 
 _WHOLE = 1 << 16
-"""Bytes up to which a file is hashed whole; of a larger one its size, beginning, middle and end are."""
+"""Bytes up to which a file is hashed whole; for a larger one, its size, beginning, middle and end."""
 
 
 def hash_files(root: Path, paths: Sequence[str]) -> NDArray[np.uint64]:
@@ -156,19 +156,19 @@ def _hash_file(path: str) -> bytes:
 
 
 def count_or_unknown(num_people: int, num_unnamed: int) -> str | int:
-    """Returns the number of people for a table's cell, with ``?`` for those whom nobody names."""
+    """Returns the number of people for a table's cell, with ``?`` for unnamed ones."""
     if not num_unnamed:
         return num_people
     return f"{num_people} + ?" if num_people else "?"
 
 
 def composed(path: str) -> str:
-    """Returns a path as paths are compared: in NFC, whatever form its letters have on disk."""
+    """Returns a path in the form used for comparisons: NFC, whatever its Unicode form on disk."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]) -> FaceTable:
-    """Returns the table of ``rows``, sorted by path so that the order on disk never matters."""
+    """Returns the table of ``rows``, sorted by path so that the order on disk has no effect."""
     ordered = sorted(rows, key=lambda row: row.path)
     has_votes = bool(ordered) and all(row.votes is not None for row in ordered)
     names = sorted({name for row in ordered for name in row.columns})
@@ -191,6 +191,6 @@ def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]
 
 
 def shorten(names: Sequence[str], most: int = 3) -> str:
-    """Returns the first few names, and how many more there are."""
+    """Returns the first few names, and the number of further ones."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(sorted(names)[:most]) + more

@@ -188,7 +188,7 @@ def test_contempt_is_left_out_or_counted_as_the_emotion_that_was_chosen(faces: P
         tables.append(gathering.table())
     dropped, counted = tables
     assert labelled(dropped) == {"b_1.png": ("fear", "b")}
-    assert said(dropped)["identities"] == "1 people, told by published file name (1)"
+    assert said(dropped)["identities"] == "1 people, identified by published file name (1)"
     assert said(dropped)["outside-emotion"] == (
         "1 contempt face left out, not one of the seven emotions: a_1.png"
     )
@@ -270,11 +270,12 @@ def test_spellings_are_counted_and_identities_told_apart_from_images_that_tell_n
     gathering.add("b_1.png", "happiness", identity="a", identity_from="column identity")
     gathering.add("c_1.png", "HAPPY")
     assert gathering.table().notes == (
-        Note("identities", "1 people, told by published file name (1), column identity (1)"),
+        Note("identities", "1 people, identified by published file name (1), column identity (1)"),
         Note("spelling", "labels also spelled HAPPY (2)", ("HAPPY (2)",)),
         Note(
             "no-identity",
-            "1 image without a person's name count as one each: no identity split protects them: "
+            "1 image without a person's name count as one person each, so an identity split cannot "
+            "keep a person's photos together: "
             "c_1.png",
             ("c_1.png",),
         ),
@@ -287,7 +288,7 @@ def test_a_pattern_tells_people_whatever_the_adapter_thinks(faces: Path) -> None
         gathering.add(image, "fear", identity="nobody")
     table = gathering.table()
     assert table.identities.tolist() == ["a", "b", unnamed_identity("c_1.png")]
-    assert said(table)["identities"] == "2 people, told by identity pattern (2)"
+    assert said(table)["identities"] == "2 people, identified by identity pattern (2)"
 
 
 # ── labels put right after a review ──

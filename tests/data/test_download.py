@@ -156,7 +156,7 @@ def test_progress_counts_megabytes_and_files(server: Server, tmp_path: Path) -> 
 def break_off(server: Server, target: Path) -> int:
     """Lets a transfer break off halfway; returns the bytes that came."""
     server.stop_after = len(PACKED) // 2
-    with pytest.raises(DataError, match=r"broke off \(.*\); run the same command again to go on$"):
+    with pytest.raises(DataError, match=r"broke off \(.*\); run the same command again to resume$"):
         download(archive_at(server), target)
     server.stop_after = 0
     part = target.with_name("muxspace.tar.gz.part")
@@ -219,7 +219,7 @@ def test_a_damaged_archive_leaves_nothing_behind(
 
 def test_an_archive_of_something_else_is_refused(server: Server, tmp_path: Path) -> None:
     server.content = pack({"images/A_0001.jpg": b"x"})
-    with pytest.raises(DataError, match="is not the data set that was expected, and was deleted"):
+    with pytest.raises(DataError, match="is not the expected data set and was deleted"):
         download(archive_at(server), tmp_path / "muxspace")
     assert list(tmp_path.iterdir()) == []
 
@@ -249,7 +249,7 @@ def test_links_in_an_archive_are_not_made(server: Server, tmp_path: Path) -> Non
 
 def test_a_folder_that_is_there_is_left_alone(server: Server, tmp_path: Path) -> None:
     (tmp_path / "muxspace").mkdir()
-    with pytest.raises(DataError, match=r"muxspace' is there already; pass another folder with --to"):
+    with pytest.raises(DataError, match=r"muxspace' already exists; pass another folder with --to"):
         download(archive_at(server), tmp_path / "muxspace")
     assert server.asked == []
 
@@ -273,7 +273,7 @@ def test_no_connection_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(DataError) as caught:
         download(replace(ARCHIVES["muxspace"], url=url), tmp_path / "muxspace")
     assert str(caught.value) == (
-        f"cannot download {url}: Connection refused; it needs the internet, so without it copy the data "
+        f"cannot download {url}: Connection refused; without internet access, copy the data "
         "set here by other means and pass its folder with --data"
     )
 

@@ -104,7 +104,7 @@ def test_faces_join_what_names_and_faces_join(tmp_path: Path, by_face) -> None:
     split = Split(kind="random", train=np.array([0, 2]), valid=np.array([4]), test=np.array([1, 3]))
     known = find_known_people(found, split)
     assert known.share == 1.0
-    assert "1 of the 2 test faces are told apart by face only" in known.sentence()
+    assert "1 of the 2 test faces are identified by face only" in known.sentence()
     said = {note.kind: note for note in found.notes}
     assert "3 people" in said["identities"].text
     assert said["no-identity"].examples == ("05.png",)

@@ -85,7 +85,7 @@ def test_a_folder_tells_people_by_file_name_or_by_subfolder(name: str, tmp_path:
     assert labelled(table) == {f"happy/{name}": ("happiness", "anna")}
     origin = "folder" if "/" in name else "file name"
     assert table.notes == (
-        Note("identities", f"1 people, told by {origin} (1)"),
+        Note("identities", f"1 people, identified by {origin} (1)"),
         Note("spelling", "labels also spelled happy (1)", ("happy (1)",)),
     )
 
@@ -97,11 +97,11 @@ def test_images_that_tell_no_person_count_as_one_each_and_a_note_says_so(tmp_pat
     nobody = ["anger/0001.png", "anger/IMG_0002.png", "fear/0001.png"]
     assert table.identities.tolist() == [*(unnamed_identity(path) for path in nobody), "anna"]
     assert table.notes == (
-        Note("identities", "1 people, told by file name (1)"),
+        Note("identities", "1 people, identified by file name (1)"),
         Note(
             "no-identity",
-            "3 images without a person's name count as one each: no identity split protects them: "
-            + ", ".join(nobody),
+            "3 images without a person's name count as one person each, so an identity split cannot "
+            "keep a person's photos together: " + ", ".join(nobody),
             tuple(nobody),
         ),
     )
@@ -146,7 +146,7 @@ def test_a_folder_reads_images_only_and_nothing_hidden_or_left_by_an_unpacker(tm
     table = read("folder", tmp_path)
     assert table.paths == ("happy/anna_1.PNG",)
     assert set(said(table)) == {"identities", "spelling", "not-read"}
-    assert said(table)["not-read"] == "1 file not read, no image in a known format: 1 .txt"
+    assert said(table)["not-read"] == "1 file not read, not an image in a known format: 1 .txt"
 
 
 def test_an_image_beside_the_emotions_has_no_label(tmp_path: Path) -> None:
@@ -249,16 +249,16 @@ def test_files_that_are_not_read_are_counted_by_suffix_with_what_to_do(tmp_path:
         write(tmp_path / name)
     table = read("folder", tmp_path)
     assert said(table)["not-read"] == (
-        "4 files not read, no image in a known format: 2 .heic, 1 .mp4, 1 without suffix"
+        "4 files not read, not an image in a known format: 2 .heic, 1 .mp4, 1 without suffix"
     )
     (finding,) = [one for one in label_findings(table.notes, DataConfig()) if one.kind == "not-read"]
-    assert (finding.num, finding.remedy[:27]) == (4, "save pictures as JPEG or PN")
+    assert (finding.num, finding.remedy[:27]) == (4, "save pictures (such as a ph")
 
 
 def test_a_folder_of_unread_files_alone_says_what_they_are(tmp_path: Path) -> None:
     write(tmp_path / "fear" / "1.heic")
     with pytest.raises(
-        DataError, match=r"and so on; 1 file is not read, no image in a known format: 1 \.heic$"
+        DataError, match=r"and so on; 1 file is not read, not an image in a known format: 1 \.heic$"
     ):
         read("folder", tmp_path)
 
@@ -292,7 +292,7 @@ def test_labels_of_other_names_are_mapped_or_left_out(tmp_path: Path) -> None:
         "0/anna_1.jpg": ("anger", "anna"),
         "happy/anna_3.jpg": ("happiness", "anna"),
     }
-    assert said(table)["dropped-label"] == ("1 image left out, as data.labels says: Ahegao/anna_2.jpg")
+    assert said(table)["dropped-label"] == ("1 image left out because of data.labels: Ahegao/anna_2.jpg")
     assert experiment_from_json(settings_as_json(experiment)) == experiment
     assert flatten(experiment)["data.labels"] == '{"0": "anger", "ahegao": "drop"}'
 
@@ -344,9 +344,9 @@ def test_a_csv_takes_identity_from_its_column(tmp_path: Path) -> None:
     }
     assert table.sources.tolist() == ["web", "film", tmp_path.name]
     assert said(table) == {
-        "identities": "1 people, told by column identity (1)",
-        "no-identity": "2 images without a person's name count as one each: no identity "
-        "split protects them: anna_1.png, deep/0001.png",
+        "identities": "1 people, identified by column identity (1)",
+        "no-identity": "2 images without a person's name count as one person each, so an "
+        "identity split cannot keep a person's photos together: anna_1.png, deep/0001.png",
     }
     assert (table.name, table.root) == ("faces", tmp_path)
 
@@ -376,7 +376,7 @@ def read_leniently(file: Path) -> FaceTable:
         (",happy,", "no image is named"),
         ("none.png,happy,", "no image at "),
         ("../outside.png,happy,", "image '../outside.png' lies outside "),
-        ("anna_2.png,happy,holdout", "part 'holdout' is none of train, valid, test"),
+        ("anna_2.png,happy,holdout", "part must be train, valid or test, got 'holdout'"),
     ],
 )
 def test_an_error_in_a_csv_names_its_line_and_is_noted_when_reading_on(

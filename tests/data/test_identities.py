@@ -223,7 +223,7 @@ def test_names_in_doubt_are_a_warning_with_a_remedy_and_count_as_nobody(tmp_path
     (finding,) = label_findings(table.notes, DataConfig())
     assert (finding.kind, finding.severity, finding.num) == ("doubtful-identity", "warning", 210)
     assert finding.what.startswith("210 of 210 people show one emotion only, such as ")
-    assert finding.what.endswith("or a number; 420 faces count as nobody's")
+    assert finding.what.endswith("or a number; 420 faces count as unnamed")
     assert "--identity-pattern" in finding.remedy
     assert "identities" not in said(table)
 
@@ -248,7 +248,7 @@ def test_people_whom_a_column_states_are_believed_but_looked_at(tmp_path: Path) 
         rows.append(f"{number}.png,{emotion},{number} {emotion}")
     table = read("csv", write(tmp_path / "faces.csv", "image,emotion,identity", *rows))
     assert is_named(table.identities).all()
-    assert said(table)["doubtful-identity"].endswith("; look whether that is so")
+    assert said(table)["doubtful-identity"].endswith("; check the names")
 
 
 @pytest.mark.parametrize("cell", ["", "?", "unknown", "NaN", "N/A", "None", " - "])

@@ -118,7 +118,7 @@ def test_unreadable_images_stop_with_their_names_and_the_way_out(tmp_path: Path,
             load_images(table, SIDE, cache)
         message = str(caught.value)
         assert message.count("cannot be read as an image") == 5
-        assert message.endswith("; and 2 more. Mend them, or leave them out with --on-bad-image skip")
+        assert message.endswith("; and 2 more. Repair them, or leave them out with --on-bad-image skip")
         places = [message.find(repr(str(tmp_path / "faces" / f"{i}.png"))) for i in range(1, 6)]
         assert 0 == places[0] < places[1] < places[2] < places[3] < places[4]  # in their order
 

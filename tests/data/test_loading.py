@@ -156,6 +156,6 @@ def _first_loss(experiment, data) -> float:  # type: ignore[no-untyped-def]
 
 def test_soft_labels_of_a_data_set_without_votes_are_refused(faces_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"training.soft_labels needs the votes .* leave it out, or take"
+        DataError, match=r"training.soft_labels needs votes .* remove the setting, or use"
     ):
         prepare_data(tiny("cnn", faces_folder, training__soft_labels=True), tmp_path)

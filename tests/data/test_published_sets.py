@@ -59,7 +59,7 @@ def test_muxspace_reads_identity_source_annotator_and_uppercase_labels(tmp_path:
     assert table.sources.tolist() == ["actors", "lfw", "lfw"]
     assert table.columns["annotator"].tolist() == ["jhamski", "628", "628"]
     assert said(table) == {
-        "identities": "2 people, told by published file name (3)",
+        "identities": "2 people, identified by published file name (3)",
         "spelling": "labels also spelled SADNESS (1)",
     }
 
@@ -584,7 +584,7 @@ def test_jaffe_has_person_and_emotion_in_the_file_name(tmp_path: Path) -> None:
         "YM.SU3.60.tiff": ("surprise", "YM"),
     }
     assert said(table) == {
-        "identities": "3 people, told by published file name (4)",
+        "identities": "3 people, identified by published file name (4)",
         "no-label": "1 file without a label left out: cover.png",
     }
 

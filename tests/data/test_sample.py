@@ -45,7 +45,7 @@ def test_the_sample_has_every_person_with_every_emotion_equally_often(tmp_path: 
     people, faces = np.unique(table.identities, return_counts=True)
     assert people.tolist() == ["p000", "p001"]
     assert faces.tolist() == [7 * sample.VARIANTS] * 2
-    assert table.notes == (Note("about", "drawn faces: scores on them say nothing of people"),)
+    assert table.notes == (Note("about", "drawn faces: scores on them say nothing about real people"),)
     with Image.open(table.root / table.paths[0]) as face:
         assert (face.size, face.mode) == ((sample.SIDE, sample.SIDE), "RGB")
 

@@ -173,9 +173,9 @@ def test_too_few_people_are_refused_with_the_way_out(folds: int, parts: int) -> 
     with pytest.raises(DataError) as caught:
         split_faces(table, DataConfig(folds=folds), 0)
     assert str(caught.value) == (
-        f"{parts - 1} people cannot be divided into {parts} parts; add people, say who is who with "
+        f"{parts - 1} people cannot be divided into {parts} parts; add people, identify them with "
         "--identity-pattern, or use --split random, "
-        "whose scores flatter"
+        "whose scores are too good"
     )
     assert split_faces(table, DataConfig(split="random", folds=folds), 0).kind == "random"
 
@@ -190,9 +190,7 @@ def test_an_emotion_that_one_person_shows_goes_to_training(seed: int) -> None:
 
 def test_an_emotion_that_training_would_not_see_is_refused() -> None:
     table = replace(faces([0, 1] * 20, list(range(40))), parts=np.array(["train", "test"] * 20))
-    with pytest.raises(
-        DataError, match=r"^no train face shows disgust, so that no model can learn it; "
-    ):
+    with pytest.raises(DataError, match=r"^no train face shows disgust, so no model can learn it; "):
         split_faces(table, DataConfig(split="given"), 0)
 
 
@@ -335,7 +333,7 @@ def test_a_split_that_was_saved_is_the_same_split_again(kind: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,part\n0000.png,train\n", "does not say where 3 of 4 faces belong: 0001.png, 0002.png, "),
+        ("image,part\n0000.png,train\n", "has no part for 3 of 4 faces: 0001.png, 0002.png, "),
         ("image,part\n0000.png,dev\n", "s.csv line 2: part must be train, valid or test, got 'dev'"),
         ("image,emotion\n", "needs columns image, part; it has image, emotion"),
         (
@@ -414,15 +412,15 @@ HALVES = Split(kind="random", train=np.array([0, 3]), valid=np.array([4]), test=
         (
             [1, 2],
             "0.000 of the named; 2 of 3 test faces name nobody",
-            "0% of the test faces that name a person show one from train; of others it is unknown: 2 "
-            "of 3 test faces name nobody.",
+            "0% of the test faces that name a person show one from train; for the others it is "
+            "unknown: 2 of 3 test faces name nobody.",
             "Perhaps optimistic: 0%",
         ),
         (
             [0],
             "0.000 of the named; 1 of 2 train faces name nobody",
-            "0% of the test faces that name a person show one from train; of others it is unknown: 1 "
-            "of 2 train faces name nobody.",
+            "0% of the test faces that name a person show one from train; for the others it is "
+            "unknown: 1 of 2 train faces name nobody.",
             "Perhaps optimistic: 0%",
         ),
     ],

@@ -471,7 +471,7 @@ def test_files_of_a_folder_that_are_not_read_are_counted(
     save_blobs(Path("faces"), 1)
     Path("faces/a.heic").touch()
     _, out, _ = fer(capfd, "score", "faces", "--model", model, "--out", "out")
-    assert out.endswith("cannot be read; 1 file is not read, no image in a known format: 1 .heic\n")
+    assert out.endswith("cannot be read; 1 file is not read, not an image in a known format: 1 .heic\n")
 
 
 def test_a_folder_of_parquet_parts_is_no_folder_of_images() -> None:

@@ -242,5 +242,5 @@ def test_files_of_a_folder_that_are_not_read_are_counted_beside_the_answers(
         (Path("faces") / name).touch()
     status, out, err = fer(capfd, "predict", "faces", "--model", model)
     assert (status, out.count("\n")) == (0, 1)
-    why = "3 files are not read, no image in a known format: 2 .heic, 1 .mp4"
+    why = "3 files are not read, not an image in a known format: 2 .heic, 1 .mp4"
     assert err == f"fer-mlops: below 'faces', {why}\n"

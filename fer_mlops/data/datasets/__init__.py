@@ -27,12 +27,12 @@ __all__ = ["DATASETS", "DataSet", "FaceTable", "Note", "Request", "load_faces"]
 _ALL = (
     sample.DATASET,
     muxspace.DATASET,
-    ferplus.DATASET,  # holds FER2013 too, so before it
+    ferplus.DATASET,  # contains FER2013's csv, so it must come first
     fer2013.DATASET,
     rafdb.DATASET,
     affectnet.DATASET,
     jaffe.DATASET,
-    # found by what any folder or file is, so last
+    # these accept any file or folder, so they come last
     csv_file.DATASET,
     folder.DATASET,
 )
@@ -40,10 +40,10 @@ DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in _ALL}
 
 
 def load_faces(request: Request) -> FaceTable:
-    """Returns the faces that ``request.config.source`` names.
+    """Returns the faces of the data set ``request.config.source``.
 
-    The source is ``sample``; a path, whose layout tells which data set it holds; or ``name:path``
-    where the name is to be certain. A reviewed csv of labels (``config.relabel``) is applied.
+    The source is ``sample``; a path, recognised by its layout; or ``name:path``, which names the data
+    set explicitly. A csv of reviewed labels (``config.relabel``) is applied.
 
     Raises:
         DataError: There is no such data set or path, or it cannot be read.
@@ -69,7 +69,7 @@ def _find(source: str) -> tuple[DataSet, Path]:
     path = _absolute(source)
     try:
         if path.exists():
-            for dataset in _ALL:  # none recognises a device
+            for dataset in _ALL:  # a device file matches none of them
                 if dataset.recognises(path):
                     return dataset, path
     except OSError as error:
@@ -79,7 +79,7 @@ def _find(source: str) -> tuple[DataSet, Path]:
     looked = "" if Path(source).is_absolute() else f" (looked in {str(Path.cwd())!r})"
     raise DataError(
         f"no data set or path {source!r}; --data takes 'sample', a folder with one subfolder per "
-        f"emotion, a csv with image,emotion, or a data set that 'fer-mlops data list' names{looked}"
+        f"emotion, a csv with image,emotion, or a data set of 'fer-mlops data list'{looked}"
     )
 
 

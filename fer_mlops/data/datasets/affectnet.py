@@ -8,17 +8,17 @@ Layouts:
 
 Labels:
     0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt; 8 none,
-    9 uncertain and 10 no face are left out. ``data.contempt`` says what becomes of contempt: dropped
-    (the seven classes of published scores) or counted as another emotion.
+    9 uncertain and 10 no face are left out. ``data.contempt`` drops contempt (the seven classes of
+    published scores) or counts it as another emotion.
 
 Parts:
-    The publisher keeps the labels of its test set; published scores are on its validation set,
-    which is therefore part ``test`` here. Validation faces come from train.
+    The publisher does not release the labels of its test set; published scores are on its validation
+    set, which is therefore part ``test`` here. Validation faces come from train.
 
 Traps:
-    Training is half happiness, the published validation set is balanced. Images of 2017 are loose
-    crops: the face box of the csv is not applied. Nobody is named. Valence and arousal, -1 to 1 (-2
-    where unknown), are kept as columns. Automatically annotated images are not read.
+    Half of the training set is happiness; the published validation set is balanced. Images of 2017 are
+    loose crops: the face box of the csv is not applied. People are not named. Valence and arousal, -1 to
+    1 (-2 if unknown), are kept as columns. Automatically annotated images are not read.
 """
 
 from __future__ import annotations
@@ -64,32 +64,32 @@ def load(path: Path, request: Request) -> FaceTable:
     """Returns the labelled faces of either layout.
 
     Raises:
-        DataError: There is neither, or a row or annotation cannot be understood.
+        DataError: The folder has neither layout, or a row or annotation cannot be understood.
     """
-    gathering = FaceTableBuilder("affectnet", path, request)
+    builder = FaceTableBuilder("affectnet", path, request)
     lists, images = _find_lists(path), _find_images(path)
     if lists and images is not None:
         for file, part in lists.items():
-            _add_list(gathering, path / file, images, part)
+            _add_list(builder, path / file, images, part)
     elif _has_sets(path):
         for folder, part in _SETS.items():
             if (path / folder / "annotations").is_dir():
-                _add_set(gathering, folder, part)
+                _add_set(builder, folder, part)
     else:
         raise DataError(
             f"{str(path)!r} has neither training.csv with Manually_Annotated_Images/ nor train_set/ "
             f"with images/ and annotations/; ask for AffectNet at {DATASET.where}"
         )
-    gathering.add_note(_REMARK)
-    return gathering.table()
+    builder.add_note(_REMARK)
+    return builder.table()
 
 
-def _add_list(gathering: FaceTableBuilder, file: Path, images: Path, part: str) -> None:
+def _add_list(builder: FaceTableBuilder, file: Path, images: Path, part: str) -> None:
     for line in read_csv(file, ("subdirectory_filepath", "expression")):
         image = line["subdirectory_filepath"]
         columns = {name: line[name] for name in ("valence", "arousal") if name in line}
         _add(
-            gathering,
+            builder,
             f"{images.as_posix()}/{image}" if image else "",
             line["expression"],
             where=f"{file.name} line {line.number}",
@@ -98,9 +98,9 @@ def _add_list(gathering: FaceTableBuilder, file: Path, images: Path, part: str) 
         )
 
 
-def _add_set(gathering: FaceTableBuilder, folder: str, part: str) -> None:
-    annotations = gathering.root / folder / "annotations"
-    names = set(os.listdir(annotations))  # noqa: PTH208 - names are all it takes
+def _add_set(builder: FaceTableBuilder, folder: str, part: str) -> None:
+    annotations = builder.root / folder / "annotations"
+    names = set(os.listdir(annotations))  # noqa: PTH208 - only names are needed
     labelled = set()
     for name in sorted(names):
         if not name.endswith("_exp.npy"):
@@ -115,17 +115,17 @@ def _add_set(gathering: FaceTableBuilder, folder: str, part: str) -> None:
                 if f"{stem}{ending}" in names
             }
         except ValueError as error:
-            gathering.skip("malformed-row", f"{folder}/annotations/{name}: {error}")
+            builder.skip("malformed-row", f"{folder}/annotations/{name}: {error}")
             continue
         image = f"{folder}/images/{stem}.jpg"
-        _add(gathering, image, code, where=f"{folder}/annotations/{name}", part=part, columns=columns)
-    images = gathering.root / folder / "images"
+        _add(builder, image, code, where=f"{folder}/annotations/{name}", part=part, columns=columns)
+    images = builder.root / folder / "images"
     for image in sorted({path.name for path in images.glob("*.jpg")} - labelled):
-        gathering.skip("no-label", f"{folder}/images/{image}")
+        builder.skip("no-label", f"{folder}/images/{image}")
 
 
 def _add(
-    gathering: FaceTableBuilder,
+    builder: FaceTableBuilder,
     image: str,
     code: str,
     *,
@@ -134,21 +134,22 @@ def _add(
     columns: Mapping[str, str],
 ) -> None:
     if code in NO_FACE:
-        gathering.skip("not-a-face", image)
+        builder.skip("not-a-face", image)
     else:
         emotion = CODES.get(code, code)
-        gathering.add(image, emotion, where=where, source="affectnet", part=part, columns=columns)
+        builder.add(image, emotion, where=where, source="affectnet", part=part, columns=columns)
 
 
 def _read_value(file: str) -> str:
-    """Returns the one value in a npy file: text or a number.
+    """Returns the single value in a npy file, text or a number, as text.
 
-    ``numpy.load`` parses each header anew, which takes minutes for a million files of two kinds.
+    ``numpy.load`` parses each header again, which takes minutes for a million files; there are only a
+    few different headers, which ``_kind_of`` caches.
 
     Raises:
-        ValueError: It is no npy file of version 1, or holds Python objects.
+        ValueError: The file is not npy version 1, or holds Python objects.
     """
-    with open(file, "rb") as opened:  # noqa: PTH123 - a million of them
+    with open(file, "rb") as opened:  # noqa: PTH123 - faster, for a million files
         content = opened.read()
     if not content.startswith(_MAGIC):
         raise ValueError("not a npy file")
@@ -163,7 +164,7 @@ def _kind_of(header: bytes) -> np.dtype[Any]:
 
 
 def _find_lists(root: Path) -> dict[Path, str]:
-    """Returns the lists of labels, relative to ``root``, with the part each is."""
+    """Returns the label lists, relative to ``root``, with the part of each."""
     return next(
         (
             {place / name: part for name, part in _LISTS.items() if (root / place / name).is_file()}
@@ -196,5 +197,5 @@ DATASET = DataSet(
     recognises=_recognises,
     layout="training.csv, validation.csv and Manually_Annotated_Images/, or train_set/ and val_set/",
     where="http://mohammadmahoor.com/pages/databases/affectnet/",
-    terms="For research only, to a lab's head who signs the agreement; photos may not be passed on.",
+    terms="For research only; a lab's head signs the agreement. Photos may not be passed on.",
 )

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the house: its name, how to know it, how to read it."""
+"""Data set interface: name, layout detection and loader."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.progress import Progress, no_progress
 
 COMMIT_FILE = "commit.txt"
-"""In a folder that was downloaded: the commit of its publisher's repository."""
+"""File in a downloaded folder that holds the commit of the publisher's repository."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """How a data set is to be read."""
+    """Options for reading a data set."""
 
     cache: Path
-    """Where drawn or unpacked faces are kept."""
+    """Folder for drawn or unpacked faces."""
     config: DataConfig
     is_strict: bool = True
-    """Stop at rows that cannot be understood; the doctor reads on, and reports them all."""
+    """Stop at rows that cannot be understood; the data check sets False, to report all of them."""
     progress: Progress = no_progress
-    """Told of a stage that takes long, such as unpacking."""
+    """Called at the start of each long stage, such as unpacking."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """One line of DATASETS."""
+    """Entry of DATASETS."""
 
     name: str
     load: Callable[[Path, Request], FaceTable]
-    """Raises DataError where the path cannot be read."""
+    """Returns the faces at a path; raises DataError if it cannot be read."""
     recognises: Callable[[Path], bool]
-    """Returns whether a path that exists has this data set's layout; looks at names only."""
+    """Returns whether an existing path has this data set's layout; reads names only."""
     layout: str
-    """What the path must be or hold, in a line."""
+    """Description of the required layout, in one line."""
     where: str
-    """Where to get it."""
+    """Place to get the data set from."""
     terms: str
-    """What its publisher allows, in a sentence."""
+    """Uses that the publisher allows, in a sentence."""

@@ -1,7 +1,7 @@
-"""Gathering: rows of any data set to a clean FaceTable, and every piece of dirt to a note.
+"""Face table builder: turns the rows of a data set into a clean FaceTable, and each problem into a note.
 
-An adapter only says what it finds; what to do about it is decided here, once: which spelling is
-which emotion, what a repeated row means, whether a file is there.
+The data set modules only report the rows they find. This module decides, in the same way for every data
+set, how to read a spelling, treat a repeated row, or handle a missing file.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ _PARTS = {
 
 
 def by_suffix(names: Sequence[str]) -> str:
-    """Returns how many files end in what, such as ``30 .heic, 1 .txt``, most first."""
+    """Returns the number of files of each suffix, such as ``30 .heic, 1 .txt``, most frequent first."""
     suffixes = Counter(posixpath.splitext(name)[1].lower() or "without suffix" for name in names)
     most_first = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{num} {suffix}" for suffix, num in most_first)
 
 
 def part_of(text: str) -> str | None:
-    """Returns ``train``, ``valid``, ``test`` or empty for a publisher's word; None if it is none."""
+    """Returns ``train``, ``valid``, ``test`` or empty for a publisher's word; None if it is unknown."""
     return _PARTS.get(text.strip().lower())
 
 
 class FaceTableBuilder:
-    """Takes the rows of one data set."""
+    """Collects the rows of one data set and returns them as a FaceTable."""
 
     def __init__(self, name: str, root: Path, request: Request) -> None:
         self.name, self.root, self.request = name, root, request
@@ -86,19 +86,19 @@ class FaceTableBuilder:
         columns: Mapping[str, str] | None = None,
         is_there: bool = False,
     ) -> None:
-        """Takes one labelled image.
+        """Adds one labelled image.
 
         Args:
             image: Path relative to the root.
-            emotion: In any known spelling; empty where the image has no label.
-            where: Names the row in messages, such as ``legend.csv line 4``; the image if empty.
-            identity: Whose face it is, or None where nothing tells.
-            identity_from: How that was told, for a note; GUESSES are not believed where they look odd.
-            source: Which collection it came from; the root's name if empty.
+            emotion: Label in any known spelling; empty if the image has no label.
+            where: Name of the row in messages, such as ``legend.csv line 4``; the image if empty.
+            identity: Person shown, or None if unknown.
+            identity_from: Origin of the identity, for a note; implausible GUESSES are ignored.
+            source: Collection that the image comes from; the root's name if empty.
             part: ``train``, ``valid``, ``test`` or empty.
             votes: Share of annotators for each of EMOTIONS.
-            columns: What else is known.
-            is_there: The file was just seen under this very path, and need not be looked for.
+            columns: Further values of the row, by column name.
+            is_there: The caller has just seen the file at this exact path, so it is not checked again.
         """
         where = where or image
         if not image:
@@ -125,18 +125,18 @@ class FaceTableBuilder:
                 self._rows.append(Row(path, named, person, origin, part, votes, columns or _NOTHING))
 
     def skip(self, kind: Kind, what: str) -> None:
-        """Counts an image or line that has no place in the table, such as a file without a label."""
+        """Counts an image or line that is left out of the table, such as a file without a label."""
         self._record(kind, what)
 
     def add_note(self, text: str) -> None:
-        """Notes something about the data set as a whole."""
+        """Adds a note about the data set as a whole."""
         self._remarks.append(Note("about", text))
 
     def table(self) -> FaceTable:
-        """Returns the table; each image stands in it once.
+        """Returns the table, which contains each image once.
 
-        Rows that repeat an image with one emotion count once. An image whose rows disagree is left
-        out, since nothing says which label is right.
+        Rows that repeat an image with the same emotion count once. An image whose rows disagree is left
+        out, since the right label is unknown.
 
         Raises:
             DataError: A row cannot be understood (when reading strictly), or no face is left.
@@ -152,7 +152,7 @@ class FaceTableBuilder:
         return make_table(self.name, self.root, kept, self._notes(kept))
 
     def _spelled_on_disk(self, path: str) -> str:
-        """Returns the path in the Unicode form of its file; macOS decomposes letters."""
+        """Returns the path in the Unicode form of the file on disk; macOS decomposes letters (NFD)."""
         if path.isascii():
             return path
         forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
@@ -162,11 +162,11 @@ class FaceTableBuilder:
         self._found.setdefault(kind, []).append(what)
 
     def _name(self, text: str, where: str) -> str:
-        """Returns the emotion, a mark for one outside the seven, or nothing for an unknown one."""
+        """Returns the emotion, a marker for one outside the seven, or empty text for an unknown one."""
         if text not in self._named:
             try:
                 self._named[text] = self.emotion_of(text)
-            except DataError as error:  # kept, since looking for the nearest word takes long
+            except DataError as error:  # cached, since the search for the nearest word is slow
                 self._named[text] = error
         named = self._named[text]
         if isinstance(named, DataError):
@@ -175,15 +175,15 @@ class FaceTableBuilder:
         return named
 
     def emotion_of(self, text: str) -> str:
-        """Returns the emotion that a label means, as ``data.labels`` says, or a mark for none.
+        """Returns the emotion of a label, ``data.labels`` considered, or a marker for a label left out.
 
         Raises:
             DataError: The label is unknown.
         """
         word = text.strip()
-        told = self._labels.get(word.lower())
-        if told:
-            return _DROPPED if told == "drop" else told
+        configured = self._labels.get(word.lower())
+        if configured:
+            return _DROPPED if configured == "drop" else configured
         try:
             return normalise_emotion(word) or self._outside()
         except DataError as error:
@@ -254,30 +254,30 @@ class FaceTableBuilder:
         identities = np.array([row.identity for row in kept], dtype=np.str_)
         people, _ = count_people(identities)
         named = zip(kept, is_named(identities), strict=True)
-        origins = Counter(self._origins[row.path] for row, is_one in named if is_one)
-        told = ", ".join(f"{origin} ({n})" for origin, n in origins.most_common())
+        origins = Counter(self._origins[row.path] for row, has_name in named if has_name)
+        listed = ", ".join(f"{origin} ({n})" for origin, n in origins.most_common())
         notes = [*self._remarks]
-        if told:
-            notes.append(Note("identities", f"{people} people, told by {told}"))
+        if listed:
+            notes.append(Note("identities", f"{people} people, identified by {listed}"))
         if self._texts:
-            listed = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
-            notes.append(Note("spelling", f"labels also spelled {shorten(listed, 8)}", listed))
+            spellings = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
+            notes.append(Note("spelling", f"labels also spelled {shorten(spellings, 8)}", spellings))
         if self._turned:
             text = f"{{n}} contempt {{faces}} counted as {self.request.config.contempt}"
-            notes.append(Note("outside-emotion", _say(text, self._turned), tuple(self._turned)))
+            notes.append(Note("outside-emotion", _sentence(text, self._turned), tuple(self._turned)))
         for kind, words in _WORDS.items():
             met = self._found.get(kind, [])
             if met:
                 some = by_suffix(met) if kind == "not-read" else shorten(met)
-                notes.append(Note(kind, _say(words, met, some), tuple(met)))
+                notes.append(Note(kind, _sentence(words, met, some), tuple(met)))
         return notes
 
 
 _SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
 
 
-def _say(words: str, met: list[str], some: str = "") -> str:
-    """Returns the sentence about what was met, in the singular where it was met once."""
+def _sentence(words: str, met: list[str], some: str = "") -> str:
+    """Returns the sentence about the items met, in the singular if there is one."""
     nouns = {
         f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
     }
@@ -292,13 +292,14 @@ _WORDS: dict[Kind, str] = {
     "no-label": "{n} {files} without a label left out: {some}",
     "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
     "no-majority": "{n} {images} without a majority of votes left out: {some}",
-    "dropped-label": "{n} {images} left out, as data.labels says: {some}",
-    "not-read": "{n} {files} not read, no image in a known format: {some}",
+    "dropped-label": "{n} {images} left out because of data.labels: {some}",
+    "not-read": "{n} {files} not read, not an image in a known format: {some}",
     "missing-file": "{n} {rows} without a file left out: {some}",
     "unreadable": "{n} unreadable {images} left out: {some}",
     "escaping-path": "{n} {rows} outside the data set's folder: {some}",
     "malformed-row": "{n} {rows} cannot be understood: {some}",
     "no-identity": (
-        "{n} {images} without a person's name count as one each: no identity split protects them: {some}"
+        "{n} {images} without a person's name count as one person each, so an identity split cannot "
+        "keep a person's photos together: {some}"
     ),
 }

@@ -1,4 +1,4 @@
-"""One's own faces as a csv: columns ``image,emotion`` and, if known, ``identity``, ``source``, ``part``.
+"""User's own csv: columns ``image,emotion`` and optionally ``identity``, ``source``, ``part``.
 
 Image paths are relative to the csv. ``part`` is the publisher's train, valid or test. Any other
 column (``age``, ``annotator``…) is kept with the faces.
@@ -24,23 +24,23 @@ def load(path: Path, request: Request) -> FaceTable:
 
     Raises:
         DataError: The file is unreadable, lacks a column, names a missing image or one outside the
-            csv's folder, or has an unknown emotion or part; the message says which line.
+            csv's folder, or has an unknown emotion or part; the message names the line.
     """
     if path.suffix.lower() in _ARCHIVES:
         raise DataError(f"{str(path)!r} is an archive; unpack it, and pass the folder with --data")
-    gathering = FaceTableBuilder(path.stem, path.parent, request)
+    builder = FaceTableBuilder(path.stem, path.parent, request)
     for line in read_csv(path, ("image", "emotion")):
         where = f"{path.name} line {line.number}"
         part = part_of(line.get("part", ""))
         if part is None:
-            gathering.skip(
-                "malformed-row", f"{where}: part {line['part']!r} is none of train, valid, test"
+            builder.skip(
+                "malformed-row", f"{where}: part must be train, valid or test, got {line['part']!r}"
             )
             continue
         person, origin = stated_person(line.get("identity", "")), "column identity"
         if not person and "identity" not in line:
             person, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
-        gathering.add(
+        builder.add(
             line["image"],
             line["emotion"],
             where=where,
@@ -50,7 +50,7 @@ def load(path: Path, request: Request) -> FaceTable:
             part=part,
             columns={name: value for name, value in line.items() if name and name not in _OWN},
         )
-    return gathering.table()
+    return builder.table()
 
 
 DATASET = DataSet(
@@ -59,5 +59,5 @@ DATASET = DataSet(
     recognises=Path.is_file,
     layout="a csv with columns image,emotion[,identity,source,part,…]",
     where="your own",
-    terms="Yours to know: people must have agreed to be used like this.",
+    terms="Your responsibility: the people shown must have agreed to this use.",
 )

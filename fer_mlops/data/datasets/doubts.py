@@ -1,4 +1,4 @@
-"""Names in doubt: what a path suggests, held against what the faces of each name show."""
+"""Doubtful identities: names guessed from paths that probably contain more than the person."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from fer_mlops.data.table import Note, Row, shorten
 from fer_mlops.metrics.identities import unnamed_identity
 
 PUBLISHED = "published file name"
-"""Origin of an identity that the publisher's naming states."""
+"""Origin of an identity that follows the publisher's naming scheme."""
 GUESSES = ("file name", "folder")
-"""Origins of an identity that a path suggests and nobody states."""
+"""Origins of an identity that is only guessed from a path."""
 
 
 def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list[Row], list[Note]]:
-    """Returns the rows, of which a doubtful guess names nobody, and notes on what was found.
+    """Returns the rows with doubtful guesses removed or corrected, and notes about them.
 
     Args:
         rows: The faces.
-        origins: What told the person, by path; a path without one names nobody.
+        origins: Origin of the identity, by path; a path without one is unnamed.
     """
     shown: dict[str, set[str]] = {}
     for row in rows:
@@ -29,27 +29,27 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
         name = rows[0].identity
         text = (
             f"all {len(rows)} faces have one name, {name!r}, which may be the collection's; they "
-            "count as nobody's"
+            "count as unnamed"
         )
         nobody = [replace(row, identity=unnamed_identity(row.path)) for row in rows]
         return nobody, [Note("doubtful-identity", text, (name,))]
     doubtful = doubtful_names(shown)
     if not doubtful:
         return list(rows), []
-    looked_at, num_guesses, num_nobody = [], 0, 0
+    checked, num_guesses, num_nobody = [], 0, 0
     for row in rows:
         if row.identity in doubtful and origins.get(row.path) in GUESSES:
             person = doubtful[row.identity]
             num_guesses, num_nobody = num_guesses + 1, num_nobody + (person is None)
             row = replace(row, identity=person or unnamed_identity(row.identity))
-        looked_at.append(row)
-    outcome = f"{num_nobody} faces count as nobody's" if num_guesses else "look whether that is so"
+        checked.append(row)
+    outcome = f"{num_nobody} faces count as unnamed" if num_guesses else "check the names"
     text = (
         f"{len(doubtful)} of {len(shown)} people show one emotion only, such as "
-        f"{shorten(sorted(doubtful), 2)}: the names seem to hold the emotion, the session or a "
+        f"{shorten(sorted(doubtful), 2)}: the names seem to contain the emotion, the session or a "
         f"number; {outcome}"
     )
-    return looked_at, [Note("doubtful-identity", text, tuple(sorted(doubtful)))]
+    return checked, [Note("doubtful-identity", text, tuple(sorted(doubtful)))]
 
 
 def _is_one_for_all(shown: Mapping[str, Collection[str]]) -> bool:
@@ -57,14 +57,14 @@ def _is_one_for_all(shown: Mapping[str, Collection[str]]) -> bool:
 
 
 def doubtful_names(emotions_of: Mapping[str, Collection[str]]) -> dict[str, str | None]:
-    """Returns names that seem to hold more than a person, and the person they begin or end with.
+    """Returns the names that seem to contain more than a person, with the person at their start or end.
 
-    A name that shows one emotion only is doubtful where nearly all names of that emotion do: real people
-    are seen with several, while ``anna gloomy`` and ``3f2c`` are not. It is ``anna`` where she is a name
-    that is not doubtful, else None.
+    A name that occurs with one emotion only is doubtful if nearly all names of that emotion are like
+    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. The person of
+    ``anna gloomy`` is ``anna`` if that is a name without doubt, else None.
 
     Args:
-        emotions_of: What each name's faces show.
+        emotions_of: Emotions of each name's faces.
     """
     names_of: dict[str, list[str]] = {}
     for name, emotions in emotions_of.items():
@@ -86,7 +86,7 @@ def _person_within(name: str, believed: Collection[str]) -> str | None:
 
 
 _FEWEST = 5
-"""Names of an emotion from which they can be doubted."""
+"""Least number of names of an emotion for which they can be doubted."""
 _ALONE = 0.9
-"""Share of an emotion's names that show nothing else, from which they are doubted. In Labeled Faces in
+"""Share of an emotion's names without another emotion from which they are doubted. In Labeled Faces in
 the Wild, where most people have one photo, it is at most .8."""

@@ -1,4 +1,4 @@
-"""Data sets that may be fetched for a user who asks. The only module that fetches data."""
+"""Data set download, for the data sets whose terms allow it. No other module fetches data."""
 
 from __future__ import annotations
 
@@ -21,48 +21,49 @@ from fer_mlops.progress import Progress, no_progress
 
 _BLOCK = 1 << 20
 _SECONDS = 60.0
-"""Without a byte before the transfer counts as broken."""
+"""Time without a byte after which the transfer counts as broken."""
 _REMEDY = "free space or pass another folder with --to"
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A data set's files as its publisher packs them."""
+    """Archive of a data set, as packed by its publisher."""
 
     url: str
-    """Of a tar.gz with everything below one folder: the newest, whose commit is written down."""
+    """URL of the newest tar.gz, with all files below one folder; its commit is recorded."""
     kept: tuple[str, ...]
-    """How the names of the files begin that make the data set, below that folder."""
+    """Prefixes, below that folder, of the files that belong to the data set."""
     is_whole: Callable[[Path], bool]
-    """Returns whether an unpacked folder is the data set."""
+    """Returns whether an unpacked folder contains the complete data set."""
 
 
 ARCHIVES: dict[str, Archive] = {
     "muxspace": Archive(
         url="https://codeload.github.com/muxspace/facial_expressions/tar.gz/HEAD",
-        kept=("images/", "data/"),  # the repository has its students' work beside them
+        kept=("images/", "data/"),  # the repository also contains students' work
         is_whole=muxspace.is_muxspace,
     ),
 }
 
 
 def download(archive: Archive, target: Path, progress: Progress = no_progress) -> Path:
-    """Returns ``target``, a new folder with the data set; it appears whole or not at all.
+    """Downloads a data set and returns ``target``, its new folder, which is created whole or not at all.
 
-    What was transferred stays beside it as ``<target>.tar.gz.part``; where the server allows it, the
-    next call goes on from there.
+    A partial transfer is kept as ``<target>.tar.gz.part``; the next call resumes it if the server
+    allows.
 
     Args:
-        archive: What to fetch.
-        target: Must not exist.
-        progress: Told of the two stages; the first counts megabytes, and both may have no known total.
+        archive: Archive to fetch.
+        target: Folder to create; it must not exist.
+        progress: Called at the start of the two stages; the first counts megabytes, and the total of
+            both may be unknown.
 
     Raises:
         DataError: ``target`` exists, the server cannot be reached or refuses, the transfer breaks off,
             the archive is damaged or is something else, or the disk is full.
     """
     if target.exists():
-        raise DataError(f"{str(target)!r} is there already; pass another folder with --to, or delete it")
+        raise DataError(f"{str(target)!r} already exists; pass another folder with --to, or delete it")
     packed = target.with_name(f"{target.name}.tar.gz")
     if not packed.is_file():
         part = packed.with_name(f"{packed.name}.part")
@@ -79,62 +80,62 @@ def download(archive: Archive, target: Path, progress: Progress = no_progress) -
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
-    """Appends to ``part`` until it is all there."""
+    """Appends to ``part`` until the file is complete."""
     done = part.stat().st_size if part.is_file() else 0
-    answer, done = _ask(url, done)
-    with answer:
-        length = answer.headers.get("Content-Length", "")
+    response, done = _ask(url, done)
+    with response:
+        length = response.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else 0
         advance = progress("downloading, MB", -(-total // _BLOCK))
         advance(done // _BLOCK)
         with part.open("ab" if done else "wb") as file:
-            for block in _blocks(answer, url):
+            for block in _blocks(response, url):
                 file.write(block)
                 advance((done + len(block)) // _BLOCK - done // _BLOCK)
                 done += len(block)
     if done < total:
-        raise _broken(url, f"{done} of {total} bytes came")
+        raise _broken(url, f"{done} of {total} bytes received")
 
 
 def _ask(url: str, start: int) -> tuple[HTTPResponse, int]:
-    """Returns the server's answer, and the byte its body starts from: ``start``, or else 0."""
+    """Returns the server's response, and the byte that its body starts from: ``start`` or 0."""
     headers = {"User-Agent": "fer_mlops"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        answer: HTTPResponse = urlopen(Request(url, headers=headers), timeout=_SECONDS)
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=_SECONDS)
     except HTTPError as error:
         error.close()
-        if error.code == 416 and start:  # nothing comes after it: what is there is of another version
+        if error.code == 416 and start:  # the partial file belongs to another version: start again
             return _ask(url, 0)
         raise DataError(f"cannot download {url}: the server says {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         reason = getattr(reason, "strerror", None) or reason
         raise DataError(
-            f"cannot download {url}: {reason}; it needs the internet, so without it copy the data set "
-            "here by other means and pass its folder with --data"
+            f"cannot download {url}: {reason}; without internet access, copy the data set here by other "
+            "means and pass its folder with --data"
         ) from error
-    if answer.status != 206:
-        return answer, 0
-    if re.match(rf"bytes {start}-", answer.headers.get("Content-Range", "")):
-        return answer, start
-    answer.close()
+    if response.status != 206:
+        return response, 0
+    if re.match(rf"bytes {start}-", response.headers.get("Content-Range", "")):
+        return response, start
+    response.close()
     return _ask(url, 0)
 
 
-def _blocks(answer: HTTPResponse, url: str) -> Iterator[bytes]:
+def _blocks(response: HTTPResponse, url: str) -> Iterator[bytes]:
     try:
-        while block := answer.read(_BLOCK):
+        while block := response.read(_BLOCK):
             yield block
     except (OSError, HTTPException) as error:
         raise _broken(url, str(error) or type(error).__name__) from error
 
 
 def _broken(url: str, reason: str) -> DataError:
-    return DataError(f"the transfer of {url} broke off ({reason}); run the same command again to go on")
+    return DataError(f"the transfer of {url} broke off ({reason}); run the same command again to resume")
 
 
 def _unpack(archive: Archive, packed: Path, folder: Path, progress: Progress) -> None:
-    """Writes the data set's files to ``folder``; deletes ``packed`` where it is damaged."""
+    """Writes the data set's files to ``folder``; deletes ``packed`` if it is damaged."""
     advance = progress("unpacking, files", 0)
     try:
         with gzip.open(packed) as stream:
@@ -145,19 +146,19 @@ def _unpack(archive: Archive, packed: Path, folder: Path, progress: Progress) ->
                         tar.extract(member.replace(name=name, deep=False), folder, filter="data")
                         advance(1)
                 commit = tar.pax_headers.get("comment", "")  # as git and GitHub write it
-            while stream.read(_BLOCK):  # to the end, where the checksum is compared
+            while stream.read(_BLOCK):  # gzip verifies the checksum at the end
                 pass
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         packed.unlink()
         raise DataError(
             f"the archive from {archive.url} is damaged ({error}) and was deleted; run the same command "
-            "again to fetch it anew"
+            "again to download it again"
         ) from error
     if re.fullmatch("[0-9a-f]{40}", commit):
         (folder / COMMIT_FILE).write_text(commit, encoding="utf-8")
     if not archive.is_whole(folder):
         packed.unlink()
         raise DataError(
-            f"the archive from {archive.url} is not the data set that was expected, and was deleted; "
+            f"the archive from {archive.url} is not the expected data set and was deleted; "
             "its publisher may have changed it"
         )

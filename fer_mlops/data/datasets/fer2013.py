@@ -3,18 +3,17 @@
 Layouts:
     ``fer2013.csv`` or ``icml_face_data.csv``, or a folder with one: columns ``emotion`` (0 to 6: anger,
     disgust, fear, happiness, sadness, surprise, neutral), ``pixels`` (2,304 numbers) and ``Usage``. It
-    is unpacked into PNG files in the cache, once; ``train/00007.png`` is row 7 of the csv, from 0.
-    A folder with ``train/angry/Training_3908.jpg`` and so on, as others have published it again.
+    is unpacked once into PNG files in the cache; ``train/00007.png`` is row 7 of the csv, from 0.
+    A folder with ``train/angry/Training_3908.jpg`` and so on, as re-published by others.
 
 Parts:
-    Training, PublicTest and PrivateTest are train, valid and test: published scores are those on
-    PrivateTest.
+    Training, PublicTest and PrivateTest are train, valid and test. Published scores are on PrivateTest.
 
 Traps:
-    The folder layout's ``test/`` mixes PublicTest and PrivateTest; file names tell them apart, and are
-    believed. Nobody is named, so each image is a person of its own, though about one in six repeats
-    another exactly or nearly, also across parts. Labels are those of a search engine's words,
-    corrected in haste: people agree with about two in three.
+    The folder layout's ``test/`` mixes PublicTest and PrivateTest; the part is read from the file names
+    instead. People are not named, so each image counts as one person, though about one image in six is
+    an exact or near duplicate of another, also across parts. Labels come from search terms and were
+    corrected quickly: people agree with about two in three.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ CODES = {
 }
 PARTS = {"training": "train", "publictest": "valid", "privatetest": "test", "": ""}
 SIDE = 48
-"""Pixels."""
+"""Side of a face, in pixels."""
 _FILES = ("fer2013.csv", "icml_face_data.csv")
 _PUBLISHED = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.\w+", re.IGNORECASE)
 _INDEX = "index.csv"
 _INDEXED = ("line", "image", "emotion", "usage", "problem")
 _ROW_BYTES = 8400
-"""Of the csv, about: for the progress bar."""
+"""Approximate size of a csv row, for the progress bar."""
 _VERSION = 1
 
 
@@ -62,35 +61,35 @@ class Face:
     """One row of the csv, unpacked."""
 
     where: str
-    """Names the row in messages, such as ``fer2013.csv line 4``."""
+    """Name of the row in messages, such as ``fer2013.csv line 4``."""
     image: str
-    """Relative to the unpacked folder."""
+    """Path relative to the unpacked folder."""
     emotion: str
     usage: str
-    """Training, PublicTest or PrivateTest, as written."""
+    """Training, PublicTest or PrivateTest, as written in the csv."""
     problem: str
-    """Why there is no image; empty where there is."""
+    """Reason why there is no image; empty if there is one."""
 
 
 def load(path: Path, request: Request) -> FaceTable:
     """Returns the labelled faces of the csv or folder at ``path``.
 
     Raises:
-        DataError: It has neither layout, a row cannot be understood, or the cache cannot be written.
+        DataError: The path has neither layout, a row is malformed, or the cache cannot be written.
     """
     file = find_csv(path)
     if file is None:
         return _load_folders(path, request)
     root, faces = unpack(file, request)
-    gathering = FaceTableBuilder("fer2013", root, request)
+    builder = FaceTableBuilder("fer2013", root, request)
     for face in faces:
         part = PARTS.get(face.usage.lower())
         if part is None:
-            gathering.skip("malformed-row", f"{face.where}: unknown Usage {face.usage!r}")
+            builder.skip("malformed-row", f"{face.where}: unknown Usage {face.usage!r}")
         elif face.problem:
-            gathering.skip("unreadable", f"{face.where}: {face.problem}")
+            builder.skip("unreadable", f"{face.where}: {face.problem}")
         else:
-            gathering.add(
+            builder.add(
                 face.image,
                 CODES.get(face.emotion, face.emotion),
                 where=face.where,
@@ -98,7 +97,7 @@ def load(path: Path, request: Request) -> FaceTable:
                 part=part,
                 is_there=True,
             )
-    return gathering.table()
+    return builder.table()
 
 
 def find_csv(path: Path) -> Path | None:
@@ -110,7 +109,7 @@ def find_csv(path: Path) -> Path | None:
 
 
 def unpack(file: Path, request: Request) -> tuple[Path, list[Face]]:
-    """Returns the folder that ``file`` is unpacked into, and its rows in their order.
+    """Returns the folder that ``file`` is unpacked into, and its rows in the csv's order.
 
     Raises:
         DataError: The file cannot be read, or the cache cannot be written.
@@ -152,7 +151,7 @@ def _draw(file: Path, folder: Path, request: Request) -> None:
 
 
 def _draw_face(line: Line, path: Path) -> str:
-    """Writes one face, or returns why it cannot."""
+    """Writes one face and returns empty text, or returns why the row has no image."""
     try:
         pixels = bytes(map(int, line["pixels"].split()))
     except ValueError:
@@ -169,19 +168,19 @@ def _load_folders(root: Path, request: Request) -> FaceTable:
             f"{str(root)!r} has no {_FILES[0]}, and no train/angry/Training_1.jpg and so on; get "
             f"FER2013 from {DATASET.where}"
         )
-    gathering = FaceTableBuilder("fer2013", root, request)
+    builder = FaceTableBuilder("fer2013", root, request)
     for folder in emotion_folders(root):
         for other in folder.others:
-            gathering.skip("not-read", f"{folder.path}/{other}")
+            builder.skip("not-read", f"{folder.path}/{other}")
         for image in folder.images:
-            told = _PUBLISHED.fullmatch(image)
-            gathering.add(
+            match = _PUBLISHED.fullmatch(image)
+            builder.add(
                 f"{folder.path}/{image}",
                 folder.emotion,
                 source="fer2013",
-                part=PARTS[told.group(1).lower()] if told else folder.part,
+                part=PARTS[match.group(1).lower()] if match else folder.part,
             )
-    return gathering.table()
+    return builder.table()
 
 
 def _has_folders(root: Path) -> bool:

@@ -1,8 +1,8 @@
-"""One's own faces as one subfolder per emotion: ``faces/happiness/anna_01.jpg``.
+"""User's own folder: one subfolder per emotion, such as ``faces/happiness/anna_01.jpg``.
 
 An image may lie deeper, in a folder per person: ``faces/happiness/anna/01.jpg`` has identity
-``anna``. Otherwise the identity is the file name less its number, and where that tells nothing
-(``0001.jpg``, ``IMG_2041.jpg``) every image counts as a person of its own, which a note says.
+``anna``. Otherwise the identity is the file name without its number. If that leaves no name
+(``0001.jpg``, ``IMG_2041.jpg``), every image counts as one person, and a note reports it.
 
 Folders ``train``, ``valid`` and ``test`` above the emotions are the publisher's parts
 (``--split given``).
@@ -26,34 +26,34 @@ from fer_mlops.images.reading import SUFFIXES
 from fer_mlops.metrics.identities import count
 
 _SKIPPED = (".", "__", "@", "#", "$")
-"""Beginnings of what systems leave in folders: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN."""
+"""Prefixes of names that systems create: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN."""
 _OWN = frozenset({"mlruns", "mlartifacts"})
-"""Folders that MLflow makes where somebody trains."""
+"""Folders that MLflow creates in the working directory of a training."""
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True)
 class EmotionFolder:
-    """A folder whose name is an emotion, and the images below it."""
+    """Folder named after an emotion, and the images below it."""
 
     path: str
-    """Relative to the data set's root, with forward slashes."""
+    """Path relative to the data set's root, with forward slashes."""
     emotion: str
     part: str
     """``train``, ``valid``, ``test`` or empty."""
     images: tuple[str, ...]
-    """Relative to this folder, with forward slashes; sorted."""
+    """Paths relative to this folder, with forward slashes; sorted."""
     others: tuple[str, ...]
-    """Files that are not read, in the same form."""
+    """Files that are not read, as paths in the same form."""
 
 
 def load(root: Path, request: Request) -> FaceTable:
     """Returns the labelled faces below ``root``.
 
     Raises:
-        DataError: A subfolder with images is no emotion, or no subfolder has an image.
+        DataError: A subfolder with images is not named after an emotion, or no subfolder has an image.
     """
-    gathering = FaceTableBuilder(root.name, root, request)
+    builder = FaceTableBuilder(root.name, root, request)
     found = list(emotion_folders(root))
     folders = [folder for folder in found if folder.images]
     if not folders:
@@ -64,11 +64,11 @@ def load(root: Path, request: Request) -> FaceTable:
         )
     for folder in folders:
         if request.is_strict:
-            _check(gathering, root, folder)
+            _check(builder, root, folder)
         for image in folder.images:
             identity, origin = person_of(image)
             path = f"{folder.path}/{image}"
-            gathering.add(
+            builder.add(
                 path,
                 folder.emotion,
                 identity=identity,
@@ -78,17 +78,17 @@ def load(root: Path, request: Request) -> FaceTable:
             )
     for folder in found:
         for other in folder.others:
-            gathering.skip("not-read", f"{folder.path}/{other}")
-    for name in sorted(os.listdir(root)):  # noqa: PTH208 - names are all it takes
+            builder.skip("not-read", f"{folder.path}/{other}")
+    for name in sorted(os.listdir(root)):  # noqa: PTH208 - only names are needed
         if is_image(name):
-            gathering.skip("no-label", name)
-    return gathering.table()
+            builder.skip("no-label", name)
+    return builder.table()
 
 
-def _check(gathering: FaceTableBuilder, root: Path, folder: EmotionFolder) -> None:
-    """Refuses a folder that is no emotion; names the one below it that holds emotions."""
+def _check(builder: FaceTableBuilder, root: Path, folder: EmotionFolder) -> None:
+    """Raises DataError if a folder is no emotion; suggests a folder below it that contains emotions."""
     try:
-        gathering.emotion_of(folder.emotion)
+        builder.emotion_of(folder.emotion)
     except DataError:
         meant, inner = root / folder.path, _folders(root / folder.path)
         while len(inner) == 1 and not _names_emotions(inner):
@@ -101,7 +101,7 @@ def _check(gathering: FaceTableBuilder, root: Path, folder: EmotionFolder) -> No
 
 
 def _names_emotions(folders: Sequence[Path]) -> bool:
-    """Returns whether a data set's folders are among these: emotions, or parts that hold them."""
+    """Returns whether any of the folders is named after an emotion or a part."""
     return any(path.name.lower() in SPELLINGS or part_of(path.name) for path in folders)
 
 
@@ -125,7 +125,7 @@ def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Returns the folders in ``root``, without hidden ones and what an unpacker left."""
+    """Returns the folders in ``root``, without hidden ones and those of systems and MLflow."""
     try:
         found = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError as error:
@@ -145,7 +145,7 @@ def some_names(folder: Path) -> list[str]:
 
 
 def find_images(folder: Path) -> tuple[str, ...]:
-    """Returns the image files below ``folder``, relative to it, sorted; nothing hidden among them.
+    """Returns the image files below ``folder``, relative to it and sorted, without hidden files.
 
     Links to folders are followed, each folder once.
 
@@ -156,14 +156,14 @@ def find_images(folder: Path) -> tuple[str, ...]:
 
 
 def unread(others: Sequence[str]) -> str:
-    """Returns how many files are left out and why, to be added to a message; empty if none is."""
+    """Returns the end of a message about the files that are left out; empty if there are none."""
     are = "is" if len(others) == 1 else "are"
-    files = f"{count(len(others), 'file')} {are} not read, no image in a known format"
+    files = f"{count(len(others), 'file')} {are} not read, not an image in a known format"
     return f"; {files}: {by_suffix(others)}" if others else ""
 
 
 def find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the images and the other files below ``folder``, as ``find_images`` does."""
+    """Returns the images and the other files below ``folder``, found like in ``find_images``."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
@@ -173,7 +173,7 @@ def find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     seen: set[str] = set()
     for place, inner, names in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
-        if real in seen:  # a link back up, which would never end
+        if real in seen:  # a link to a parent folder would recurse without end
             inner.clear()
             continue
         seen.add(real)
@@ -194,5 +194,5 @@ DATASET = DataSet(
     recognises=Path.is_dir,
     layout="a folder with one subfolder per emotion, or train/ and test/ with those",
     where="your own",
-    terms="Yours to know: people must have agreed to be used like this.",
+    terms="Your responsibility: the people shown must have agreed to this use.",
 )

@@ -1,7 +1,7 @@
-"""Whose face it is, as far as a path tells.
+"""Identities from paths: guesses the person from a file or folder name.
 
-A name counts only where it is a person's beyond doubt. Two names for one person let that person into
-train and test unseen; no name costs a warning.
+A name is used only if it denotes a person beyond doubt. Two names for one person would put that person
+into train and test unnoticed; a missing name only causes a warning.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _NUMBERED = re.compile(
     ),
     re.IGNORECASE,
 )
-"""A person by number. Where the word may mean a picture as well, more has to follow the number."""
+"""Numbered people. If the word may also denote a picture, more text must follow the number."""
 _SHORT = re.compile(rf"^([psfmwu]\d{{1,2}}){_BETWEEN}", re.IGNORECASE)
-"""A person by number, or a session of one: only where no name stands beside it."""
+"""A person or a session by number; used only if the file name has no other name."""
 _FOLDER = re.compile(rf"(?:{_PERSON}|{_ANYONE}|[a-z]{{1,2}}){_BETWEEN}?\d{{1,5}}", re.IGNORECASE)
 _DATE = re.compile(r"(19|20)\d\d\W?\d\d\W?\d\d.*")
 
@@ -67,7 +67,7 @@ _RUN = re.compile(r"\d+|\D+")
 
 
 def fold(name: str) -> str:
-    """Returns a name as names are compared: composed (NFC), without case and spare blanks."""
+    """Returns a name in the form used for comparisons: NFC, case-folded, without extra blanks."""
     return unicodedata.normalize("NFC", " ".join(name.split()).casefold())
 
 
@@ -78,14 +78,15 @@ def stated_person(cell: str) -> str | None:
 
 
 def person_of(path: str) -> tuple[str | None, str]:
-    """Returns the person in a path below an emotion's folder, and what told it.
+    """Returns the person in a path below an emotion's folder, and the origin: folder or file name.
 
-    A folder per person tells most (``anna/01.jpg``). Else it is the file name less numbers, emotions and
-    what cameras, scripts and collections write (``Anna_happy_3.jpg``), or the code of a published set
-    (``AF01ANS.JPG``). None where nobody is left: ``0001.jpg``, ``IMG_2041.jpg``, ``happy_3.png``.
+    A folder per person comes first (``anna/01.jpg``). Otherwise the person is the file name without
+    numbers, emotions and the words of cameras, scripts and collections (``Anna_happy_3.jpg``), or the
+    code of a published data set (``AF01ANS.JPG``). The person is None if no name remains:
+    ``0001.jpg``, ``IMG_2041.jpg``, ``happy_3.png``.
 
     Args:
-        path: With forward slashes.
+        path: Path with forward slashes.
     """
     *folders, name = unicodedata.normalize("NFC", path).split("/")
     for folder in folders:
@@ -123,7 +124,7 @@ def _in_name(stem: str) -> str | None:
 
 
 def _names_in(words: list[str]) -> list[str]:
-    """Returns the words, folded, that can be a name."""
+    """Returns the case-folded words that can be a name."""
     kept: list[str] = []
     was_shown = False
     for number, word in enumerate(words):
@@ -142,7 +143,7 @@ def _names_in(words: list[str]) -> list[str]:
 
 
 def _pieces(word: str) -> list[str]:
-    """Returns the folded parts of a word: ``annaHappy3`` is anna, happy and 3."""
+    """Returns the case-folded parts of a word: ``annaHappy3`` is anna, happy and 3."""
     spaced = "".join(
         f" {after}"
         if before.isdecimal() != after.isdecimal() or (before.islower() and after.isupper())
@@ -173,7 +174,7 @@ _LONGEST_FIRST = sorted(SPELLINGS, key=len, reverse=True)
 
 @lru_cache(1 << 16)
 def _is_random(word: str) -> bool:
-    """Returns whether a word looks drawn by a machine: a hash, or an identifier in base 64."""
+    """Returns whether a word looks random: a hash, or an identifier in base 64."""
     if not word.isascii():
         return False
     if len(word) >= 7 and re.fullmatch(r"(?=.*\d)[0-9a-fA-F]+", word):

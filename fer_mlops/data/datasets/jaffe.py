@@ -1,14 +1,14 @@
 """JAFFE (Lyons, Kamachi and Gyoba, 1998): 213 posed faces of ten Japanese women.
 
 Layout:
-    One folder of ``KA.AN1.39.tiff``: person, emotion with its take, number.
+    One folder of files like ``KA.AN1.39.tiff``: person, emotion and take, number.
 
 Labels:
     AN anger, DI disgust, FE fear, HA happiness, NE neutral, SA sadness, SU surprise.
 
 Traps:
-    Ten people: a split by identity has two of them to test on, so use folds (``data.folds``). The
-    label is what the person was asked to pose; raters saw another expression in a few.
+    Ten people only: a split by identity has two of them to test on, so use folds (``data.folds``). The
+    label is the requested pose; raters saw another expression in a few images.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ def load(root: Path, request: Request) -> FaceTable:
     """Returns the labelled faces.
 
     Raises:
-        DataError: No file in ``root`` is named as JAFFE's are.
+        DataError: The folder cannot be read, or no file in ``root`` has a JAFFE name.
     """
-    gathering = FaceTableBuilder("jaffe", root, request)
+    builder = FaceTableBuilder("jaffe", root, request)
     try:
-        names = sorted(name for name in os.listdir(root) if is_image(name))  # noqa: PTH208 - names will do
+        names = sorted(name for name in os.listdir(root) if is_image(name))  # noqa: PTH208 - only names needed
     except OSError as error:
         raise DataError(f"cannot read {str(root)!r}: {error.strerror}") from error
     for name in names:
-        told = _NAME.fullmatch(name)
-        if told is None:
-            gathering.skip("no-label", name)
+        match = _NAME.fullmatch(name)
+        if match is None:
+            builder.skip("no-label", name)
         else:
-            person, code = told.group(1).upper(), told.group(2).upper()
-            gathering.add(name, CODES[code], identity=person, source="jaffe", is_there=True)
-    return gathering.table()
+            person, code = match.group(1).upper(), match.group(2).upper()
+            builder.add(name, CODES[code], identity=person, source="jaffe", is_there=True)
+    return builder.table()
 
 
 def _recognises(path: Path) -> bool:

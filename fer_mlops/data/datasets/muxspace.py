@@ -1,7 +1,7 @@
 """Muxspace facial_expressions: https://github.com/muxspace/facial_expressions
 
-Layout: ``images/*.jpg`` and ``data/legend.csv`` with columns ``user.id,image,emotion``. Two sources
-are glued together: Labeled Faces in the Wild (gray), and colour crops of a few film actors whose
+Layout: ``images/*.jpg`` and ``data/legend.csv`` with columns ``user.id,image,emotion``. The data set
+combines two sources: Labeled Faces in the Wild (gray), and colour crops of a few film actors, whose
 rows have UPPERCASE labels and annotator ``jhamski``. File names are ``Person_Name_0001.jpg``.
 """
 
@@ -26,30 +26,30 @@ def is_muxspace(root: Path) -> bool:
 
 
 def identity_of(image: str) -> str:
-    """Returns the person in a file name: all before its number (``Tony_Blair_0090.jpg``)."""
+    """Returns the person in a file name: the text before its number (``Tony_Blair_0090.jpg``)."""
     return _NUMBER.sub("", image)
 
 
 def load(root: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces, contempt and unlabelled files left out and counted.
+    """Returns the labelled faces; contempt and unlabelled files are left out and counted.
 
     Raises:
-        DataError: Folder or legend is missing or malformed, or has an unknown emotion.
+        DataError: The folder or legend is missing or malformed, or the legend has an unknown emotion.
     """
     if not is_muxspace(root):
         raise DataError(
             f"{str(root)!r} has no images/ and data/legend.csv; get Muxspace with 'fer-mlops data "
             "download muxspace' and pass its folder with --data"
         )
-    gathering = FaceTableBuilder("muxspace", root, request)
+    builder = FaceTableBuilder("muxspace", root, request)
     if (root / COMMIT_FILE).is_file():
-        gathering.add_note(f"downloaded at commit {(root / COMMIT_FILE).read_text(encoding='utf-8')}")
+        builder.add_note(f"downloaded at commit {(root / COMMIT_FILE).read_text(encoding='utf-8')}")
     files = {path.name for path in (root / "images").iterdir()}
     seen = set()
     for line in read_csv(root / LEGEND, ("user.id", "image", "emotion")):
         image, annotator = line["image"], line["user.id"]
         seen.add(image)
-        gathering.add(
+        builder.add(
             f"images/{image}" if image else "",
             line["emotion"],
             where=f"{LEGEND} line {line.number}",
@@ -59,8 +59,8 @@ def load(root: Path, request: Request) -> FaceTable:
             is_there=image in files,
         )
     for image in sorted(files - seen):
-        gathering.skip("no-label", f"images/{image}")
-    return gathering.table()
+        builder.skip("no-label", f"images/{image}")
+    return builder.table()
 
 
 DATASET = DataSet(
@@ -69,5 +69,5 @@ DATASET = DataSet(
     recognises=is_muxspace,
     layout="a folder with images/ and data/legend.csv",
     where="fer-mlops data download muxspace, or https://github.com/muxspace/facial_expressions",
-    terms="The repository says Apache-2.0, but cannot say so for its press photos: research only.",
+    terms="The repository states Apache-2.0, but does not own its press photos: research only.",
 )

@@ -1,4 +1,4 @@
-"""Words in file names that are no part of a person."""
+"""Words in file names that are not part of a person's name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _CODES = """
 af an di fe ha ne sa sp su ang dis fea hap neu sur
 """
 CODES = frozenset(_CODES.split())
-"""Emotions as published sets shorten them; as the first word they may be a person's initials."""
+"""Abbreviated emotions of published data sets; as the first word they may be a person's initials."""
 
 _SHOWN = """
 smile smiles smiling laugh laughing cry crying frown frowning scream screaming shock shocked rage
@@ -24,7 +24,7 @@ korku mutlu mutluluk üzgün uzgun şaşkın saskin doğal dogal
 怒り 嫌悪 恐怖 喜び 悲しみ 驚き 真顔 marah jijik takut senang sedih terkejut
 """
 SHOWN = frozenset(_SHOWN.split())
-"""What faces do, and emotions in other languages: no label is read from them, and no person either."""
+"""Facial expressions, and emotions in other languages; they give neither a label nor a person."""
 
 _NOBODY = """
 im img imgs image images dsc dscn dscf dcim dji pxl mvi mvimg vid gopr sam cimg hpim pict lrm pano
@@ -52,17 +52,17 @@ young old middle aged white black asian african american european caucasian hisp
 chinese japanese arab business the of and with without in by from for to
 """
 NOBODY = frozenset(_NOBODY.split())
-"""Words of cameras, programs, collections and edits, and words for any person."""
+"""Words from cameras, programs, collections and edits, and general words for people."""
 
 _STOCK = """
 pexels unsplash pixabay shutterstock istock istockphoto gettyimages depositphotos adobestock
 dreamstime stock freepik alamy
 """
 STOCK = frozenset(_STOCK.split())
-"""Sellers of pictures: their file names hold the photographer's name."""
+"""Stock photo agencies; their file names contain the photographer's name."""
 
 _UNKNOWN = """
 ? ?? - -- . / n/a na nan none null nil unknown unk unnamed anonymous nobody
 """
 UNKNOWN = frozenset(_UNKNOWN.split())
-"""Cells of an identity column that name nobody."""
+"""Cells of an identity column that mean no name."""

@@ -3,9 +3,9 @@
 Layouts:
     ``EmoLabel/list_patition_label.txt`` (its own spelling; lines ``train_00001.jpg 5``) and
     ``Image/aligned/train_00001_aligned.jpg``, in the folder itself or in ``basic/``. Without the
-    aligned crops, ``Image/original`` is read, and a note says so. ``Annotation/manual``, where
+    aligned crops, ``Image/original`` is read, with a note. ``Annotation/manual``, where
     unpacked, gives columns ``gender``, ``race`` and ``age``.
-    ``DATASET/train/5/train_00001_aligned.jpg`` and so on, as others have published it again.
+    ``DATASET/train/5/train_00001_aligned.jpg`` and so on, as re-published by others.
 
 Labels:
     1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral.
@@ -14,8 +14,8 @@ Parts:
     The file name's beginning: train (12,271) or test (3,068). There is no validation part.
 
 Traps:
-    The label order is its own, and starts at 1. The originals are whole photos, with more than the
-    face in them. Nobody is named. Disgust and fear are rare: mean recall says more than accuracy.
+    The label order differs from other data sets and starts at 1. The originals are whole photos, not
+    face crops. People are not named. Disgust and fear are rare, so prefer mean recall to accuracy.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _ATTRIBUTES = {
     "race": ("Caucasian", "African-American", "Asian"),
     "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
 }
-"""The last three lines of an annotation, and what their numbers mean."""
+"""The last three lines of an annotation, with the meaning of each number."""
 
 
 def load(path: Path, request: Request) -> FaceTable:
     """Returns the labelled faces.
 
     Raises:
-        DataError: The layout is none of the two, or a line cannot be understood.
+        DataError: The folder has neither layout, or a line cannot be understood.
     """
     found = _find_list(path)
     if found is not None:
@@ -69,17 +69,17 @@ def load(path: Path, request: Request) -> FaceTable:
 
 
 def _find_list(path: Path) -> tuple[Path, Path] | None:
-    """Returns the root and its list of labels."""
+    """Returns the root and its list of labels, or None."""
     places = [(root, root / name) for root in (path, path / "basic") for name in _LISTS]
     return next((place for place in places if place[1].is_file()), None)
 
 
 def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
-    gathering = FaceTableBuilder("rafdb", root, request)
+    builder = FaceTableBuilder("rafdb", root, request)
     aligned, original = root / "Image" / "aligned", root / "Image" / "original"
     is_aligned = aligned.is_dir() or not original.is_dir()
     if not is_aligned:
-        gathering.add_note(
+        builder.add_note(
             "faces are read from Image/original, whole photos; unpack Image/aligned.zip for the crops "
             "that published scores are on"
         )
@@ -91,10 +91,10 @@ def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
         stem = words[0].removesuffix(".jpg")
         part = stem.partition("_")[0]
         if len(words) != 2 or part not in ("train", "test"):
-            what = f"{where}: expected 'train_00001.jpg 5', got {' '.join(words)!r}"
-            gathering.skip("malformed-row", what)
+            problem = f"{where}: expected 'train_00001.jpg 5', got {' '.join(words)!r}"
+            builder.skip("malformed-row", problem)
             continue
-        gathering.add(
+        builder.add(
             f"{folder}/{stem}{ending}",
             CODES.get(words[1], words[1]),
             where=where,
@@ -102,11 +102,11 @@ def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
             part=part,
             columns=_attributes(annotations / f"{stem}_manu_attri.txt") if has_attributes else None,
         )
-    return gathering.table()
+    return builder.table()
 
 
 def _attributes(file: Path) -> dict[str, str]:
-    """Returns gender, race and age where the annotation tells them."""
+    """Returns gender, race and age, as far as the annotation has them."""
     if not file.is_file():
         return {}
     codes = [words[0] for _, words in read_words(file)][-len(_ATTRIBUTES) :]
@@ -118,7 +118,7 @@ def _attributes(file: Path) -> dict[str, str]:
 
 
 def _find_again(path: Path) -> Path | None:
-    """Returns the root of the layout that others have published again."""
+    """Returns the root of the re-published layout, or None."""
     for root in (path / "DATASET", path):
         first = root / "train" / "1"
         if first.is_dir() and any(_AGAIN.fullmatch(name) for name in some_names(first)):
@@ -127,10 +127,10 @@ def _find_again(path: Path) -> Path | None:
 
 
 def _load_again(root: Path, request: Request) -> FaceTable:
-    gathering = FaceTableBuilder("rafdb", root, request)
+    builder = FaceTableBuilder("rafdb", root, request)
     for part, code, name in _files(root):
-        gathering.add(f"{part}/{code}/{name}", CODES[code], source="rafdb", part=part, is_there=True)
-    return gathering.table()
+        builder.add(f"{part}/{code}/{name}", CODES[code], source="rafdb", part=part, is_there=True)
+    return builder.table()
 
 
 def _files(root: Path) -> Iterator[tuple[str, str, str]]:

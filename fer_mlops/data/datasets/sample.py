@@ -1,6 +1,6 @@
 """The drawn sample: 70 identities x 7 emotions x 2 drawings, for tests and first runs.
 
-It is no photo of anyone and no measure of anything: it shows that the whole road works.
+It shows no real person, and scores on it measure nothing. It only proves that the pipeline works.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load(_: Path, request: Request) -> FaceTable:
     for path in sorted(folder.glob("*/*.png")):
         identity = path.stem.split("_")[0]
         rows.append(Row(path.relative_to(folder).as_posix(), path.parent.name, identity, "drawn"))
-    about = Note("about", "drawn faces: scores on them say nothing of people")
+    about = Note("about", "drawn faces: scores on them say nothing about real people")
     return make_table("sample", folder, rows, [about])
 
 
@@ -48,7 +48,7 @@ def drawn_folder(cache: Path) -> Path:
 
 
 def regions_of(paths: Sequence[str]) -> list[tuple[Region, ...]]:
-    """Returns where each of the sample's faces shows its emotion; their people are drawn again.
+    """Returns the regions where each of the sample's faces shows its emotion; the faces are drawn again.
 
     Args:
         paths: Relative to the sample's folder, such as ``anger/p003_1.png``.
@@ -88,7 +88,7 @@ def drawings(number: int, *, variants: int, seed: int) -> Iterator[tuple[str, Dr
 DATASET = DataSet(
     name="sample",
     load=load,
-    recognises=lambda _: False,  # named, never found at a path
+    recognises=lambda _: False,  # chosen by name only
     layout="nothing: it is drawn",
     where="comes with fer_mlops",
     terms="Apache-2.0, as fer_mlops; no real person is shown.",

@@ -1,8 +1,8 @@
-"""Drawing one face: an identity, an emotion's facial action units, and a photographer's accidents.
+"""Synthetic faces: an identity, the facial action units of an emotion, and random photo conditions.
 
 Action units (AU) per emotion follow the EMFACS prototypes of Ekman and Friesen's Facial Action Coding
 System: happiness 6+12, sadness 1+4+15, surprise 1+2+5+26, fear 1+2+4+5+20, anger 4+5+7+23,
-disgust 9+10+15. Intensities vary and a unit may fail to show, so that the classes overlap.
+disgust 9+10+15. Intensities vary and a unit may be absent, so the classes overlap.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ FEATURES: dict[str, frozenset[int]] = {
     "nose": frozenset({9}),
     "mouth": frozenset({10, 12, 15, 20, 23, 26}),
 }
-"""What of a face each action unit changes; the cheek's fold below an eye counts as the eye's."""
+"""Action units that change each feature; the cheek fold below an eye belongs to the eye."""
 _OVERSAMPLING = 3
 _MARGIN = 0.04
-"""Around a feature's strokes, in image shares: half their width, and what the lens blurs."""
+"""Margin around a feature's strokes, in image shares: half the stroke width plus blur."""
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where one feature of a drawn face shows its emotion."""
+    """Region in which one feature of a drawn face shows its emotion."""
 
     feature: str
-    """Such as ``mouth`` or ``left eye``, as the viewer sees it."""
+    """Feature, such as ``mouth`` or ``left eye``, from the viewer's side."""
     corners: tuple[Point, ...]
-    """Of a rectangle turned with the head, clockwise; x and y from 0 at the picture's top left to 1."""
+    """Corners of a rectangle turned with the head, clockwise; x and y from 0 at the top left to 1."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn face, and where its emotion was put."""
+    """Drawn face with the regions of its emotion."""
 
     image: Image.Image
     """RGB, square."""
     regions: tuple[Region, ...]
-    """Of the features that a shown action unit changed, from their place at rest to where they are
-    drawn; none for a neutral face."""
+    """Regions of the features that an action unit changed, covering them at rest and as drawn; none
+    for a neutral face."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """What stays the same from one drawing of a person to the next; lengths are image shares."""
+    """Constant appearance of one person; lengths are image shares."""
 
     width: float
     height: float
@@ -120,7 +120,7 @@ def draw_face(person: Person, emotion: str, generator: Generator, side: int) -> 
 
 
 def region_mask(regions: Iterable[Region], side: int) -> NDArray[np.bool_]:
-    """Returns which pixels of a picture, ``side`` pixels square, have their centre in a region."""
+    """Returns a mask [side, side] of the pixels with their centre in a region."""
     mask = np.zeros((side, side), dtype=bool)
     y, x = (np.indices((side, side)) + 0.5) / side
     for region in regions:
@@ -140,7 +140,7 @@ def _box(points: list[Point]) -> tuple[Point, ...]:
 
 
 def _intensity(generator: Generator) -> float:
-    """Returns how strongly one action unit shows, 0 to 1; one in eight does not."""
+    """Returns the intensity of one action unit, 0 to 1; one in eight is absent."""
     return 0.0 if generator.random() < 0.125 else float(generator.uniform(0.3, 1.0))
 
 
@@ -167,7 +167,7 @@ class _Canvas:
         self.mouth(strength)
 
     def trace_rest(self) -> None:
-        """Notes where the features would be at rest, without drawing them."""
+        """Records the points of the features at rest, without drawing them."""
         pen, self.pen = self.pen, ImageDraw.Draw(Image.new("RGB", (1, 1)))
         self.inner_features({})
         self.pen = pen
@@ -277,15 +277,15 @@ class _Canvas:
 
 @dataclass(frozen=True, slots=True)
 class _Lens:
-    """How the photographer holds the camera."""
+    """Rotation and crop of the camera."""
 
     degrees: float
-    """How far the picture is turned, counterclockwise."""
+    """Rotation of the picture, counterclockwise."""
     crop: float
-    """Share of the picture's side that is cut off on each of its sides."""
+    """Share of the picture's side that is cut off at each edge."""
 
     def place(self, points: Iterable[Point]) -> tuple[Point, ...]:
-        """Returns where points of the drawing are in the photo, both in image shares."""
+        """Returns the positions of points of the drawing in the photo, both in image shares."""
         cos, sin = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
         width = 1 - 2 * self.crop
         around = [(x - 0.5, y - 0.5) for x, y in points]
@@ -295,7 +295,7 @@ class _Lens:
 
 
 def _photograph(image: Image.Image, lens: _Lens, generator: Generator, side: int) -> Image.Image:
-    """Returns the drawing turned, scaled down, lit from one side, blurred and grainy."""
+    """Returns the drawing rotated, scaled down, lit from one side, blurred and with noise."""
     turned = image.rotate(lens.degrees, Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
     zoom = lens.crop * image.width
     small = turned.resize(

@@ -1,4 +1,4 @@
-"""Findings on labels and rows: what reading the data set met."""
+"""Findings on labels and rows, from the notes of reading the data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fer_mlops.data.quality.findings import Example, Finding, Severity
 from fer_mlops.data.table import Note
 
 FACTS = frozenset({"about", "identities", "relabelled"})
-"""Kinds of notes that say what the data is, not what is wrong with it."""
+"""Kinds of notes that describe the data instead of a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ _HANDLED = _Meaning("note", "handled while reading", "")
 _MEANINGS: dict[str, _Meaning] = {
     "no-identity": _Meaning(
         "warning",
-        "if one person has several images, they fall on both sides of any split and scores flatter",
-        "tell people apart: a column identity, a folder per person, --identity-pattern, or by face "
+        "images of one person can be in train and test at once, which makes scores too good",
+        "identify people: a column identity, a folder per person, --identity-pattern, or by face "
         "with --identities faces",
     ),
     "doubtful-identity": _Meaning(
         "warning",
-        "one person under several names can be in train and test at once, and scores flatter",
-        "say who is who: a column identity, a folder per person, --identity-pattern, or by face "
+        "one person under several names can be in train and test at once, which makes scores too good",
+        "identify people: a column identity, a folder per person, --identity-pattern, or by face "
         "with --identities faces",
     ),
     "spelling": _Meaning(
@@ -42,21 +42,21 @@ _MEANINGS: dict[str, _Meaning] = {
     "repeated-rows": _Meaning("note", "each image counts once", "delete the repeats"),
     "conflicting-rows": _Meaning(
         "warning",
-        "nothing says which label is right, so the images are left out",
-        "decide, and delete the other row",
+        "the right label is unknown, so the images are left out",
+        "choose one label and delete the other row",
     ),
     "unknown-emotion": _Meaning("error", "training stops at them", "correct the spelling or the row"),
     "outside-emotion": _Meaning(
         "note",
-        "the classifier can never answer it",
-        "to keep the faces, say what they count as with --contempt EMOTION",
+        "the classifier can never predict it",
+        "to keep the faces, count them as another emotion with --contempt EMOTION",
     ),
     "no-label": _Meaning("note", "left out", "label them to have more faces"),
     "dropped-label": _Meaning("note", "left out", ""),
     "not-read": _Meaning(
         "note",
         "left out",
-        "save pictures as JPEG or PNG, HEIC of a phone among them, to have more faces",
+        "save pictures (such as a phone's HEIC files) as JPEG or PNG to have more faces",
     ),
     "not-a-face": _Meaning("note", "left out", ""),
     "missing-file": _Meaning(
@@ -66,17 +66,17 @@ _MEANINGS: dict[str, _Meaning] = {
         "error", "training stops at them", "move the images below the data set's folder"
     ),
     "malformed-row": _Meaning("error", "training stops at them", "correct the rows"),
-    "unreadable": _Meaning("warning", "left out", "mend or delete them"),
+    "unreadable": _Meaning("warning", "left out", "repair or delete them"),
     "almost-black": _Meaning(
         "warning",
-        "a model sees next to nothing of them; 10, 12 or 14 bits of a camera in a file of 16 look so",
+        "a model sees almost nothing; typical of 10, 12 or 14 camera bits in a 16-bit file",
         "fer-mlops data check names the files; multiply their pixels by one factor, 16 for 12 bits",
     ),
 }
 
 
 def label_findings(notes: Sequence[Note], config: DataConfig) -> list[Finding]:
-    """Returns what reading the data set met, one finding per note that is no plain fact."""
+    """Returns one finding per note about a problem met while reading the data set."""
     findings = []
     for note in notes:
         if note.kind in FACTS:

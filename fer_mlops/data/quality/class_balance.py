@@ -1,4 +1,4 @@
-"""Findings on how many faces there are of each emotion, and what a test on them can say."""
+"""Findings on the number of faces per emotion, and the precision of a test on them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count_people, describe_people
 
 LIKENESS = 0.1
-"""Correlation of being answered right between two faces of one person with one emotion: 0.08 over
+"""Correlation, between two faces of one person with one emotion, of being predicted right: 0.08 over
 pairs and 0.12 over people for HOG baselines on Muxspace."""
 _UNEVEN = 10
-"""How many times the rarest emotion the commonest has, from which accuracy says little."""
+"""Ratio of the most frequent to the rarest emotion from which accuracy is a poor measure."""
 _Z = 1.96
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassSize:
-    """What there is of one emotion; test counts are expected ones where no split can be made."""
+    """Number of faces of one emotion; test counts are expected values if no split can be made."""
 
     emotion: str
     faces: int
     people: int
-    """How many are named."""
+    """Number of named people."""
     unnamed: int
-    """Faces whose person nothing names."""
+    """Number of faces without a named person."""
     largest: float
-    """Share of the faces that one person has, at most."""
+    """Largest share of the faces that one person has."""
     test_faces: int
     test_people: int
     test_unnamed: int
     effective: float
-    """Independent faces that the test faces are worth."""
+    """Effective sample size: number of independent faces with the same precision as the test faces."""
 
     @property
     def width(self) -> float:
@@ -52,8 +52,8 @@ def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> li
 
     Args:
         table: The faces.
-        config: Its test share counts where there is no split.
-        split: As training would make it; None where it cannot be made.
+        config: Data settings; the test share is used if there is no split.
+        split: Split that training would use; None if it cannot be made.
     """
     sizes = []
     for label, emotion in enumerate(EMOTIONS):
@@ -91,7 +91,7 @@ def _faces_of_each(table: FaceTable, rows: Rows) -> np.ndarray[tuple[int], np.dt
 
 
 def _design_effect(faces_of_each: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Returns by how much clusters of faces widen a variance: 1 + (m - 1) times their LIKENESS.
+    """Returns the factor by which clusters of faces widen a variance: 1 + (m - 1) * LIKENESS.
 
     ``m`` is the mean size of the cluster a face is in (Kish, Survey Sampling, 1965, section 5.4).
     """
@@ -112,7 +112,7 @@ def interval_width(share: float, n: float) -> float:
 
 
 def balance_findings(sizes: list[ClassSize]) -> list[Finding]:
-    """Returns findings on emotions that are absent, too small for a claim, or drowned by others."""
+    """Returns findings on emotions that are absent, too rare to be measured, or outnumbered."""
     present = [size for size in sizes if size.faces]
     findings = [*_few(present), *_uneven(present)]
     absent = [size.emotion for size in sizes if not size.faces]
@@ -122,7 +122,7 @@ def balance_findings(sizes: list[ClassSize]) -> list[Finding]:
                 kind="absent-emotion",
                 severity="note",
                 what=f"no face shows {', '.join(absent)}",
-                consequence="a classifier trained on this can never answer it",
+                consequence="a classifier trained on this data can never predict it",
                 remedy="",
                 num=len(absent),
             )
@@ -134,7 +134,7 @@ def _few(present: list[ClassSize]) -> list[Finding]:
     few = [size for size in present if size.effective < FEW]
     if not few:
         return []
-    told = [
+    described = [
         f"{size.emotion} (±{50 * size.width:.0f} points; test has "
         f"{describe_people(size.test_faces, size.test_people, size.test_unnamed)})"
         for size in few
@@ -143,12 +143,12 @@ def _few(present: list[ClassSize]) -> list[Finding]:
         Finding(
             kind="few-faces",
             severity="warning",
-            what=f"too few test faces to know the recall of: {', '.join(told)}",
+            what=f"too few test faces to measure the recall of: {', '.join(described)}",
             consequence=(
-                f"less than {FEW} independent test faces each: their scores, and every mean over "
+                f"fewer than {FEW} independent test faces each: their scores, and every mean over "
                 "emotions, are mostly chance"
             ),
-            remedy="collect more, from many people; or judge by cross-validation (data.folds)",
+            remedy="collect more, from many people; or evaluate by cross-validation (data.folds)",
             num=len(few),
         )
     ]
@@ -165,9 +165,9 @@ def _uneven(present: list[ClassSize]) -> list[Finding]:
             severity="warning",
             what=(
                 f"{most.emotion} has {most.faces / least.faces:.0f} times the faces of "
-                f"{least.emotion}; always answering {most.emotion} scores an accuracy of {share:.2f}"
+                f"{least.emotion}; always predicting {most.emotion} scores an accuracy of {share:.2f}"
             ),
-            consequence="accuracy hides what becomes of the rare emotions",
+            consequence="accuracy hides errors on the rare emotions",
             remedy="compare by macro-F1 and balanced accuracy",
             num=most.faces,
         )
@@ -193,11 +193,11 @@ def balance_listing(sizes: list[ClassSize]) -> Listing:
         for size in sizes
     ]
     return Listing(
-        title="What there is of each emotion",
+        title="Faces of each emotion",
         about=(
-            "Effective faces: how many independent ones the test faces are worth, since faces of one "
-            f"person are alike (design effect, likeness {LIKENESS}). The last columns say to how many "
-            "points a recall of 50 % and of 80 % would be known (95 % interval)."
+            "Effective faces: number of independent faces with the precision of the test faces, since "
+            f"faces of one person are similar (design effect, correlation {LIKENESS}). The last columns "
+            "are the precision in points of a recall of 50 % and of 80 % (95 % interval)."
         ),
         columns=(
             "emotion",

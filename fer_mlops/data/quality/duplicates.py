@@ -1,4 +1,4 @@
-"""Findings on photos that stand in the data more than once."""
+"""Findings on photos that occur more than once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.identities import count
 
 Groups = list[NDArray[np.int64]]
-"""Rows of each photo that stands in the table twice or more."""
+"""Rows of each photo that occurs twice or more."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sort:
-    """How a sort of copies is called."""
+    """Names of one kind of copies in messages."""
 
     kind: str
     one: str
@@ -28,8 +28,8 @@ class _Sort:
     same: str
 
 
-_IDENTICAL = _Sort("identical-files", "file stands", "files stand", "byte-identical files")
-_NEAR = _Sort("near-duplicates", "photo stands", "photos stand", "near duplicates")
+_IDENTICAL = _Sort("identical-files", "file is stored", "files are stored", "byte-identical files")
+_NEAR = _Sort("near-duplicates", "photo is stored", "photos are stored", "near duplicates")
 
 
 def copy_findings(
@@ -39,7 +39,7 @@ def copy_findings(
 
     Args:
         table: The faces.
-        records: Of their files, row for row, all readable; empty if the files were not read.
+        records: Records of their files, row for row, all readable; empty if the files were not read.
         clusters: Equal numbers [n] for near duplicates; None if unknown.
     """
     digests = np.array([record.digest for record in records])
@@ -78,7 +78,7 @@ def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
             consequence=(
                 "a photo in train and test at once makes scores too good; each copy counts as evidence"
             ),
-            remedy="delete the copies; --split identity keeps copies it knows of in one part",
+            remedy="delete the copies; --split identity keeps the copies it finds in one part",
             num=len(groups),
             examples=_examples(table, groups),
         )
@@ -90,8 +90,8 @@ def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
                 kind=f"{sort.kind}-across-labels",
                 severity="warning",
                 what=f"{count(len(torn), 'photo')} with two emotions among {sort.same}",
-                consequence="at most one of the labels is right: whatever is answered counts as wrong",
-                remedy="decide on one emotion with a csv for --relabel, and delete the copies",
+                consequence="at most one label is right, so any prediction is wrong for one copy",
+                remedy="choose one emotion with a csv for --relabel, and delete the copies",
                 num=len(torn),
                 examples=_examples(table, torn),
             )
@@ -103,7 +103,7 @@ def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
                 kind=f"{sort.kind}-across-people",
                 severity="warning",
                 what=f"{count(len(strange), 'photo')} of two people at once among {sort.same}",
-                consequence="one of the names is wrong, so that person is not kept out of test",
+                consequence="one name is wrong, so a split cannot keep that person out of test",
                 remedy="give both the same identity, or delete one",
                 num=len(strange),
                 examples=_examples(table, strange, is_about_people=True),
@@ -116,6 +116,6 @@ def _examples(table: FaceTable, groups: Groups, *, is_about_people: bool = False
     examples = []
     for number, rows in enumerate(groups, start=1):
         for row in rows:
-            told = table.identities[row] if is_about_people else EMOTIONS[table.labels[row]]
-            examples.append(Example(table.paths[row], f"{number}: {told}"))
+            name = table.identities[row] if is_about_people else EMOTIONS[table.labels[row]]
+            examples.append(Example(table.paths[row], f"{number}: {name}"))
     return tuple(examples)

@@ -1,4 +1,4 @@
-"""Findings where names and faces disagree about who is in the picture."""
+"""Findings on names and faces that disagree about the person."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.metrics.identities import count, is_named
 
 _OTHER = 0.65
-"""Average distance of two groups of photos from which they show two people, although of one name: a
-little above 0.6, from which dlib's author takes single pairs for strangers."""
+"""Average distance of two groups of photos from which they count as two people despite one name; a
+little above 0.6, the threshold of dlib's author for single pairs."""
 _SHOWN = 3
 """Photos of each name in a finding."""
 
@@ -50,8 +50,8 @@ def _many_names(table: FaceTable, groups: NDArray[np.int64], usable: NDArray[np.
             kind="one-face-many-names",
             severity="warning",
             what=f"{count(len(mixed), 'group')} of photos look like one person under several names",
-            consequence="a person of two names can be in train and test at once, so scores are too good",
-            remedy="look at the pictures; give one person one name, or use --identities faces",
+            consequence="one person can be in train and test at once, so scores are too good",
+            remedy="inspect the pictures; give one person one name, or use --identities faces",
             num=len(mixed),
             examples=tuple(examples),
         )
@@ -83,8 +83,8 @@ def _many_faces(
             kind="many-faces-one-name",
             severity="warning",
             what=f"{count(len(names), 'name')} with photos of two people: {listed(names)}",
-            consequence="two people count as one, so intervals are wider than need be",
-            remedy="look at the pictures; give each person a name of their own",
+            consequence="two people count as one, so intervals are wider than necessary",
+            remedy="inspect the pictures; give each person their own name",
             num=len(names),
             examples=tuple(examples),
         )
@@ -104,7 +104,7 @@ def _unnamed(table: FaceTable, groups: NDArray[np.int64]) -> list[Finding]:
             kind="unnamed-people",
             severity="warning",
             what=(
-                f"{count(len(own), 'photo')} that no name tells apart show "
+                f"{count(len(own), 'unnamed photo')} show "
                 f"{count(len(several), 'person', 'people')} two times or more, by face"
             ),
             consequence="these people can be in train and test at once, so scores are too good",

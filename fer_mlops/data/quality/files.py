@@ -1,4 +1,4 @@
-"""Findings on files: what cannot be read, and what is read but is not what it seems."""
+"""Findings on files: unreadable, damaged and unusual images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TINY = 48
 """Pixels of the shorter side below which a face must be enlarged for most models."""
 _STRETCHED = 1.5
 _BLANK = 2.0
-"""Standard deviation of gray below which a picture shows nothing."""
+"""Standard deviation of gray below which a picture counts as blank."""
 _FLAT = 0.01
-"""Standard deviation of gray, of all 16 bits where there are so many, that all pixels alike have."""
+"""Standard deviation of gray up to which all pixels count as equal; 16-bit files keep all their bits."""
 _DARK = 0.25
-"""Share of white below which an image shows next to nothing; 14 bits in a file of 16 stay below it."""
+"""Share of white below which an image is almost black; 14 bits in a 16-bit file stay below it."""
 _PLAIN = frozenset({"1", "L", "RGB", "P", "YCbCr"})
 
 Test = Callable[[str, FileRecord], bool]
@@ -29,13 +29,13 @@ Test = Callable[[str, FileRecord], bool]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fault:
-    """One thing that a file can have; a new one is one line in _FAULTS."""
+    """Fault of a file; a new one is one entry in _FAULTS."""
 
     kind: str
     severity: Severity
     holds: Test
     words: str
-    """After the number of images."""
+    """Text after the number of images."""
     caption: Callable[[FileRecord], str]
     consequence: str
     remedy: str
@@ -71,7 +71,7 @@ def _is_stretched(_: str, record: FileRecord) -> bool:
 
 
 _STOPS = "training stops at them"
-_SKIP = "mend or delete them, or train with --on-bad-image skip"
+_SKIP = "repair or delete them, or train with --on-bad-image skip"
 _FAULTS = (
     _Fault(
         kind="unreadable",
@@ -104,7 +104,7 @@ _FAULTS = (
         kind="huge",
         severity="warning",
         holds=lambda _, record: record.problem == "huge",
-        words="absurdly large",
+        words="far too large",
         caption=lambda record: record.reason,
         consequence="each takes seconds and hundreds of megabytes to decode",
         remedy="crop them to the face",
@@ -115,7 +115,7 @@ _FAULTS = (
         holds=lambda _, record: 0 < min(record.width, record.height) < TINY,
         words=f"under {TINY} pixels on the shorter side",
         caption=_size,
-        consequence="they are enlarged, so blurred; where an emotion has more of them, blur tells it",
+        consequence="enlarging blurs them; if one emotion has more of them, blur predicts it",
         remedy="find larger originals, or leave them out",
     ),
     _Fault(
@@ -124,7 +124,7 @@ _FAULTS = (
         holds=_is_blank,
         words="of one even gray",
         caption=lambda record: f"brightness {record.brightness:.0f}",
-        consequence="there is no face in them to learn from or to be judged on",
+        consequence="they show no face to train or evaluate on",
         remedy="delete them",
     ),
     _Fault(
@@ -133,17 +133,16 @@ _FAULTS = (
         holds=_is_almost_black,
         words="almost black: no pixel reaches a quarter of white",
         caption=_brightest,
-        consequence="so are the faces that a model sees; 10, 12 or 14 bits of a camera in a file of 16 "
-        "look like this",
+        consequence="a model sees almost nothing; typical of 10, 12 or 14 camera bits in a 16-bit file",
         remedy="keep them, and multiply all images of that camera by one factor, 16 for 12 bits",
     ),
     _Fault(
         kind="stretched",
         severity="warning",
         holds=_is_stretched,
-        words=f"over {_STRETCHED} times as long one way as the other",
+        words=f"with one side over {_STRETCHED} times as long as the other",
         caption=_size,
-        consequence="faces are made square, so these are squeezed; or they are no crops of a face",
+        consequence="resizing to a square distorts them; or they are not crops of a face",
         remedy="crop them to the face",
     ),
     _Fault(
@@ -152,14 +151,14 @@ _FAULTS = (
         holds=lambda _, record: record.is_moving,
         words="with more than one frame",
         caption=lambda record: record.format,
-        consequence="the first frame alone is used, which may not show the emotion",
-        remedy="save the frame that does",
+        consequence="only the first frame is used, which may not show the emotion",
+        remedy="save the frame that shows it",
     ),
     _Fault(
         kind="wrong-extension",
         severity="note",
         holds=_has_wrong_name,
-        words="of another format than the name says",
+        words="in another format than their file name claims",
         caption=lambda record: f"is {record.format}",
         consequence="fer_mlops goes by the content; other programs may refuse them",
         remedy="rename them",
@@ -177,21 +176,21 @@ _FAULTS = (
         kind="rotated",
         severity="note",
         holds=lambda _, record: record.orientation > 1,
-        words="that only EXIF says how to turn upright",
+        words="rotated by an EXIF tag",
         caption=lambda record: f"orientation {record.orientation}",
-        consequence="fer_mlops turns them; programs that do not will see them lie on their side",
+        consequence="fer_mlops turns them upright; programs that ignore EXIF show them rotated",
         remedy="",
     ),
 )
 
 
 def file_findings(table: FaceTable, records: Sequence[FileRecord], config: DataConfig) -> list[Finding]:
-    """Returns what the files are afflicted with, one finding per kind.
+    """Returns one finding per kind of fault.
 
     Args:
         table: The faces.
-        records: Of its files, row for row.
-        config: Whether unreadable images are left out, and then only a warning.
+        records: Records of its files, row for row.
+        config: Data settings; if unreadable images are skipped, they are a warning instead of an error.
     """
     findings = []
     for fault in _FAULTS:

@@ -1,4 +1,4 @@
-"""What an examination finds and measures, as plain values."""
+"""Findings and listings of the data check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first. Training stops at an ``error``, a ``warning`` spoils numbers, a ``note`` was handled."""
 
 Cell = str | int | float
-"""Of a listing; a float is a share, 0 to 1, which the page draws as a bar. -1 stands for none."""
+"""Cell of a listing; a float is a share, 0 to 1, which the page draws as a bar. -1 means no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +21,26 @@ class Example:
     """One face, file or line that a finding is about."""
 
     image: str
-    """Path relative to the data set's root, or any text where no image is to blame."""
+    """Path relative to the data set's root, or any text if the example is not an image."""
     caption: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """A table of what was measured."""
+    """Table of measurements."""
 
     title: str
     about: str
-    """What the numbers mean, in a sentence or two."""
+    """Explanation of the numbers, in a sentence or two."""
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     chances: tuple[float, ...] = ()
-    """What guessing scores in each column, where the shares are scores; else empty."""
+    """Score of guessing in each column, if the shares are scores; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing to know before training."""
+    """One problem or fact to know before training."""
 
     kind: str
     """A fixed name, such as ``identical-files``."""
@@ -48,15 +48,15 @@ class Finding:
     what: str
     """A sentence with counts."""
     consequence: str
-    """What it does to the numbers, unless mended."""
+    """Effect on the scores."""
     remedy: str
     num: int
-    """How many faces, files, lines or classes it is about."""
+    """Number of faces, files, lines or classes affected."""
     examples: tuple[Example, ...] = ()
 
 
 def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Returns the findings by severity, in their own order where that is equal."""
+    """Returns the findings sorted by severity; findings of equal severity keep their order."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
@@ -71,6 +71,6 @@ def findings_as_json(findings: Sequence[Finding]) -> str:
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:
-    """Returns the first words in a row, and how many more there are."""
+    """Returns the first words, separated by commas, and the number of further ones."""
     more = f" and {len(words) - most:,} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more

@@ -24,9 +24,9 @@ Probabilities = NDArray[np.float64]
 
 _CHUNK = 2048
 _FEWEST = 10
-"""Faces of an emotion below which nothing is suggested to be it: its threshold would be noise."""
+"""Faces of an emotion below which it is never suggested: its threshold would be noise."""
 _AGREES = 0.2
-"""Kappa (Cohen, 1960) with the labels from which a judge is worth asking; below it is slight."""
+"""Kappa (Cohen, 1960) with the labels from which a classifier is used; below it agreement is slight."""
 _STRONG = 0.05
 """Probability of the given label below which it is strongly doubted."""
 _MANY = 0.01
@@ -34,7 +34,7 @@ _MANY = 0.01
 
 
 class Judge(Protocol):
-    """A trained classifier, as far as it is needed here."""
+    """Interface of the trained classifier that labels are compared with."""
 
     @property
     def image_size(self) -> int: ...
@@ -55,34 +55,34 @@ class LabelError:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelErrors:
-    """What confident learning says of a table's labels."""
+    """Result of confident learning on a table's labels."""
 
     ranked: tuple[LabelError, ...]
     """Most doubtful first."""
     estimate: float
-    """How many labels are wrong, as the confident joint estimates."""
+    """Number of wrong labels, estimated by the confident joint."""
     joint: NDArray[np.float64]
     """Estimated number of faces by given (row) and true (column) emotion [7, 7]."""
     agreement: float
     """Share of faces whose label is the likeliest emotion."""
     kappa: float
-    """The same less what chance gives, -1 to 1."""
+    """Agreement corrected for chance (Cohen's kappa), -1 to 1."""
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the judge is good enough to doubt a label by."""
+        """Whether the classifier is good enough to doubt labels."""
         return self.kappa >= _AGREES
 
     @property
     def num_strong(self) -> int:
-        """How many labels are strongly doubted."""
+        """Number of strongly doubted labels."""
         return sum(error.probability_given < _STRONG for error in self.ranked)
 
 
 def judged_probabilities(
     judge: Judge, pixels: Images, advance: Advance = ignore_progress
 ) -> Probabilities:
-    """Returns the judge's probabilities of gray faces uint8 [n, side, side], a chunk at a time."""
+    """Returns the classifier's probabilities for gray faces uint8 [n, side, side], chunk by chunk."""
     parts = []
     for start in range(0, len(pixels), _CHUNK):
         some = pixels[start : start + _CHUNK]
@@ -94,17 +94,17 @@ def judged_probabilities(
 def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErrors:
     """Returns the faces that confidently look like another emotion than their label.
 
-    A face counts as truly of emotion j if p(j) is at least the mean p(j) of faces labelled j, the
-    likeliest such j if there are several. The counts by label and true emotion, scaled to the number
-    of faces of each label, estimate how many labels are wrong. Suggested are the faces off the
-    diagonal that also look more like the other emotion than like their own, by the margin between
-    the two. A weak judge's own mistakes are among them, so the estimate is high and the order is what
-    counts: of Muxspace with 3 % of its labels swapped on purpose, four times, 83 to 96 % of the first
-    24 and 65 to 72 % of the first 100 were swapped ones.
+    A face is assigned true emotion j if p(j) is at least the mean p(j) of faces labelled j; if several
+    emotions qualify, the likeliest. The counts by label and true emotion, scaled to the number of faces
+    of each label, estimate how many labels are wrong. The result contains the off-diagonal faces whose
+    true emotion is also more probable than their label, sorted by the margin between the two. It
+    includes the mistakes of a weak classifier, so the estimate is too high and the order matters more:
+    in four trials on Muxspace with 3 % of its labels swapped on purpose, 83 to 96 % of the first 24 and
+    65 to 72 % of the first 100 were swapped ones.
 
     Args:
-        labels: As given [n].
-        probabilities: Of faces that the classifier has not learned, [n, 7].
+        labels: Labels as given [n].
+        probabilities: Probabilities [n, 7] of a classifier that was not trained on these faces.
     """
     num_classes = len(EMOTIONS)
     sizes = np.bincount(labels, minlength=num_classes)
@@ -116,7 +116,7 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
     counted = passes.any(1)
     joint = confusion_counts(labels[counted], likely[counted]).astype(np.float64)
     empty = joint.sum(1) == 0
-    joint[empty, empty] = 1  # no face of it is confident: nothing is known against the label
+    joint[empty, empty] = 1  # no confident face with this label: assume that all its labels are right
     joint *= (sizes / joint.sum(1))[:, None]
     doubted = counted & (likely != labels)
     other = probabilities[np.arange(len(labels)), likely]
@@ -137,12 +137,12 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
 
 
 def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: str) -> list[Finding]:
-    """Returns a finding if labels are doubted by probabilities that are worth anything.
+    """Returns a finding if a good enough classifier doubts any label.
 
     Args:
         table: The faces.
-        errors: From ``find_label_errors``.
-        judged_by: Where the probabilities come from, for a sentence.
+        errors: Result of ``find_label_errors``.
+        judged_by: Origin of the probabilities, for a sentence.
     """
     if not errors.ranked or not errors.is_trusted:
         return []
@@ -155,11 +155,11 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: st
                 f"them strongly (it gives the label less than {_STRONG:.0%})"
             ),
             consequence=(
-                "where a label is wrong, a right answer counts as an error, in training and in test"
+                "where a label is wrong, a right prediction counts as an error, in training and in test"
             ),
             remedy=(
-                "look through them (--label-errors FILE), correct the file, and pass it as --relabel; a "
-                "network trained on other faces doubts better than a baseline (--model)"
+                "review them (--label-errors FILE), correct the file, and pass it as --relabel; a "
+                "network trained on other faces (--model) finds more errors than the baseline"
             ),
             num=len(errors.ranked),
             examples=tuple(
@@ -176,18 +176,19 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: st
 
 def label_error_listing(errors: LabelErrors, *, judged_by: str) -> Listing:
     """Returns the estimated number of faces by given and true emotion."""
-    trust = "" if errors.is_trusted else " That is too little to doubt any label by."
+    trust = "" if errors.is_trusted else " That agreement is too low to doubt any label."
     share = errors.estimate / max(errors.joint.sum(), 1)
     rows: list[tuple[Cell, ...]] = [
         (emotion, *(round(float(cell)) for cell in cells))
         for emotion, cells in zip(EMOTIONS, errors.joint, strict=True)
     ]
     return Listing(
-        title="Labels as given and as they may be",
+        title="Given and estimated labels",
         about=(
             f"Estimated by {judged_by}, which agrees with {errors.agreement:.0%} of the labels (kappa "
-            f"{errors.kappa:.2f}).{trust} Rows are the labels given, columns what the faces may show; "
-            f"{errors.estimate:,.0f} ({share:.1%}) stand off the diagonal, the judge's own mistakes too."
+            f"{errors.kappa:.2f}).{trust} Rows are the given labels, columns the estimated emotions; "
+            f"{errors.estimate:,.0f} ({share:.1%}) are off the diagonal, including the classifier's "
+            "own mistakes."
         ),
         columns=("given", *EMOTIONS),
         rows=tuple(rows),
@@ -197,7 +198,7 @@ def label_error_listing(errors: LabelErrors, *, judged_by: str) -> Listing:
 def label_errors_as_csv(table: FaceTable, ranked: Sequence[LabelError]) -> str:
     """Returns the doubted faces as a csv to be reviewed and passed as ``--relabel``.
 
-    ``emotion`` holds the label as given, so that a file nobody has reviewed changes nothing.
+    ``emotion`` holds the given label, so an unreviewed file changes nothing.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

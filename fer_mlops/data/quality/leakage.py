@@ -1,4 +1,4 @@
-"""Findings on who is in train and test at once, and the shares behind them."""
+"""Findings on people and photos that are in train and test at once."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from fer_mlops.metrics.identities import count, is_by_face, is_named
 
 _FEW_FACES = 10
 _MUCH = 1 / 3
-"""Share of an emotion's faces from which one person makes what is learned of it."""
+"""Share of an emotion's faces from which one person dominates it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leak:
-    """Which test faces [n test] a split has that train knows already."""
+    """Test faces [n test] of a split whose person or photo is also in train."""
 
     person: NDArray[np.bool_]
     person_and_emotion: NDArray[np.bool_]
     photo: NDArray[np.bool_]
     is_named: NDArray[np.bool_]
-    """Of the others nobody knows whether train has their person."""
+    """For unnamed faces it is unknown whether train has their person."""
 
 
 def split_kind(config: DataConfig) -> str:
-    """Returns what a split is called: its setting, or ``file`` for a csv's path."""
+    """Returns the kind of a split: its setting, or ``file`` for a csv's path."""
     return config.split if config.split in SPLITS else "file"
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownPeople:
-    """How much of the test part shows people from train, as far as faces name their person."""
+    """Share of the test part that shows people from train, as far as faces have a named person."""
 
     share: float
-    """Of the test faces that name a person, 0 to 1; nan where none does."""
+    """Share of the named test faces, 0 to 1; nan if no test face is named."""
     num_test: int
     num_train: int
     unnamed_test: int
-    """Test faces that name nobody."""
+    """Test faces without a named person."""
     unnamed_train: int
     by_face: int = 0
-    """Test faces whose person only faces tell apart."""
+    """Test faces whose person is identified by face only."""
 
     def tag(self) -> str:
-        """Returns the share, and which part of the faces it says nothing of."""
+        """Returns the share, and the number of faces for which it is unknown."""
         if not self.num_test:
             return "no test face"
         if self.unnamed_test == self.num_test:
             return f"unknown: {self._nobody()}"
         unknown = f"; {self._nobody()}" if self._nobody() else ""
-        by_face = f"; {self.by_face:,} test faces told apart by face only" if self.by_face else ""
+        by_face = f"; {self.by_face:,} test faces identified by face only" if self.by_face else ""
         return f"{self.share:.3f}{' of the named' if unknown else ''}{unknown}{by_face}"
 
     def sentence(self) -> str:
@@ -66,8 +66,8 @@ class KnownPeople:
         if not self.by_face:
             return self._share()
         return (
-            f"{self._share()} People of {self.by_face:,} of the {self.num_test:,} test faces are told "
-            "apart by face only, which can miss photos of one person."
+            f"{self._share()} People of {self.by_face:,} of the {self.num_test:,} test faces are "
+            "identified by face only, which can miss photos of one person."
         )
 
     def _share(self) -> str:
@@ -76,13 +76,13 @@ class KnownPeople:
             return f"The share of test faces that show a person from train is unknown: {unknown}."
         if unknown:
             return (
-                f"{self.share:.0%} of the test faces that name a person show one from train; of others "
-                f"it is unknown: {unknown}."
+                f"{self.share:.0%} of the test faces that name a person show one from train; for the "
+                f"others it is unknown: {unknown}."
             )
         return f"{self.share:.0%} of the test faces show a person from train."
 
     def caution(self) -> str:
-        """Returns why scores may be too good; empty where no test face is of a person in train."""
+        """Returns why scores may be too good; empty if no test face shows a person from train."""
         if self.share > 0:
             return f"Optimistic: {self.sentence()}"
         is_open = self.num_test and (self._nobody() or self.by_face)
@@ -91,13 +91,15 @@ class KnownPeople:
     def _nobody(self) -> str:
         if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
             return "nobody is named"
-        told = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
-        told += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(self.unnamed_train)
-        return f"{' and '.join(told)} name nobody" if told else ""
+        counts = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
+        counts += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(
+            self.unnamed_train
+        )
+        return f"{' and '.join(counts)} name nobody" if counts else ""
 
 
 def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
-    """Returns how many test faces are of people in train, and how many do not tell."""
+    """Returns how many test faces show people from train, and how many are unnamed."""
     test, train = table.identities[split.test], table.identities[split.train]
     named = test[is_named(test)]
     return KnownPeople(
@@ -113,12 +115,12 @@ def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
 def make_splits(
     table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None
 ) -> tuple[dict[str, Split], list[Finding]]:
-    """Returns every kind of split that can be made, the chosen one among them, and why others cannot.
+    """Returns every kind of split that can be made, and a finding if the chosen one cannot.
 
     Args:
         table: The faces.
-        config: Its ``split`` is the chosen one, whose failure is an error; another's is none.
-        seed: Of the dealing.
+        config: Data settings; ``split`` is the chosen one. Failures of other splits are ignored.
+        seed: Seed of the splits.
         clusters: Equal numbers [n] for near duplicates; None if unknown.
     """
     own = split_kind(config)
@@ -152,8 +154,8 @@ def leak_findings(
 
     Args:
         table: The faces.
-        splits: By kind.
-        chosen: The kind that scores will be taken on; of others, only random is worth a note.
+        splits: Splits by kind.
+        chosen: Kind of the split used for scores; of the others, only random gets a note.
         clusters: Equal numbers [n] for near duplicates; None if unknown.
     """
     findings = []
@@ -169,7 +171,7 @@ def leak_findings(
                     kind="copies-across-parts",
                     severity="warning",
                     what=f"the {kind} split has {count(len(rows), 'test face')} whose photo is in train",
-                    consequence="the answer is remembered, not recognised: scores are too good",
+                    consequence="the model can remember these photos, so scores are too good",
                     remedy="delete the copies, or use --split identity, which keeps them in one part",
                     num=len(rows),
                     examples=tuple(Example(table.paths[row], "test") for row in rows),
@@ -188,7 +190,7 @@ def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_
             f"a {kind} split has {known:.0%} of its test faces from people who are also in train, "
             f"{both:.0%} with the same emotion"
         ),
-        consequence="scores on it say how well people are recognised, not expressions",
+        consequence="scores on it measure how well people are recognised, not expressions",
         remedy="use --split identity" if is_chosen else "keep --split identity",
         num=int(leak.person.sum()),
         examples=tuple(Example(table.paths[row], str(table.identities[row])) for row in rows),
@@ -196,8 +198,8 @@ def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_
 
 
 def _one_person(table: FaceTable) -> list[Finding]:
-    """Returns a finding on emotions that are mostly one person's."""
-    told, examples = [], []
+    """Returns a finding on emotions with a large share of faces from one person."""
+    dominated, examples = [], []
     for label, emotion in enumerate(EMOTIONS):
         rows = np.flatnonzero(table.labels == label)
         if len(rows) < _FEW_FACES:
@@ -205,21 +207,21 @@ def _one_person(table: FaceTable) -> list[Finding]:
         people, sizes = np.unique(table.identities[rows], return_counts=True)
         share, person = sizes.max() / len(rows), str(people[sizes.argmax()])
         if share >= _MUCH:
-            told.append(
+            dominated.append(
                 f"{share:.0%} of {emotion} is {person!r}, of {count(len(people), 'person', 'people')}"
             )
             own = rows[table.identities[rows] == person][:4]
             examples += [Example(table.paths[row], emotion) for row in own]
-    if not told:
+    if not dominated:
         return []
     return [
         Finding(
             kind="one-person",
             severity="warning",
-            what="one person makes an emotion: " + "; ".join(told),
-            consequence="what is learned is that person's face, and test has it or has it not",
+            what="one person dominates an emotion: " + "; ".join(dominated),
+            consequence="the model learns that person's face instead of the emotion",
             remedy="collect the emotion from many more people",
-            num=len(told),
+            num=len(dominated),
             examples=tuple(examples),
         )
     ]
@@ -228,7 +230,7 @@ def _one_person(table: FaceTable) -> list[Finding]:
 def leak_listing(
     table: FaceTable, splits: Mapping[str, Split], clusters: NDArray[np.int64] | None
 ) -> Listing:
-    """Returns what share of each emotion's test faces train knows already, by kind of split."""
+    """Returns the share of each emotion's test faces that are known from train, by kind of split."""
     columns = ["emotion"]
     for kind in splits:
         columns += [f"{kind}: person", f"{kind}: person + emotion"]
@@ -246,11 +248,11 @@ def leak_listing(
             cells += [float(share.mean()) if len(share) else -1 for share in shares]
         rows.append(tuple(cells))
     return Listing(
-        title="Who is in train already",
+        title="Test faces known from train",
         about=(
             "Share of test faces whose person, person with the same emotion, or photo (a near "
-            "duplicate) is also in train. An honest split has none. Of people, only faces that name "
-            "theirs count."
+            "duplicate) is also in train. A clean split has none. The shares of people count named "
+            "faces only."
         ),
         columns=tuple(columns),
         rows=tuple(rows),

@@ -1,4 +1,4 @@
-"""The whole examination, and the fast one that every training run gets."""
+"""Data check: the full report, and the fast check that every training run does."""
 
 from __future__ import annotations
 
@@ -47,35 +47,35 @@ from fer_mlops.progress import Progress, no_progress
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What the doctor has to say of one data set."""
+    """Result of the data check of one data set."""
 
     name: str
     root: Path
-    """Where the images of examples lie."""
+    """Folder that the images of examples are relative to."""
     digest: str
-    """Of the faces, labels and people."""
+    """Digest of the faces, labels and identities."""
     split: str
     seed: int
     num_faces: int
     num_people: int
-    """How many are named."""
+    """Number of named people."""
     num_unnamed: int
-    """Faces whose person nothing names."""
+    """Number of faces without a named person."""
     counts: dict[str, int]
-    """Faces by emotion."""
+    """Number of faces by emotion."""
     facts: tuple[str, ...]
-    """What is known of the data that is neither good nor bad."""
+    """Neutral facts about the data."""
     findings: tuple[Finding, ...]
     """Worst first."""
     listings: tuple[Listing, ...]
-    """What was measured, whether or not it led to a finding."""
+    """All measurements, whether or not they led to a finding."""
     verdict: str
-    """What the numbers will be worth."""
+    """Summary of how reliable scores on this data will be."""
     label_errors: str = ""
-    """The doubted labels as a csv to be reviewed; empty where none were looked for."""
+    """Csv of the doubted labels, to be reviewed; empty if labels were not checked."""
 
     def as_json(self) -> str:
-        """Returns the examination as JSON, without the csv."""
+        """Returns the report as JSON, without the csv."""
         values = dataclasses.asdict(self)
         del values["label_errors"]
         return json.dumps({**values, "root": str(self.root)}, indent=1)
@@ -90,16 +90,16 @@ def check_data(
     progress: Progress = no_progress,
     judge: Judge | None = None,
 ) -> DataReport:
-    """Returns everything there is to say about the data; every file is read.
+    """Returns the full report on the data; reads every file.
 
     Args:
-        table: The faces, best read with ``Request(is_strict=False)`` so that faults become notes.
-        config: The split they are meant for.
-        seed: Of splits and folds.
+        table: Faces, best read with ``Request(is_strict=False)`` so that faults become notes.
+        config: Data settings, with the split to check.
+        seed: Seed of splits and folds.
         cache: Folder for decoded faces.
-        progress: Told of each stage.
-        judge: Whose probabilities doubt labels, in place of the quick baseline's; it should not have
-            been trained on these faces.
+        progress: Called at the start of each stage.
+        judge: Classifier whose probabilities are used to doubt labels, instead of the quick baseline; it
+            should not have been trained on these faces.
 
     Raises:
         DataError: The cache cannot be written.
@@ -108,36 +108,36 @@ def check_data(
     faults = [*label_findings(table.notes, config), *file_findings(table, records, config)]
     good = [row for row, record in enumerate(records) if not record.problem]
     if not good:
-        return _Visit(table, config, seed).conclude(faults)
+        return _DataCheck(table, config, seed).conclude(faults)
     seen, thumbnails = load_images(
         table.select(good), THUMBNAIL, cache, skip_bad=True, advance=progress("thumbnails", len(good))
     )
     record_of = dict(zip(table.paths, records, strict=True))
-    visit = _Visit(seen, config, seed, near_duplicate_clusters(thumbnails))
-    visit.divide()
-    if config.identities == "auto" and config.source != "sample" and can_embed():  # it is drawn
-        visit.recognise(cache, progress)
-    visit.compare([record_of[path] for path in seen.paths], progress)
-    visit.doubt(cache, judge, progress)
-    return visit.conclude(faults)
+    check = _DataCheck(seen, config, seed, near_duplicate_clusters(thumbnails))
+    check.divide()
+    if config.identities == "auto" and config.source != "sample" and can_embed():  # sample is drawn
+        check.recognise(cache, progress)
+    check.compare([record_of[path] for path in seen.paths], progress)
+    check.doubt(cache, judge, progress)
+    return check.conclude(faults)
 
 
 def check_metadata(table: FaceTable, config: DataConfig, seed: int) -> DataReport:
-    """Returns what can be said without reading a file, in a second or two."""
-    visit = _Visit(table, config, seed)
-    visit.divide()
-    return visit.conclude(label_findings(table.notes, config))
+    """Returns the report that needs no file to be read, in a second or two."""
+    check = _DataCheck(table, config, seed)
+    check.divide()
+    return check.conclude(label_findings(table.notes, config))
 
 
 def check_before_training(
     table: FaceTable, split: Split, config: DataConfig, clusters: NDArray[np.int64] | None = None
 ) -> tuple[Finding, ...]:
-    """Returns what a training run should know of its data, worst first, without reading a file.
+    """Returns the findings for a training run, worst first, without reading a file.
 
     Args:
         table: The faces.
-        split: As the run uses it.
-        config: As the run has it.
+        split: Split of the run.
+        config: Data settings of the run.
         clusters: Equal numbers [n] for near duplicates; None if unknown.
     """
     findings = label_findings(table.notes, config)
@@ -147,10 +147,10 @@ def check_before_training(
     return worst_first(findings)
 
 
-class _Visit:
-    """One examination on its way: each step adds findings and listings.
+class _DataCheck:
+    """Data check in progress: each step adds findings and listings.
 
-    What spoils numbers most is told first, so that findings on rows and files come late.
+    Findings that affect the scores most come first, so findings on rows and files come last.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class _Visit:
         self.csv = ""
 
     def divide(self) -> None:
-        """Looks at whom a split has in train and test at once."""
+        """Checks which people and photos are in train and test at once."""
         splits, failures = make_splits(self.table, self.config, self.seed, self.clusters)
         self.split = splits.get(self.kind)
         self.findings += failures
@@ -178,12 +178,12 @@ class _Visit:
             self.listings.append(leak_listing(self.table, splits, self.clusters))
 
     def recognise(self, cache: Path, progress: Progress) -> None:
-        """Looks where faces tell other people apart than names do."""
+        """Checks where names and faces disagree about the person."""
         embeddings = embed_faces(self.table, cache, progress)
         self.findings += face_findings(self.table, embeddings, link_faces(embeddings))
 
     def compare(self, records: Sequence[FileRecord], progress: Progress) -> None:
-        """Looks for what tells the emotion beside the face, and for copies."""
+        """Checks for shortcuts, which predict the emotion without the face, and for copies."""
         clues = clues_of(self.table, records)
         groups = groups_of(self.table, self.clusters)
         advance = progress("shortcuts", len(clues) + 1)
@@ -194,7 +194,7 @@ class _Visit:
         self.copies = copy_findings(self.table, records, self.clusters)
 
     def doubt(self, cache: Path, judge: Judge | None, progress: Progress) -> None:
-        """Looks for labels that are probably wrong."""
+        """Checks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:
             return
@@ -207,7 +207,7 @@ class _Visit:
             advance = progress("model for label errors", len(self.table))
             probabilities = judged_probabilities(judge, pixels, advance)
         else:
-            judged_by = "a quick baseline that learned from other people"
+            judged_by = "a quick baseline that was trained on other people"
             advance = progress("baseline for label errors", len(self.table))
             probabilities = quick_probabilities(pixels, labels, groups, self.seed, advance)
         errors = find_label_errors(labels, probabilities)
@@ -216,7 +216,7 @@ class _Visit:
         self.csv = label_errors_as_csv(self.table, errors.ranked)
 
     def conclude(self, faults: list[Finding]) -> DataReport:
-        """Returns what was found, with the sizes of emotions, the faults of files and a verdict."""
+        """Returns the report, with the sizes of emotions, the faults of files and a verdict."""
         table, sizes = self.table, class_sizes(self.table, self.config, self.split)
         found = [*self.findings, *balance_findings(sizes), *self.copies, *faults]
         findings = worst_first(found)

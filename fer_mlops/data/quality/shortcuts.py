@@ -1,4 +1,4 @@
-"""Shortcuts: does something beside the expression tell the emotion?"""
+"""Shortcuts: image properties other than the expression that predict the emotion."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from fer_mlops.progress import Advance, ignore_progress
 Array = NDArray[np.float64]
 
 _FEWEST = 10
-"""Faces of an emotion below which nothing is said about it."""
+"""Faces of an emotion below which it is not tested."""
 _MOST = 5000
-"""Faces of each emotion that are looked at; more would change no digit that is shown."""
+"""Most faces of each emotion that are used; more would not change the digits shown."""
 _MOST_VALUES = 30
 """Values of a column that get a feature of their own; rarer ones share one."""
 _MATTERS, _MATTERS_FOR_ALL = 0.3, 0.15
-"""How much of the way from guessing to certainty must be gone to be a finding: to tell one emotion
-from the rest; to name it among all, where a mean hides the few that are told."""
+"""Least gain over chance, as a share of the largest possible gain, for a finding: for one emotion
+against the rest; for all emotions, where the mean hides the few that are predicted well."""
 _RISK = 0.01
-"""Of a finding where there is nothing, over all that is tried on a data set."""
+"""Probability of a false finding, over all tests on a data set."""
 _LASTING = ("sharpness", "brightness")
-"""Clues that a gray image of one size still holds."""
+"""Clues that remain in a gray image of fixed size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """One thing that may tell the emotion."""
+    """One property that may predict the emotion."""
 
     name: str
     values: Array
@@ -47,12 +47,12 @@ class Clue:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a clue tells something, on people it was not learned from."""
+    """Accuracy of a prediction from a clue, on people not used for training."""
 
     value: float
     """Balanced accuracy."""
     low: float
-    """What it is at least, all tests on this data set considered."""
+    """Lower bound, corrected for the number of tests on this data set."""
     chance: float
 
     @property
@@ -63,21 +63,21 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Shortcuts:
-    """What was found out; empty where there were too few faces or people."""
+    """Scores of all clues; empty if there are too few faces or people."""
 
     emotions: tuple[str, ...] = ()
     scores: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
-    """By clue; one for telling each of ``emotions`` from the rest, then one for naming it among all."""
+    """Scores by clue: one for each of ``emotions`` against the rest, then one for all emotions."""
     together: Score | None = None
-    """Of naming the emotion by all clues."""
+    """Score of predicting the emotion from all clues together."""
 
 
 def clues_of(table: FaceTable, records: Sequence[FileRecord]) -> list[Clue]:
-    """Returns what might tell the emotion and is not the same for all faces.
+    """Returns the properties that might predict the emotion and differ between faces.
 
     Args:
         table: The faces, with their sources and columns.
-        records: Of their files, row for row, all readable.
+        records: Records of their files, row for row, all readable.
     """
     width = np.array([record.width for record in records], dtype=np.float64)
     height = np.array([record.height for record in records], dtype=np.float64)
@@ -113,7 +113,7 @@ def _one_hot(texts: NDArray[np.str_]) -> Array:
 
 
 def _numbers(texts: NDArray[np.str_]) -> list[Array]:
-    """Returns the texts as one feature if they are numbers of a scale, not names; else none."""
+    """Returns the texts as one numeric feature if they are numbers with many values; else no feature."""
     if len(np.unique(texts)) <= _MOST_VALUES:
         return []
     try:
@@ -124,7 +124,7 @@ def _numbers(texts: NDArray[np.str_]) -> list[Array]:
 
 
 def _says_emotion(texts: NDArray[np.str_]) -> bool:
-    """Returns whether a column is the label once more, under another name."""
+    """Returns whether a column repeats the label under another name."""
 
     def is_emotion(text: str) -> bool:
         try:
@@ -144,16 +144,17 @@ def find_shortcuts(
     seed: int,
     advance: Advance = ignore_progress,
 ) -> Shortcuts:
-    """Returns how well each clue, and all together, tell the emotion of people not learned from.
+    """Returns how well each clue, and all together, predict the emotion on unseen people.
 
-    A decision tree on balanced emotions, 5-fold cross-validated with people kept apart.
+    The model is a decision tree on balanced emotions (a forest for all clues together), 5-fold
+    cross-validated with people kept apart.
 
     Args:
         table: The faces.
-        clues: From ``clues_of``.
+        clues: Clues from ``clues_of``.
         groups: Equal numbers [n] for faces that must not be in train and test at once.
-        seed: Of the folds.
-        advance: Told the number of clues just tried.
+        seed: Seed of the folds.
+        advance: Called with the number of clues just tested.
     """
     generator = np.random.default_rng(seed)
     every = [np.flatnonzero(table.labels == label) for label in range(len(EMOTIONS))]
@@ -170,10 +171,10 @@ def find_shortcuts(
     targets = [*(labels == label for label in present), labels]
     scores = {}
     for clue in clues:
-        answers = [_predict(_tree(), clue.values[rows], target, folds) for target in targets]
+        predictions = [_predict(_tree(), clue.values[rows], target, folds) for target in targets]
         scores[clue.name] = tuple(
-            _score(target, answer, groups, num_tests)
-            for target, answer in zip(targets, answers, strict=True)
+            _score(target, predicted, groups, num_tests)
+            for target, predicted in zip(targets, predictions, strict=True)
         )
         advance(1)
     everything = np.concatenate([clue.values[rows] for clue in clues], axis=1)
@@ -200,28 +201,28 @@ def _predict(
     target: NDArray[np.generic],
     folds: Folds,
 ) -> NDArray[np.generic]:
-    answers = np.zeros_like(target)
+    predictions = np.zeros_like(target)
     for kept, held in folds:
-        answers[held] = model.fit(values[kept], target[kept]).predict(values[held])
-    return answers
+        predictions[held] = model.fit(values[kept], target[kept]).predict(values[held])
+    return predictions
 
 
 def _score(
     target: NDArray[np.generic],
-    answers: NDArray[np.generic],
+    predictions: NDArray[np.generic],
     groups: NDArray[np.int64],
     num_tests: int,
 ) -> Score:
-    """Returns the balanced accuracy and its lower bound, faces of one person counting as clustered.
+    """Returns the balanced accuracy and its lower bound; faces of one person form a cluster.
 
-    The variance of each recall is that of a ratio over clusters, and no less than that of a share of
-    as many independent people, one right and one wrong added (Agresti and Coull, 1998).
+    The variance of each recall is that of a ratio over clusters. It is at least that of a share over as
+    many independent people, with one right and one wrong added (Agresti and Coull, 1998).
     """
     recalls, variance = [], 0.0
     classes = np.unique(target)
     for value in classes:
         own = target == value
-        right = (answers[own] == value).astype(np.float64)
+        right = (predictions[own] == value).astype(np.float64)
         recall = right.mean()
         _, person = np.unique(groups[own], return_inverse=True)
         num_people = int(person.max()) + 1
@@ -237,21 +238,21 @@ def _score(
 
 
 def shortcut_findings(table: FaceTable, shortcuts: Shortcuts) -> list[Finding]:
-    """Returns a finding for each emotion that a clue tells, the best told first, and one for all clues
-    together."""
-    told = []
+    """Returns a finding for each emotion that a clue predicts, best predicted first, and one for all
+    clues together."""
+    ranked = []
     for number, emotion in enumerate(shortcuts.emotions):
         scores = {name: of_all[number] for name, of_all in shortcuts.scores.items()}
         if any(score.is_shortcut for score in scores.values()):
             best = max(score.value for score in scores.values())
-            told.append((best, _told(table, emotion, scores)))
-    findings = [finding for _, finding in sorted(told, key=lambda pair: -pair[0])]
+            ranked.append((best, _single_finding(table, emotion, scores)))
+    findings = [finding for _, finding in sorted(ranked, key=lambda pair: -pair[0])]
     if shortcuts.together and shortcuts.together.is_shortcut:
-        findings.append(_named(shortcuts.together, shortcuts))
+        findings.append(_together_finding(shortcuts.together, shortcuts))
     return findings
 
 
-def _told(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Finding:
+def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Finding:
     order = sorted(scores, key=lambda name: -scores[name].value)
     name, *others = [name for name in order if scores[name].is_shortcut]
     also = "; also by " + ", ".join(f"{other} ({scores[other].value:.2f})" for other in others)
@@ -259,18 +260,18 @@ def _told(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Findin
     inside, outside = np.flatnonzero(table.labels == label), np.flatnonzero(table.labels != label)
     shown = [rows[np.linspace(0, len(rows) - 1, 6).astype(int)] for rows in (inside, outside)]
     seen = [f"{clue} ({scores[clue].value:.2f})" for clue in _LASTING if clue in scores]
-    remains = f", in which {' and '.join(seen)} are left of such clues" if seen else ""
+    remains = f", which still contains {' and '.join(seen)}" if seen else ""
     return Finding(
         kind="shortcut",
         severity="warning",
         what=(
-            f"{name} alone tells {emotion} from the rest (balanced accuracy {scores[name].value:.2f}, "
-            f"chance 0.50){also if others else ''}"
+            f"{name} alone predicts {emotion} against the rest (balanced accuracy "
+            f"{scores[name].value:.2f}, chance 0.50){also if others else ''}"
         ),
         consequence="a model can learn where a picture comes from instead of what the face shows",
         remedy=(
-            f"collect {emotion} and the rest from the same sources; a model of fer_mlops is shown a "
-            f"gray image of one size{remains}"
+            f"collect {emotion} and the rest from the same sources; a model of fer_mlops sees a gray "
+            f"image of fixed size{remains}"
         ),
         num=len(others) + 1,
         examples=tuple(
@@ -279,15 +280,15 @@ def _told(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Findin
     )
 
 
-def _named(score: Score, shortcuts: Shortcuts) -> Finding:
+def _together_finding(score: Score, shortcuts: Shortcuts) -> Finding:
     return Finding(
         kind="shortcuts-together",
         severity="warning",
         what=(
-            "without a look at the face, the emotion is named with balanced accuracy "
+            "all clues together predict the emotion without the face, with balanced accuracy "
             f"{score.value:.2f} (chance {score.chance:.2f})"
         ),
-        consequence="a score below that shows nothing about expressions; one above it, not all",
+        consequence="a lower score shows nothing about expressions; of a higher one only a part does",
         remedy="report it beside the model's own balanced accuracy",
         num=len(shortcuts.emotions),
     )
@@ -303,13 +304,13 @@ def shortcut_listing(shortcuts: Shortcuts) -> Listing:
         none = (-1,) * len(shortcuts.emotions)
         rows.append(("all together", *none, round(shortcuts.together.value, 4)))
     return Listing(
-        title="What tells the emotion beside the face",
+        title="Shortcuts to the emotion",
         about=(
-            "Balanced accuracy of telling each emotion from the rest, and of naming it among all, by "
-            "one thing that is no expression; a decision tree (a forest for all together), "
+            "Balanced accuracy of predicting each emotion against the rest, and among all emotions, "
+            "from one property other than the expression; decision tree (forest for all together), "
             "cross-validated with people kept apart."
         ),
-        columns=("told by", *shortcuts.emotions, "which of all"),
+        columns=("clue", *shortcuts.emotions, "all emotions"),
         rows=tuple(rows),
         chances=(0.0, *chances),
     )

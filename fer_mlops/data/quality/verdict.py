@@ -1,4 +1,4 @@
-"""What the numbers will be worth, in a few sentences."""
+"""Verdict of the data check: how reliable scores will be, in a few sentences."""
 
 from __future__ import annotations
 
@@ -11,35 +11,32 @@ from fer_mlops.metrics.identities import count
 
 
 def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split: str) -> str:
-    """Returns what scores on this data will say, and what not.
+    """Returns a summary of how reliable scores on this data will be.
 
     Args:
-        findings: All of them.
-        sizes: Of each emotion.
-        split: The kind that scores will be taken on.
+        findings: All findings.
+        sizes: Size of each emotion.
+        split: Kind of the split used for scores.
     """
     kinds = {finding.kind: finding for finding in findings}
     sentences = []
     num_errors = sum(finding.severity == "error" for finding in findings)
     if num_errors:
-        them = "it" if num_errors == 1 else "them"
-        sentences.append(
-            f"Training stops at this data: mend {them} first, {count(num_errors, 'error')}."
-        )
+        sentences.append(f"Training stops on this data: fix {count(num_errors, 'error')} first.")
     if "no-split" not in kinds:
         sentences.append(_precision(sizes, split))
     known = kinds.get("known-people")
     if known and known.severity == "warning":
-        sentences.append("They will flatter: train knows many of the people in test.")
+        sentences.append("The scores will be too good: many people in test are also in train.")
     if "copies-across-parts" in kinds:
-        sentences.append("Some test photos are in train as well, which makes them too good.")
+        sentences.append("Some test photos are also in train, which makes the scores too good.")
     if "shortcut" in kinds or "shortcuts-together" in kinds:
         sentences.append(
-            "Part of any score may be for knowing where a picture comes from, not for reading faces."
+            "Part of any score may come from recognising the source of a picture, not the expression."
         )
     doubted = kinds.get("label-errors")
     if doubted:
-        sentences.append(f"{count(doubted.num, 'label')} should be looked through first.")
+        sentences.append(f"{count(doubted.num, 'label')} should be reviewed first.")
     return " ".join(sentences)
 
 

@@ -56,9 +56,9 @@ def test_planted_errors_are_found_and_nothing_else(bright: FaceTable, tmp_path: 
     assert finding.num == len(found) >= 9  # one less sure than the mean is not doubted
     assert set(found) <= set(wrong)
     assert finding.what.startswith(f"{len(found)} labels doubted by a quick baseline")
-    assert examination.verdict.endswith(f"{len(found)} labels should be looked through first.")
+    assert examination.verdict.endswith(f"{len(found)} labels should be reviewed first.")
     joint = examination.listings[-1]
-    assert joint.title == "Labels as given and as they may be"
+    assert joint.title == "Given and estimated labels"
     assert [row[0] for row in joint.rows] == list(EMOTIONS)
 
 

@@ -130,7 +130,7 @@ def test_identical_files_are_counted_across_labels_and_people(tmp_path: Path) ->
     ]
     whole = the(found, "identical-files")
     assert (whole.num, whole.severity) == (2, "warning")
-    assert whole.what == "2 files stand under two or more file names (5 images)"
+    assert whole.what == "2 files are stored under two or more file names (5 images)"
     assert images(the(found, "identical-files-across-labels")) == ["003-fear-0.bmp", "003-sadness-0.bmp"]
     assert the(found, "identical-files-across-people").num == 1
 
@@ -250,7 +250,9 @@ def test_an_emotion_of_one_person_is_a_warning() -> None:
     people[table.labels == EMOTIONS.index("disgust")] = ["dwarakish"] * 16 + [f"q{i}" for i in range(14)]
     finding = the(leaks(replace(table, identities=people), CONFIG), "one-person")
     assert finding.num == 1
-    assert finding.what == ("one person makes an emotion: 53% of disgust is 'dwarakish', of 15 people")
+    assert finding.what == (
+        "one person dominates an emotion: 53% of disgust is 'dwarakish', of 15 people"
+    )
 
 
 # sizes
@@ -293,7 +295,7 @@ def test_emotions_too_small_for_a_claim_are_named_with_what_can_be_known() -> No
 def test_imbalance_is_told_with_what_guessing_scores() -> None:
     finding = the(sizes_of(faces_of({"neutral": 3000, "fear": 200})), "imbalance")
     assert finding.what == (
-        "neutral has 15 times the faces of fear; always answering neutral scores an accuracy of 0.94"
+        "neutral has 15 times the faces of fear; always predicting neutral scores an accuracy of 0.94"
     )
     assert kinds(sizes_of(faces_of({**dict.fromkeys(EMOTIONS, 200), "neutral": 1999}))) == []
 
@@ -325,6 +327,4 @@ def test_the_verdict_says_what_scores_are_worth() -> None:
 
 def test_the_verdict_names_what_stops_training_first() -> None:
     error = Finding(kind="no-split", severity="error", what="", consequence="", remedy="", num=1)
-    assert (
-        give_verdict([error], [], "identity") == "Training stops at this data: mend it first, 1 error."
-    )
+    assert give_verdict([error], [], "identity") == "Training stops on this data: fix 1 error first."

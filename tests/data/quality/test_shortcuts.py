@@ -81,7 +81,7 @@ def test_a_planted_shortcut_is_found(clue: str, change: dict[str, float | str]) 
     ]
     shortcuts, found = find(table, records)
     assert kinds(found)[-1] == "shortcuts-together"
-    assert found[0].what.split(" (")[0] == f"{clue} alone tells disgust from the rest"
+    assert found[0].what.split(" (")[0] == f"{clue} alone predicts disgust against the rest"
     assert found[0].severity == "warning"
     assert shortcuts.scores[clue][0].value > 0.9
     assert {example.caption for example in found[0].examples} == set(NAMES)
@@ -97,7 +97,7 @@ def test_sources_and_columns_are_clues_too() -> None:
     table = replace(table, sources=np.array(["actors" if a == "jhamski" else "lfw" for a in annotators]))
     _, found = find(table, [record(generator) for _ in annotators])
     assert found[0].what == (
-        "source alone tells disgust from the rest (balanced accuracy 1.00, chance 0.50); also by "
+        "source alone predicts disgust against the rest (balanced accuracy 1.00, chance 0.50); also by "
         "annotator (1.00)"
     )
 
@@ -159,7 +159,7 @@ def test_a_clue_to_a_rare_emotion_is_found_though_most_that_have_it_are_others()
     ]
     shortcuts, found = find(table, records)
     assert shortcuts.scores["file format"][0].value == pytest.approx(0.85, abs=0.04)
-    assert found[0].what.startswith("file format alone tells disgust")
+    assert found[0].what.startswith("file format alone predicts disgust")
 
 
 def test_a_score_that_may_be_chance_is_no_shortcut() -> None:
@@ -190,7 +190,7 @@ def test_scores_are_listed_by_clue_and_emotion() -> None:
     table = people(40)
     shortcuts, _ = find(table, [record(generator) for _ in table.paths])
     listing = shortcut_listing(shortcuts)
-    assert listing.columns == ("told by", *NAMES, "which of all")
+    assert listing.columns == ("clue", *NAMES, "all emotions")
     assert listing.chances == (0.0, 0.5, 0.5, 0.5, pytest.approx(1 / 3))
     assert listing.rows[-1][:4] == ("all together", -1, -1, -1)
     assert {len(row) for row in listing.rows} == {5}
@@ -211,4 +211,4 @@ def test_colour_is_seen_in_real_files(tmp_path: Path) -> None:
     table = make_table("tiny", tmp_path, rows, [])
     shortcuts, found = find(table, read_records(table))
     assert shortcuts.scores["colour"][0].value == 1.0
-    assert "tells disgust from the rest" in found[0].what
+    assert "predicts disgust against the rest" in found[0].what
