@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Shortest and longest pause before the next try, in seconds; the pause doubles after each failure."""
 _MOST_METRICS = 100
-"""Metrics per request: MLflow 3.17 stores none of a larger batch if the model already has one of them."""
+"""Metrics per request: MLflow 3.17 drops a larger batch if the model already has one of its metrics."""
 _PROBE = 5
 """Seconds to wait for a response of a server that did not respond before."""
 _LONGEST_NAME, _LONGEST_PART, _LONGEST_SUFFIX = 250, 80, 8

@@ -43,7 +43,7 @@ _MOST_LETTERS = 1_000_000
 """Characters to read of an MLmodel file; a normal one has two thousand."""
 NO_ALIAS = "no alias"
 REGISTERED_TAG = "registered_version"
-"""Run tag with the registered version of the run's model; set after all other tags of that version."""
+"""Run tag with the registered version of the run's model; set once that version has its model card."""
 
 
 @dataclass(frozen=True)
