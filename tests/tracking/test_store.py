@@ -98,7 +98,7 @@ def test_a_database_that_another_process_holds_is_told(
     holder = sqlite3.connect(world / "mlflow.db")
     holder.execute("begin immediate")
     check_store()  # to read it is allowed
-    assert "database is locked; another process holds it" in said_of_the_store("mine")
+    assert "database is locked; another process has locked it" in said_of_the_store("mine")
     holder.rollback()
     holder.execute("begin exclusive")
     assert "database is locked" in said_of_the_store()

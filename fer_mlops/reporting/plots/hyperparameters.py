@@ -1,4 +1,4 @@
-"""What each setting did to the trials of a sweep."""
+"""Figures of a sweep's settings: parallel coordinates and slices."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from matplotlib.ticker import NullFormatter
 from fer_mlops.reporting.plots.trials import TrialRecord, Value, complete_trials, values_of
 
 _LONGEST = 22
-"""Letters of a label."""
+"""Longest label, in characters."""
 _FEW = 5
-"""Different numbers that are shown as choices."""
+"""Largest number of distinct numeric values that are shown as choices."""
 _MAP = colormaps["cividis"]
 
 
@@ -33,11 +33,11 @@ def parallel_coordinates(
     """Returns one line per complete trial through its settings, coloured by its value.
 
     Args:
-        trials: Of a study.
+        trials: Trials of a study.
         keys: Settings, from left to right.
-        logs: Those with a log scale.
+        logs: Settings with a log scale.
         metric: Name of the value.
-        rises: Whether more is better; the best lines lie in front.
+        rises: Whether more is better; the best lines are drawn in front.
     """
     chosen = sorted(complete_trials(trials), key=lambda t: t.value or 0.0, reverse=not rises)
     figure = Figure(figsize=(max(7, 1.5 * len(keys) + 1), 5), layout="constrained")
@@ -66,9 +66,9 @@ def slices(trials: Sequence[TrialRecord], keys: Sequence[str], logs: set[str], m
     """Returns the value of each complete trial against each setting; later trials are lighter.
 
     Args:
-        trials: Of a study.
-        keys: Settings, a panel each.
-        logs: Those with a log scale.
+        trials: Trials of a study.
+        keys: Settings, one panel each.
+        logs: Settings with a log scale.
         metric: Name of the value.
     """
     num_columns = min(4, len(keys))
@@ -92,7 +92,7 @@ _PLATE = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none
 
 
 class _Scale:
-    """Where the values of one setting stand between 0 and 1."""
+    """Scale of one setting: maps its values to [0, 1]."""
 
     def __init__(self, trials: Sequence[TrialRecord], key: str, is_log: bool) -> None:
         self.key, self.is_log = key, is_log
@@ -102,7 +102,7 @@ class _Scale:
         self.low, self.high = min(numbers, default=0.0), max(numbers, default=1.0)
 
     def height(self, trial: TrialRecord) -> float:
-        """Returns the trial's height, or NaN where it was not asked for this setting."""
+        """Returns the height of the trial's value, or NaN if the trial does not have this setting."""
         if self.key not in trial.settings:
             return math.nan
         value = trial.settings[self.key]
@@ -144,7 +144,7 @@ def _slice(axes: Axes, trials: Sequence[TrialRecord], key: str, is_log: bool, sh
 
 
 def _names(found: Sequence[Value]) -> list[str]:
-    """Returns the values as labels if they are names, or few numbers again and again; else nothing."""
+    """Returns labels if the values are names or a few repeated numbers; otherwise an empty list."""
     if any(isinstance(value, (str, bool)) for value in found):
         return sorted({_short(value) for value in found})
     different = sorted({float(value) for value in found})

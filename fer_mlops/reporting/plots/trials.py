@@ -1,4 +1,4 @@
-"""What a sweep found: its trials one after the other."""
+"""Figures of a sweep's trials: history, learning curves, importance and timeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOOK: dict[State, tuple[str, str]] = {
     "failed": (COLOURS[3], "v"),
     "running": ("#999999", "."),
 }
-"""Colour and mark of each state; none is told by its colour alone."""
+"""Colour and marker of each state; no two states differ by colour alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class TrialRecord:
     number: int
     state: State
     value: float | None
-    """The objective; of a pruned trial where it stood."""
+    """Objective; for a pruned trial the last reported value."""
     settings: Mapping[str, Value] = field(default_factory=dict)
-    """Of the space; those that its conditions did not ask for are missing."""
+    """Settings from the search space; those that its conditions excluded are missing."""
     course: Sequence[tuple[int, float]] = ()
     """(step, objective) as reported."""
     start: datetime | None = None
@@ -51,9 +51,9 @@ def study_history(
     """Returns every trial's value and the best so far.
 
     Args:
-        trials: In order of their numbers.
+        trials: Trials in order of their numbers.
         metric: Name of the value.
-        title: Of the figure.
+        title: Title of the figure.
         rises: Whether more is better.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -80,13 +80,13 @@ def study_history(
 
 
 def trial_courses(trials: Sequence[TrialRecord], metric: str, title: str, best: int) -> Figure:
-    """Returns every trial's objective against the step, the trial ``best`` in front.
+    """Returns every trial's objective against the step, with the best trial in front.
 
     Args:
-        trials: With courses.
+        trials: Trials; those without a course are left out.
         metric: Name of the value.
-        title: Of the figure.
-        best: Number of a trial.
+        title: Title of the figure.
+        best: Number of the best trial.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -104,7 +104,7 @@ def trial_courses(trials: Sequence[TrialRecord], metric: str, title: str, best: 
             alpha=1 if is_best else 0.5,
             zorder=3 if is_best else 2,
         )
-        if trial.state != "complete":  # where it was ended
+        if trial.state != "complete":  # mark the point where the trial ended
             axes.plot(steps[-1:], values[-1:], mark, color=colour, ms=5)
     handles: list[Line2D] = [
         Line2D(
@@ -142,8 +142,8 @@ def timeline(trials: Sequence[TrialRecord], title: str) -> Figure:
     """Returns when each trial ran, on which worker, and how it ended.
 
     Args:
-        trials: With a start each, or left out.
-        title: Of the figure.
+        trials: Trials; those without a start are left out.
+        title: Title of the figure.
     """
     shown = [trial for trial in trials if trial.start is not None]
     workers = sorted({trial.worker for trial in shown})
@@ -176,7 +176,7 @@ def timeline(trials: Sequence[TrialRecord], title: str) -> Figure:
 
 
 def complete_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Returns those that were complete."""
+    """Returns the complete trials that have a value."""
     return [trial for trial in trials if trial.state == "complete" and trial.value is not None]
 
 
