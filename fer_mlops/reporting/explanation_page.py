@@ -74,7 +74,7 @@ def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: P
     body.append(_answers(looks, images))
     return document(
         "fer-mlops explain",
-        "Where does it look?",
+        "Explained predictions",
         lead=Html(tiles(shown) + paragraph(Html(verdict) if judged else unmeasured, "verdict")),
         body=body,
         foot=[*(one.described() for one in looks), _ABOUT_COLOURS],
