@@ -51,8 +51,8 @@ def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: P
     mood: Mood = "" if not judged else "clean" if all(good for _, good, _ in judged) else "warning"
     verdict = "<br>".join(f"<b>{text(one.name)}</b>: {text(said)}." for one, _, said in judged)
     unmeasured = (
-        "A bright place supported the emotion. Whether these maps can be trusted was not measured; use "
-        "--measure."
+        "A bright place supported the emotion. Whether these maps can be trusted was not measured: "
+        "use --measure."
     )
     num = len(images.paths)
     shown: list[tuple[str, str, Mood]] = [(f"{num:,}", "face" if num == 1 else "faces", "")]
