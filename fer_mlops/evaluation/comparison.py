@@ -1,4 +1,4 @@
-"""Several models' answers about the same faces: which is best, by how much, how sure, at what cost."""
+"""Comparison of several models on the same faces: scores, paired differences, certainty and cost."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fer_mlops.models.calibration import OperatingPoint
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 DOUBT = 0.05
-"""Corrected p below which a difference is called one."""
+"""Corrected p below which a difference is significant."""
 _MOST_DISPUTES = 8
-"""Pictures of each model's wins over the other."""
+"""Number of faces shown for each model's wins over the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One model's scores on the faces compared on, and its costs."""
+    """Scores of one model on the shared faces, and its costs."""
 
     name: str
     uri: str
@@ -36,69 +36,71 @@ class Entry:
     """Accuracy, balanced accuracy and macro-F1."""
     speed: Speed
     num_bytes: int
-    """Of the bundle on disk."""
+    """Size of the bundle on disk, in bytes."""
     num_parameters: int
     minutes: float
-    """Its training took; nan where nobody knows."""
+    """Training time in minutes; nan if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A face on which one of two models is right and the other wrong."""
+    """A face that only the best model or only another model classifies correctly."""
 
     image: str
     label: str
     best: str
-    """What the best model answered."""
+    """Prediction of the best model."""
     other: str
+    """Prediction of the other model."""
     gap: float
-    """How much more probability the best gives the label than the other, -1 to 1."""
+    """Probability of the label by the best model minus that by the other, -1 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedResult:
-    """The best model, A, against another, B."""
+    """Paired comparison of the best model (A) with another (B)."""
 
     other: int
-    """Number of B in the entries."""
+    """Index of B in the entries."""
     pairing: Pairing
     p_macro_f1: float
-    """Corrected for all pairs of models, as is the next (Holm): which is best was read off the same
-    faces. nan below 10 people."""
+    """p-value of the difference in macro-F1; nan below 10 people. Holm-corrected for all pairs of
+    models, as the best model was chosen on the same faces."""
     p_accuracy: float
+    """p-value of the difference in accuracy, corrected in the same way."""
     disagreements: tuple[Disagreement, ...]
-    """Those with the largest gap either way, the best's wins first."""
+    """Faces with the largest gap in either direction, wins of the best model first."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether the difference in macro-F1 is more than chance explains."""
+        """Whether the difference in macro-F1 is significant."""
         return self.pairing.macro_f1.is_clear and self.p_macro_f1 < DOUBT
 
     @property
     def is_clear_in_accuracy(self) -> bool:
-        """Whether the difference in accuracy is, by the resamples and by McNemar's test."""
+        """Whether the difference in accuracy is significant by the resamples and by McNemar's test."""
         return self.pairing.accuracy.is_clear and self.p_accuracy < DOUBT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Models by macro-F1 on the same faces, best first, and each against the best."""
+    """Models on the same faces, best macro-F1 first, and the best against each other model."""
 
     faces: str
-    """``test part of sample, identity split``."""
+    """Description of the faces, such as ``test part of sample, identity split``."""
     digest: str
-    """Of those faces."""
+    """Digest of the faces."""
     num_faces: int
     num_people: int
-    """How many are named."""
+    """Number of known identities."""
     num_unnamed: int
-    """Faces whose person nothing names."""
+    """Number of faces without a known identity."""
     point: OperatingPoint
     entries: tuple[Entry, ...]
     matches: tuple[PairedResult, ...]
     """One for each entry but the first, in their order."""
     rare: Mapping[str, int]
-    """Emotions with few of these faces: too few for a claim."""
+    """Number of faces of each emotion that has too few for a claim."""
     warnings: tuple[str, ...]
 
     @property
@@ -107,22 +109,22 @@ class Comparison:
 
     @property
     def units(self) -> Units:
-        """What the intervals are over."""
+        """Resampling units of the intervals: people or faces."""
         return Units(self.num_people, self.num_unnamed)
 
     def people(self) -> str:
-        """Returns how many faces of how many people these are, as far as they are named."""
+        """Returns the number of faces and people in words."""
         return describe_people(self.num_faces, self.num_people, self.num_unnamed)
 
     def slugs(self) -> list[str]:
-        """Returns each entry's name as part of a metric's: its family where no other has it."""
+        """Returns each entry's name for use in metric names: its family if all families differ."""
         families = [entry.family for entry in self.entries]
         if len(set(families)) == len(families):
             return families
         return ["".join(c if c.isalnum() or c in "-_." else "_" for c in e.name) for e in self.entries]
 
     def metrics(self) -> dict[str, float]:
-        """Returns every number under the name it is tracked by, such as ``compare/cnn/macro_f1``."""
+        """Returns every number by its metric name, such as ``compare/cnn/macro_f1``."""
         flat: dict[str, float] = {"compare/faces": self.num_faces}
         if self.num_people:
             flat["compare/people"] = self.num_people
@@ -151,21 +153,21 @@ class Comparison:
 
     def as_dict(self) -> dict[str, object]:
         """Returns the comparison as plain values, for JSON; a number that does not exist is None."""
-        told = asdict(self)
-        for one, match in zip(told["matches"], self.matches, strict=True):
-            one["pairing"], one["is_clear"] = match.pairing.as_dict(), match.is_clear
-        return {str(key): plain(value) for key, value in told.items()}
+        fields = asdict(self)
+        for record, match in zip(fields["matches"], self.matches, strict=True):
+            record["pairing"], record["is_clear"] = match.pairing.as_dict(), match.is_clear
+        return {str(key): plain(value) for key, value in fields.items()}
 
 
 def disagreements_between(
     best: LabelledPredictions, other: LabelledPredictions, point: OperatingPoint
 ) -> tuple[Disagreement, ...]:
-    """Returns faces that one has right and the other wrong, those on which they differ most."""
+    """Returns the faces with the largest gap among those that exactly one model classifies correctly."""
     rows, labels = np.arange(len(best)), best.labels
-    chances = [one.probabilities(point) for one in (best, other)]
-    gaps = chances[0][rows, labels] - chances[1][rows, labels]
-    answered = [chance.argmax(1) for chance in chances]
-    right = [predict_table == labels for predict_table in answered]
+    probabilities = [model.probabilities(point) for model in (best, other)]
+    gaps = probabilities[0][rows, labels] - probabilities[1][rows, labels]
+    predicted = [table.argmax(1) for table in probabilities]
+    right = [predictions == labels for predictions in predicted]
     chosen: list[int] = []
     for wins, sign in ((right[0] & ~right[1], -1), (right[1] & ~right[0], 1)):
         won = np.flatnonzero(wins)
@@ -174,8 +176,8 @@ def disagreements_between(
         Disagreement(
             image=best.table.paths[row],
             label=EMOTIONS[labels[row]],
-            best=EMOTIONS[answered[0][row]],
-            other=EMOTIONS[answered[1][row]],
+            best=EMOTIONS[predicted[0][row]],
+            other=EMOTIONS[predicted[1][row]],
             gap=float(gaps[row]),
         )
         for row in chosen

@@ -1,4 +1,4 @@
-"""What one model says of faces, and where it looks."""
+"""Explained faces: a model's predictions for some faces, with heat maps."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedFaces:
-    """One model's answers about n faces, and its maps."""
+    """Predictions and maps of one model for n faces."""
 
     name: str
-    """Of the model, as it was asked for."""
+    """Name of the model as given by the user."""
     family: str
     pixels: NDArray[np.uint8]
-    """The faces as the model sees them [n, side, side]."""
+    """Prepared faces [n, side, side]."""
     probabilities: NDArray[np.float64]
     """[n, 7]"""
     targets: Labels
-    """The emotion that each map explains [n]."""
+    """Label of the emotion that each map explains, [n]."""
     heats: HeatMaps
     method: Method
     layer: str
-    """What Grad-CAM weighed; empty for occlusion."""
+    """Layer that Grad-CAM used; empty for occlusion."""
     report: AttributionReport | None
-    """None where nothing was measured."""
+    """None if the maps were not measured."""
 
     def answer(self, row: int) -> tuple[str, float]:
-        """Returns the emotion that the model sees in a face, and how sure it is."""
+        """Returns the predicted emotion of a face and its confidence."""
         probabilities = self.probabilities[row]
         return EMOTIONS[int(probabilities.argmax())], float(probabilities.max())
 
     def described(self) -> str:
-        """Returns the model and how it was explained, in a few words."""
+        """Returns the model's name, family and explanation method in a few words."""
         how = f"Grad-CAM of {self.layer}" if self.layer else "occlusion"
         return f"{self.name} ({self.family}, {how})"
 
@@ -58,16 +58,16 @@ def explain_faces(
     method: Method | None,
     measures: bool,
 ) -> ExplainedFaces:
-    """Returns the model's answers about the images, and their maps for one emotion, or for the answers.
+    """Returns the model's predictions and heat maps for the images.
 
     Args:
-        name: Of the model.
-        classifier: With gradients if it is to be explained by them.
-        images: The faces.
-        target: The emotion to explain in every face; None for each face's answer.
+        name: Name of the model.
+        classifier: Classifier to explain; Grad-CAM needs a network.
+        images: Faces to explain.
+        target: Emotion to explain in every face; None for each face's predicted emotion.
         layer: See ``explain``.
         method: See ``explain``.
-        measures: Whether to measure what the maps are worth, on some of the faces.
+        measures: Whether to measure the quality of the maps, on some of the faces.
 
     Raises:
         DataError: An image cannot be read.

@@ -1,4 +1,4 @@
-"""Where a classifier looked: (classifier, faces) to heat maps in [0, 1]."""
+"""Heat maps in [0, 1] of the places that supported an emotion: Grad-CAM and occlusion."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.inputs import to_images
 
 HeatMaps = NDArray[np.float32]
-"""Shape [n, side, side]; 0 nothing, 1 the strongest of that face."""
+"""Shape [n, side, side]; 0 is no support, 1 the strongest pixel of that face."""
 Method = Literal["gradcam", "occlusion"]
 METHODS: tuple[Method, ...] = ("gradcam", "occlusion")
 
 _BATCH = 64
-"""Faces whose gradients are in memory at a time."""
+"""Batch size of Grad-CAM, whose gradients need memory."""
 _AT_ONCE = 512
-"""Hidden faces to classify at a time: a few at a time take the baseline twenty times as long."""
+"""Batch size of occluded faces: with small batches the baseline takes twenty times as long."""
 _WINDOWS = 8
 """Occluding windows along each side; each covers a quarter of the side."""
 _MOST_NAMES = 24
@@ -47,23 +47,23 @@ def explain(
     """Returns the heat map of each face for its target emotion, and the method's name.
 
     Args:
-        classifier: Left as it is.
+        classifier: Classifier to explain; not changed.
         pixels: Prepared faces, uint8 [n, side, side].
-        targets: The emotion to explain, [n].
-        layer: Name of what Grad-CAM weighs, one of ``feature_maps``; None for the network's own choice.
-        method: None for Grad-CAM where there are gradients, else occlusion.
+        targets: Label of the emotion to explain, [n].
+        layer: Layer for Grad-CAM, one of ``feature_maps``; None for the network's own choice.
+        method: None for Grad-CAM if the classifier has gradients, else occlusion.
 
     Raises:
-        ConfigError: Grad-CAM is asked of a classifier without gradients, or of a layer that has no map;
-            or a layer is asked of occlusion.
+        ConfigError: Grad-CAM is requested for a classifier without gradients or a layer without a
+            feature map, or a layer is given for occlusion.
     """
     chosen = method or default_method(classifier)
     if chosen == "gradcam":
         return grad_cam(_network_of(classifier), pixels, targets, layer), chosen
     if layer is not None:
         raise ConfigError(
-            f"layer {layer!r} is for Grad-CAM, and {classifier.family} is explained by occlusion, which "
-            "looks into no layer; leave one out"
+            f"layer {layer!r} is for Grad-CAM, but {classifier.family} is explained by occlusion, which "
+            "uses no layer; leave one out"
         )
     return occlusion(classifier, pixels, targets), chosen
 
@@ -76,8 +76,8 @@ def default_method(classifier: Classifier) -> Method:
 def _network_of(classifier: Classifier) -> NetworkScorer:
     if default_method(classifier) != "gradcam":
         raise ConfigError(
-            f"gradcam needs the gradients of a network, and this {classifier.family} classifier gives "
-            "none; take the method occlusion"
+            f"gradcam needs the gradients of a network, and this {classifier.family} classifier has "
+            "none; use the method occlusion"
         )
     assert isinstance(classifier.scorer, NetworkScorer)
     return classifier.scorer
@@ -86,16 +86,16 @@ def _network_of(classifier: Classifier) -> NetworkScorer:
 def grad_cam(
     scorer: NetworkScorer, pixels: Images, targets: Labels, layer: str | None = None
 ) -> HeatMaps:
-    """Returns Grad-CAM (arXiv 1610.02391) by captum, a batch of faces at a time.
+    """Returns Grad-CAM maps (arXiv 1610.02391), computed by captum in batches.
 
     Args:
-        scorer: Left as it is; other threads may score with it meanwhile.
+        scorer: Network to explain; not changed, so other threads may use it at the same time.
         pixels: Prepared faces, uint8 [n, side, side].
-        targets: The emotion to explain, [n].
+        targets: Label of the emotion to explain, [n].
         layer: One of ``feature_maps``; None for the network's ``explained_layer``.
 
     Raises:
-        ConfigError: There is no such layer, or it has no map.
+        ConfigError: There is no such layer, or it has no feature map.
     """
     scorer = _twin(scorer)
     network: Any = scorer.network
@@ -107,7 +107,7 @@ def grad_cam(
         rows = slice(start, start + _BATCH)
         with torch.enable_grad():
             images = to_images(pixels[rows], scorer.device)
-            images.requires_grad_()  # or frozen layers would have none
+            images.requires_grad_()  # otherwise frozen layers would have no gradients
             attribution = cam.attribute(
                 images, target=torch.from_numpy(targets[rows]).to(scorer.device), relu_attributions=True
             )
@@ -117,26 +117,26 @@ def grad_cam(
 
 
 def _twin(scorer: NetworkScorer) -> NetworkScorer:
-    """Returns a network of the same weights, in evaluation mode, whose hooks no other thread meets."""
+    """Returns a copy in evaluation mode that shares the weights but not the hooks, for thread safety."""
     network = scorer.network
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     return NetworkScorer(copy.deepcopy(network, shared).eval(), scorer.architecture)
 
 
 def _score_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Returns what scores faces as they are: over a mirror image too, one map would be two mixed."""
+    """Returns the scoring function without mirror averaging, which would mix two maps into one."""
     return getattr(network, "score", network)
 
 
 @torch.no_grad()
 def feature_maps(scorer: NetworkScorer, side: int) -> dict[str, tuple[int, int]]:
-    """Returns the layers that Grad-CAM can weigh, in the order of the network: (height, width) by name.
+    """Returns (height, width) of each layer that Grad-CAM can use, by name, in the network's order.
 
-    They have several channels of more than a single point, and are called once a face.
+    These layers have several channels and more than one position, and run once per face.
 
     Args:
-        scorer: Its network is put in evaluation mode.
-        side: Of the face, in pixels.
+        scorer: Network; set to evaluation mode.
+        side: Side of the face, in pixels.
     """
     network = scorer.network.eval()
     maps: dict[str, tuple[int, int]] = {}
@@ -169,20 +169,20 @@ def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:
     near = difflib.get_close_matches(name, maps, n=1)
     guess = f"did you mean {near[0]}? " if near else ""
     listed: list[str] = []
-    for depth in sorted({known.count(".") for known in maps}):  # a deep network has hundreds
+    for depth in sorted({known.count(".") for known in maps}):  # deep networks have hundreds of layers
         down_to = [known for known in maps if known.count(".") <= depth]
         listed = down_to if not listed or len(down_to) <= _MOST_NAMES else listed
     shown = ", ".join(f"{known} ({maps[known][0]} x {maps[known][1]})" for known in listed)
     more = f", or one of the {len(maps) - len(listed)} inside them" if len(listed) < len(maps) else ""
     raise ConfigError(
-        f"layer {name!r} has no feature map that Grad-CAM could weigh; {guess}take {shown}{more}"
+        f"layer {name!r} has no feature map that Grad-CAM could use; {guess}choose {shown}{more}"
     )
 
 
 def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMaps:
     """Returns how far the target's probability falls when a gray window hides each place.
 
-    Zeiler and Fergus (arXiv 1311.2901); windows overlap, and a pixel takes their mean.
+    The method of Zeiler and Fergus (arXiv 1311.2901). Windows overlap; each pixel gets their mean.
     """
     n, side, _ = pixels.shape
     window = side // 4
@@ -199,8 +199,8 @@ def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMa
             for top, left in corners[first : first + at_once]
         ]
         hidden = np.repeat(np.asarray(pixels)[None], len(places), axis=0)
-        for one, place in zip(hidden, places, strict=True):
-            one[:, place[0], place[1]] = gray
+        for faces, place in zip(hidden, places, strict=True):
+            faces[:, place[0], place[1]] = gray
         left_over = classifier.predict_proba(hidden.reshape(-1, side, side)).reshape(len(places), n, -1)
         for probabilities, place in zip(left_over, places, strict=True):
             fall[:, place[0], place[1]] += (whole - probabilities[rows, targets])[:, None, None]

@@ -1,4 +1,4 @@
-"""All that was measured of one model on one set of faces."""
+"""Full evaluation of one model on one set of faces."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ POINTS: tuple[OperatingPoint, ...] = ("default", "natural", "balanced")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEvaluation:
-    """A model's answers about some faces, and what they are worth."""
+    """A model's predictions for some faces, with all scores."""
 
     faces: str
-    """Which they are, such as ``test part of muxspace``."""
+    """Description of the faces, such as ``test part of muxspace``."""
     answers: LabelledPredictions
+    """The model's predictions."""
     pixels: Images
-    """The same faces as the model sees them, uint8 [n, side, side]."""
+    """The same faces, prepared for the model, uint8 [n, side, side]."""
     reports: Mapping[OperatingPoint, Report]
-    """At each operating point; only ``default`` where the model has one."""
+    """Report at each operating point; only ``default`` if the model has just one."""
     confidence: Mapping[str, float]
-    """``ece_before_temperature``, ``answered_share``, ``answered_error`` of the default point."""
+    """``ece_before_temperature``, ``answered_share``, ``answered_error`` at the default point."""
     slices: Slices
     robustness: Robustness | None = None
-    """None where faces were not made worse."""
+    """None if robustness was not measured."""
     attribution: AttributionReport | None = None
-    """What its heat maps are worth; None where they were not measured."""
+    """Measures of the heat maps; None if they were not measured."""
 
     @property
     def report(self) -> Report:
-        """At the default operating point."""
+        """Report at the default operating point."""
         return self.reports["default"]
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number under the name it is tracked by."""
+        """Returns every number by its metric name."""
         flat = self.report.metrics(part)
         for point, report in self.reports.items():
             if point != "default":
@@ -56,7 +57,7 @@ class ModelEvaluation:
         return flat | (self.attribution.metrics(part) if self.attribution else {})
 
     def as_dict(self) -> dict[str, object]:
-        """Returns everything but the answers as plain values, for JSON."""
+        """Returns everything but the predictions as plain values, for JSON."""
         return {
             "faces": self.faces,
             "people_known_by": "identity" if self.report.num_people else "unknown",
@@ -71,15 +72,15 @@ class ModelEvaluation:
 def evaluate_predictions(
     faces: str, answers: LabelledPredictions, pixels: Images, robustness: Robustness | None = None
 ) -> ModelEvaluation:
-    """Returns what the answers are worth: reports at each point, confidence, slices.
+    """Returns the evaluation of predictions: a report at each operating point, confidence, and slices.
 
-    Reads the faces' files for what they tell of colour, brightness and resolution.
+    Reads the image files for their colour, brightness and resolution, which define slices.
 
     Args:
-        faces: Which they are, in words.
-        answers: Of one model, n at least 1.
-        pixels: uint8 [n, side, side], row for row.
-        robustness: If it was measured.
+        faces: Description of the faces.
+        answers: Predictions of one model, n at least 1.
+        pixels: Prepared faces in the same order, uint8 [n, side, side].
+        robustness: Robustness, if it was measured.
     """
     labels, identities = answers.labels, answers.identities
     probabilities = answers.probabilities()
@@ -101,7 +102,7 @@ def evaluate_predictions(
 
 
 def confident_mistakes(answers: LabelledPredictions, most: int = 16) -> NDArray[np.int64]:
-    """Returns the rows of wrong answers, most confident first."""
+    """Returns the rows of up to ``most`` wrong predictions, most confident first."""
     probabilities = answers.probabilities()
     confidence = np.where(probabilities.argmax(1) != answers.labels, probabilities.max(1), -1)
     order = np.argsort(-confidence, kind="stable")[:most]

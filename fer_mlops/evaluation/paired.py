@@ -1,4 +1,4 @@
-"""Two classifiers' answers about the same faces: which is better, by how much, how sure."""
+"""Paired comparison of two classifiers on the same faces: difference, interval and p-value."""
 
 from __future__ import annotations
 
@@ -38,29 +38,30 @@ from fer_mlops.models.calibration import OperatingPoint
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far A's score is above B's on the same faces; nan where there is no face."""
+    """Score of A minus score of B on the same faces; nan if there are no faces."""
 
     a: float
     b: float
     value: float
     """a - b, -1 to 1."""
     low: float
-    """Start of the 95 % interval of its paired bootstrap, clustered on people; nan, as are ``high`` and
-    ``probability``, where it rests on fewer than 5 people."""
+    """Lower end of the 95 % interval of a paired bootstrap that resamples people. ``low``, ``high`` and
+    ``probability`` are nan below 5 people."""
     high: float
+    """Upper end of the interval."""
     probability: float
-    """That A is better: the share of resamples in which it is, ties half."""
+    """Share of resamples in which A is better; ties count half."""
     p: float
-    """Two-sided, of there being no difference (Student's t); nan below 10 people."""
+    """Two-sided p-value of no difference (Student's t); nan below 10 people."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     @property
     def interval(self) -> str:
-        """The interval as one reads it."""
+        """Interval as text, such as ``[+0.010, +0.050]``."""
         return f"[{self.low:+.3f}, {self.high:+.3f}]" if np.isfinite(self.low) else "[–]"
 
     def __str__(self) -> str:
@@ -71,15 +72,16 @@ class Difference:
 class McNemar:
     """McNemar's exact test of equal accuracy (Psychometrika 12, 1947).
 
-    It takes faces as independent, which those of one person are not: with many faces of few people its
-    p is too small, and the bootstrap over people is the one to believe.
+    The test assumes independent faces, but faces of one person are not. With many faces of few people
+    its p is too small; trust the bootstrap over people instead.
     """
 
     only_a: int
-    """Faces that A alone has right."""
+    """Number of faces that only A classifies correctly."""
     only_b: int
+    """Number of faces that only B classifies correctly."""
     p: float
-    """Two-sided; 1 where the two are right about the same faces, nan below 10 people."""
+    """Two-sided p-value; 1 if both are right on the same faces, nan below 10 people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,21 +91,24 @@ class ClassPairing:
     emotion: str
     support: int
     both: int
-    """Faces that both have right."""
+    """Number of faces that both classify correctly."""
     only_a: int
+    """Number of faces that only A classifies correctly."""
     only_b: int
+    """Number of faces that only B classifies correctly."""
     neither: int
+    """Number of faces that both classify wrongly."""
     recall: Difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairing:
-    """Classifier A against classifier B on the same faces."""
+    """Paired comparison of classifiers A and B on the same faces."""
 
     num_faces: int
     num_people: int
     units: Units
-    """What the intervals are over."""
+    """Resampling units of the intervals: people or faces."""
     point: OperatingPoint
     macro_f1: Difference
     balanced_accuracy: Difference
@@ -120,27 +125,27 @@ class Pairing:
 def pair(
     a: LabelledPredictions, b: LabelledPredictions, point: OperatingPoint = "default", seed: int = 0
 ) -> Pairing:
-    """Returns how A does against B, with the same people drawn for both in each resample.
+    """Returns the paired comparison of A and B; each resample draws the same people for both.
 
     Args:
-        a: Answers of the one classifier.
-        b: Of the other, about the same faces in the same order.
+        a: Predictions of classifier A.
+        b: Predictions of classifier B for the same faces in the same order.
         point: Operating point of both.
-        seed: Of the 2,000 resamples.
+        seed: Seed of the 2,000 resamples.
 
     Raises:
-        DataError: The answers are about no faces, or not about the same ones.
+        DataError: There are no faces, or the two classifiers predicted different faces.
     """
     if a.table.paths != b.table.paths or not np.array_equal(a.labels, b.labels):
-        raise DataError("the two classifiers answered about different faces, or under different labels")
+        raise DataError("the predictions of the two classifiers are for different faces or labels")
     if not len(a):
-        raise DataError("the two classifiers answered about no face")
+        raise DataError("there are no predictions to compare")
     labels = a.labels
-    answers = [one.probabilities(point).argmax(1) for one in (a, b)]
-    right_a, right_b = (predict_table == labels for predict_table in answers)
+    predictions = [classifier.probabilities(point).argmax(1) for classifier in (a, b)]
+    right_a, right_b = (predicted == labels for predicted in predictions)
     drawn, units = resample_people(a.identities, seed=seed), Units.of(a.identities)
-    counts = [confusion_counts(labels, predict_table).astype(np.float64) for predict_table in answers]
-    resampled = [drawn.totals(confusion_cells(labels, predict_table)) for predict_table in answers]
+    counts = [confusion_counts(labels, predicted).astype(np.float64) for predicted in predictions]
+    resampled = [drawn.totals(confusion_cells(labels, predicted)) for predicted in predictions]
 
     def differ(score: Callable[[Numbers], Scores]) -> Difference:
         own = [float(score(count)) for count in counts]
@@ -161,7 +166,7 @@ def pair(
 
 
 def mcnemar(only_a: int, only_b: int) -> McNemar:
-    """Returns McNemar's exact test, given how many faces each of the two alone has right."""
+    """Returns McNemar's exact test for the numbers of faces that only A or only B gets right."""
     num = only_a + only_b
     return McNemar(only_a, only_b, float(binomtest(only_a, num).pvalue) if num else 1.0)
 
@@ -202,13 +207,13 @@ def _difference(a: float, b: float, gaps: Numbers, num: int) -> Difference:
     """Returns the difference of two scores.
 
     Args:
-        a: The one.
-        b: The other.
-        gaps: Their difference in each resample, some nan where no face was drawn.
-        num: People that it rests on.
+        a: Score of A.
+        b: Score of B.
+        gaps: Difference in each resample; nan if a resample drew no face.
+        num: Number of people behind the scores.
     """
     known = gaps[np.isfinite(gaps)]
-    known = np.where(np.abs(known) < 1e-12, 0.0, known)  # sums in another order are still a tie
+    known = np.where(np.abs(known) < 1e-12, 0.0, known)  # rounding must not break a tie
     probability = float("nan")
     if num >= LEAST_FOR_INTERVAL:
         probability = float((known > 0).mean() + (known == 0).mean() / 2)

@@ -1,4 +1,4 @@
-"""What one classifier answered about labelled faces: all that judgement starts from."""
+"""Labelled predictions: a classifier's logits for the faces of a table, input of every evaluation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fer_mlops.models.classifier import Classifier
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledPredictions:
-    """A classifier's answers about the faces of a table, row for row."""
+    """A classifier's predictions for the faces of a table, row by row."""
 
     table: FaceTable
     logits: Logits
-    """[n, 7]."""
+    """Shape [n, 7]."""
     calibration: Calibration
 
     def __len__(self) -> int:
@@ -28,12 +28,12 @@ class LabelledPredictions:
 
     @property
     def labels(self) -> Labels:
-        """[n]."""
+        """Label of each face, [n]."""
         return self.table.labels
 
     @property
     def identities(self) -> NDArray[np.str_]:
-        """Whose face each is, [n]."""
+        """Identity of each face, [n]."""
         return self.table.identities
 
     def probabilities(self, point: OperatingPoint = "default") -> NDArray[np.float64]:
@@ -41,17 +41,17 @@ class LabelledPredictions:
         return self.calibration.at(point).probabilities(self.logits)
 
     def is_sure(self, point: OperatingPoint = "default") -> NDArray[np.bool_]:
-        """Returns which answers reach the point's threshold, [n]."""
+        """Returns whether each prediction reaches the point's threshold, [n]."""
         return self.calibration.at(point).is_sure(self.probabilities(point))
 
 
 def predict_table(classifier: Classifier, table: FaceTable, pixels: Images) -> LabelledPredictions:
-    """Returns the classifier's answers; order of labels and calibration are the bundle's own.
+    """Returns the classifier's predictions, with the calibration of its bundle.
 
     Args:
-        classifier: Any family.
-        table: The faces, n rows.
-        pixels: Prepared for this classifier, uint8 [n, side, side].
+        classifier: Classifier of any family.
+        table: Faces, n rows.
+        pixels: Faces prepared for this classifier, uint8 [n, side, side].
     """
     return LabelledPredictions(
         table=table, logits=classifier.scorer.logits(pixels), calibration=classifier.calibration

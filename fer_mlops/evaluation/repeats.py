@@ -22,14 +22,14 @@ POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A score over several runs."""
+    """Mean and spread of a score over several runs."""
 
     num: int
     mean: float
     deviation: float
     """Standard deviation over the runs (n - 1)."""
     low: float
-    """Start of the 95 % interval of the mean, by Student's t."""
+    """Lower end of the 95 % interval of the mean, by Student's t."""
     high: float
 
     def __str__(self) -> str:
@@ -37,10 +37,10 @@ class Spread:
 
 
 def spread_of(values: Sequence[float]) -> Spread:
-    """Returns mean, spread and interval of at least two runs' scores.
+    """Returns mean, standard deviation and interval of the scores of at least two runs.
 
-    The interval takes the runs as independent. Folds, and seeds that divide the same faces anew, share
-    most of their training faces, so it is somewhat too narrow (Nadeau and Bengio, 2003).
+    The interval assumes independent runs. Folds, and seeds that split the same faces again, share most
+    of their training faces, so the interval is somewhat too narrow (Nadeau and Bengio, 2003).
     """
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     reach = float(student.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
@@ -52,12 +52,12 @@ class Repeat:
     """One run of a recipe: its test scores at each operating point."""
 
     name: str
-    """``fold 2`` or ``seed 7``."""
+    """Name of the run, such as ``fold 2`` or ``seed 7``."""
     run_id: str
     num_faces: int
     minutes: float
     scores: Mapping[str, Mapping[str, float]]
-    """Point to score to value."""
+    """Value by operating point and score."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Repeats:
     kind: Kind
     family: str
     data: str
-    """``sample, identity split``."""
+    """Data and split, such as ``sample, identity split``."""
     runs: tuple[Repeat, ...]
 
     def spread(self, score: str, point: OperatingPoint = "default") -> Spread:
@@ -75,7 +75,7 @@ class Repeats:
         return spread_of([run.scores[point][score] for run in self.runs])
 
     def metrics(self) -> dict[str, float]:
-        """Returns every number under the name it is tracked by, such as ``seeds/macro_f1_mean``."""
+        """Returns every number by its metric name, such as ``seeds/macro_f1_mean``."""
         flat = {}
         for point in POINTS:
             part = self.kind if point == "default" else f"{self.kind}_{point}"
@@ -94,6 +94,6 @@ class Repeats:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Repeats:
-        """Returns what ``as_dict`` was made of."""
+        """Returns the repeats from the plain values of ``as_dict``."""
         runs = tuple(Repeat(**run) for run in plain["runs"])
         return cls(plain["kind"], plain["family"], plain["data"], runs)

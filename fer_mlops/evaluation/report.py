@@ -1,4 +1,4 @@
-"""(labels, probabilities, identities) to a Report with intervals."""
+"""Report of a classifier's scores with bootstrap intervals, overall and per emotion."""
 
 from __future__ import annotations
 
@@ -44,29 +44,36 @@ HEADLINES = (
 )
 """Scores of a whole report, each with an interval; the last three are better when lower."""
 _PER_EMOTION = ("auroc", "average_precision")
-"""Headlines that are means of a score that each emotion has under the same name. No metric's name is
-the beginning of another's: a store may keep the first as a file, the second in a folder."""
+"""Headlines that are means of a per-emotion score of the same name. Their metric names get the suffix
+``/mean``: no metric name may be the parent path of another, as a store may keep metrics as files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A score and the 95 % interval of its clustered bootstrap."""
+    """Score with the 95 % interval of its clustered bootstrap."""
 
     value: float
     low: float
-    """nan, as is ``high``, where fewer than 5 people are behind the score, and where all of its
-    resamples are equal: they know no other faces than these, all right or all wrong."""
+    """Lower end of the interval. Both ends are nan below 5 people, and if all resamples are equal, as
+    when all faces are right or all wrong: such resamples show no error."""
     high: float
+    """Upper end of the interval."""
 
     @classmethod
     def of(cls, value: float, resampled: Scores, num: int) -> Estimate:
-        """Returns the estimate, given the score of each resample, and of how many people it is."""
+        """Returns the estimate.
+
+        Args:
+            value: Score of the faces.
+            resampled: Score of each resample.
+            num: Number of people behind the score.
+        """
         low, high = interval(resampled, num)
         return cls(value, low, high) if low < high else cls(value, np.nan, np.nan)
 
     @property
     def interval(self) -> str:
-        """The interval as one reads it."""
+        """Interval as text, such as ``[0.860, 0.899]``."""
         return f"[{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.low) else "[–]"
 
     def __str__(self) -> str:
@@ -75,7 +82,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassReport:
-    """Scores of one emotion; nan where it has no face."""
+    """Scores of one emotion; nan if it has no faces."""
 
     emotion: str
     support: int
@@ -83,19 +90,19 @@ class ClassReport:
     recall: float
     f1: Estimate
     auroc: float
-    """Chance that a face of the emotion gets a higher probability of it than another face."""
+    """Chance that a face of the emotion gets a higher probability for it than another face."""
     average_precision: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a classifier is worth on one set of faces."""
+    """Scores of a classifier on one set of faces."""
 
     num_faces: int
     num_people: int
-    """How many are named."""
+    """Number of known identities."""
     num_unnamed: int = 0
-    """Faces whose person nothing names."""
+    """Number of faces without a known identity."""
     accuracy: Estimate
     balanced_accuracy: Estimate
     macro_f1: Estimate
@@ -106,7 +113,7 @@ class Report:
     nll: Estimate
     """Mean negative log-likelihood of the true emotion, in nats."""
     brier: Estimate
-    """Mean squared distance of the probabilities to the label, 0 to 2."""
+    """Mean squared distance between the probabilities and the label, 0 to 2."""
     ece: Estimate
     """Expected calibration error: 15 equal-width bins of confidence (arXiv 1706.04599)."""
     classes: tuple[ClassReport, ...]
@@ -115,15 +122,15 @@ class Report:
 
     @property
     def units(self) -> Units:
-        """What the intervals are over."""
+        """Resampling units of the intervals: people or faces."""
         return Units(self.num_people, self.num_unnamed)
 
     def people(self) -> str:
-        """Returns how many faces of how many people these are, as far as they are named."""
+        """Returns the number of faces and people in words."""
         return describe_people(self.num_faces, self.num_people, self.num_unnamed)
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number under the name it is tracked by, such as ``test/macro_f1``."""
+        """Returns every number by its metric name, such as ``test/macro_f1``."""
         flat: dict[str, float] = {f"{part}/faces": self.num_faces}
         if self.num_people:
             flat[f"{part}/people"] = self.num_people
@@ -148,7 +155,7 @@ class Report:
 
 
 def plain(value: object) -> object:
-    """Returns nested values as JSON takes them: lists for tuples, None for what is no number."""
+    """Returns nested values in JSON's types: lists for tuples, None for nan and infinity."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -163,15 +170,15 @@ def evaluate(
     *,
     seed: int = 0,
 ) -> Report:
-    """Returns scores and intervals; people, not faces, are resampled.
+    """Returns scores and intervals. People are resampled, as faces of one person are not independent.
 
-    An emotion's own interval needs 5 people who show it.
+    The interval of an emotion's F1 needs 5 people who show it.
 
     Args:
-        labels: [n], n at least 1.
-        probabilities: [n, 7]; rows sum to 1.
-        identities: Whose face each is, [n]; faces of a person are not independent.
-        seed: Of the 2,000 resamples.
+        labels: Label of each face, [n], n at least 1.
+        probabilities: Predicted probabilities [n, 7]; rows sum to 1.
+        identities: Identity of each face, [n].
+        seed: Seed of the 2,000 resamples.
     """
     resamples, units = resample_people(identities, seed=seed), Units.of(identities)
     predictions = probabilities.argmax(1)
@@ -221,7 +228,7 @@ def evaluate(
 
 
 def _of_ranks(own: Scores, drawn: Scores, units: Units) -> Estimate:
-    """Returns the mean over emotions that can be ranked; nan, not 0, where none can."""
+    """Returns the mean over the emotions that can be ranked; nan, not 0, if there are none."""
     if not np.isfinite(own).any():
         return Estimate(np.nan, np.nan, np.nan)
     is_known = np.isfinite(drawn).any(1)
@@ -231,10 +238,10 @@ def _of_ranks(own: Scores, drawn: Scores, units: Units) -> Estimate:
 def confidence_metrics(
     calibration: Calibration, logits: Logits, labels: Labels, part: str
 ) -> dict[str, float]:
-    """Returns what calibration is worth on faces, under the names it is tracked by.
+    """Returns measures of the calibration, by metric name.
 
-    ``ece_before_temperature`` is to be held against ``ece``; ``answered_share`` is that of the sure
-    answers, ``answered_error`` how many of them are wrong, left out where there is none.
+    ``ece_before_temperature`` is the counterpart of ``ece``; ``answered_share`` is the share of sure
+    predictions; ``answered_error`` is the error rate among them, left out if there are none.
     """
     probabilities = calibration.probabilities(logits)
     raw = dataclasses.replace(calibration, temperature=1.0).probabilities(logits)

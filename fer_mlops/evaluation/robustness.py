@@ -1,4 +1,4 @@
-"""The same faces made worse, step by step: how a classifier's scores fall."""
+"""Robustness: a classifier's scores on corrupted images of the same faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Advance, ignore_progress
 
 SIDE = 128
-"""Pixels of the square on which faces are made worse, the same for every classifier."""
+"""Side of the images that are corrupted, in pixels; the same for every classifier."""
 MOST_FACES = 300
 STRENGTHS = (1, 2, 3, 4, 5)
 
@@ -25,7 +25,7 @@ _IMAGENET_SIDE = 224
 _GRAY = 128
 
 Corruption = Callable[[Image.Image, int, np.random.Generator], Image.Image]
-"""A gray face, how strongly (0 to 4, an index), and a source of chance to the worse face."""
+"""Function of a gray face, a strength (index 0 to 4) and a random generator to the corrupted face."""
 
 
 def _blur(face: Image.Image, strength: int, chance: np.random.Generator) -> Image.Image:
@@ -71,14 +71,15 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "rotated": _rotate,
     "occluded": _occlude,
 }
-"""Blur, noise, JPEG and the steps of brightness (taken off instead of put on) are those of ImageNet-C
-(Hendrycks and Dietterich, arXiv 1903.12261), blur in proportion to the side; faces are turned either
-way by 5 to 30 degrees, and hidden by a gray square of .2 to .6 of the side (arXiv 1708.04552)."""
+"""Blur, noise, JPEG and brightness use the strengths of ImageNet-C (Hendrycks and Dietterich, arXiv
+1903.12261); blur is scaled with the side, and brightness is lowered instead of raised. Faces are rotated
+by 5 to 30 degrees in either direction, and hidden by a gray square of .2 to .6 of the side (arXiv
+1708.04552)."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores at strengths 0 (as they are) to 5."""
+    """Scores at strengths 0 (clean) to 5."""
 
     accuracy: tuple[float, ...]
     balanced_accuracy: tuple[float, ...]
@@ -86,24 +87,24 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """How far a classifier bears worse faces."""
+    """Scores of a classifier on corrupted images."""
 
     num_faces: int
     curves: Mapping[str, Curve]
-    """By the name of what was done to the faces."""
+    """Scores by the name of the corruption."""
 
     @property
     def clean(self) -> float:
-        """Balanced accuracy of the same faces as they are."""
+        """Balanced accuracy on the clean images of the same faces."""
         return next(iter(self.curves.values())).balanced_accuracy[0]
 
     @property
     def mean(self) -> float:
-        """Balanced accuracy, mean over corruptions and strengths 1 to 5."""
+        """Mean balanced accuracy over corruptions and strengths 1 to 5."""
         return float(np.mean([curve.balanced_accuracy[1:] for curve in self.curves.values()]))
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns numbers under the names they are tracked by."""
+        """Returns every number by its metric name."""
         means = {
             f"{part}/robustness/{name}": float(np.mean(curve.balanced_accuracy[1:]))
             for name, curve in self.curves.items()
@@ -128,20 +129,20 @@ def measure_robustness(
     seed: int = 0,
     advance: Advance = ignore_progress,
 ) -> Robustness:
-    """Returns the scores of worsened faces, at the classifier's default operating point.
+    """Returns the scores on corrupted images, at the classifier's default operating point.
 
     Args:
-        classifier: Any family.
-        faces: uint8 [n, 128, 128], n at least 1; at strength 0 they too go this way.
-        labels: [n].
-        seed: Of noise, directions and places.
-        advance: Told the number of classified faces.
+        classifier: Classifier of any family.
+        faces: Gray faces, uint8 [n, 128, 128], n at least 1; the clean scores use this size too.
+        labels: Label of each face, [n].
+        seed: Seed of noise, rotation directions and square positions.
+        advance: Called with the number of faces classified.
     """
     pictures = [Image.fromarray(face) for face in faces[:]]
 
-    def score(worse: list[Image.Image]) -> tuple[float, float]:
-        predictions = classifier.predict_proba(classifier.prepare(worse)).argmax(1)
-        advance(len(worse))
+    def score(images: list[Image.Image]) -> tuple[float, float]:
+        predictions = classifier.predict_proba(classifier.prepare(images)).argmax(1)
+        advance(len(images))
         counts = confusion_counts(labels, predictions)
         return float(accuracy(counts)), float(balanced_accuracy(counts))
 

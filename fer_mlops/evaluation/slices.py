@@ -1,4 +1,4 @@
-"""Scores of faces that share a trait, held against all other faces at equal emotions."""
+"""Slices: scores of faces that share a trait, compared with all other faces at equal emotions."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from fer_mlops.metrics.bootstrap import LEAST_FOR_P, Resamples, Units, holm, p_o
 from fer_mlops.metrics.classification import FEW, Labels, Scores, accuracy, confusion_cells, macro_f1
 
 _MOST_VALUES = 12
-"""Of a trait; the rest become ``other``."""
+"""Largest number of values of a trait; the rest become ``other``."""
 _NUM_FOR_RECALL = 5
-"""People outside the slice who show an emotion, from which its recall there is a measure."""
+"""Smallest number of people outside the slice who show an emotion, for its recall there to count."""
 _COLOURED = 3.0
-"""Mean difference of colour channels from which a picture is no gray one saved in colour."""
+"""Mean difference of colour channels from which an image counts as coloured, not gray saved as RGB."""
 
 
 @dataclass(frozen=True)
 class Trait:
-    """Something that divides faces."""
+    """A property that divides faces into slices."""
 
     name: str
     values: NDArray[np.str_]
-    """Of each face [n]; empty where unknown."""
+    """Value of each face, [n]; empty if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """The faces that share one value of a trait."""
+    """Scores of the faces that share one value of a trait."""
 
     trait: str
     value: str
     num_faces: int
     num_people: int
-    """Named ones."""
+    """Number of known identities."""
     num_unnamed: int
-    """Faces whose person nothing names."""
+    """Number of faces without a known identity."""
     accuracy: Estimate
     macro_f1: Estimate
-    """Over the emotions that the slice has: not to be compared between slices of other emotions."""
+    """Macro-F1 over the slice's own emotions; not comparable between slices with different emotions."""
     gap: Estimate
-    """Accuracy less what the other faces would have with the slice's share of each emotion (direct
-    standardisation); below 0 the slice is served worse. nan where fewer than 30 faces compare: those of
-    an emotion that 5 people outside show."""
+    """Accuracy of the slice minus the accuracy that the other faces would have with the slice's share of
+    each emotion (direct standardisation); below 0 the slice does worse. Only faces of emotions that at
+    least 5 people outside show are compared; nan below 30 such faces."""
     p_value: float
-    """Chance of a gap this far from 0, if there were none (Student's t); nan without a gap, and where
-    the gap rests on fewer than 10 people inside or outside."""
+    """Two-sided p-value of no gap (Student's t); nan without a gap, or below 10 people inside or
+    outside."""
     adjusted_p: float
-    """Corrected for the number of slices with a p-value (Holm, Scandinavian Journal of Statistics 6,
-    1979)."""
+    """p-value corrected for the number of slices that have one (Holm, Scandinavian Journal of Statistics
+    6, 1979)."""
 
     @property
     def why_no_p(self) -> str:
-        """Why nothing can be said of chance; empty where there is a p-value."""
+        """Reason for a missing p-value; empty if there is one."""
         if np.isfinite(self.p_value):
             return ""
         if np.isfinite(self.gap.value) or self.num_people + self.num_unnamed < LEAST_FOR_P:
@@ -68,7 +68,7 @@ class Slice:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the gap is more than chance at the 5 % level, all slices looked at."""
+        """Whether the gap is significant at the 5 % level, corrected for all slices."""
         return self.adjusted_p < 0.05
 
 
@@ -80,28 +80,28 @@ class Slices:
 
     @property
     def worst(self) -> Slice | None:
-        """The slice with the lowest gap, None where none compares."""
+        """Slice with the lowest gap; None if no slice has one."""
         known = [one for one in self.slices if np.isfinite(one.gap.value)]
         return min(known, key=lambda one: one.gap.value, default=None)
 
     @property
     def worst_gap(self) -> float:
-        """How far accuracy falls in the worst slice at equal emotions, 0 to 1; 0 where none falls, nan
-        where none compares."""
+        """Largest loss of accuracy of a slice at equal emotions, 0 to 1; 0 if no slice does worse, nan
+        if no slice has a gap."""
         return max(0.0, -self.worst.gap.value) if self.worst else float("nan")
 
     @property
     def num_tested(self) -> int:
-        """Slices with a p-value."""
+        """Number of slices with a p-value."""
         return sum(np.isfinite(one.p_value) for one in self.slices)
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns numbers under the names they are tracked by."""
+        """Returns every number by its metric name."""
         flat = {f"{part}/worst_slice_gap": self.worst_gap}
         for one in self.slices:
             key = f"{one.trait} {one.value}".replace(
                 "/", "|"
-            )  # a slash would begin a section of its own
+            )  # a slash would start another section in MLflow's UI
             flat[f"{part}/slice_accuracy/{key}"] = one.accuracy.value
             flat[f"{part}/slice_gap/{key}"] = one.gap.value
         return {name: value for name, value in flat.items() if np.isfinite(value)}
@@ -112,16 +112,16 @@ class Slices:
 
 
 def traits_of(table: FaceTable, records: Sequence[FileRecord]) -> tuple[Trait, ...]:
-    """Returns what can divide the faces: their files' properties, their source, their columns.
+    """Returns the traits of the faces: source, resolution, colour, brightness and the table's columns.
 
-    Resolution has fixed bounds, so that it means the same everywhere; brightness and columns of
-    numbers are divided into thirds of these faces. A column of texts that are mostly its faces' own,
-    such as addresses and captions, divides by those that many faces share. A trait with one value
-    divides nothing and is left out.
+    Resolution has fixed bounds, so that it means the same for every data set. Brightness and numeric
+    columns are divided into thirds of these faces. A text column whose values are mostly unique, such
+    as addresses and captions, is divided by the values that many faces share. A trait with only one
+    value is left out.
 
     Args:
-        table: n faces.
-        records: Of their files, row for row.
+        table: Faces, n rows.
+        records: Properties of their files, row by row.
     """
     shorter = np.array([min(r.width, r.height) for r in records])
     sides = np.select([shorter < 64, shorter < 128], ["under 64 px", "64 to 127 px"], "128 px and more")
@@ -142,7 +142,7 @@ def _thirds(numbers: Scores, low: str, high: str) -> NDArray[np.str_]:
 
 
 def _divided(values: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Returns a column's values, thirds of its numbers, or ``other`` for texts that few faces share."""
+    """Returns a column's values: thirds for numbers, and ``other`` for texts that few faces share."""
     known, counts = np.unique(values[values != ""], return_counts=True)
     if len(known) <= _MOST_VALUES and counts.sum() >= 2 * len(known):
         return values
@@ -171,11 +171,11 @@ def slice_faces(
     """Returns the scores of every slice, with intervals over people.
 
     Args:
-        labels: [n].
-        probabilities: [n, 7].
-        identities: Whose face each is, [n].
-        traits: What to slice by.
-        seed: Of the resamples.
+        labels: Label of each face, [n].
+        probabilities: Predicted probabilities [n, 7].
+        identities: Identity of each face, [n].
+        traits: Traits to slice by.
+        seed: Seed of the resamples.
     """
     resamples = resample_people(identities, seed=seed)
     cells = confusion_cells(labels, probabilities.argmax(1))
@@ -216,7 +216,7 @@ def _slice(
         gap = Estimate.of(float(_gap(own, rest, compares)), moved, num)
         p_value = p_of(gap.value, moved, num, least_error=_least_error(own, rest, compares))
     units = Units.of(identities[is_inside])
-    drawn = drawn[drawn.any((1, 2))]  # a resample may have drawn nobody of the slice
+    drawn = drawn[drawn.any((1, 2))]  # a resample may contain no face of the slice
     return Slice(
         trait=trait,
         value=value,
@@ -232,12 +232,12 @@ def _slice(
 
 
 def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
-    """Returns the mean over the slice's faces of being right less the rest's recall of their emotion.
+    """Returns the gap: the slice's accuracy minus the mean recall of the other faces for its emotions.
 
     Args:
         own: Confusion counts of the slice, [..., 7, 7].
-        rest: Of all other faces, [..., 7, 7].
-        compares: Emotions that the slice has and the rest has people enough of, [7].
+        rest: Confusion counts of all other faces, [..., 7, 7].
+        compares: Whether an emotion is in the slice and shown by enough people outside, [7].
     """
     own, rest = own[..., compares, :], rest[..., compares, :]
     places = np.flatnonzero(compares)
@@ -250,16 +250,16 @@ def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
 
 
 def _least_error(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> float:
-    """Returns the standard error of a gap if faces were independent and there were no gap.
+    """Returns the standard error of a gap under independent faces and no true gap.
 
-    Resamples know no other error than that of the faces there are: of thirty faces, all right, none. So
-    each emotion's recall is that of both sides together, with two faces right and two wrong added
+    It is a lower bound for the error of the resamples, which is 0 if, say, all thirty faces are right.
+    The recall of each emotion is pooled over both sides, with two right and two wrong faces added
     (Agresti and Coull, The American Statistician 52, 1998).
 
     Args:
         own: Confusion counts of the slice, [7, 7].
-        rest: Of all other faces, [7, 7].
-        compares: As ``_gap`` takes it.
+        rest: Confusion counts of all other faces, [7, 7].
+        compares: See ``_gap``, [7].
     """
     faces, others = own.sum(1)[compares], rest.sum(1)[compares]
     hits = (np.diagonal(own) + np.diagonal(rest))[compares]

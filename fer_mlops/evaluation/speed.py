@@ -1,4 +1,4 @@
-"""What a model costs: time to answer, and room on disk."""
+"""Model cost: prediction speed and number of parameters."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
 _BATCH = 64
-"""Faces that are answered at once."""
+"""Faces per batch."""
 _ROUNDS = 7
 _LEAST_ROUNDS = 3
 _SECONDS = 6.0
-"""After which no further round begins."""
+"""Time limit in seconds, after which no further round starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Of one thread, measured here on faces decoded already; medians of several rounds."""
+    """Prediction speed on one thread of this machine, without decoding; medians of several rounds."""
 
     faces_per_second: float
-    """In a batch of 64."""
+    """Throughput in batches of 64."""
     milliseconds: float
-    """For one face alone."""
+    """Latency of a single face."""
 
 
 def measure_speed(classifiers: Sequence[Classifier], faces: Sequence[NDArray[np.uint8]]) -> list[Speed]:
-    """Returns how fast each classifier answers, each in turn so that a busy machine slows all alike.
+    """Returns the speed of each classifier.
+
+    Every round measures all classifiers in turn, so that other load on the machine slows all of them.
 
     Args:
-        classifiers: Models of any family.
-        faces: For each, some faces uint8 [n, side, side] of its own size, n at least 1.
+        classifiers: Classifiers of any family.
+        faces: For each classifier, faces of its input size, uint8 [n, side, side], n at least 1.
     """
     batches = [np.resize(few[:_BATCH], (_BATCH, *few.shape[1:])) for few in faces]
     together: list[list[float]] = [[] for _ in classifiers]
     alone: list[list[float]] = [[] for _ in classifiers]
-    with threadpool_limits(1):  # torch's threads are of OpenMP, and so among them
-        for classifier, batch in zip(classifiers, batches, strict=True):  # warms up
+    with threadpool_limits(1):  # includes torch, whose threads are OpenMP's
+        for classifier, batch in zip(classifiers, batches, strict=True):  # warm-up
             _seconds(classifier, batch)
             _seconds(classifier, batch[:1])
         start = time.perf_counter()
@@ -59,7 +61,7 @@ def measure_speed(classifiers: Sequence[Classifier], faces: Sequence[NDArray[np.
 
 
 def count_parameters(classifier: Classifier) -> int:
-    """Returns how many numbers the model consists of: weights, or the arrays of the baseline."""
+    """Returns the number of weights of a network, or of all array elements of the baseline."""
     scorer = classifier.scorer
     if isinstance(scorer, HogSvm):
         return sum(int(getattr(scorer, field.name).size) for field in fields(scorer))

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: which model, by how much, how sure, at what cost."""
+"""Comparison page: one HTML file with scores, differences, certainty and cost of several models."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from fer_mlops.reporting.html.thumbnails import picture_uri
 
 
 def charts_of(comparison: Comparison) -> dict[str, Figure]:
-    """Returns the charts by name: scores side by side, differences, wins over the second, minutes.
+    """Returns the charts by name: scores, differences, wins over the second model, and minutes.
 
-    The last only where the minutes of two models are known.
+    ``minutes`` is drawn only if the training time of at least two models is known.
     """
     scores = {
         entry.name: {score: (e.value, e.low, e.high) for score, e in entry.scores.items()}
@@ -71,11 +71,11 @@ def _row_name(comparison: Comparison, match: PairedResult, score: str) -> str:
 
 
 def render_comparison(comparison: Comparison, root: Path) -> str:
-    """Returns the comparison as HTML that a browser shows by itself.
+    """Returns the comparison as a self-contained HTML page.
 
     Args:
-        comparison: What is shown.
-        root: Folder of the data set, for the pictures.
+        comparison: Comparison to show.
+        root: Folder of the data set, for the images.
     """
     drawn = charts_of(comparison)
     corrected = (
@@ -97,8 +97,8 @@ def render_comparison(comparison: Comparison, root: Path) -> str:
             _certainty(comparison),
             heading("At what cost"),
             paragraph(
-                "Speed was measured on this machine, one thread, models in turn; medians. Parameters of "
-                "a baseline are all numbers it keeps."
+                "Speed was measured on this machine, on one thread, models in turn; medians. The "
+                "parameters of a baseline are all numbers that it stores."
             ),
             _costs(comparison),
             *(
@@ -106,7 +106,7 @@ def render_comparison(comparison: Comparison, root: Path) -> str:
                 if "minutes" in drawn
                 else []
             ),
-            heading("Wins and losses", "faces of each emotion that one model alone has right"),
+            heading("Wins and losses", "faces of each emotion that only one model gets right"),
             *_wins(comparison, root, drawn["wins"]),
         ],
         foot=_facts(comparison),
@@ -173,8 +173,8 @@ def _caution(comparison: Comparison) -> str:
     units = comparison.units
     return (
         f"Intervals and shares come from 2,000 resamples of {units.noun}, the same for all models. "
-        "McNemar's exact test takes faces as independent, which those of one person are not: where the "
-        f"two disagree, believe the resamples. {units.caution}"
+        "McNemar's exact test assumes independent faces, but faces of one person are not: where the two "
+        f"disagree, trust the resamples. {units.caution}"
     ).strip()
 
 
@@ -241,7 +241,7 @@ def _gap(gap: Difference) -> str:
 
 
 def _faces(match: PairedResult, best: str, other: str, root: Path) -> list[Html]:
-    """Returns the pictures of both sides' wins, each under who was right."""
+    """Returns the images on which only one of the two models is right, grouped by that model."""
     parts = []
     for name, wins in ((best, True), (other, False)):
         shown = []

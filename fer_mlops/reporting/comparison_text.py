@@ -1,4 +1,4 @@
-"""A comparison's four answers in plain sentences, for the terminal, the run and the page."""
+"""Comparison summary in four sentences, for the terminal, the run and the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answers_of(comparison: Comparison) -> dict[str, str]:
 
 
 def verdict_of(comparison: Comparison) -> str:
-    """Returns which model, in one short sentence that claims no more than chance allows."""
+    """Returns which model is best in one short sentence, without claims that may be chance."""
     best, second = comparison.best.name, comparison.matches[0]
     other, only = comparison.entries[second.other].name, second.pairing.mcnemar
     if only.only_a == only.only_b == 0:
@@ -36,7 +36,7 @@ def verdict_of(comparison: Comparison) -> str:
 
 
 def how_much(comparison: Comparison, match: PairedResult) -> str:
-    """Returns by how much the best leads another."""
+    """Returns the lead of the best model over another, with intervals."""
     gap, right = match.pairing.macro_f1, match.pairing.accuracy
     other = comparison.entries[match.other]
     return (
@@ -52,7 +52,7 @@ def _between(gap: Difference) -> str:
 
 
 def how_sure(comparison: Comparison, match: PairedResult) -> str:
-    """Returns how sure that lead is, in macro-F1 and in accuracy, and how far to believe that."""
+    """Returns the certainty of the lead in macro-F1 and in accuracy, with a caution if data are few."""
     pairing, other = match.pairing, comparison.entries[match.other]
     only, units = pairing.mcnemar, comparison.units
     corrected = " corrected" if len(comparison.matches) > 1 and units.num >= LEAST_FOR_P else ""
@@ -69,7 +69,7 @@ def how_sure(comparison: Comparison, match: PairedResult) -> str:
 
 
 def what_cost(comparison: Comparison) -> str:
-    """Returns what the best costs beside the second."""
+    """Returns the costs of the best model and the second."""
     best, other = comparison.best, comparison.entries[1]
     speeds = best.speed.milliseconds, other.speed.milliseconds
     pairs = [
@@ -82,9 +82,9 @@ def what_cost(comparison: Comparison) -> str:
 
 
 def percent(share: float) -> str:
-    """Returns a share of resamples; none and all of them are only as sure as their number.
+    """Returns a share of resamples as text; a dash if it is unknown.
 
-    A share that is not known is a dash.
+    Shares of 0 and 1 are shown as "under" and "over", as the number of resamples limits the precision.
     """
     if share != share:
         return "–"
@@ -94,12 +94,12 @@ def percent(share: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """Returns p as one reads it in a paper, or that there is none."""
+    """Returns a p-value as printed in papers, or the reason why there is none."""
     if p != p:
         return f"no p: fewer than {LEAST_FOR_P} people"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def megabytes(num: int) -> str:
-    """Returns a size on disk."""
+    """Returns a size in bytes as megabytes."""
     return f"{num / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""An examination as one HTML file: nothing is fetched, nothing runs, every text is escaped."""
+"""Data check page: one self-contained HTML file without scripts; every text is escaped."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from fer_mlops.reporting.html import (
 from fer_mlops.reporting.html.thumbnails import picture_uri
 
 _PICTURES, _MOST_PICTURES = 12, 24
-"""Of a finding; of label errors, which one looks at."""
+"""Largest number of images shown for a finding, and for label errors, which need inspection."""
 _MOST_NAMES = 200
 _HEADINGS = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
 _ABOUT = {
-    "error": "Training stops until these are mended.",
-    "warning": "Training runs; its numbers suffer.",
-    "note": "Good to know, or handled while reading.",
+    "error": "Training does not start until these are fixed.",
+    "warning": "Training runs, but its scores suffer.",
+    "note": "Information, or handled while reading.",
 }
 
 
 def render_page(examination: DataReport) -> str:
-    """Returns the examination as HTML that a browser shows by itself, by day, by night and on paper."""
+    """Returns the data check's report as a self-contained HTML page."""
     worst: Mood = examination.findings[0].severity if examination.findings else "clean"
-    clean = paragraph("Nothing was found that would spoil the numbers.", "clean")
-    verdict = f"<b>What the numbers will be worth.</b> {text(examination.verdict)}"
+    clean = paragraph("No problems were found.", "clean")
+    verdict = f"<b>What the scores will mean.</b> {text(examination.verdict)}"
     sections = [_findings(examination, severity) for severity in SEVERITIES]
     read = f"Split {examination.split}, seed {examination.seed}, data {examination.digest}"
     return document(
@@ -92,7 +92,7 @@ def _card(finding: Finding, root: Path) -> str:
 
 
 def _gallery(examples: Sequence[Example], root: Path, most: int) -> str:
-    """Returns the first examples that are pictures, and a list of all names to unfold."""
+    """Returns the first examples that are images, and a folded list of all names."""
     shown: list[tuple[str, str, str]] = []
     for example in examples[: 2 * most]:
         uri = picture_uri(root, example.image) if len(shown) < most else ""
@@ -124,12 +124,12 @@ def _cell(cell: Cell, chance: float) -> html.Cell:
         return cell
     if chance < 0:
         return Html(f'<span class="bar"><i style="width:{cell:.0%}"></i></span> {cell:.0%}')
-    above = max(cell - chance, 0) / (1 - chance)  # shaded by how far it is from guessing to certainty
+    above = max(cell - chance, 0) / (1 - chance)  # shade: 0 at chance, 1 at certainty
     return shaded(f"{cell:.2f}", above)
 
 
 def summarise(examination: DataReport) -> str:
-    """Returns one line: how many findings of each severity."""
+    """Returns the number of findings of each severity in one line."""
     numbers = {
         severity: sum(finding.severity == severity for finding in examination.findings)
         for severity in SEVERITIES

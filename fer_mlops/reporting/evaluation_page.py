@@ -1,4 +1,4 @@
-"""A judgement as one HTML page, for someone who asks whether the numbers can be believed."""
+"""Evaluation page: one HTML file with all scores of a model and their limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NAMES = {
     "brier": "Brier score, 0 to 2 (lower is better)",
     "ece": "calibration error, 15 bins (lower is better)",
 }
-"""What a reader is told each headline is."""
+"""Label of each headline score on the page."""
 _MOST_MISTAKES = 24
 
 
@@ -54,14 +54,14 @@ def render_page(
     sheets: Mapping[str, Figure],
     warnings: Sequence[str] = (),
 ) -> str:
-    """Returns the page of one model on one set of faces or several.
+    """Returns the page of one model on one or more sets of faces.
 
     Args:
-        model: Its name.
-        judgements: At least one.
-        facts: Small letters at the end: versions, digests.
+        model: Name of the model.
+        judgements: Evaluations, at least one.
+        facts: Versions and digests, shown in the footer.
         sheets: Heat maps of some faces, by ``ModelEvaluation.faces``.
-        warnings: Why the numbers may be too good; shown first.
+        warnings: Reasons why the scores may be too good; shown first.
     """
     first = judgements[0]
     said = "".join(paragraph(Html(f"<b>{text(one)}</b>"), "verdict") for one in warnings)
@@ -92,13 +92,13 @@ def _tiles(report: Report) -> Html:
 
 
 def _verdict(judged: ModelEvaluation) -> Html:
-    """Returns in a few sentences what the numbers allow one to say."""
+    """Returns the conclusions that the scores support, in a few sentences."""
     report = judged.report
     few = [one.emotion for one in report.classes if 0 < one.support < FEW]
     absent = [one.emotion for one in report.classes if not one.support]
     said = [
-        f"<b>What can be said.</b> On the {text(judged.faces)}, {report.people()}, it names the "
-        f"labelled emotion {report.accuracy.value:.1%} of the time."
+        f"<b>Conclusion.</b> On the {text(judged.faces)}, {report.people()}, it predicts the "
+        f"labelled emotion for {report.accuracy.value:.1%} of the faces."
     ]
     if np.isfinite(report.accuracy.low):
         said.append(
@@ -109,21 +109,21 @@ def _verdict(judged: ModelEvaluation) -> Html:
         said.append(f"<b>{report.units.caution}</b>")
     commonest = max(report.classes, key=lambda one: one.support)
     share = commonest.support / report.num_faces
-    said.append(f"Always answering {commonest.emotion} would be right {share:.1%} of the time.")
+    said.append(f"Always predicting {commonest.emotion} would be right {share:.1%} of the time.")
     if few:
         said.append(f"Too few faces for a claim about {', '.join(few)} (fewer than {FEW}).")
     if absent:
         said.append(f"No face of {', '.join(absent)}: left out of every mean.")
     if "answered_error" in judged.confidence:
         said.append(
-            f"It calls {judged.confidence['answered_share']:.0%} of its answers sure; "
+            f"It calls {judged.confidence['answered_share']:.0%} of its predictions sure; "
             f"{judged.confidence['answered_error']:.1%} of those are wrong."
         )
     worst = judged.slices.worst
     if worst and worst.is_significant and worst.gap.value < 0:
         said.append(
-            f"Faces with {text(worst.trait)} “{text(worst.value)}” are served worse by "
-            f"{-worst.gap.value:.1%} at equal emotions."
+            f"Accuracy on faces with {text(worst.trait)} “{text(worst.value)}” is "
+            f"{-worst.gap.value:.1%} lower at equal emotions."
         )
     return Html(" ".join(said))
 
@@ -139,8 +139,8 @@ def _across(judgements: Sequence[ModelEvaluation]) -> Html:
         row: list[Cell] = [judged.faces, report.num_faces, people, num]
         rows.append([*row, *(_shown(score) for score in scores)])
     about = (
-        "Means are over the emotions that a data set has faces of. Labels of different data sets were "
-        "made by different people in different ways: a fall from one to the other is of both."
+        "Means are over the emotions that a data set has faces of. Data sets were labelled by different "
+        "people in different ways, so a drop between them is due to both the faces and the labels."
     )
     return Html(table(columns, rows) + paragraph(about))
 
@@ -154,34 +154,36 @@ def _about(judged: ModelEvaluation, sheet: Figure | None) -> list[Html]:
         _classes(judged.report),
         _chart(shown["per_class"], "precision, recall and F1 of each emotion"),
         _chart(shown["confusion_matrix"], "confusion matrix"),
-        heading("How sure it is", "and whether it should be"),
+        heading("Calibration", "whether its confidence is right"),
         paragraph(_calibration(judged)),
         _chart(shown["reliability"], "reliability diagram"),
         heading("Precision against recall"),
         _chart(shown["precision_recall"], "precision-recall curves"),
-        heading("Slices", "who is served worse"),
+        heading("Slices", "groups of faces with lower accuracy"),
         _slices(judged),
     ]
     if "slices" in shown:
         parts.append(_chart(shown["slices"], "gap of each slice at equal emotions"))
     if judged.robustness:
         parts += [
-            heading("Worse faces", f"{judged.robustness.num_faces} of them, emotions as even as can be"),
+            heading(
+                "Corrupted images", f"{judged.robustness.num_faces} faces, emotions as even as possible"
+            ),
             paragraph(
-                f"Balanced accuracy is {judged.robustness.clean:.3f} as they are and "
-                f"{judged.robustness.mean:.3f} on average when blurred, noisy, dark, compressed, turned "
-                "or partly hidden."
+                f"Balanced accuracy is {judged.robustness.clean:.3f} on the clean images and "
+                f"{judged.robustness.mean:.3f} on average when they are blurred, noisy, dark, "
+                "compressed, rotated or partly hidden."
             ),
             _chart(shown["robustness"], "balanced accuracy against strength"),
         ]
     if sheet:
-        parts += [heading("Where it looked"), _chart(sheet, "heat maps of one face of each emotion")]
+        parts += [heading("Heat maps"), _chart(sheet, "heat maps of one face of each emotion")]
     if judged.attribution:
         is_good, said = maps_are_trustworthy(judged.attribution)
-        verdict = "Figures speak for these maps" if is_good else "Figures do not speak for these maps"
+        verdict = "Measures support these maps" if is_good else "Measures do not support these maps"
         parts.append(paragraph(f"{verdict}: {said}."))
         parts.append(_chart(shown["attribution"], "deletion, insertion and shuffled weights"))
-    return [*parts, heading("Most confident mistakes", "label → answer"), mistakes_of(judged)]
+    return [*parts, heading("Most confident mistakes", "label → prediction"), mistakes_of(judged)]
 
 
 def _shown(estimate: Estimate) -> Cell:
@@ -222,9 +224,9 @@ def _calibration(judged: ModelEvaluation) -> str:
     )
     threshold = judged.answers.calibration.threshold
     if threshold > 1:
-        return said + "No confidence was found from which answers may be called sure."
+        return said + "No confidence threshold was found above which predictions may be called sure."
     share = judged.confidence["answered_share"]
-    said += f"Answers are called sure from a confidence of {threshold:.2f}: {share:.0%} of these faces"
+    said += f"Predictions are sure from a confidence of {threshold:.2f}: {share:.0%} of these faces"
     if "answered_error" in judged.confidence:
         said += f", of which {judged.confidence['answered_error']:.1%} are wrong"
     return said + "."
@@ -232,16 +234,17 @@ def _calibration(judged: ModelEvaluation) -> str:
 
 def _slices(judged: ModelEvaluation) -> Html:
     if not judged.slices.slices:
-        return paragraph("Nothing is known that would divide these faces.")
+        return paragraph("The data have no traits that divide these faces.")
     columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
     rows = [_slice_row(one) for one in judged.slices.slices]
     about = (
-        "gap: accuracy less what all other faces would have with the slice's share of each emotion, so "
-        "that a slice is not blamed for holding harder emotions; below 0 it is served worse. p is "
-        f"corrected for the {judged.slices.num_tested} slices that have one (Holm). There is no gap "
-        f"where fewer than {FEW} faces are of an emotion that others show, no p below {LEAST_FOR_P} "
-        f"people inside or outside, and no interval [–] below {LEAST_FOR_INTERVAL}. macro-F1 is over "
-        f"the slice's own emotions.{' ?: faces that name nobody.' if judged.report.num_unnamed else ''}"
+        "gap: accuracy minus the accuracy that all other faces would have with the slice's share of "
+        "each emotion, so that harder emotions in a slice do not count against it; below 0 the slice "
+        f"does worse. p is corrected for the {judged.slices.num_tested} slices that have one (Holm). "
+        f"There is no gap where fewer than {FEW} faces show an emotion that others show too, no p below "
+        f"{LEAST_FOR_P} people inside or outside, and no interval [–] below {LEAST_FOR_INTERVAL}. "
+        "macro-F1 is over the slice's own emotions."
+        f"{' ?: faces without a known person.' if judged.report.num_unnamed else ''}"
     )
     return Html(table(columns, rows) + paragraph(about))
 
@@ -259,7 +262,7 @@ def _slice_row(one: Slice) -> list[Cell]:
 
 
 def mistakes_of(judged: ModelEvaluation) -> Html:
-    """Returns the most confident mistakes with their pictures."""
+    """Returns the most confident mistakes with their images."""
     rows = confident_mistakes(judged.answers, _MOST_MISTAKES)
     if not len(rows):
         return paragraph("None.")
@@ -268,7 +271,7 @@ def mistakes_of(judged: ModelEvaluation) -> Html:
     shown = zip(
         (picture_uri(judged.answers.table.root, name) for name in names), names, captions, strict=True
     )
-    about = "Look at them: some are the model's mistakes, some the label's."
+    about = "Inspect them: some are mistakes of the model, some are wrong labels."
     return Html(paragraph(about) + gallery(shown))
 
 

@@ -18,7 +18,7 @@ from fer_mlops.reporting import plots
 
 
 def pictures(judged: ModelEvaluation, title: str) -> dict[str, Figure]:
-    """Returns every figure of a judgement by file name."""
+    """Returns every figure of an evaluation by file name."""
     answers, title = judged.answers, f"{title}, n = {len(judged.answers)}"
     labels, probabilities = answers.labels, answers.probabilities()
     shown = report_pictures(judged.report, title)
@@ -38,13 +38,13 @@ def pictures(judged: ModelEvaluation, title: str) -> dict[str, Figure]:
     if len(wrong):
         captions = mistake_captions(answers, wrong)
         shown["mistakes"] = plots.mistakes(
-            judged.pixels[wrong], captions, "most confident mistakes: label → answer"
+            judged.pixels[wrong], captions, "most confident mistakes: label → prediction"
         )
     return shown
 
 
 def slice_rows(judged: ModelEvaluation) -> list[tuple[str, float, float, float, bool]]:
-    """Returns the slices that compare, as ``plots.slice_chart`` takes them."""
+    """Returns the slices with a gap, as rows for ``plots.slice_chart``."""
     return [
         (
             f"{one.trait}: {one.value} ({one.num_faces})",
@@ -59,7 +59,7 @@ def slice_rows(judged: ModelEvaluation) -> list[tuple[str, float, float, float, 
 
 
 def mistake_captions(answers: LabelledPredictions, rows: NDArray[np.int64]) -> list[str]:
-    """Returns ``label → predict_table, confidence`` of each row."""
+    """Returns label, predicted emotion and confidence of each row."""
     probabilities = answers.probabilities()[rows]
     return [
         f"{EMOTIONS[label]}\n→ {EMOTIONS[row.argmax()]} {row.max():.0%}"
@@ -68,13 +68,13 @@ def mistake_captions(answers: LabelledPredictions, rows: NDArray[np.int64]) -> l
 
 
 def one_of_each(labels: Labels) -> NDArray[np.int64]:
-    """Returns the row of the first face of each emotion there is."""
+    """Returns the row of the first face of each emotion in the labels."""
     _, rows = np.unique(labels, return_index=True)
     return np.asarray(rows, dtype=np.int64)
 
 
 def explained_sheet(classifier: Classifier, pixels: Images, labels: Labels) -> tuple[Figure, str]:
-    """Returns heat maps of one face of each emotion, for the emotion predicted, and the method."""
+    """Returns heat maps for the predictions on one face of each emotion, and the method's name."""
     rows = one_of_each(labels)
     faces = pixels[rows]
     probabilities = classifier.predict_proba(faces)
@@ -87,7 +87,7 @@ def explained_sheet(classifier: Classifier, pixels: Images, labels: Labels) -> t
 
 
 def report_pictures(report: Report, title: str) -> dict[str, Figure]:
-    """Returns the figures that a report alone gives, by file name."""
+    """Returns the figures that need only a report, by file name."""
     return {
         "confusion_matrix": plots.confusion_matrix(report.confusion, title),
         "per_class": plots.class_bars(report, title),

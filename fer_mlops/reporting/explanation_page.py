@@ -1,4 +1,4 @@
-"""Looks as one HTML file: nothing is fetched, nothing runs, every text is escaped."""
+"""Explanation page: one self-contained HTML file without scripts; every text is escaped."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from fer_mlops.reporting.html import (
 )
 
 MOST_PICTURES = 200
-"""Faces of a model that the page shows; the folder holds all."""
+"""Largest number of faces per model on the page; the folder holds all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What the page shows, in the order of the models."""
+    """Images of the page, in the order of the models."""
 
     overlays: Sequence[Sequence[Image.Image]]
     sheet: Image.Image | None
@@ -46,13 +46,13 @@ class Pictures:
 
 
 def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: Pictures) -> str:
-    """Returns the page: verdict, mean maps, figures, and every face."""
+    """Returns the page: verdict, mean maps, measures, and every face."""
     judged = [(one, *maps_are_trustworthy(one.report)) for one in looks if one.report]
     mood: Mood = "" if not judged else "clean" if all(good for _, good, _ in judged) else "warning"
     verdict = "<br>".join(f"<b>{text(one.name)}</b>: {text(said)}." for one, _, said in judged)
     unmeasured = (
-        "A bright place spoke for the emotion. Whether these maps can be trusted was not measured: "
-        "--measure does."
+        "A bright place supported the emotion. Whether these maps can be trusted was not measured: "
+        "use --measure."
     )
     num = len(images.paths)
     shown: list[tuple[str, str, Mood]] = [(f"{num:,}", "face" if num == 1 else "faces", "")]
@@ -62,7 +62,7 @@ def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: P
         body.append(heading("On average", "one frame for all faces: the whole crop"))
         body += _cards(looks, pictures.means, "mean maps", _ABOUT_MEANS)
     if judged:
-        body.append(heading("Measured", "what the maps are worth"))
+        body.append(heading("Measures", "whether the maps can be trusted"))
         body += _cards(looks, pictures.curves, "deletion, insertion and shuffled weights", "")
         body.append(_figures([(one, one.report) for one in looks if one.report]))
         body += [_hits(one) for one in looks]
@@ -74,7 +74,7 @@ def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: P
     body.append(_answers(looks, images))
     return document(
         "fer-mlops explain",
-        "Where does it look?",
+        "Explained predictions",
         lead=Html(tiles(shown) + paragraph(Html(verdict) if judged else unmeasured, "verdict")),
         body=body,
         foot=[*(one.described() for one in looks), _ABOUT_COLOURS],
@@ -100,7 +100,7 @@ def _cards(
 
 
 def _figures(reports: Sequence[tuple[ExplainedFaces, AttributionReport]]) -> Html:
-    """Returns all figures as a table, one column for each model, each beside what it is held against."""
+    """Returns all measures as a table: one column per model, and a last column with reference values."""
     ellipse = f"half axes {HALF_WIDTH} and {HALF_HEIGHT} of the crop"
     even, by_chance = reports[0][1].inside_uniform, "50 % by chance"
     areas = ", ".join(f"{report.removal.random_area:.3f}" for _, report in reports)
@@ -120,7 +120,7 @@ def _figures(reports: Sequence[tuple[ExplainedFaces, AttributionReport]]) -> Htm
     ]
     named = (
         ("faces measured", ""),
-        ("of them without any map", ""),
+        ("of these with a blank map", ""),
         ("share inside the face ellipse", f"{even:.3f} for an even map; {ellipse}"),
         ("area under deletion", f"lower than in random order: {areas}"),
         ("area under insertion", f"higher than in random order: {areas}"),
@@ -130,8 +130,8 @@ def _figures(reports: Sequence[tuple[ExplainedFaces, AttributionReport]]) -> Htm
         ("SSIM, weights shuffled", "1: nothing changes"),
     )
     rows = [[name, *own, held] for (name, held), *own in zip(named, *measured, strict=True)]
-    columns = ["figure", *(one.name for one, _ in reports), "to be held against"]
-    return section("All figures", table(columns, rows))
+    columns = ["measure", *(one.name for one, _ in reports), "reference"]
+    return section("All measures", table(columns, rows))
 
 
 def _hits(one: ExplainedFaces) -> Html:
@@ -173,4 +173,4 @@ def _answers(looks: Sequence[ExplainedFaces], images: FaceImages) -> Html:
             cells += [Html(text(emotion)), confidence]
         rows.append(cells)
     columns = ["image", *(column for one in looks for column in (one.name, "confidence"))]
-    return details(f"All {len(rows):,} answers", table(columns, rows))
+    return details(f"All {len(rows):,} predictions", table(columns, rows))

@@ -1,4 +1,4 @@
-"""The model card of a registered version (Mitchell et al., arXiv 1810.03993), made from its run."""
+"""Model card of a registered version (Mitchell et al., arXiv 1810.03993), made from its run."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ NOT_FOR = (
 )
 _MOST_SLICES = 6
 _MOST_TEXT = 4900
-"""MLflow takes 5,000 characters as a version's description."""
+"""Longest card in characters; MLflow accepts 5,000 as a version's description."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a model comes from, in words."""
+    """Origin of a model, in words."""
 
     name: str
-    """What the version is registered as, and its number if known."""
+    """Registered name, with the version number if known."""
     run_id: str
     data: str
-    """Name, terms of use, digest."""
+    """Name, terms of use and digest of the data."""
     split: str
-    """Its kind, and how many test faces show a known person, as far as they are named."""
+    """Kind of the split, and how many test faces show a person who is also in the training data."""
     weights: str
-    """What pretrained weights were trained on, and under which licence; empty without any."""
+    """Training data and licence of the pretrained weights; empty without pretrained weights."""
     caution: str
-    """Why the scores may be too good, in a sentence; empty if nothing says so."""
+    """Reason why the scores may be too good, in one sentence; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """The same card twice."""
+    """Model card in two formats."""
 
     markdown: str
-    """At most 4,900 characters, without pictures."""
+    """Card of at most 4,900 characters, without images."""
     html: str
-    """With pictures of known failures."""
+    """Card with images of known failures."""
 
 
 def make_card(classifier: Classifier, judged: ModelEvaluation, origin: Origin) -> Card:
     """Returns the card of a version.
 
     Args:
-        classifier: What is registered.
-        judged: On its test faces.
-        origin: Of the model and its data.
+        classifier: Registered classifier.
+        judged: Evaluation on its test faces.
+        origin: Origin of the model and its data.
     """
     sections = [
         ("Intended use", [USE]),
@@ -112,9 +112,9 @@ def _calibration(judged: ModelEvaluation) -> str:
     )
     if "answered_error" in confidence:
         said += (
-            f" {confidence['answered_share']:.0%} of the test faces get a sure answer "
-            f"(confidence from {judged.answers.calibration.threshold:.2f}), "
-            f"{confidence['answered_error']:.1%} of them a wrong one."
+            f" {confidence['answered_share']:.0%} of the test faces get a sure prediction "
+            f"(confidence from {judged.answers.calibration.threshold:.2f}); "
+            f"{confidence['answered_error']:.1%} of these predictions are wrong."
         )
     return said
 
@@ -132,13 +132,12 @@ def _limits(judged: ModelEvaluation) -> list[str]:
     if not worse:
         num = judged.slices.num_tested
         limits.append(
-            f"No slice of {num} tested is served significantly worse at equal emotions."
+            f"None of the {num} tested slices does significantly worse at equal emotions."
             if num
-            else "No slice has faces and people enough to be tested: whether one is served worse is "
-            "unknown."
+            else "No slice has enough faces and people to be tested: whether one does worse is unknown."
         )
     traits = sorted({one.trait for one in judged.slices.slices})
-    limits.append(f"Slices looked at: {', '.join(traits) or 'none'}. No other audit was made.")
+    limits.append(f"Slices evaluated: {', '.join(traits) or 'none'}. No other audit was made.")
     return limits
 
 
@@ -184,7 +183,8 @@ def _html(
     ]
     for title, said in sections:
         body += [heading(title), *(paragraph(text(one.replace("`", ""))) for one in said)]
-    body += [heading("Known failures", "most confident mistakes: label → answer"), mistakes_of(judged)]
+    failures = heading("Known failures", "most confident mistakes: label → prediction")
+    body += [failures, mistakes_of(judged)]
     return document(
         "model card",
         origin.name,

@@ -1,4 +1,4 @@
-"""One recipe's seeds or folds as one HTML file: mean, spread and interval."""
+"""Repeats page: one HTML file with mean, spread and interval over a recipe's seeds or folds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from fer_mlops.reporting.html import (
 )
 
 CAUTION = (
-    "The interval is that of the mean, by Student's t, which takes the runs as independent. They share "
+    "The interval is that of the mean, by Student's t, which assumes independent runs. The runs share "
     "most of their training faces, so it is somewhat too narrow (Nadeau and Bengio, 2003)."
 )
 
 
 def render_repeats(repeats: Repeats) -> str:
-    """Returns the scores of one recipe's runs as HTML that a browser shows by itself."""
+    """Returns the scores of one recipe's runs as a self-contained HTML page."""
     num, spread = len(repeats.runs), repeats.spread("macro_f1")
     verdict = (
         f"Macro-F1 {spread.mean:.3f}, standard deviation {spread.deviation:.3f} over {num} "

@@ -1,4 +1,4 @@
-"""The aliases of the registered model ``fer-classifier``: which there are, and whose turn it is."""
+"""Aliases of the registered model ``fer-classifier``, and the lock that guards changes to them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mlflow.exceptions import MlflowException
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _LOCK = "fer_mlops.lock."
-"""Beginning of a registered model's tags that each stand for a process which has, or wants, the lock."""
+"""Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
 _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
-"""Seconds between two looks at the lock, and after which one that was left behind is removed."""
+"""Seconds between two reads of the lock tags, and seconds after which an abandoned tag is removed."""
 
 
 def make_registered_model() -> None:
-    """Returns when the registered model is there, whoever made it."""
+    """Creates the registered model unless it exists."""
     try:
         MlflowClient().create_registered_model(REGISTERED_NAME)
     except MlflowException as error:
@@ -55,12 +55,12 @@ def aliases_of(version: int) -> list[str]:
 
 
 def make_challenger(version: int) -> bool:
-    """Makes the version challenger, unless it is champion or a newer one is challenger.
+    """Makes the version challenger, unless it is champion or a newer version is challenger.
 
-    To be called with ``alias_lock`` held.
+    The caller must hold ``alias_lock``.
 
     Returns:
-        Whether it is challenger now.
+        Whether the version is challenger now.
     """
     aliases = all_aliases()
     if version == aliases.get(CHAMPION) or version < aliases.get(CHALLENGER, version):
@@ -71,15 +71,16 @@ def make_challenger(version: int) -> bool:
 
 @contextmanager
 def alias_lock() -> Iterator[None]:
-    """Keeps other processes, on any machine, from changing aliases while open; waits for its turn.
+    """Holds a lock that keeps other processes, on any machine, from changing aliases.
 
-    MLflow has no lock and no compare-and-set. So each process writes a tag of its own to the registered
-    model, and then reads those of the others: of two, the later writer sees the other, and has the lock
-    only once it sees none. The larger name gives way. A tag that stands for a minute was left behind by
-    a process that was killed.
+    Waits until the lock is free. MLflow has no lock and no compare-and-set, so each process writes its
+    own tag to the registered model and then reads the other tags. The process that writes second always
+    sees the first one's tag; a process holds the lock once its tag is written and it sees no other. If
+    two processes see each other, the one with the larger tag name withdraws. A tag older than a minute
+    belongs to a process that was killed, and is removed.
 
     Raises:
-        MlflowException: There is no registered model, or MLflow does not answer.
+        MlflowException: There is no registered model, or MLflow does not respond.
     """
     client, own = MlflowClient(), _LOCK + uuid.uuid4().hex
     is_written, since = False, dict[str, float]()
@@ -91,7 +92,7 @@ def alias_lock() -> Iterator[None]:
             if is_written and not since:
                 break
             if not since:
-                is_written = True  # before it is: a call that fails may have written it
+                is_written = True  # set first, as a call that fails may still have written the tag
                 client.set_registered_model_tag(REGISTERED_NAME, own, "held")
                 continue
             if is_written and min(since) < own:
@@ -104,5 +105,5 @@ def alias_lock() -> Iterator[None]:
         yield
     finally:
         if is_written:
-            with suppress(MlflowException):  # what was done stands; others wait a minute
+            with suppress(MlflowException):  # the aliases have changed; others wait a minute
                 client.delete_registered_model_tag(REGISTERED_NAME, own)

@@ -1,4 +1,4 @@
-"""Moving the aliases: forward, back, and what must not be deleted."""
+"""Alias changes: promotion, rollback and deletion of registered versions."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from fer_mlops.tracking.registry import DECISION_TAG
 
 
 def move_champion(version: int, expected: int | None, record: Callable[[], None] = lambda: None) -> None:
-    """Makes a version champion, and the old champion ``previous``; at no moment is there none.
+    """Makes a version champion and the old champion ``previous``; there is a champion at every moment.
 
     Args:
-        version: The new champion.
-        expected: The champion that it was compared with, None for none.
-        record: Called when nothing but the move is left, to write down why.
+        version: New champion.
+        expected: Champion that the version was compared with; None if there was none.
+        record: Called just before the aliases move, to record the reason.
 
     Raises:
-        ModelError: Another one became champion meanwhile.
+        ModelError: Another version became champion in the meantime.
     """
     client = MlflowClient()
     with alias_lock():
@@ -41,7 +41,7 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
         if current != expected:
             now, then = (f"version {number}" if number else "nobody" for number in (current, expected))
             raise ModelError(
-                f"{now} became champion while this was decided against {then}; look at 'fer-mlops "
+                f"{now} became champion while this was decided against {then}; check 'fer-mlops "
                 "registry list', then decide again"
             )
         if current == version:
@@ -50,17 +50,18 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
         if current is not None:
             client.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(current))
         client.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(version))
-        with suppress(MlflowException):  # the champion has moved; an alias too many does no harm
+        with suppress(MlflowException):  # the champion has moved; a leftover alias does no harm
             for alias in {CHALLENGER, PREVIOUS} & set(aliases_of(version)):
                 client.delete_registered_model_alias(REGISTERED_NAME, alias)
 
 
 def keep_out(version: int, *, is_sound: bool) -> bool:
-    """Returns whether a version that the gate kept out is challenger now.
+    """Updates the challenger alias of a version that the gate refused; returns whether it has the alias.
 
     Args:
-        version: It.
-        is_sound: Whether it loads and answers as stored; one that does not loses the alias.
+        version: Refused version.
+        is_sound: Whether the version loads and reproduces its stored predictions; otherwise it loses the
+            alias.
     """
     with alias_lock():
         if is_sound:
@@ -71,19 +72,19 @@ def keep_out(version: int, *, is_sound: bool) -> bool:
 
 
 def roll_back() -> tuple[int, int]:
-    """Makes the previous champion champion again and returns (version now, version before).
+    """Makes the previous champion champion again and returns (new champion, old champion).
 
-    Rolled back twice, the later champion is back: the two change places.
+    The two versions swap aliases, so a second rollback undoes the first.
 
     Raises:
-        ModelError: There is no previous champion, or another one became champion meanwhile.
+        ModelError: There is no previous champion, or another version became champion in the meantime.
     """
     aliases = all_aliases()
     before, now = aliases.get(CHAMPION), aliases.get(PREVIOUS)
     if before is None or now is None or now == before:
         raise ModelError(
             f"{REGISTERED_NAME} has no previous champion to go back to; 'fer-mlops registry list' shows "
-            "what there is, 'fer-mlops promote --version N' takes any of them through the gate"
+            "all versions, 'fer-mlops promote --version N' takes one through the gate"
         )
     decision = f"{CHAMPION}: rolled back to from version {before}"
 
@@ -95,10 +96,10 @@ def roll_back() -> tuple[int, int]:
 
 
 def delete_version(version: int) -> None:
-    """Deletes a version that nobody loads by alias.
+    """Deletes a version that has no alias.
 
     Raises:
-        ModelError: There is none, or it has an alias.
+        ModelError: The version does not exist, or has an alias.
     """
     client = MlflowClient()
     try:
@@ -111,7 +112,7 @@ def delete_version(version: int) -> None:
         aliases = aliases_of(version)
         if aliases:
             raise ModelError(
-                f"version {version} of {REGISTERED_NAME} is {' and '.join(aliases)}, which is loaded by "
-                "that name; promote another one first"
+                f"version {version} of {REGISTERED_NAME} is {' and '.join(aliases)}, and may be loaded "
+                "by that alias; promote another version first"
             )
         client.delete_model_version(REGISTERED_NAME, str(version))

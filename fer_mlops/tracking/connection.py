@@ -1,4 +1,4 @@
-"""Whether the tracking server answers, and what its errors mean."""
+"""Connection to the tracking server: reachability check and error messages."""
 
 from __future__ import annotations
 
@@ -13,54 +13,58 @@ from mlflow.utils.rest_utils import http_request
 from fer_mlops.errors import TrackingError
 
 _FIRST_ANSWER = 10
-"""Seconds that a tracking server has for its first answer."""
+"""Seconds to wait for the first response of a tracking server."""
 _LATER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-"""MLflow's codes for no answer at all, or one that may be another in a minute."""
+"""MLflow's error codes after which a later try may succeed; the first also means no response at all."""
 _FEW_LETTERS = 2
 _USER = re.compile(r"(\w[\w+.-]*://)(?!/)[^\s'\"]*@")
 """User and password of an address, up to the last @."""
 
 
 def is_remote() -> bool:
-    """Returns whether runs are tracked by a server rather than in a file of this machine."""
+    """Returns whether runs are tracked on a server rather than in a file on this machine."""
     return mlflow.get_tracking_uri().startswith("http")
 
 
 def without_password(text: str) -> str:
     """Returns ``text`` without the user and password of any address in it.
 
-    The tracking address's own password is left out alone, too: some libraries quote a part of a URL.
+    The password of the tracking URI is removed even outside an address, as some libraries quote only
+    a part of a URL.
     """
     secret = _USER.match(mlflow.get_tracking_uri())
     text = _USER.sub(r"\1", text)
     if secret:
         _, _, password = secret[0].removeprefix(secret[1]).removesuffix("@").partition(":")
-        for piece in re.split("[/@?#]", password):  # where a library that meets one unquoted cuts it
+        for piece in re.split("[/@?#]", password):  # libraries split a URL at these unless quoted
             text = text.replace(piece, "***") if len(piece) > _FEW_LETTERS else text
     return text
 
 
 def shown_uri() -> str:
-    """Returns the tracking URI as it may be shown: without user and password."""
+    """Returns the tracking URI without user and password, for messages."""
     return _USER.sub(r"\1", mlflow.get_tracking_uri())
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns the first line of what ``error`` says, without passwords."""
+    """Returns the first line of an error's message, without passwords."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        return str(error.args[0][0][2])  # of many files, the first
+        return str(error.args[0][0][2])  # the reason for the first of many files
     lines = str(error).strip().splitlines()
     return without_password(lines[0]) if lines else type(error).__name__
 
 
 def check_server(timeout: float = _FIRST_ANSWER) -> None:
-    """Returns if the tracking server answers within ``timeout`` seconds, or if there is none to ask.
+    """Raises TrackingError unless the tracking server responds; does nothing without a server.
 
-    It is asked as MLflow asks it: with its certificates, tokens, users and passwords. Any HTTP answer
-    will do; what the server thinks of us is seen at the first real request.
+    The request carries MLflow's certificates, tokens, users and passwords. Any HTTP response counts;
+    whether the server accepts the credentials shows at the first real request.
+
+    Args:
+        timeout: Seconds to wait for the response.
 
     Raises:
-        TrackingError: It does not answer, or not in HTTP.
+        TrackingError: The server does not respond, or not in HTTP.
     """
     if not is_remote():
         return
@@ -73,7 +77,7 @@ def check_server(timeout: float = _FIRST_ANSWER) -> None:
             timeout=timeout,
             raise_on_status=False,
         )
-    except Exception as error:  # of an address that is none, each library below has its own
+    except Exception as error:  # each library below raises its own error for an invalid address
         raise TrackingError(
             f"no tracking server answers at {shown_uri()} ({_cause(error)}); start it with 'mlflow "
             "server', correct MLFLOW_TRACKING_URI, or unset it to track into this folder"
@@ -81,17 +85,16 @@ def check_server(timeout: float = _FIRST_ANSWER) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Returns the reason at the bottom: those above it repeat the whole request."""
+    """Returns the reason of the innermost cause: the outer errors repeat the whole request."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return reason_of(error)
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Returns whether ``error`` says that the server gave no answer, so that a later try may do.
+    """Returns whether ``error`` means that the server did not respond, so that a later try may succeed.
 
-    MLflow has no exception of its own for that, but the code INTERNAL_ERROR; a RestException is an
-    answer.
+    MLflow has no exception for that, only the code INTERNAL_ERROR. A RestException is a response.
     """
     if not is_remote() or not isinstance(error, MlflowException):
         return False
@@ -99,6 +102,6 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def refused(error: Exception) -> TrackingError:
-    """Returns what to tell a user of an error that no later try would mend."""
-    verb = "refused" if isinstance(error, MlflowException) else "cannot store what it is told"
+    """Returns the TrackingError for an error that no later try would fix."""
+    verb = "refused" if isinstance(error, MlflowException) else "cannot store the data"
     return TrackingError(f"MLflow at {shown_uri()} {verb}: {reason_of(error)}")

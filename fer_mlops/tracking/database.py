@@ -1,4 +1,4 @@
-"""The database that runs go to where there is no server: whether it can be used, and where it lies."""
+"""Tracking database used without a server: checks before use, and relocation after a move."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from fer_mlops.tracking.connection import is_remote, reason_of, shown_uri, witho
 
 KINDS = ("sqlite", "postgresql", "mysql", "mssql")
 _PATIENCE = 1
-"""Seconds to wait for a database that another process holds, or a database server."""
+"""Seconds to wait for a database that another process has locked, or for a database server."""
 _TRIES = 3
-ELSEWHERE = "stand in another folder or set MLFLOW_TRACKING_URI"
+ELSEWHERE = "change to another folder or set MLFLOW_TRACKING_URI"
 _REMEDIES = {
-    "locked": "another process holds it for long; end that one, then try again",
+    "locked": "another process has locked it; end that process, then try again",
     "not a database": "put a backup in its place, or move it away to begin a new one",
     "malformed": "put a backup in its place, or move it away to begin a new one",
     "full": "free space",
     "unable to open": ELSEWHERE,
     "readonly": ELSEWHERE,
 }
-"""What to do, by a word of what a database says."""
+"""Remedy by a word in the database's error message."""
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -46,14 +46,18 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
 )
-"""Where MLflow's database names folders."""
+"""Table and column of every folder address in MLflow's database."""
 
 
 def check_database(uri: str, *, is_written: bool) -> None:
-    """Returns if the database is MLflow's, of this version, and can be used; makes it if need be.
+    """Checks that MLflow can use the database, and creates it if it does not exist.
+
+    Args:
+        uri: Address of the database.
+        is_written: Whether to check that it can be written to.
 
     Raises:
-        TrackingError: It cannot be used; the message says what to do.
+        TrackingError: The database cannot be used; the message says what to do.
     """
     url = make_url(uri)
     file = _file_of(url)
@@ -63,8 +67,8 @@ def check_database(uri: str, *, is_written: bool) -> None:
         _look_into(url, is_written=is_written)
     except TrackingError:
         with ExitStack() as lock:
-            if file:  # another process may be making it, and is waited for
-                with suppress(OSError):  # nobody makes it in a folder that cannot be written
+            if file:  # wait for another process that may be creating it
+                with suppress(OSError):  # in a read-only folder no process can create it
                     lock.enter_context(locked(file))
             try:
                 _look_into(url, is_written=is_written)
@@ -77,7 +81,7 @@ class _EmptyError(TrackingError):
 
 
 def _look_into(url: URL, *, is_written: bool) -> None:
-    """Raises TrackingError where MLflow cannot use the database as it is."""
+    """Raises TrackingError if MLflow cannot use the database in its present state."""
     with _connected(url) as connection:
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
         if not tables:
@@ -85,22 +89,22 @@ def _look_into(url: URL, *, is_written: bool) -> None:
         if "experiments" not in tables:
             raise TrackingError(
                 f"{_shown(url)} holds other tables than MLflow's ({', '.join(sorted(tables)[:3])}); "
-                "name another database with MLFLOW_TRACKING_URI"
+                "set MLFLOW_TRACKING_URI to another database"
             )
         _check_version(connection, url)
         if is_written and url.get_backend_name() == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails where nothing can be written
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails if the database is read-only
             connection.rollback()
         for move in _moved(connection, url):
             raise TrackingError(
-                f"{_shown(url)} was moved or copied: it names the folder {str(move.old)!r}, and lies "
-                f"beside {str(move.new)!r}; 'fer-mlops registry relocate' makes it name that one"
+                f"{_shown(url)} was moved or copied: it refers to the folder {str(move.old)!r}, but is "
+                f"beside {str(move.new)!r}; 'fer-mlops registry relocate' updates it"
             )
 
 
 @contextmanager
 def _connected(url: URL) -> Iterator[Connection]:
-    """Yields a connection; what a database says becomes a TrackingError."""
+    """Yields a connection; turns database errors into a TrackingError."""
     is_file = url.get_backend_name() == "sqlite"
     waits: dict[str, Any] = {"timeout" if is_file else "connect_timeout": _PATIENCE}
     if url.get_backend_name() == "mssql":
@@ -110,16 +114,16 @@ def _connected(url: URL) -> Iterator[Connection]:
         with engine.connect() as connection:
             yield connection
     except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:
-        said = reason_of(getattr(error, "orig", None) or error)
+        reason = reason_of(getattr(error, "orig", None) or error)
         remedy = next(
-            (remedy for word, remedy in _REMEDIES.items() if word in said),
+            (remedy for word, remedy in _REMEDIES.items() if word in reason),
             "start its server, or correct MLFLOW_TRACKING_URI",
         )
-        raise TrackingError(f"cannot use the database {_shown(url)}: {said}; {remedy}") from error
+        raise TrackingError(f"cannot use the database {_shown(url)}: {reason}; {remedy}") from error
 
 
 def _check_version(connection: Connection, url: URL) -> None:
-    """Raises TrackingError where another version of MLflow made the database."""
+    """Raises TrackingError if another version of MLflow created the database."""
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
@@ -135,7 +139,7 @@ def _check_version(connection: Connection, url: URL) -> None:
     if not is_older:
         raise TrackingError(
             f"{_shown(url)} was made by a later version of MLflow than {mlflow.__version__} (schema "
-            f"{found}); 'pip install --upgrade mlflow', or name another with MLFLOW_TRACKING_URI"
+            f"{found}); run 'pip install --upgrade mlflow', or name another with MLFLOW_TRACKING_URI"
         )
     file = _file_of(url)
     upgrade = f"mlflow db upgrade {shlex.quote(_shown(url) if not file else f'sqlite:///{file}')}"
@@ -145,12 +149,12 @@ def _check_version(connection: Connection, url: URL) -> None:
         else f"a backup, then '{upgrade}' with its user and password,"
     )
     raise TrackingError(
-        f"{_shown(url)} was made by an older version of MLflow; {how} brings it up to date"
+        f"{_shown(url)} was made by an older version of MLflow; {how} updates it to this version"
     )
 
 
 def _check_folder(file: Path) -> None:
-    """Raises TrackingError unless a database can be made at ``file``."""
+    """Raises TrackingError unless a database can be created at ``file``."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=file.parent):
@@ -162,20 +166,20 @@ def _check_folder(file: Path) -> None:
 
 
 def _make(url: URL) -> None:
-    """Has MLflow make its tables; again where a process that knows no lock makes them at once."""
+    """Lets MLflow create its tables; retries if a process without our lock creates them meanwhile."""
     for left in reversed(range(_TRIES)):
         try:
             MlflowClient(url.render_as_string(hide_password=False)).search_experiments(max_results=1)
             return
         except (MlflowException, SQLAlchemyError) as error:
             if not left:
-                raise TrackingError(f"cannot make {_shown(url)}: {reason_of(error)}") from error
+                raise TrackingError(f"cannot create {_shown(url)}: {reason_of(error)}") from error
             time.sleep(1)
 
 
 @dataclass(frozen=True)
 class _Move:
-    """An experiment whose folder is not the one beside the database."""
+    """Experiment whose recorded artifact folder differs from the one beside the database."""
 
     location: str
     old: Path
@@ -183,9 +187,10 @@ class _Move:
 
 
 def _moved(connection: Connection, url: URL) -> list[_Move]:
-    """Returns the experiments whose folder of the same name lies beside a database that names another.
+    """Returns the experiments with a folder beside the database that the database does not refer to.
 
-    A folder elsewhere is no mistake of itself: a database may serve many folders.
+    An artifact folder elsewhere is not an error by itself: a database may serve many folders. A move is
+    assumed only if a folder of the same name is in ``mlruns`` beside the database.
     """
     file = _file_of(url)
     if not file:
@@ -200,20 +205,22 @@ def _moved(connection: Connection, url: URL) -> list[_Move]:
 
 
 def relocate() -> list[tuple[Path, Path]]:
-    """Makes a database that was moved or copied with its folder name the folder beside it.
+    """Updates the folder addresses in a database that was moved or copied with its artifact folder.
 
     Returns:
-        Each experiment's old and new folder; none where nothing was moved.
+        Old and new folder of each changed experiment; empty if nothing was moved.
 
     Raises:
         TrackingError: The database cannot be used.
     """
     uri = mlflow.get_tracking_uri()
     if is_remote() or urlsplit(uri).scheme != "sqlite":
-        raise TrackingError(f"{shown_uri()} is no database in a folder; only such a one is relocated")
+        raise TrackingError(
+            f"{shown_uri()} is not an SQLite file; only such a database can be relocated"
+        )
     url = make_url(uri)
     if not (file := _file_of(url)) or not file.exists():
-        raise TrackingError(f"there is no database {_shown(url)}; stand in the folder that holds it")
+        raise TrackingError(f"there is no database {_shown(url)}; change to the folder that holds it")
     with _connected(url) as connection:
         moved = _moved(connection, url)
         for move in moved:
@@ -229,7 +236,7 @@ def relocate() -> list[tuple[Path, Path]]:
 
 
 def local_path(uri: str) -> Path | None:
-    """Returns the folder that ``uri`` means, or None where it is none of this machine."""
+    """Returns the folder of a path or ``file:`` address, or None for any other address."""
     parts = urlsplit(uri)
     if parts.scheme not in ("", "file") or not parts.path:
         return None
@@ -237,13 +244,13 @@ def local_path(uri: str) -> Path | None:
 
 
 def _file_of(url: URL) -> Path | None:
-    """Returns the file of an SQLite database, or None for any other, or one in memory."""
+    """Returns the file of an SQLite database; None for another database or one in memory."""
     name = url.database or ""
     is_file = url.get_backend_name() == "sqlite" and name not in ("", ":memory:")
     return Path(name).absolute() if is_file and not name.startswith("file:") else None
 
 
 def _shown(url: URL) -> str:
-    """Returns a database's name as it may be shown: a file's path, or an address without password."""
+    """Returns a database's name for messages: a file's path, or an address without password."""
     file = _file_of(url)
     return repr(str(file)) if file else without_password(url.render_as_string(hide_password=False))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 PROBE_FILE = "probe.json"
-"""In the bundle: some faces and what was answered about them when it was trained."""
+"""File in the bundle with some faces and the model's predictions for them at training time."""
 
 
 SIGNATURE = ModelSignature(
@@ -37,7 +37,7 @@ SIGNATURE = ModelSignature(
 
 
 MODEL_CODE = "registered_model.py"
-"""Of ``serving``: what MLflow runs to load a logged model."""
+"""File in this package that MLflow runs to load a logged model."""
 
 
 _REQUIREMENTS = (
@@ -50,26 +50,26 @@ _REQUIREMENTS = (
     "scikit-image",
     "scikit-learn",
 )
-"""What loading any model imports, beside that which these require themselves."""
+"""Packages that loading any model imports, without their own dependencies."""
 
 
 def requirements_of(classifier: Classifier) -> list[str]:
-    """Returns what an environment needs to load the classifier, at the versions installed here.
+    """Returns the pip requirements for loading the classifier, at the versions installed here.
 
-    Without local labels: ``2.14.1+cpu`` is torch's wheel for CPUs, which no package index has.
+    Local version labels are removed: ``2.14.1+cpu`` is torch's wheel for CPUs, which PyPI does not have.
     """
     names = list(_REQUIREMENTS)
-    architecture = getattr(classifier.scorer, "architecture", None)  # of a network
+    architecture = getattr(classifier.scorer, "architecture", None)  # only networks have one
     if isinstance(architecture, TransferConfig):
         names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
     return [f"{name}=={Version(version(name)).public}" for name in names]
 
 
 def probe_of(classifier: Classifier, examples: Sequence[bytes]) -> str:
-    """Returns faces and the probabilities of their emotions as JSON."""
-    told = {
+    """Returns the example faces and the classifier's probabilities for them, as JSON."""
+    probe = {
         "emotions": EMOTIONS,
         "images": [base64.b64encode(example).decode() for example in examples],
         "probabilities": classifier.predict_proba(classifier.prepare(list(examples))).tolist(),
     }
-    return json.dumps(told)
+    return json.dumps(probe)

@@ -1,7 +1,7 @@
-"""What a run tells MLflow, kept in order until MLflow has taken it.
+"""Outbox of a run: log entries kept in order until MLflow has stored them.
 
-Every entry may be sent twice without harm: metrics carry the time they were made, which is part of
-their key in MLflow's store, and files the name they are stored under.
+Every entry can be sent twice without harm: a metric carries its time, which is part of its key in
+MLflow's store, and a file carries the name it is stored under.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from fer_mlops.errors import TrackingError
 from fer_mlops.tracking.connection import check_server, is_unreachable, reason_of, refused, shown_uri
 
 Entry = dict[str, Any]
-"""``kind`` and what its sender takes, in plain values, so that a checkpoint can hold it."""
+"""``kind`` and the fields that its sender reads, as plain values, so that a checkpoint can store it."""
 Answer = TypeVar("Answer")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-"""Seconds in which a server that does not answer is left alone; they double."""
+"""Shortest and longest pause before the next try, in seconds; the pause doubles after each failure."""
 _MOST_METRICS = 100
-"""Told at a time: of more, MLflow 3.17 stores none where the model already has one of them."""
+"""Metrics per request: MLflow 3.17 drops a larger batch if the model already has one of its metrics."""
 _PROBE = 5
-"""Seconds that such a server has to say that it is back."""
+"""Seconds to wait for a response of a server that did not respond before."""
 _LONGEST_NAME, _LONGEST_PART, _LONGEST_SUFFIX = 250, 80, 8
-"""Of what is stored: letters of a whole name, as MLflow takes them; bytes of a part, which may be a
-file, and of a file's suffix."""
+"""Limits of a stored name: characters of the whole name (MLflow's limit), bytes of one part between
+slashes, which may be a file name, and bytes of a file's suffix."""
 _TAG = 5000
-"""Most letters of a tag, as MLflow's servers take it."""
+"""Longest tag value that MLflow's servers accept, in characters."""
 _log = logging.getLogger(__name__)
 
 
 def stored_name(name: str) -> str:
     """Returns the name under which MLflow stores a metric, parameter, tag or file.
 
-    A name that any MLflow store takes stays as it is. Else each part between slashes keeps its letters,
-    digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original, so that two
-    names never become one. A name of more than 250 letters is cut at its end.
+    A name that every MLflow store accepts is unchanged. Otherwise each part between slashes keeps its
+    letters, digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original, so
+    that different names stay different. A name of more than 250 characters is cut at its end.
     """
     whole = "/".join(_stored_part(part) for part in name.split("/"))
     return whole if len(whole) <= _LONGEST_NAME else _cut(whole, name, _LONGEST_NAME)
@@ -109,10 +109,10 @@ _SENDERS: dict[str, Callable[[MlflowClient, str, Entry], None]] = {
 
 
 class Outbox:
-    """The entries of one run that MLflow has not taken yet.
+    """Entries of one run that MLflow has not stored yet.
 
-    While a server does not answer it is asked again after 1, 2, 4 … 60 seconds, at the next entry; in
-    between nothing waits for it.
+    If the server does not respond, the next entry after a pause of 1, 2, 4 … 60 seconds triggers a new
+    try. Training does not wait in between.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -124,10 +124,10 @@ class Outbox:
         self._reason = ""
 
     def put(self, entry: Entry) -> None:
-        """Sends the entry after those before it, now or when the server answers again.
+        """Sends the entry after all earlier ones, now or when the server responds again.
 
         Raises:
-            TrackingError: MLflow refuses it.
+            TrackingError: MLflow refuses an entry.
         """
         self.entries.append(entry)
         if not self._is_held:
@@ -135,7 +135,7 @@ class Outbox:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Sends what is put inside when the block ends, and forgets it if the block fails."""
+        """Sends the entries put inside the block when it ends; drops them if the block fails."""
         before = len(self.entries)
         self._is_held = True
         try:
@@ -148,13 +148,13 @@ class Outbox:
         self.deliver()
 
     def deliver(self, *, at_once: bool = False) -> bool:
-        """Sends entries in order, as far as the server answers, and returns whether all are sent.
+        """Sends entries in order until the server stops responding; returns whether all are sent.
 
         Args:
-            at_once: Ask a server that did not answer now, before its pause is over.
+            at_once: Try now, even if the pause after the last failure is not over.
 
         Raises:
-            TrackingError: MLflow refuses one.
+            TrackingError: MLflow refuses an entry.
         """
         if not at_once and time.monotonic() < self._next_try:
             return False
@@ -172,19 +172,20 @@ class Outbox:
             self._leave_alone(error)
             return False
         if self._pause:
-            _log.warning("the tracking server answers again and was told all (%d entries)", num_sent)
+            _log.warning("the tracking server responds again; all %d entries are sent", num_sent)
         self._pause = 0.0
         return True
 
     def wait(self, seconds: float, question: Callable[[], Answer]) -> Answer:
-        """Delivers everything and returns what MLflow answers to ``question``.
+        """Sends all entries, then calls ``question`` and returns its result.
 
         Args:
-            seconds: To wait for a server that does not answer.
-            question: Asked again after no answer, so it must bear that.
+            seconds: Longest wait for a server that does not respond.
+            question: Request to MLflow. It is repeated if the server does not respond, so a second call
+                must do no harm.
 
         Raises:
-            TrackingError: The server does not answer within ``seconds``, or MLflow refuses.
+            TrackingError: The server does not respond within ``seconds``, or MLflow refuses.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -198,8 +199,8 @@ class Outbox:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TrackingError(
-                    f"the tracking server at {shown_uri()} has not answered for {seconds / 60:g} "
-                    f"minutes ({self._reason}); it was not told everything of run {self.run_id}"
+                    f"the tracking server at {shown_uri()} has not responded for {seconds / 60:g} "
+                    f"minutes ({self._reason}); run {self.run_id} is not logged completely"
                 )
             time.sleep(min(self._pause, left))
 
@@ -216,8 +217,8 @@ class Outbox:
         self._reason = reason_of(error)
         if not self._pause:
             _log.warning(
-                "the tracking server at %s does not answer; the run goes on, keeps what it has to tell "
-                "(%d entries now), and asks again (%s)",
+                "the tracking server at %s does not respond; the run continues, keeps its log entries "
+                "(%d now), and tries again (%s)",
                 shown_uri(),
                 len(self.entries),
                 self._reason,

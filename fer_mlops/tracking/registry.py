@@ -1,4 +1,4 @@
-"""The registered model ``fer-classifier``: versions, aliases, loading by name."""
+"""Registered model ``fer-classifier``: registration, model names, and loading by name."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
 DECISION_TAG = "decision"
 _LOADER = "mlflow.pyfunc.loaders.code_model"
-"""What MLflow itself loads a model from code by."""
+"""MLflow's own loader for models from code."""
 _MOST_LETTERS = 1_000_000
-"""Of an MLmodel; an honest one has two thousand."""
+"""Characters to read of an MLmodel file; a normal one has two thousand."""
 NO_ALIAS = "no alias"
 REGISTERED_TAG = "registered_version"
-"""Tag of a run whose model is a version now, with all that is known of it."""
+"""Run tag with the registered version of the run's model; set once that version has its model card."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What became of a trained model in the registry."""
+    """Result of registering a trained model."""
 
     version: int
     alias: str
@@ -64,15 +64,16 @@ class Registration:
 def register(model_id: str, tags: Mapping[str, str]) -> Registration:
     """Registers a logged model as a new version and gives it an alias.
 
-    It becomes ``champion`` when there is none, so that there is a model to load by name; else it is
-    ``challenger``, and the gate (``fer-mlops promote``) decides. Of two runs that end at once one makes
-    the champion; the newer version is challenger.
+    The version becomes ``champion`` if there is none, so that a model can be loaded by name. Otherwise
+    it becomes ``challenger``, and the gate (``fer-mlops promote``) decides. If two runs end at the same
+    time, the first becomes champion and the second challenger.
 
-    Called again for the same model, as by a run that was killed here, it makes no second version.
+    A second call for the same model, as by a run that was killed during the first, makes no second
+    version.
 
     Args:
-        model_id: Of a LoggedModel.
-        tags: Of the version; must hold SCORE_TAG and DIGEST_TAG.
+        model_id: ID of a LoggedModel.
+        tags: Tags of the version; must include SCORE_TAG and DIGEST_TAG.
     """
     client = MlflowClient()
     make_registered_model()
@@ -96,33 +97,33 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
 
 
 def describe(version: int, text: str) -> None:
-    """Puts the model card of a version, Markdown of at most 5,000 characters, into the registry."""
+    """Stores a version's model card, Markdown of at most 5,000 characters, as its description."""
     MlflowClient().update_model_version(REGISTERED_NAME, str(version), description=text)
 
 
 def _version_before(model_id: str) -> ModelVersion | None:
-    """Returns the version that was made of this model, or None."""
+    """Returns the version that was registered from this model, or None."""
     wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
     return next(iter(MlflowClient().search_model_versions(wanted)), None)
 
 
 @dataclass(frozen=True)
 class ModelName:
-    """What a user's name for a trained model means: the one place that takes it apart."""
+    """Parsed name of a trained model, as given by a user."""
 
     text: str
     run_id: str = ""
-    """Of ``runs:/ID``."""
+    """ID in ``runs:/ID``."""
     model: str = ""
-    """Of ``models:/``: the registered name, or the id of a LoggedModel."""
+    """Registered name or LoggedModel ID in ``models:/…``."""
     alias: str = ""
-    """Of ``models:/NAME@ALIAS``."""
+    """Alias in ``models:/NAME@ALIAS``."""
     version: str = ""
-    """Of ``models:/NAME/VERSION``: a number, or ``latest``."""
+    """Version in ``models:/NAME/VERSION``: a number, or ``latest``."""
 
     @classmethod
     def parse(cls, text: str) -> ModelName:
-        """Returns the parts of a name; one that is no name of MLflow's is a folder or a file."""
+        """Returns the parts of a name; a name without MLflow's schemes is a path."""
         scheme, is_uri, rest = text.partition(":/")
         rest = rest.strip("/")
         if not is_uri or not rest or scheme not in ("models", "runs"):
@@ -137,25 +138,25 @@ class ModelName:
 
     @property
     def is_stored(self) -> bool:
-        """Whether the tracking server has it, so that it must be fetched."""
+        """Whether the model is in the tracking store and must be downloaded."""
         return bool(self.run_id or self.model)
 
     @property
     def is_registered(self) -> bool:
-        """Whether it is a version of the registry, not a run's or a LoggedModel."""
+        """Whether the name is a registered version, not a run or a LoggedModel."""
         return bool(self.alias or self.version)
 
     @property
     def artifacts(self) -> str:
-        """The address of its files, for MLflow."""
+        """MLflow's address of the model's files."""
         is_bare_run = self.text == f"runs:/{self.run_id}"
         return f"{self.text}/{MODEL_NAME}" if is_bare_run else self.text
 
     def found(self) -> ModelVersion:
-        """Returns the registered version that it means now.
+        """Returns the registered version that the name refers to now.
 
         Raises:
-            MlflowException: There is none, or the registry does not answer.
+            MlflowException: There is no such version, or the registry does not respond.
         """
         client = MlflowClient()
         model, version = get_model_name_and_version(client, self.text)  # type: ignore[no-untyped-call]
@@ -163,13 +164,13 @@ class ModelName:
 
 
 def load_classifier(name: str) -> Classifier:
-    """Returns the classifier that ``name`` means. No code that is stored with it is run.
+    """Returns the classifier called ``name``, without running any code that is stored with it.
 
     Args:
         name: ``models:/fer-classifier@champion``, ``runs:/<id>`` or a folder.
 
     Raises:
-        ModelError: There is no such model, or it is not one of ours.
+        ModelError: There is no such model, or fer_mlops did not log it.
     """
     from fer_mlops.models.classifier import Classifier
 
@@ -179,7 +180,7 @@ def load_classifier(name: str) -> Classifier:
 
 @contextmanager
 def downloaded_model(name: str) -> Iterator[Path]:
-    """Yields the folder that ``name`` means, with all its files; a copy is removed afterwards.
+    """Yields the folder with the model's files; a downloaded copy is removed afterwards.
 
     Raises:
         ModelError: There is no such model.
@@ -202,39 +203,39 @@ def downloaded_model(name: str) -> Iterator[Path]:
 
 
 def bundle_in(folder: Path, name: str) -> Path:
-    """Returns the bundle in a folder that was fetched, or in one of a user's.
+    """Returns the bundle in a downloaded folder or a user's folder.
 
     Raises:
-        ModelError: It holds none, or a model that fer_mlops has not logged.
+        ModelError: The folder holds no bundle, or a model that fer_mlops did not log.
     """
     _check_entries(folder, name)
     for bundle in (folder / "artifacts" / "classifier", folder / MODEL_NAME, folder):
         if (bundle / "classifier.json").is_file():
             return bundle
-    raise ModelError(f"{name!r} is no classifier of fer_mlops: it has no classifier.json")
+    raise ModelError(f"{name!r} is not a classifier of fer_mlops: it has no classifier.json")
 
 
 def entries_of(folder: Path) -> Mapping[str, Any]:
-    """Returns what a model's file ``MLmodel`` says, or nothing where there is none.
+    """Returns the entries of a model's file ``MLmodel``; empty if there is no such file.
 
     Raises:
-        ModelError: It cannot be read.
+        ModelError: The file cannot be read.
     """
     path = folder / "MLmodel"
     if not path.is_file():
         return {}
     try:
         with path.open(encoding="utf-8") as file:
-            told = yaml.safe_load(file.read(_MOST_LETTERS))
+            entries = yaml.safe_load(file.read(_MOST_LETTERS))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelError(f"MLmodel cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(told, dict):
-        raise ModelError("MLmodel cannot be read: it is no mapping of names to values")
-    return told
+    if not isinstance(entries, dict):
+        raise ModelError("MLmodel cannot be read: it is not a mapping of names to values")
+    return entries
 
 
 def _check_entries(folder: Path, name: str) -> None:
-    """Raises ModelError where MLflow's file says that another program logged the model."""
+    """Raises ModelError if the file ``MLmodel`` shows that another program logged the model."""
     entries = entries_of(folder)
     if not entries:
         return
@@ -245,22 +246,18 @@ def _check_entries(folder: Path, name: str) -> None:
     if loader != _LOADER or Path(str(code)).name != MODEL_CODE or "python_model" in (ours or {}):
         raise ModelError(
             f"{name!r} was not logged by fer_mlops: its MLmodel asks for the loader {loader!r:.80} and "
-            f"the code {code!r:.80}, of which none was run"
+            f"the code {code!r:.80}; neither was run"
         )
 
 
 def require_model(name: str) -> None:
-    """Returns if there is a model of this name that fer_mlops has logged.
-
-    Raises:
-        ModelError: There is none.
-    """
+    """Raises ModelError unless fer_mlops has logged a model of this name."""
     with downloaded_model(name) as folder:
         bundle_in(folder, name)
 
 
 def run_id_of(name: str) -> str | None:
-    """Returns the run that trained the model ``name``, or None for a folder."""
+    """Returns the ID of the run that trained the model, or None for a folder."""
     wanted = ModelName.parse(name)
     if not wanted.model:
         return wanted.run_id or None
@@ -273,7 +270,9 @@ def run_id_of(name: str) -> str | None:
 
 
 def resolve_model_uri(name: str) -> str:
-    """Returns the name under which the model stays when its alias moves or the folder is left.
+    """Returns a name that keeps meaning the same model: a version number or an absolute path.
+
+    An alias may move, and a relative path depends on the current folder.
 
     Raises:
         ModelError: There is no such version.
@@ -291,18 +290,18 @@ def resolve_model_uri(name: str) -> str:
 
 @dataclass(frozen=True)
 class TrainingProvenance:
-    """Whom a model was fitted to and chosen on."""
+    """People and faces in the data that a model was trained with."""
 
     digest: str
-    """Of its data and split."""
+    """Digest of the data and the split."""
     people: frozenset[str]
-    """Identities in its training and validation parts."""
+    """Identities in the training and validation parts."""
     tested: frozenset[tuple[str, str, str]]
-    """(image, emotion, identity) of each face of its test part."""
+    """(image, emotion, identity) of each face in the test part."""
 
 
 def training_provenance(name: str) -> TrainingProvenance | None:
-    """Returns whom the model ``name`` has seen, or None where its run does not tell, or is not known."""
+    """Returns the people and faces in the model's data; None if its run is unknown or has no record."""
     is_stored = ModelName.parse(name).is_stored
     run_id = run_id_of(name) if is_stored else entries_of(Path(name).expanduser()).get("run_id")
     if not run_id:

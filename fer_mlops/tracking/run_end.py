@@ -1,4 +1,4 @@
-"""Ending a run, whatever else happens."""
+"""Run end: sets the final status of a run, undisturbed by signals."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_run(run_id: str, status: str) -> None:
-    """Ends a run: the only place that does.
+    """Ends a run with ``status``; no other function of the package does.
 
-    The run leaves MLflow's stack of open runs even if the store refuses: MLflow marks what is left
-    there FINISHED when the process ends.
+    The run leaves MLflow's stack of open runs even if the store refuses: when the process ends, MLflow
+    marks all runs on that stack FINISHED.
 
     Raises:
-        MlflowException: The store does not answer, or refuses.
+        MlflowException: The store does not respond, or refuses.
     """
     open_run = mlflow.active_run()
     if open_run and open_run.info.run_id == run_id:

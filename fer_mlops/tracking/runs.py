@@ -1,4 +1,4 @@
-"""Opening and ending runs: where they go, whose they are, how they end."""
+"""Tracked runs: opening, resuming and ending them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fer_mlops.tracking.tracker import Tracker
 
 
 class RunStopped(Exception):
-    """Ends the tracked run as KILLED; the message says why."""
+    """Ends the tracked run as KILLED; the message gives the reason."""
 
 
 @contextmanager
@@ -33,15 +33,22 @@ def track(
     system_metrics: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[Tracker]:
-    """Opens a run: the project's own under ``mlflow run``, else a new one or ``resume``'s.
+    """Opens a run and yields its tracker.
 
-    A nested one belongs to the run that is open, or to ``parent``, which another process has open. It
-    has ``tags`` from its first moment on.
+    The run ends FINISHED; KILLED after Ctrl-C or RunStopped; FAILED after any other exception.
 
-    It ends FINISHED; KILLED after Ctrl-C or RunStopped; FAILED after any other exception.
+    Args:
+        experiment_name: Experiment of a new run.
+        run_name: Name of a new run.
+        nested: Whether the run is a child of the open run, or of ``parent``. A run that is not nested
+            and not resumed is the project's own run under ``mlflow run``.
+        parent: ID of a parent run that another process has open.
+        resume: ID of a run to continue instead of opening a new one.
+        system_metrics: Whether MLflow logs the machine's load.
+        tags: Tags that a new or resumed run has from its start.
 
     Raises:
-        TrackingError: The tracking server does not answer, or refuses.
+        TrackingError: The tracking server does not respond, or refuses.
     """
     check_server()
     before = mlflow.active_run()
@@ -78,7 +85,7 @@ def _tracker_of(run: mlflow.ActiveRun) -> Tracker:
 
 
 def fail_run(run_id: str) -> None:
-    """Marks a run FAILED whose process was killed."""
+    """Marks a run as FAILED after its process was killed."""
     end_run(run_id, "FAILED")
 
 
@@ -100,10 +107,10 @@ def _open(
             run_id=resume, nested=nested, log_system_metrics=system_metrics, tags=dict(tags or {})
         )
     if project_run and not nested:
-        os.environ.pop("MLFLOW_RUN_ID")  # or a later nested run would be the project's run again
+        os.environ.pop("MLFLOW_RUN_ID")  # otherwise a later nested run would reuse the project's run
         if takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
             return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
-    # not set_experiment, which stays set for the process, whose next run may be in another experiment
+    # set_experiment would hold for the whole process, whose next run may be in another experiment
     run = mlflow.start_run(
         experiment_id=ensure_experiment(experiment_name).experiment_id,
         run_name=run_name,
@@ -113,21 +120,21 @@ def _open(
         tags=dict(tags or {}),
     )
     if project_run and not nested:
-        # `mlflow ui` made the project run's experiment, whose artifacts only a server can store
+        # `mlflow ui` created the project run's experiment, and only a server can store its artifacts
         MlflowClient().set_tag(project_run, "fer_mlops.continued_as", run.info.run_id)
         mlflow.set_tag("fer_mlops.project_run", project_run)
     return run
 
 
 def training_view(experiment_id: str) -> str:
-    """Returns the address of the runs table in its training view, without the server's part."""
+    """Returns the address of the runs table in the training view, without scheme and host."""
     return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
 def git_commit() -> str:
     """Returns the commit of the source in use, or ``unknown`` outside a checkout.
 
-    ``-dirty`` follows where a tracked file differs from that commit.
+    The suffix ``-dirty`` means that a tracked file differs from that commit.
     """
     folder = Path(__file__).parents[2]
 
@@ -136,7 +143,7 @@ def git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
 
     try:
-        if not (folder / ".git").exists():  # an installed copy below some other checkout
+        if not (folder / ".git").exists():  # an installed copy may be inside another checkout
             return "unknown"
         commit = git("rev-parse", "HEAD").strip()
         return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit

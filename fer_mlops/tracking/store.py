@@ -1,4 +1,4 @@
-"""Whether the place that runs go to can be used: asked before anything is read or computed."""
+"""Tracking store check: fails before any data is read or computed if runs cannot be stored."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, local_
 
 
 def check_store(experiment: str | None = None) -> None:
-    """Returns if the tracking store can be used, and written to where an experiment is named.
+    """Checks that the tracking store can be used; creates a missing database or experiment.
 
-    A database that is not there yet is made, by one process at a time. An experiment that is not there
-    yet is made, too.
+    A lock lets only one process at a time create a database.
+
+    Args:
+        experiment: Experiment that will be written to; None if the store is only read.
 
     Raises:
         TrackingError: The store cannot be used; the message says what to do.
@@ -43,16 +45,18 @@ def _file_store(uri: str) -> str:
     database = shlex.quote(f"sqlite:///{Path('mlflow.db').resolve()}")
     return (
         f"the tracking store {uri!r} is a folder of files, as older versions of MLflow kept runs; "
-        f"fer-mlops needs a database or a server: 'export MLFLOW_TRACKING_URI={database}' begins one, "
-        f"after 'mlflow migrate-filestore --source {folder} --target {database}' with the old runs in it"
+        f"fer-mlops needs a database or a server: 'export MLFLOW_TRACKING_URI={database}' starts one; "
+        f"'mlflow migrate-filestore --source {folder} --target {database}' first copies the old runs"
     )
 
 
 def ensure_experiment(name: str) -> MlflowExperiment:
-    """Returns the experiment, made if need be, in a place that needs no server if there is none.
+    """Returns the experiment of this name; creates it if it does not exist.
+
+    Without a server, a new experiment stores its artifacts in ``mlruns/<name>`` of the current folder.
 
     Raises:
-        TrackingError: The experiment is deleted, or runs in it could not store their files.
+        TrackingError: The experiment is deleted, or its runs could not store their files.
     """
     client = MlflowClient()
     try:
@@ -63,7 +67,7 @@ def ensure_experiment(name: str) -> MlflowExperiment:
     if experiment.lifecycle_stage != "active":
         raise TrackingError(
             f"experiment {name!r} is deleted; 'mlflow experiments restore --experiment-id {number}' "
-            "brings it back, or name another experiment"
+            "restores it, or choose another experiment"
         )
     if not takes_artifacts(location):
         raise TrackingError(
@@ -74,8 +78,8 @@ def ensure_experiment(name: str) -> MlflowExperiment:
     if folder and not folder.is_dir():
         if client.search_runs([number], max_results=1):
             raise TrackingError(
-                f"experiment {name!r} stores its artifacts in {str(folder)!r}, which is gone; bring "
-                "that folder back, or name another experiment"
+                f"experiment {name!r} stores its artifacts in {str(folder)!r}, which is missing; "
+                "restore that folder, or choose another experiment"
             )
         _make_folder(folder)
     return experiment
@@ -86,7 +90,7 @@ def _made(client: MlflowClient, name: str) -> MlflowExperiment:
     try:
         return client.get_experiment(client.create_experiment(name, location))
     except MlflowException as error:
-        made = client.get_experiment_by_name(name)  # by another process, since we asked
+        made = client.get_experiment_by_name(name)  # another process may have created it just now
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or made is None:
             raise
         return made
@@ -96,9 +100,9 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrackingError(f"cannot make {str(folder)!r}: {error.strerror}; {ELSEWHERE}") from error
+        raise TrackingError(f"cannot create {str(folder)!r}: {error.strerror}; {ELSEWHERE}") from error
 
 
 def takes_artifacts(artifact_uri: str) -> bool:
-    """Returns whether this process can write there: ``mlflow-artifacts:`` needs a server."""
+    """Returns whether this process can write to the address: ``mlflow-artifacts:`` needs a server."""
     return is_remote() or not artifact_uri.startswith("mlflow-artifacts:")

@@ -1,4 +1,4 @@
-"""Everything that one open run tells MLflow: settings, metrics, pictures, data digests, the model."""
+"""Tracker of one open run: logs settings, metrics, images, data digests and the model to MLflow."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ from PIL import Image
 from fer_mlops.config.experiments import Experiment
 from fer_mlops.config.recipes import Scalar, flatten, settings_as_json
 from fer_mlops.data.quality.findings import Finding
-from fer_mlops.data.splits import Split
-from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.tracking.connection import reason_of
 from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE, SIGNATURE, probe_of, requirements_of
@@ -51,24 +49,24 @@ _log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Writes to one open run; a server that does not answer is told later."""
+    """Writes to one open run; entries wait in an outbox while the server does not respond."""
 
     def __init__(self, run_id: str, experiment_id: str) -> None:
         self.run_id = run_id
         self.experiment_id = experiment_id
         self.patience = 600.0
-        """Seconds to wait, where the run cannot go on without it, for a server that does not answer."""
+        """Seconds to wait for a server that does not respond, where the run needs the response."""
         self.outbox = Outbox(run_id)
         self._curves: dict[str, list[tuple[int, float]]] = {}
         self._last_step = 0
         self._stopped_clock = 0
         self.has_pictures = False
-        """Whether the run has been given any, by this process or one before it."""
+        """Whether images were logged, by this process or by an earlier process of the same run."""
         self.is_finished = False
-        """Whether MLflow has everything of the run, and that it is FINISHED."""
+        """Whether MLflow has stored all entries and marked the run FINISHED."""
 
     def state(self) -> dict[str, Any]:
-        """Returns what another process needs to go on with this run, in plain values."""
+        """Returns the state that another process needs to resume this run, as plain values."""
         return {
             "entries": list(self.outbox.entries),
             "curves": {key: [list(point) for point in points] for key, points in self._curves.items()},
@@ -77,7 +75,7 @@ class Tracker:
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
-        """Takes up what ``state`` returned in a process that was killed, and tells what it had not."""
+        """Restores the ``state`` of a process that was killed, and sends the entries it had not sent."""
         self._curves = {
             key: [(step, value) for step, value in points] for key, points in state["curves"].items()
         }
@@ -86,23 +84,25 @@ class Tracker:
             self.outbox.entries += state["entries"]
 
     def stop_clock(self) -> None:
-        """Gives all further metrics the time of the last step: told again after a kill, they are the
-        same metrics to MLflow and not one more."""
+        """Gives all further metrics the time of the last step, so that MLflow recognises metrics that
+        are logged again after a kill as the same ones."""
         self._stopped_clock = self._last_step or _now()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Returns MLflow's answer, for which it waits as long as its patience lasts.
+        """Sends all waiting entries, calls ``question`` and returns its result.
+
+        Waits at most ``patience`` seconds for a server that does not respond.
 
         Raises:
-            TrackingError: There is none, or it is no.
+            TrackingError: The server does not respond, or refuses.
         """
         return self.outbox.wait(self.patience, question)
 
     def finish(self) -> None:
-        """Returns when MLflow has been told everything, that the run is FINISHED included.
+        """Sends all waiting entries and marks the run FINISHED.
 
         Raises:
-            TrackingError: MLflow does not answer, or refuses.
+            TrackingError: MLflow does not respond, or refuses.
         """
         self.ask(self._end_well)
 
@@ -112,25 +112,25 @@ class Tracker:
             self.is_finished = True
 
     def end_unfinished(self, status: str) -> None:
-        """Ends the run with ``status`` unless it is finished, after one try to deliver the outbox.
+        """Ends the run with ``status`` unless it is finished, after one try to send the outbox.
 
-        A server that does not answer is not waited for. Signals are ignored meanwhile: a second Ctrl-C
-        would leave the run open.
+        Does not wait for a server that does not respond. Signals are ignored meanwhile, as a second
+        Ctrl-C would leave the run open.
         """
         if self.is_finished:
             return
         with undisturbed():
             try:
-                with suppress(TrackingError):  # a refused entry has ended the run, and is reported
+                with suppress(TrackingError):  # a refused entry has already ended the run with an error
                     self.outbox.deliver(at_once=True)
                 end_run(self.run_id, status)
-            except Exception as error:  # must not hide what ended the run
+            except Exception as error:  # must not hide the exception that ended the run
                 _log.warning("run %s cannot be marked %s: %s", self.run_id, status, reason_of(error))
 
     def log_settings(self, experiment: Experiment) -> None:
-        """Logs every setting as a parameter and all of them as one JSON file.
+        """Logs every setting as a parameter, and all settings as one JSON file.
 
-        Parameters that the run has already (a project logs its own first) are left as they are.
+        Parameters that the run already has are kept: ``mlflow run`` logs a project's parameters first.
         """
         known = self.ask(lambda: MlflowClient().get_run(self.run_id).data.params)
         flat = {"family": experiment.family, **flatten(experiment)}
@@ -139,13 +139,13 @@ class Tracker:
         self.log_text(CONFIG_FILE, settings_as_json(experiment))
 
     def log_facts(self, facts: Mapping[str, Scalar]) -> None:
-        """Tags the run."""
+        """Logs facts as tags of the run."""
         if facts:
             values = {key: str(value) for key, value in facts.items()}
             self.outbox.put({"kind": "tags", "values": values})
 
     def log_data(self, table: FaceTable, split: Split) -> None:
-        """Logs the parts of the split as inputs with digests, and which face is in which."""
+        """Logs each part of the split as an input with its digest, and the part of every face as CSV."""
         for part, rows in split.parts().items():
             faces = table.select(rows)
             with warnings.catch_warnings():  # MLflow registers its local source twice, and warns of it
@@ -154,13 +154,13 @@ class Tracker:
             dataset = MetaDataset(  # type: ignore[abstract]
                 source, name=f"{table.name}-{part}", digest=faces.digest()
             )
-            told = dict(dataset._to_mlflow_entity())
-            self.outbox.put({"kind": "input", "context": part, "dataset": told})
+            entity = dict(dataset._to_mlflow_entity())
+            self.outbox.put({"kind": "input", "context": part, "dataset": entity})
         self.log_text(SPLIT_FILE, split.as_csv(table))
         self.log_text("data/notes.txt", "".join(f"{note}\n" for note in table.notes))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs scalars, at a step where there is one."""
+        """Logs scalar metrics, at a step if one is given."""
         values = {key: float(value) for key, value in metrics.items()}
         moment = self._stopped_clock or _now()
         if step is not None:
@@ -170,9 +170,10 @@ class Tracker:
         self.outbox.put({"kind": "metrics", "time": moment, "step": step or 0, "values": values})
 
     def log_picture(self, key: str, picture: Image.Image, step: int) -> None:
-        """Logs a picture under a key that the UI shows with a step slider.
+        """Logs an image under a key that the UI shows with a step slider.
 
-        Named as MLflow's ``log_image`` names it, once and for all, so that it may be sent again.
+        The file is named as by MLflow's ``log_image``. The name is fixed here, so that sending it again
+        does no harm.
         """
         name = stored_name(key).replace("/", "~")
         stem = f"images/{name}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
@@ -197,12 +198,12 @@ class Tracker:
         self._log_files({stored_name(path): text.encode()})
 
     def _log_files(self, contents: Mapping[str, bytes]) -> None:
-        # torch loads no empty bytes from a checkpoint, but empty byte arrays
+        # torch.load fails on empty bytes in a checkpoint, but not on empty byte arrays
         files = {path: bytearray(content) for path, content in contents.items()}
         self.outbox.put({"kind": "files", "files": files})
 
     def log_findings(self, findings: Sequence[Finding]) -> None:
-        """Logs what the doctor found: a file of all, a tag for each that spoils numbers."""
+        """Logs the findings of the data check: all as a file, each error and warning as a tag."""
         from fer_mlops.data.quality.findings import findings_as_json
 
         self.log_text("data/findings.json", findings_as_json(findings))
@@ -210,31 +211,31 @@ class Tracker:
         self.log_facts({f"data.{finding.kind}": finding.what for finding in spoiling})
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Returns every metric logged at steps, as (step, value) in order."""
+        """Returns every metric logged at steps, as (step, value) pairs in order."""
         return {key: list(points) for key, points in self._curves.items()}
 
     def has_metric(self, key: str) -> bool:
-        """Returns whether MLflow has a metric of that name in this run."""
+        """Returns whether MLflow has stored a metric of this name for the run."""
         return stored_name(key) in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
 
     def log_classifier(
         self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
     ) -> str:
-        """Logs the bundle as a LoggedModel with its scores and returns the model's id.
+        """Logs the bundle as a LoggedModel with its scores and returns the model's ID.
 
         Args:
-            classifier: What is logged, with the package's own source, as a model from code.
-            examples: Some encoded faces, at least one; the answers about them are kept with the model.
+            classifier: Classifier to log, with the package's source, as a model from code.
+            examples: Some encoded faces, at least one; stored with the model's predictions for them.
             metrics: Scores to link to the model.
         """
         model_id = self.ask(lambda: self._model_before() or self._log_model(classifier, examples))
-        told = {"values": {key: float(value) for key, value in metrics.items()}, "model": model_id}
+        scores = {"values": {key: float(value) for key, value in metrics.items()}, "model": model_id}
         moment = {"time": self._stopped_clock or _now(), "step": 0}
-        self.outbox.put({"kind": "metrics", **moment, **told})
+        self.outbox.put({"kind": "metrics", **moment, **scores})
         return model_id
 
     def _model_before(self) -> str | None:
-        """Returns the model that this run logged before it was killed; removes one that it began."""
+        """Returns the model that this run logged before it was killed; deletes incomplete models."""
         client = MlflowClient()
         complete = None
         for model in client.search_logged_models(
@@ -263,12 +264,14 @@ class Tracker:
                 params={"family": classifier.family, "image_size": classifier.image_size},
             )
         if info.model_id is None:
-            raise ModelError("the tracking server keeps no logged models; it needs MLflow 3.17 or later")
+            raise ModelError(
+                "the tracking server stores no logged models; it needs MLflow 3.17 or later"
+            )
         return str(info.model_id)
 
 
 def _now() -> int:
-    """Returns milliseconds since 1970, MLflow's measure of time."""
+    """Returns the time in milliseconds since 1970, as MLflow stores it."""
     return time.time_ns() // 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""The registered versions: which there are, what each is, how two differ."""
+"""Registered versions: listing, lookup and comparison."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class Version:
     data: str
     split: str
     valid_macro_f1: str
-    """As logged; empty where unknown, like all of these."""
+    """Score as logged. This and the fields below are empty if unknown."""
     test_macro_f1: str
     test_n: str
     decision: str
     run_id: str
     card: str
-    """Markdown."""
+    """Model card in Markdown."""
 
 
 def list_versions() -> list[Version]:
     """Returns all versions, newest first."""
     found = MlflowClient().search_model_versions(f"name = '{REGISTERED_NAME}'")
     aliases = all_aliases()
-    return sorted((_version(one, aliases) for one in found), key=lambda one: -one.number)
+    return sorted((_version(entry, aliases) for entry in found), key=lambda version: -version.number)
 
 
 def version_of(name: str) -> Version:
-    """Returns the version that a number or an alias means.
+    """Returns the version of a number or an alias.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is no such version.
     """
     if name.isdigit():
         try:
@@ -83,18 +83,18 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
 
 
 def find_candidate(version: int | None, run_id: str) -> int:
-    """Returns the version to promote: the one named, the one a run made, or the challenger.
+    """Returns the version to promote: ``version``, the run's newest version, or the challenger.
 
     Raises:
-        ConfigError: Both are named.
-        ModelError: There is none.
+        ConfigError: Both a version and a run are given.
+        ModelError: There is no such version.
     """
     if version is not None and run_id:
-        raise ConfigError("--version and --run both say what to promote; give one")
+        raise ConfigError("--version and --run both select the version to promote; give only one")
     if version is not None:
         return version_of(str(version)).number
     if run_id:
-        made = [one.number for one in list_versions() if one.run_id == run_id]
+        made = [version.number for version in list_versions() if version.run_id == run_id]
         if not made:
             raise ModelError(f"run {run_id} has registered no version of {REGISTERED_NAME}")
         return max(made)
@@ -105,10 +105,10 @@ def find_candidate(version: int | None, run_id: str) -> int:
 
 
 def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
-    """Returns (what, of the one, of the other) of settings and test scores that differ.
+    """Returns the settings and test scores that differ, as (name, value of one, value of other).
 
     Raises:
-        ModelError: The run of a version is gone.
+        ModelError: The run of a version was deleted.
     """
     runs = [_run(version) for version in (one, other)]
     found = []

@@ -178,10 +178,10 @@ def test_methods_that_do_not_fit_are_refused(scorer: NetworkScorer) -> None:
     network = Classifier(family="cnn", image_size=32, scorer=scorer, calibration=NEUTRAL)
     other = Classifier(family="baseline", image_size=32, scorer=Corner(), calibration=NEUTRAL)
     one = (faces(1), np.array([0]))
-    with pytest.raises(ConfigError, match="baseline classifier gives none; take the method occlusion"):
+    with pytest.raises(ConfigError, match="baseline classifier has none; use the method occlusion"):
         explain(other, *one, method="gradcam")
     for classifier, method in ((other, None), (network, "occlusion")):
-        with pytest.raises(ConfigError, match="looks into no layer"):
+        with pytest.raises(ConfigError, match="uses no layer"):
             explain(classifier, *one, layer="features.0", method=method)  # type: ignore[arg-type]
     assert explain(network, *one, method="occlusion")[1] == "occlusion"
 

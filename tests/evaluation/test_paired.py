@@ -158,9 +158,9 @@ def test_each_model_is_read_at_the_operating_point_asked_for() -> None:
 def test_answers_about_other_faces_are_refused() -> None:
     with pytest.raises(DataError, match="different faces"):
         pair(answers([0, 1], [0, 1]), answers([0], [0]))
-    with pytest.raises(DataError, match="under different labels"):
+    with pytest.raises(DataError, match="different faces or labels"):
         pair(answers([0, 1], [0, 1]), answers([1, 0], [0, 1]))
-    with pytest.raises(DataError, match="no face"):
+    with pytest.raises(DataError, match="no predictions to compare"):
         pair(answers([], []), answers([], []))
 
 

@@ -92,7 +92,7 @@ def test_one_model_writes_an_overlay_of_each_face_a_mean_numbers_and_a_page(
     assert "b&lt;b&gt;&amp;.png" in page
     assert page.count("<img") == 4 + 1  # overlays, mean maps
     assert "http" not in page.replace("http-equiv", "")
-    assert "--measure does" in page
+    assert "use --measure" in page
 
 
 def test_one_emotion_can_be_explained_in_every_face(images: FaceImages, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_more_than_two_models_and_layers_for_none_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="one model, or two side by side; got 3 --model"):
         explain_images([("mine", bright())] * 3, images, tmp_path / "out")
-    with pytest.raises(ConfigError, match="looks into no layer"):
+    with pytest.raises(ConfigError, match="uses no layer"):
         explain_images([("mine", bright())], images, tmp_path / "out", layer="features")
     assert not (tmp_path / "out").exists()
 
@@ -211,7 +211,7 @@ def test_explain_by_hand(world: Path, faces_folder: Path, capfd: pytest.CaptureF
     assert "looked/index.html" in out
     for extra, status, sentence in (
         (["--layer", "features.9"], 2, "did you mean features.1? take features (8 x 8), features.0"),
-        (["--method", "occlusion", "--layer", "features"], 2, "looks into no layer"),
+        (["--method", "occlusion", "--layer", "features"], 2, "uses no layer"),
         (["--target", "rage"], 2, "'rage' is not one of"),
         (["--model", "a"], 1, "no model 'a'"),
         (["--model", "model", "--model", "model"], 2, "got 3 --model"),

@@ -91,7 +91,7 @@ def test_a_report_on_faces_that_name_nobody_counts_faces_and_logs_no_people() ->
 def test_people_are_counted_or_said_to_be_unknown() -> None:
     assert describe_people(1, 1, 0) == "1 face of 1 person"
     assert people_tile(14, 0) == ("14", "people", "")
-    assert people_tile(0, 9) == ("?", "people: nobody is named", "warning")
+    assert people_tile(0, 9) == ("?", "people: no identities", "warning")
     assert [count_or_unknown(3, 0), count_or_unknown(3, 2), count_or_unknown(0, 2)] == [3, "3 + ?", "?"]
 
 

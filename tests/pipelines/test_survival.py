@@ -200,7 +200,7 @@ def test_a_full_artifact_store_is_one_sentence(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(MlflowClient, "log_artifacts", full)
-    with pytest.raises(TrackingError, match=r"cannot store what it is told: .*No space left on device"):
+    with pytest.raises(TrackingError, match=r"cannot store the data: .*No space left on device"):
         run(tiny("baseline", faces_folder))
 
 
@@ -249,8 +249,8 @@ def test_a_server_that_goes_away_in_mid_run_is_told_everything_once(
     finally:
         server.stop()
     told = [r.getMessage() for r in caplog.records if r.name == "fer_mlops.tracking.outbox"]
-    assert len([text for text in told if "does not answer" in text]) == 1
-    assert len([text for text in told if "answers again" in text]) == 1
+    assert len([text for text in told if "does not respond" in text]) == 1
+    assert len([text for text in told if "responds again" in text]) == 1
 
 
 def test_a_server_that_stays_away_ends_the_run_with_the_way_to_go_on(
@@ -277,7 +277,7 @@ def test_a_server_that_stays_away_ends_the_run_with_the_way_to_go_on(
         raise TrackingError("no tracking server answers")
 
     with pytest.MonkeyPatch.context() as patch:
-        pattern = r"has not answered for 0 minutes .*; go on with 'fer-mlops cnn --resume \w+'$"
+        pattern = r"has not responded for 0 minutes .*; go on with 'fer-mlops cnn --resume \w+'$"
         with pytest.raises(TrackingError, match=pattern):
             run(experiment, checkpoint=path, on_step=on_step)
     state = load_checkpoint(path)

@@ -150,7 +150,7 @@ def test_a_link_out_of_the_data_is_not_followed(tmp_path: Path) -> None:
 def test_a_page_without_findings_says_so(tmp_path: Path) -> None:
     examination = dataclasses.replace(check_metadata(crowd(tmp_path, 12), DataConfig(), 0), findings=())
     words = Page(render_page(examination)).words
-    assert "Nothing was found that would spoil the numbers." in words
+    assert "No problems were found." in words
     assert summarise(examination) == "0 errors, 0 warnings, 0 notes"
 
 

@@ -154,7 +154,7 @@ def test_fewer_than_five_people_are_told_without_an_interval(answers: LabelledPr
         assert "nan" not in text
     assert "interval is" not in page
     assert "fewer than 10 people to compare" in page
-    assert "No slice has faces and people enough to be tested" in card
+    assert "No slice has enough faces and people to be tested" in card
     assert not any(name.endswith(("_low", "_high")) for name in judged.metrics("test"))
     json.dumps(judged.as_dict(), allow_nan=False)
 

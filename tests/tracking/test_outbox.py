@@ -85,8 +85,8 @@ def test_what_was_put_while_the_server_was_away_arrives_once_and_in_order(
     assert box.entries == []
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2  # once when it goes, once when it is back
-    assert "does not answer; the run goes on" in messages[0]
-    assert "answers again and was told all (199 entries)" in messages[1]
+    assert "does not respond; the run continues" in messages[0]
+    assert "responds again; all 199 entries are sent" in messages[1]
 
 
 def test_a_server_that_is_away_is_asked_less_and_less_often(far: Server) -> None:
@@ -143,7 +143,7 @@ def test_waiting_has_an_end_with_a_sentence(far: Server) -> None:
     far.is_up = False
     box.put(entry(1))
     with pytest.raises(
-        TrackingError, match=r"has not answered for 10 minutes \(.*told everything of run"
+        TrackingError, match=r"has not responded for 10 minutes \(.*run a-run is not logged completely"
     ):
         box.wait(600, lambda: None)
     assert far.now == pytest.approx(700)

@@ -49,7 +49,7 @@ def test_a_database_of_an_older_mlflow_is_told_with_the_command_for_it(world: Pa
     file = world / "mlflow.db"
     assert said_of_the_store() == (
         f"'{file}' was made by an older version of MLflow; "
-        f"'cp {file} {file}.bak && mlflow db upgrade sqlite:///{file}' brings it up to date"
+        f"'cp {file} {file}.bak && mlflow db upgrade sqlite:///{file}' updates it to this version"
     )
 
 
@@ -98,7 +98,7 @@ def test_a_database_that_another_process_holds_is_told(
     holder = sqlite3.connect(world / "mlflow.db")
     holder.execute("begin immediate")
     check_store()  # to read it is allowed
-    assert "database is locked; another process holds it" in said_of_the_store("mine")
+    assert "database is locked; another process has locked it" in said_of_the_store("mine")
     holder.rollback()
     holder.execute("begin exclusive")
     assert "database is locked" in said_of_the_store()
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(
     (world / "mlflow.db").unlink()
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     assert said_of_the_store() == (
-        f"cannot write mlflow.db in '{world}': Read-only file system; stand in another folder or set "
+        f"cannot write mlflow.db in '{world}': Read-only file system; change to another folder or set "
         "MLFLOW_TRACKING_URI"
     )
 
@@ -154,7 +154,7 @@ def test_a_place_for_artifacts_that_is_gone_is_not_made_again(world: Path) -> No
     with track("mine", "some") as tracker:
         tracker.log_text("file.txt", "x")
     shutil.rmtree(world / "mlruns")
-    assert f"in '{world / 'mlruns' / 'mine'}', which is gone" in said_of_the_store("mine")
+    assert f"in '{world / 'mlruns' / 'mine'}', which is missing" in said_of_the_store("mine")
     assert not (world / "mlruns").exists()
 
 

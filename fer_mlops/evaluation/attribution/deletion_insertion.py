@@ -1,4 +1,4 @@
-"""Does the answer hang on what a map marks?"""
+"""Deletion and insertion: how the prediction changes when the pixels that a map marks go or come."""
 
 from __future__ import annotations
 
@@ -14,69 +14,71 @@ from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
 
 _STEPS = 20
-"""Steps in which all pixels are removed, or inserted."""
+"""Number of steps in which all pixels are removed or inserted."""
 _BLUR = 1 / 8
-"""Deviation of the blur that pixels are removed to, as a share of the side: no expression is left."""
+"""Standard deviation of the blur that replaces removed pixels, as a share of the side; it leaves no
+expression."""
 _COARSE = 6
-"""Cells along the side of a random map, which is as smooth as Grad-CAM's."""
+"""Cells along the side of a random map; makes it as smooth as Grad-CAM's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """What becomes of the explained emotion's probability as pixels go, or come, strongest first.
+    """Probability of the explained emotion as pixels are removed or inserted, strongest first.
 
-    Deletion and insertion of Petsiuk et al. (arXiv 1806.07421), between the face and its blur. A map
-    that knows something deletes below, and inserts above, a random one that is as smooth.
+    Deletion and insertion of Petsiuk et al. (arXiv 1806.07421), between the face and its blur. The
+    deletion curve of an informative map is below that of an equally smooth random map, its insertion
+    curve above.
     """
 
     shares: tuple[float, ...]
-    """Of the pixels, 0 to 1."""
+    """Share of the pixels at each step, 0 to 1."""
     deletion: tuple[float, ...]
-    """Mean probability over faces when that share was blurred."""
+    """Mean probability over faces after that share was blurred."""
     insertion: tuple[float, ...]
-    """Mean probability over faces when that share was put back into the blurred face."""
+    """Mean probability over faces after that share was put back into the blurred face."""
     random_deletion: tuple[float, ...]
-    """As ``deletion`` in random order; read backwards it is the random insertion."""
+    """``deletion`` in random order; reversed, it is the random insertion."""
     deletion_area: float
-    """Under the curve; lower is better."""
+    """Area under ``deletion``; lower is better."""
     insertion_area: float
-    """Under the curve; higher is better."""
+    """Area under ``insertion``; higher is better."""
     random_area: float
-    """Under either random curve."""
+    """Area under the random curve, the same for deletion and insertion."""
     deletion_wins: float
-    """Share of the faces whose map deletes below the random one."""
+    """Share of the faces whose deletion area is below that of the random map."""
     insertion_wins: float
-    """Share of the faces whose map inserts above the random one."""
+    """Share of the faces whose insertion area is above that of the random map."""
 
 
 def remove_and_insert(
     classifier: Classifier, pixels: NDArray[np.uint8], targets: Labels, heats: HeatMaps, *, seed: int
 ) -> Removal:
-    """Returns the deletion and insertion curves of the maps beside those of smooth random ones.
+    """Returns the deletion and insertion curves of the maps, and those of smooth random maps.
 
     Args:
-        classifier: Asked for its probabilities.
+        classifier: Classifier that was explained.
         pixels: Prepared faces, uint8 [n, side, side].
-        targets: The emotion whose probability is followed, [n].
-        heats: Maps of the same faces; equal places follow the random order.
-        seed: Of the random order.
+        targets: Label of the emotion whose probability is measured, [n].
+        heats: Maps of the same faces [n, side, side]; equal pixels follow the random order.
+        seed: Seed of the random maps.
     """
     random = _smooth_noise(heats.shape, np.random.default_rng(seed))
     rank, random_rank = _ranks(heats + 1e-6 * random), _ranks(random)
     blurred = gaussian_filter(pixels, (0, _BLUR * pixels.shape[-1], _BLUR * pixels.shape[-1]))
 
-    def ask(*stages: NDArray[np.uint8]) -> Numbers:
-        answers = classifier.predict_proba(np.concatenate(stages))
-        followed = answers[np.arange(len(answers)), np.tile(targets, len(stages))]
+    def predict(*stages: NDArray[np.uint8]) -> Numbers:
+        probabilities = classifier.predict_proba(np.concatenate(stages))
+        followed = probabilities[np.arange(len(probabilities)), np.tile(targets, len(stages))]
         return np.asarray(followed.reshape(len(stages), -1))
 
     shares = np.linspace(0, 1, _STEPS + 1)
     curves = np.zeros((len(shares), 3, len(pixels)))
-    whole, gone = ask(pixels, blurred)
+    whole, gone = predict(pixels, blurred)
     curves[0], curves[-1] = (whole, gone, whole), (gone, whole, gone)
     for step, share in enumerate(shares[1:-1], 1):
         is_marked = rank < share
-        curves[step] = ask(
+        curves[step] = predict(
             np.where(is_marked, blurred, pixels),
             np.where(is_marked, pixels, blurred),
             np.where(random_rank < share, blurred, pixels),
@@ -97,7 +99,7 @@ def remove_and_insert(
 
 
 def _ranks(maps: Numbers) -> Numbers:
-    """Returns each pixel's place in its map, strongest first, from 0 to below 1."""
+    """Returns each pixel's relative rank in its map, from 0 (strongest) to below 1."""
     flat = maps.reshape(len(maps), -1)
     order = np.argsort(-flat, axis=1)
     ranks = np.empty(flat.shape)
@@ -106,7 +108,7 @@ def _ranks(maps: Numbers) -> Numbers:
 
 
 def _smooth_noise(shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
-    """Returns random maps [n, side, side] from 0 to 1, without jumps between neighbours."""
+    """Returns random maps [n, side, side] in [0, 1], without jumps between neighbouring pixels."""
     n, side, _ = shape
     coarse = generator.random((n, _COARSE, _COARSE))
     return np.asarray(zoom(coarse, (1, side / _COARSE, side / _COARSE), order=1))

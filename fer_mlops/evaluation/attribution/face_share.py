@@ -1,4 +1,4 @@
-"""Does a map lie on the face?"""
+"""Face share: how much of a map is inside the face ellipse."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from fer_mlops.evaluation.explanation import HeatMaps
 
 Numbers = NDArray[np.float64]
-"""Shape [n], or as said."""
+"""Shape [n], unless stated otherwise."""
 Masks = NDArray[np.bool_]
 """Shape [n, side, side]."""
 
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.46
-"""Half axes of the face ellipse, as shares of the crop, in whose middle it stands."""
+"""Half axes of the face ellipse, as shares of the crop's side; the ellipse is centred in the crop."""
 
 
 def face_ellipse(side: int) -> NDArray[np.bool_]:
-    """Returns which pixels of a crop, ``side`` pixels square, have their centre in the face ellipse."""
+    """Returns the mask [side, side] of the pixels whose centre is inside the face ellipse."""
     place = (np.arange(side) + 0.5) / side - 0.5
     return np.asarray(np.hypot(place[:, None] / HALF_HEIGHT, place[None] / HALF_WIDTH) <= 1)
 
@@ -35,6 +35,6 @@ def share_inside(heats: HeatMaps, masks: Masks) -> Numbers:
 
 
 def mean_of_known(values: Numbers) -> float:
-    """Returns the mean of what is a number; nan where nothing is."""
+    """Returns the mean of the finite values; nan if there are none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")

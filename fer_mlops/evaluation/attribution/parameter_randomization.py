@@ -1,4 +1,4 @@
-"""Does a map depend on what was learned?"""
+"""Parameter randomisation: whether a map depends on the trained weights."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
 _CASCADE = 4
-"""Steps in which the network is randomised, from the top."""
+"""Number of steps in which the network's layers are randomised, from the top."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sanity:
-    """How alike the maps are to those of the same classifier with its weights shuffled.
+    """Similarity of the maps to those of the same classifier with shuffled weights.
 
-    The model parameter randomisation test of Adebayo et al. (arXiv 1810.03292): maps that stay alike
-    show the picture's edges, not what was learned.
+    The model parameter randomisation test of Adebayo et al. (arXiv 1810.03292): maps that stay similar
+    show edges of the image, nothing that was trained.
     """
 
     randomised: tuple[float, ...]
-    """Share of the layers that are randomised, from the top; the last is 1."""
+    """Share of the layers that are randomised at each step, from the top; the last is 1."""
     cascade: tuple[float, ...]
-    """Mean Spearman correlation of the maps at each of them, -1 to 1."""
+    """Mean Spearman correlation of the maps at each step, -1 to 1."""
     rank_correlation: float
-    """That of all layers."""
+    """Mean Spearman correlation with all layers randomised, -1 to 1."""
     similarity: float
-    """Structural similarity (SSIM) of the maps where all layers are randomised, -1 to 1."""
+    """Structural similarity (SSIM) of the maps with all layers randomised, -1 to 1."""
 
 
 def check_sanity(
@@ -51,16 +51,17 @@ def check_sanity(
     method: Method,
     seed: int,
 ) -> Sanity | None:
-    """Returns how alike the maps stay; None for a classifier that cannot be randomised.
+    """Returns the similarity to the maps of shuffled weights; None if the weights cannot be shuffled.
 
     Args:
-        classifier: Left as it is.
+        classifier: Classifier that was explained; not changed.
         pixels: Prepared faces, uint8 [n, side, side].
-        targets: The emotion that was explained, [n].
-        heats: The maps as they are.
-        layer: What they were made with.
-        method: What they were made with; occlusion takes long, and is randomised all at once.
-        seed: Of the shuffling.
+        targets: Label of the explained emotion, [n].
+        heats: Maps of the unchanged classifier [n, side, side].
+        layer: Layer that the maps were made with.
+        method: Method that the maps were made with. Occlusion is slow, so all layers are shuffled in
+            one step.
+        seed: Seed of the shuffling.
     """
     steps = _CASCADE if method == "gradcam" else 1
     shares = tuple((np.arange(1, steps + 1) / steps).tolist())
@@ -81,15 +82,19 @@ def check_sanity(
 
 
 def randomised(classifier: Classifier, share: float, seed: int) -> Classifier | None:
-    """Returns the classifier with the weights of its top layers shuffled; None if it has none we know.
+    """Returns a copy of the classifier with the weights of its top layers shuffled.
 
-    The numbers of each tensor stay, in another order: the network keeps its scale, and loses all that
-    it learned. The classifier itself stays as it is.
+    Each tensor keeps its numbers in another order: the network keeps its scale and loses all that it
+    was trained on.
 
     Args:
-        classifier: A network, or the baseline, whose support vectors have their weights shuffled.
-        share: Of the network's layers, from the top, in (0, 1].
-        seed: Of the shuffling.
+        classifier: Network or baseline; of the baseline, the weights of the support vectors are
+            shuffled. Not changed.
+        share: Share of the network's layers to shuffle, from the top, in (0, 1].
+        seed: Seed of the shuffling.
+
+    Returns:
+        The copy; None if the classifier is neither a network nor the baseline.
     """
     scorer = classifier.scorer
     if isinstance(scorer, HogSvm):
@@ -112,7 +117,7 @@ def _shuffle(layer: nn.Module, generator: torch.Generator) -> None:
 
 
 def rank_correlation(maps: HeatMaps, others: HeatMaps) -> Numbers:
-    """Returns Spearman's correlation of each map with its other [n]; nan where one is flat."""
+    """Returns Spearman's correlation of the maps, pair by pair [n]; nan if a map is constant."""
     ranks = [rankdata(each.reshape(len(each), -1), axis=1) for each in (maps, others)]
     one, two = (each - each.mean(1, keepdims=True) for each in ranks)
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Does a map lie where the emotion was drawn?"""
+"""Pointing game: whether a map's peak is in the regions that show the emotion."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from fer_mlops.metrics.classification import Labels
 
 @dataclass(frozen=True, kw_only=True)
 class Hits:
-    """How often maps of drawn faces lie on what was drawn for the emotion; neutral faces have none."""
+    """Hit rates of maps on synthetic faces, whose emotion has known regions; neutral faces have none."""
 
     num_faces: int
     peak: float
-    """Share of the faces whose strongest place lies in the regions of their action units."""
+    """Share of the faces whose map has its peak in the regions of their action units."""
     peak_by_chance: float
-    """The same for a place drawn at random: the regions' mean share of the picture."""
+    """Hit rate of a random pixel: the regions' mean share of the image."""
     peak_of_others: float
-    """The same for the peaks of faces that show another emotion."""
+    """Hit rate of the peaks of faces that show another emotion."""
     mass: float
-    """Mean share of the map inside; by chance as ``peak_by_chance``."""
+    """Mean share of the map inside the regions; by chance, ``peak_by_chance``."""
     by_emotion: dict[str, tuple[int, float, float]]
-    """Number of faces, ``peak`` and ``peak_by_chance`` of each emotion that has faces."""
+    """Number of faces, ``peak`` and ``peak_by_chance`` of each emotion with faces."""
 
 
 def hit_rates(heats: HeatMaps, masks: Masks, emotions: Labels) -> Hits | None:
-    """Returns how often maps lie on what was drawn; None if no face has both a map and a region.
+    """Returns the hit rates of the maps; None if no face has both a map and a region.
 
     Args:
-        heats: [n, side, side].
-        masks: Where each face shows its emotion [n, side, side]; faces without any are left out.
-        emotions: What each shows, [n].
+        heats: Maps [n, side, side].
+        masks: Regions that show the emotion [n, side, side]; faces without a region are left out.
+        emotions: Label of each face, [n].
     """
     kept = masks.any((1, 2)) & heats.any((1, 2))
     if not kept.any():
@@ -43,7 +43,7 @@ def hit_rates(heats: HeatMaps, masks: Masks, emotions: Labels) -> Hits | None:
     heats, masks, emotions = heats[kept], masks[kept], emotions[kept]
     flat = masks.reshape(len(masks), -1)
     peaks = heats.reshape(len(heats), -1).argmax(1)
-    on_each = flat[:, peaks]  # the peak of the column's face on the regions of the row's
+    on_each = flat[:, peaks]  # [i, j]: whether the peak of face j is in the regions of face i
     hit, area = on_each.diagonal(), flat.mean(1)
     differ = emotions[:, None] != emotions[None]
     return Hits(

@@ -1,4 +1,4 @@
-"""All figures on the maps of some faces."""
+"""Attribution report: all measures of the maps of some faces."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
 
 MOST_FACES: dict[Method, int] = {"gradcam": 48, "occlusion": 16}
-"""Faces measured by default: occlusion asks the classifier 64 times a face for one map."""
+"""Number of faces measured by default; occlusion classifies each face 64 times for one map."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionReport:
-    """What a classifier's heat maps are worth on some faces; a figure that does not exist is nan."""
+    """Measures of a classifier's heat maps on some faces; a measure that does not exist is nan."""
 
     method: Method
     num_faces: int
     num_blank: int
-    """Faces on which nothing speaks for the emotion: in no mean but that of the removal."""
+    """Faces with a blank map: nothing supports the emotion. They count only in ``removal``."""
     inside: float
     """Mean share of the map inside the face ellipse."""
     inside_uniform: float
-    """The same for a map that is alike everywhere: the ellipse's share of the crop."""
+    """The same for a uniform map: the ellipse's share of the crop."""
     removal: Removal
     sanity: Sanity | None
-    """None for a classifier without weights of its own."""
+    """None for a classifier whose weights cannot be shuffled, such as an ONNX file."""
     hits: Hits | None
-    """None for faces of which it is not known where they show their emotion."""
+    """None for faces whose emotion has no known regions."""
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns every single number as it is tracked, such as ``test/attribution/inside``."""
+        """Returns every number by its metric name, such as ``test/attribution/inside``."""
         flat = {
             "faces": self.num_faces,
             "inside": self.inside,
@@ -65,7 +65,7 @@ class AttributionReport:
         return {f"{part}/attribution/{k}": float(v) for k, v in flat.items() if np.isfinite(v)}
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the report as plain values, for JSON; a figure that does not exist is None."""
+        """Returns the report as plain values, for JSON; a measure that does not exist is None."""
         plain: dict[str, Any] = json.loads(
             json.dumps(dataclasses.asdict(self)), parse_constant=lambda _: None
         )
@@ -83,20 +83,20 @@ def measure_explanations(
     most: int | None = None,
     seed: int = 0,
 ) -> AttributionReport:
-    """Returns what the maps of these faces are worth, for their target emotions.
+    """Returns the measures of the maps of these faces, for their target emotions.
 
     Args:
-        classifier: Left as it was.
+        classifier: Classifier to explain; not changed.
         pixels: Prepared faces, uint8 [n, side, side], n at least 1.
-        targets: The emotion to explain, [n].
+        targets: Label of the emotion to explain, [n].
         layer: See ``explain``.
         method: See ``explain``.
-        regions: Where each face shows its target emotion, [n]; None where nobody knows.
-        most: Faces to measure at most, evenly over the emotions; None for MOST_FACES of the method.
-        seed: Of the faces chosen, of the random maps and of the randomised weights.
+        regions: Regions in which each face shows its target emotion, [n]; None if unknown.
+        most: Largest number of faces to measure, chosen evenly over the emotions; None for MOST_FACES.
+        seed: Seed of the choice of faces, the random maps and the shuffled weights.
 
     Raises:
-        ConfigError: As ``explain``.
+        ConfigError: The layer or the method does not fit the classifier.
     """
     chosen = method or default_method(classifier)
     rows = choose_evenly(targets, most or MOST_FACES[chosen], seed)

@@ -1,4 +1,4 @@
-"""Pages that a browser shows by itself: nothing is fetched, nothing runs, every text is escaped."""
+"""Self-contained HTML pages without scripts; every text is escaped."""
 
 from fer_mlops.reporting.html.components import (
     Cell,

@@ -1,4 +1,4 @@
-"""What a page is put together from; every piece takes plain text and returns HTML."""
+"""HTML components of a page; each takes plain text and returns HTML."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from fer_mlops import __version__
 from fer_mlops.reporting.html.style import STYLE
 
 Mood = Literal["", "clean", "note", "warning", "error"]
-"""The colour of what is said."""
+"""Kind of a message, shown as its colour."""
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is already HTML and is not escaped again."""
 
     __slots__ = ()
 
 
 Cell = Html | str | int | float | None
-"""A table's cell: a float is shown with three decimals, None and nan as a dash."""
+"""Table cell: a float is shown with three decimals, None and nan as a dash."""
 
 
 def text(value: object) -> Html:
-    """Returns any text as HTML; bytes of a file name that are no UTF-8 become question marks."""
+    """Returns a value as escaped HTML; bytes of a file name that are not UTF-8 become question marks."""
     if isinstance(value, Html):
         return value
     return Html(html.escape(str(value).encode("utf-8", "replace").decode()))
@@ -45,15 +45,15 @@ def document(
     foot: Iterable[str] = (),
     mood: Mood = "",
 ) -> str:
-    """Returns a whole page, by day, by night and on paper.
+    """Returns a whole page with a light, a dark and a print style.
 
     Args:
-        over: A few words above the title: which command made this.
-        title: Its first heading.
-        lead: What stands first: ``tiles`` and a ``paragraph`` of kind ``verdict``.
-        body: The rest, in order.
-        foot: Facts in small letters at the end.
-        mood: Of the lead.
+        over: Short line above the title: the command that made the page.
+        title: First heading.
+        lead: Header content: ``tiles`` and a ``paragraph`` of kind ``verdict``.
+        body: Page content, in order.
+        foot: Facts for the footer.
+        mood: Mood of the header.
     """
     facts = "".join(f"<li>{text(fact)}</li>" for fact in foot)
     return f"""<!doctype html>
@@ -86,28 +86,28 @@ the data.</li></ul>
 
 
 def tiles(shown: Iterable[tuple[str, str, Mood]]) -> Html:
-    """Returns numbers at a glance, each (number, what it counts, mood)."""
+    """Returns tiles with large numbers, each (number, label, mood)."""
     items = (f'<li class="{mood}"><b>{text(num)}</b> {text(name)}</li>' for num, name, mood in shown)
     return Html(f'<ul class="tiles">{"".join(items)}</ul>')
 
 
 def people_tile(num_people: int, num_unnamed: int) -> tuple[str, str, Mood]:
-    """Returns a tile on how many people there are, as far as faces name them."""
+    """Returns a tile with the number of known identities."""
     if not num_people and num_unnamed:
-        return "?", "people: nobody is named", "warning"
-    unknown = f", and {num_unnamed:,} faces that name nobody" if num_unnamed else ""
+        return "?", "people: no identities", "warning"
+    unknown = f", and {num_unnamed:,} faces without identity" if num_unnamed else ""
     return f"{num_people:,}", ("person" if num_people == 1 else "people") + unknown, ""
 
 
 def heading(title: str, about: str = "", anchor: str = "") -> Html:
-    """Returns a second-level heading, with a few small words beside it."""
+    """Returns a second-level heading, with a short note beside it."""
     small = f" <small>{text(about)}</small>" if about else ""
     name = f' id="{text(anchor)}"' if anchor else ""
     return Html(f"<h2{name}>{text(title)}{small}</h2>")
 
 
 def paragraph(said: str, kind: str = "") -> Html:
-    """Returns a paragraph; of kind ``verdict`` it is framed."""
+    """Returns a paragraph; the kind ``verdict`` has a frame."""
     name = f' class="{kind}"' if kind else ""
     return Html(f"<p{name}>{text(said)}</p>")
 
@@ -120,7 +120,7 @@ def section(title: str, *parts: Html, mood: Mood = "") -> Html:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
-    """Returns a table whose first column names its rows; it scrolls where there is no room."""
+    """Returns a table whose first column names its rows; a wide table scrolls."""
     head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return Html(
@@ -139,12 +139,12 @@ def _cell(cell: Cell) -> str:
 
 
 def shaded(shown: str, strength: float) -> Html:
-    """Returns a cell on warm ground, from none at a strength of 0 to full at 1."""
+    """Returns a cell with a shaded background, from none at strength 0 to full at 1."""
     return Html(f'<span class="score" style="--shade:{strength:.2f}">{text(shown)}</span>')
 
 
 def gallery(pictures: Iterable[tuple[str, str, str]]) -> Html:
-    """Returns small pictures in a grid, each (``data:`` address, name, what is said of it)."""
+    """Returns small images in a grid, each (``data:`` address, name, caption)."""
     figures = "".join(
         f'<figure><img src="{uri}" alt="{text(name)}" loading="lazy"><figcaption><b>{text(said)}</b>'
         f'<span title="{text(name)}">{text(PurePosixPath(name).name)}</span></figcaption></figure>'
@@ -154,17 +154,17 @@ def gallery(pictures: Iterable[tuple[str, str, str]]) -> Html:
 
 
 def picture(uri: str, said: str) -> Html:
-    """Returns one wide picture, such as a chart; ``said`` is what a screen reader reads."""
+    """Returns one wide image, such as a chart, with ``said`` as text for screen readers."""
     return Html(f'<p class="chart"><img src="{uri}" alt="{text(said)}"></p>')
 
 
 def details(summary: str, *parts: Html) -> Html:
-    """Returns parts that are folded until one asks for them."""
+    """Returns parts that are folded until the reader opens them."""
     return Html(f"<details><summary>{text(summary)}</summary>{''.join(parts)}</details>")
 
 
 def uri_of(image: Image.Image, *, is_drawing: bool = False) -> str:
-    """Returns the picture as a ``data:`` address; a drawing keeps every pixel."""
+    """Returns the image as a ``data:`` address; a drawing is compressed without loss."""
     content = io.BytesIO()
     image.save(content, format="WEBP", quality=80, lossless=is_drawing)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()

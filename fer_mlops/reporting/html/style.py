@@ -1,4 +1,4 @@
-"""How the page looks: by day, by night, on a phone and on paper."""
+"""Style sheet of all pages: light, dark, mobile and print."""
 
 STYLE = """
 :root {

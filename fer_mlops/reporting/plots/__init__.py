@@ -1,4 +1,4 @@
-"""Reports, histories and heat maps to pictures."""
+"""Figures of reports, training curves, sweeps and heat maps."""
 
 from fer_mlops.reporting.plots.comparison import difference_chart, model_chart, spread_chart, wins_chart
 from fer_mlops.reporting.plots.evaluation import (

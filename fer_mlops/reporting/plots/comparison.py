@@ -1,4 +1,4 @@
-"""Models side by side, and one recipe run several times."""
+"""Figures of model comparisons, and of one recipe over several runs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fer_mlops.evaluation.paired import Difference, Pairing
 from fer_mlops.reporting.plots.style import COLOURS
 
 _DARK = (COLOURS[0], COLOURS[2], COLOURS[3])
-"""On which black cannot be read."""
+"""Colours on which black text is unreadable."""
 
 
 def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
-    """Returns models side by side.
+    """Returns a bar chart of the scores of several models.
 
     Args:
         scores: Model name to metric name to (value, low, high).
-        title: Of the figure.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -44,11 +44,11 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
 
 
 def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figure:
-    """Returns how far the best is above another in each score, with 95 % intervals and a line at none.
+    """Returns the differences between the best model and others, with 95 % intervals and a zero line.
 
     Args:
-        rows: What is named at the left, and its difference, top to bottom.
-        title: Of the figure.
+        rows: (label, difference) from top to bottom.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(8, 1.3 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -70,7 +70,7 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
 
 
 def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
-    """Returns how many faces of each emotion only the one model has right, and only the other."""
+    """Returns the number of faces of each emotion that only one of the two models gets right."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
     shown = [row for row in pairing.classes if row.support]
@@ -104,7 +104,7 @@ def spread_chart(
     Args:
         runs: Score to operating point to the value of each run.
         means: Score to operating point to (mean, low, high).
-        title: Of the figure.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)

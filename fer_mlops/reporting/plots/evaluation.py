@@ -1,4 +1,4 @@
-"""What a report says beyond its scores: calibration, ranking, worse faces, mistakes."""
+"""Figures of an evaluation: calibration, ranking, robustness, slices and mistakes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 def reliability_diagram(
     labels: Labels, probabilities: NDArray[np.float64], title: str, threshold: float = 0.0
 ) -> Figure:
-    """Returns accuracy against confidence, and how many faces are that confident.
+    """Returns a reliability diagram: accuracy against confidence, and the number of faces per bin.
 
     Args:
-        labels: [n].
-        probabilities: [n, 7].
-        title: Of the figure.
-        threshold: Confidence from which an answer is sure; drawn where it is in (0, 1].
+        labels: Label of each face, [n].
+        probabilities: Predicted probabilities [n, 7].
+        title: Title of the figure.
+        threshold: Confidence from which a prediction is sure; drawn if in (0, 1].
     """
     bins = reliability(labels, probabilities)
     figure = Figure(figsize=(5.6, 5.6), layout="constrained")
@@ -65,7 +65,7 @@ def reliability_diagram(
 def precision_recall(labels: Labels, probabilities: NDArray[np.float64], title: str) -> Figure:
     """Returns the precision-recall curve of each emotion against the rest.
 
-    A short line at the right edge marks what a random order gives: the emotion's share.
+    A short line at the right edge marks the precision of a random order: the emotion's share.
     """
     figure = Figure(figsize=(6.4, 5), layout="constrained")
     axes = figure.subplots()
@@ -75,7 +75,7 @@ def precision_recall(labels: Labels, probabilities: NDArray[np.float64], title: 
             continue
         order = np.argsort(-probabilities[:, emotion], kind="stable")
         found = np.cumsum(is_member[order])
-        # only where the probability changes: faces of equal probability have no order
+        # one point per distinct probability, as faces of equal probability have no order
         ends = np.flatnonzero(np.r_[np.diff(probabilities[order, emotion]) != 0, True])
         recall, precision = found[ends] / found[-1], found[ends] / (ends + 1)
         axes.step(
@@ -96,7 +96,7 @@ def precision_recall(labels: Labels, probabilities: NDArray[np.float64], title: 
 
 
 def robustness_curves(robustness: Robustness, title: str) -> Figure:
-    """Returns balanced accuracy against the strength of each way to make faces worse."""
+    """Returns balanced accuracy against the strength of each corruption."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     for i, (name, curve) in enumerate(robustness.curves.items()):
@@ -104,18 +104,18 @@ def robustness_curves(robustness: Robustness, title: str) -> Figure:
             [0, *STRENGTHS], curve.balanced_accuracy, color=COLOURS[i], marker=_MARKS[i], label=name
         )
     axes.axhline(1 / len(EMOTIONS), color="gray", ls="--", lw=1, label="chance")
-    axes.set(xlabel="strength (0: as they are)", ylabel="balanced accuracy", ylim=(0, 1), title=title)
+    axes.set(xlabel="strength (0: clean)", ylabel="balanced accuracy", ylim=(0, 1), title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=2, loc="lower left")
     return figure
 
 
 def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: str) -> Figure:
-    """Returns how far each slice is above or below the others at equal emotions.
+    """Returns the gap of each slice to all other faces at equal emotions.
 
     Args:
         rows: (name with n, gap, low, high, whether it is significant), from top to bottom.
-        title: Of the figure.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(7, 0.34 * len(rows) + 1.3), layout="constrained")
     axes = figure.subplots()
@@ -132,12 +132,12 @@ def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: st
 
 
 def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
-    """Returns up to sixteen faces with what was said of them, in rows of eight.
+    """Returns faces with captions, in rows of eight.
 
     Args:
-        pixels: uint8 [n, side, side].
-        captions: Of each face.
-        title: Of the figure.
+        pixels: Faces, uint8 [n, side, side].
+        captions: Caption of each face, [n].
+        title: Title of the figure.
     """
     columns = 8
     num_rows = max(1, -(-len(captions) // columns))
@@ -153,11 +153,11 @@ def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
 
 
 def score_against_minutes(points: Mapping[str, tuple[float, float, float, float]], title: str) -> Figure:
-    """Returns models by training time and macro-F1.
+    """Returns macro-F1 against training time, one point per model.
 
     Args:
         points: Model name to (minutes, macro-F1, low, high).
-        title: Of the figure.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()

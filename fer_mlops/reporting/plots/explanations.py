@@ -1,4 +1,4 @@
-"""Where one model looked on average, where two models looked, and what that is worth."""
+"""Figures of explanations: mean maps, maps of two models side by side, and attribution curves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fer_mlops.reporting.plots.heat_maps import overlay
 from fer_mlops.reporting.plots.style import COLOURS
 
 _SIDE, _CAPTION, _GAP = 128, 36, 10
-"""Of a sheet: side of a picture, height of what is said below it, and space between faces, in pixels."""
+"""Layout of a sheet in pixels: side of an image, height of its caption, and space between faces."""
 _ACROSS = 3
-"""Faces side by side in a sheet."""
+"""Faces per row of a sheet."""
 _LETTERS = 12
-"""Of a title of 10 points that fit into an inch."""
+"""Letters of a 10-point title that fit into an inch."""
 _INK = (29, 33, 41)
 
 
@@ -33,13 +33,13 @@ def mean_heats(
 ) -> Figure | None:
     """Returns the mean map of each emotion over its mean face, or None if none has two faces.
 
-    Each mean map is scaled to its own strongest place; a line marks the ellipse that is measured.
+    Each mean map is scaled to its own maximum; a dotted line marks the face ellipse of the measures.
 
     Args:
         pixels: Gray faces, uint8 [n, side, side].
-        heats: Their maps.
-        emotions: What each map explains, [n].
-        title: Of the figure.
+        heats: Maps of the faces [n, side, side].
+        emotions: Label of the emotion that each map explains, [n].
+        title: Title of the figure.
     """
     counts = np.bincount(emotions, minlength=len(EMOTIONS))
     shown = np.flatnonzero(counts >= 2)
@@ -70,9 +70,9 @@ def sheet_of_looks(
     """Returns faces beside the overlays of each model.
 
     Args:
-        faces: Gray face and what is said of it.
-        looks: For each face, for each model: the gray face as it sees it, the map, what is said of it.
-        names: Of the models, in that order.
+        faces: (gray face, caption) of each face.
+        looks: For each face and each model: (prepared gray face, map, caption).
+        names: Names of the models, in the same order.
     """
     per_face = 1 + len(names)
     across = min(_ACROSS, len(faces))
@@ -96,14 +96,14 @@ def sheet_of_looks(
 
 
 def _fitted(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Returns the line, without its end where it is wider than a picture."""
+    """Returns the line, shortened with an ellipsis if it is wider than an image."""
     while font.getlength(line) > _SIDE - 4:
         line = line.removesuffix("…")[:-1] + "…"
     return line
 
 
 def attribution_curves(report: AttributionReport, title: str) -> Figure:
-    """Returns deletion and insertion beside a random order, and what is left without the weights."""
+    """Returns deletion and insertion curves beside a random order, and the shuffled-weights test."""
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     figure.suptitle(title, fontsize=10)
     panels = figure.subplots(1, 3 if report.sanity else 2)

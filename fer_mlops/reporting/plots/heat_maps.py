@@ -1,4 +1,4 @@
-"""Faces under heat maps."""
+"""Heat map overlays on faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fer_mlops.images.arrays import Images
 
 
 def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192) -> Image.Image:
-    """Returns an RGB picture, ``side`` pixels square: the gray face under its heat map."""
+    """Returns the gray face under its heat map, as an RGB image of ``side`` x ``side`` pixels."""
     size = (side, side)
     gray = np.asarray(Image.fromarray(face).resize(size, Image.Resampling.BICUBIC), np.float32) / 255
     wide = Image.fromarray(np.asarray(heat, np.float32)).resize(size, Image.Resampling.BICUBIC)
@@ -27,7 +27,7 @@ def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192)
 
 
 def explanation_sheet(pixels: Images, heats: HeatMaps, captions: Sequence[str], title: str) -> Figure:
-    """Returns faces over their overlays, one column each."""
+    """Returns the faces above their overlays, one column per face."""
     columns = len(captions)
     figure = Figure(figsize=(1.7 * columns, 4.0), layout="constrained")
     figure.suptitle(title)

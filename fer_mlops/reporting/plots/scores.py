@@ -1,4 +1,4 @@
-"""Scores of one model."""
+"""Figures of one model's scores: confusion matrix and bars by emotion."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
 
 
 def _write_cells(axes: Axes, counts: Sequence[Sequence[int]], title: str) -> None:
-    """Puts counts and a title into a confusion matrix."""
+    """Writes counts and a title into a confusion matrix."""
     table = np.asarray(counts)
     totals = np.broadcast_to(table.sum(1, keepdims=True), table.shape)
     shares = table / np.maximum(totals, 1)
@@ -45,16 +45,16 @@ def _write_cells(axes: Axes, counts: Sequence[Sequence[int]], title: str) -> Non
 
 
 class ConfusionPictures:
-    """Draws one confusion matrix after another, in a fifth of the time of a figure each.
+    """Draws many confusion matrices, in a fifth of the time of separate figures.
 
-    All but the cells and the title is laid out and drawn once.
+    Only the cells and the title are drawn again; everything else is drawn once.
     """
 
     def __init__(self, dots_per_inch: int) -> None:
         figure = confusion_matrix(np.zeros((len(EMOTIONS), len(EMOTIONS)), int).tolist(), "title")
         figure.set_dpi(dots_per_inch)
         self.axes = figure.axes[0]
-        cells, frame = self.axes.images[0], self.axes.spines.values()  # the frame lies over the cells
+        cells, frame = self.axes.images[0], self.axes.spines.values()  # the frame overlaps the cells
         self.changing = (cells, *frame, *self.axes.texts, self.axes.title)
         for artist in self.changing:
             artist.set_animated(True)

@@ -1,4 +1,4 @@
-"""What all figures share."""
+"""Colours and conversion shared by all figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from fer_mlops.images.reading import colour_photo
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
-"""Okabe and Ito's colours, told apart by colour-blind readers."""
+"""Okabe and Ito's colours, which colour-blind readers can distinguish."""
 
 
 def to_image(figure: Figure, dots_per_inch: int = 100) -> Image.Image:

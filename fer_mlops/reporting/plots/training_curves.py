@@ -1,4 +1,4 @@
-"""What changed from step to step."""
+"""Training curves: loss, scores and learning rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PANELS: tuple[tuple[str, tuple[str, ...], tuple[float, float] | None, Corner], 
     ),
     ("learning rate", ("train/learning_rate",), None, "lower center"),
 )
-"""Title, metrics, limits, and where no line is to be expected."""
+"""Title, metrics, y limits, and legend corner, where lines are unlikely."""
 
 
 def training_curves(curves: Curves, title: str) -> Figure:
