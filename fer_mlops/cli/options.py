@@ -94,7 +94,7 @@ TRANSFER = (
         "--weights",
         default="imagenet",
         show_default=True,
-        help="Pretrained weights: imagenet, a torchvision weights name, the path of a state dict, or none.",
+        help="Pretrained weights: imagenet, a torchvision name, the path of a state dict, or none.",
     ),
 )
 READING = (

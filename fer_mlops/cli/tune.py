@@ -90,7 +90,7 @@ _CHOICES = (
         "--finalists",
         type=INT,
         default="auto",
-        help="Best trials to fit again on folds before the winner is chosen; auto is 2, or 0 with --folds "
+        help="Best trials to fit again on folds before choosing the winner; auto: 2, or 0 with --folds "
         "or a teacher.",
     ),
     click.option(
