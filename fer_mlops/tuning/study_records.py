@@ -1,4 +1,4 @@
-"""Optuna's trials as the figures take them."""
+"""Trial records: Optuna's trials in the form that the figures use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATES: dict[TrialState, State] = {
 
 
 def records_of(study: optuna.Study) -> list[TrialRecord]:
-    """Returns the trials that were begun, those left out whose worker died and that were begun again."""
+    """Returns the trials that started, without those whose worker died and that were retried."""
     trials = study.get_trials(deepcopy=False, states=tuple(_STATES))
     return [
         record_of(trial)
@@ -30,7 +30,7 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Returns one trial."""
+    """Returns the record of one trial."""
     return TrialRecord(
         number=trial.number,
         state="over budget" if is_over_budget(trial) else _STATES[trial.state],
@@ -44,5 +44,5 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 
 
 def complete_values(records: Sequence[TrialRecord]) -> set[float]:
-    """Returns the different values of complete trials."""
+    """Returns the distinct values of the complete trials."""
     return {r.value for r in records if r.state == "complete" and r.value is not None}

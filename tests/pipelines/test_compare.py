@@ -286,7 +286,7 @@ def test_other_data_is_used_whole_and_a_folder_needs_it(
     other = tmp_path_factory.mktemp("other")
     draw_sample(other, num_identities=3, variants=1, seed=9)
     names = [f"runs:/{two[0].run_id}", str(fetched_bundle(f"runs:/{two[1].run_id}", other.parent))]
-    with pytest.raises(ConfigError, match="the test faces of .* are unknown; pass --data"):
+    with pytest.raises(ConfigError, match=r"the test faces of .* are unknown; pass --data"):
         compare_models(names, cache_folder())
     config = DataConfig(source=str(other))
     with pytest.raises(DataError, match=r"not a fair comparison: .* of the faces"):
@@ -342,7 +342,7 @@ def test_models_share_test_faces_by_name_label_person_and_folder(
         ground(one, told("two", range(10, 30), "a", tmp_path / "elsewhere"))
     (tmp_path / "elsewhere" / table.paths[12]).unlink()
     gone = tmp_path / "elsewhere"
-    with pytest.raises(DataError, match="1 of the 20 test faces in .* are missing or changed"):
+    with pytest.raises(DataError, match=r"1 of the 20 test faces in .* are missing or changed"):
         ground(*(told(name, range(10, 30), "a", gone) for name in ("one", "two")))
 
 

@@ -221,9 +221,9 @@ def test_a_trial_may_have_a_teacher_and_the_judges_of_no_fold_do(
     assert 0 <= done.best_value <= 1
     offered = replace(SPACES["cnn"], parameters=(Parameter(key="training.teacher", choices=("", name)),))
     for extra in ({"finalists": 2}, {"folds": 3}):
-        with pytest.raises(ConfigError, match=r"would tell their labels; give --folds 0"):
+        with pytest.raises(ConfigError, match=r"would leak their labels; give --folds 0"):
             replace(plan, **extra)
-        with pytest.raises(ConfigError, match=r"would tell their labels; give --folds 0"):
+        with pytest.raises(ConfigError, match=r"would leak their labels; give --folds 0"):
             plan_of(world, faces_folder, "cnn", 1, space=offered, **extra)
 
 
