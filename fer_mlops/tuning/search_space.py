@@ -279,7 +279,7 @@ class _Reader:
         return float(step)
 
     def _value(self, key: str, value: object) -> Scalar:
-        """Returns ``value`` as the setting stores it, if needed together with another setting's choice."""
+        """Returns ``value`` as the setting stores it, if needed beside another setting's choice."""
         try:
             return self._beside(key, value, {})
         except ConfigError:
