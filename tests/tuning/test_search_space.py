@@ -161,14 +161,14 @@ BROKEN = [
     ("training.loss: {low: 0, high: 1}", "is not a number; use {choices: […]}"),
     ("data.split: {choices: [identity, random]}", "trials must be evaluated on the same faces"),
     ("seed: {low: 0, high: 9}", "the best of several seeds is luck"),
-    ("cnn.hidden: {choices: [0, 1]}\n  cnn.hidden: {choices: [0, 2]}", "line 4: cnn.hidden stands there "
+    ("cnn.hidden: {choices: [0, 1]}\n  cnn.hidden: {choices: [0, 2]}", "line 4: cnn.hidden appears "
      "twice"),
     ("cnn.hidden: {choices: [0, 1], when: {training.los: focal}}", "unknown setting training.los"),
     ("cnn.hidden: {choices: [0, 1], when: focal}", "when must be a mapping"),
     ("cnn.hidden: {choices: [0, 1], when: {training.loss: focal}}\n  training.loss: {choices: "
      "[cross_entropy, logit_adjusted]}", "cnn.hidden is never tuned: training.loss is never focal"),
     ("cnn.hidden: {choices: [0, 1], when: {cnn.last_pool: true}}\n  cnn.last_pool: {choices: [true, "
-     "false], when: {cnn.hidden: 1}}", "the conditions of cnn.hidden and cnn.last_pool go round"),
+     "false], when: {cnn.hidden: 1}}", "the conditions of cnn.hidden and cnn.last_pool depend on each other"),
 ]  # fmt: skip
 
 

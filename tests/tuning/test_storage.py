@@ -143,7 +143,7 @@ def test_a_storage_that_comes_back_is_asked_again(
     with caplog.at_level(logging.WARNING):
         trial = study.ask()
     assert trial.number == 0
-    said = [record.message for record in caplog.records if "does not answer" in record.message]
+    said = [record.message for record in caplog.records if "does not respond" in record.message]
     assert len(said) == 1
     assert said[0].startswith(f"the study storage at sqlite:///{database} does not respond; retrying (")
 
