@@ -168,7 +168,7 @@ BROKEN = [
     ("cnn.hidden: {choices: [0, 1], when: {training.loss: focal}}\n  training.loss: {choices: "
      "[cross_entropy, logit_adjusted]}", "cnn.hidden is never tuned: training.loss is never focal"),
     ("cnn.hidden: {choices: [0, 1], when: {cnn.last_pool: true}}\n  cnn.last_pool: {choices: [true, "
-     "false], when: {cnn.hidden: 1}}", "the conditions of cnn.hidden and cnn.last_pool depend on each other"),
+     "false], when: {cnn.hidden: 1}}", "cnn.hidden and cnn.last_pool depend on each other"),
 ]  # fmt: skip
 
 
