@@ -1,6 +1,6 @@
-"""``fer-mlops data …``: look at data before training on it.
+"""Commands ``fer-mlops data …``: check, split, list and download data sets.
 
-Heavy modules are imported inside commands, so that ``--help`` answers at once.
+Commands import heavy modules inside their functions, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Look at data before training on it."""
+    """Check, split, list and download data sets."""
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -32,23 +32,27 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @data.command(name="check")
 @click.argument("source", metavar="DATA")
 @with_options(
-    click.option("--out", type=_FILE, help="Write a page with pictures (HTML)."),
-    click.option("--json", "json_file", type=_FILE, help="Write everything found, as JSON."),
-    click.option("--label-errors", type=_FILE, help="Write doubted labels, a csv for --relabel."),
+    click.option("--out", type=_FILE, help="Write an HTML report with images to this file."),
+    click.option("--json", "json_file", type=_FILE, help="Write all findings as JSON to this file."),
+    click.option(
+        "--label-errors", type=_FILE, help="Write doubtful labels as a CSV file for --relabel."
+    ),
     *SPLIT,
     *READING,
     SET,
     ON_BAD_IMAGE,
-    click.option("--model", default="", help="Doubt labels by this model, not a quick baseline."),
+    click.option(
+        "--model", default="", help="Model that finds label errors (default: a quick baseline)."
+    ),
     click.option(
         "--fail-on",
         type=click.Choice(["note", "warning", "error"]),
         default="error",
         show_default=True,
-        help="End with status 1 from this on.",
+        help="Exit with status 1 at findings of this severity or worse.",
     ),
-    click.option("--fast", is_flag=True, help="Read no file."),
-    click.option("--track", is_flag=True, help="Log it all to an MLflow run as well."),
+    click.option("--fast", is_flag=True, help="Check without reading the image files."),
+    click.option("--track", is_flag=True, help="Also log the findings to an MLflow run."),
 )
 def check_data(
     source: str,
@@ -61,7 +65,7 @@ def check_data(
     track: bool,
     **options: Any,
 ) -> None:
-    """Say what is wrong with DATA, what it will do to the numbers, and what to do about it."""
+    """Check DATA for problems; show how each affects the scores and how to fix it."""
     from fer_mlops.cli.output.data import print_findings
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.loading import load_table
@@ -70,7 +74,7 @@ def check_data(
     from fer_mlops.reporting.data_quality_page import render_page
 
     if fast and (label_errors or model):
-        raise ConfigError("--fast looks for no label errors; leave out --label-errors and --model")
+        raise ConfigError("--fast finds no label errors; leave out --label-errors and --model")
     experiment = build("cnn", {"data": source, **options})
     if track:
         from fer_mlops.tracking.store import check_store
@@ -124,14 +128,14 @@ def _load(model: str) -> Classifier:
 @data.command(name="split")
 @click.argument("source", metavar="DATA")
 @with_options(
-    click.option("--out", required=True, type=click.Path(path_type=Path), help="The csv to write."),
+    click.option("--out", required=True, type=click.Path(path_type=Path), help="CSV file to write."),
     *SPLIT,
     *READING,
     SET,
     ON_BAD_IMAGE,
 )
 def write_split(source: str, out: Path, **options: Any) -> None:
-    """Write a split of DATA as a csv, to share it or to train with --split CSV."""
+    """Write a split of DATA to a CSV file, for sharing or for training with --split CSV."""
     from fer_mlops.cli.output.data import print_split
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.loading import divide_faces, load_table
@@ -147,12 +151,12 @@ def write_split(source: str, out: Path, **options: Any) -> None:
 
 @data.command(name="list")
 def list_datasets() -> None:
-    """Show the data sets that can be read, where to get each and what its publisher allows."""
+    """List the supported data sets with their sources and terms of use."""
     from fer_mlops.cli.output.data import print_datasets
     from fer_mlops.data.datasets import DATASETS
 
     print_datasets(list(DATASETS.values()))
-    click.echo("Pass one with --data PATH, or with --data NAME:PATH to be certain.")
+    click.echo("Use one with --data PATH, or with --data NAME:PATH to name the data set explicitly.")
 
 
 @data.command(name="download")
@@ -160,19 +164,19 @@ def list_datasets() -> None:
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="The folder to make.  [default: data/NAME]",
+    help="Folder to create.  [default: data/NAME]",
 )
 def download_dataset(name: str, to: Path | None) -> None:
-    """Fetch data set NAME over the internet; after a broken transfer, run it again to go on."""
+    """Download data set NAME; run the command again to resume an interrupted download."""
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.datasets import DATASETS
     from fer_mlops.data.datasets.download import ARCHIVES, download
 
     if name not in ARCHIVES:
         known = f"; get {name} yourself: {DATASETS[name].where}" if name in DATASETS else ""
-        raise DataError(f"{', '.join(ARCHIVES)} can be downloaded, {name!r} cannot{known}")
+        raise DataError(f"cannot download {name!r}, only {', '.join(ARCHIVES)}{known}")
     with progress_bars() as progress:
         folder = download(ARCHIVES[name], to or Path("data") / name, progress)
     click.echo(
-        f"{DATASETS[name].terms}\nIt is in {folder}; check it with: fer-mlops data check {folder}"
+        f"{DATASETS[name].terms}\nDownloaded to {folder}; check it with: fer-mlops data check {folder}"
     )

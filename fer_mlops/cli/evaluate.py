@@ -1,4 +1,4 @@
-"""The commands on trained models: evaluate, explain, compare."""
+"""Commands for trained models: evaluate, explain, compare."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", default="models:/fer-classifier@champion", show_default=True)
+@click.option(
+    "--model",
+    default="models:/fer-classifier@champion",
+    show_default=True,
+    help="Model to evaluate.",
+)
 @click.option(
     "--data",
     "sources",
     multiple=True,
     default=("auto",),
-    help=f"What the model was trained on, or: {DATA_HELP} Repeatable.",
+    help=f"Data to evaluate on (default: the model's own data), or: {DATA_HELP} Repeatable.",
 )
-@click.option(
-    "--out", default="", help="Folder for the page (report.html) and the numbers (report.json)."
-)
+@click.option("--out", default="", help="Folder for report.html and report.json.")
 @click.option(
     "--robustness/--no-robustness",
     default=True,
     show_default=True,
-    help="Judge some of the faces made worse as well.",
+    help="Also evaluate on corrupted images.",
 )
-@click.option("--experiment", default="fer_mlops", show_default=True)
+@click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
-    """Evaluate a trained model again: on its own test faces, or on other data."""
+    """Evaluate a trained model on its own test faces or on other data."""
     from fer_mlops.cli.output.scores import print_judged
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.files import write_text
@@ -74,17 +77,31 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     multiple=True,
     default=("models:/fer-classifier@champion",),
     show_default=True,
-    help="Given twice, both look at the same faces, side by side.",
+    help="Model to explain; give it twice to show two models side by side.",
 )
-@click.option("--target", type=click.Choice(EMOTIONS), help="Explain this emotion, not the answer.")
-@click.option("--method", type=click.Choice(["gradcam", "occlusion"]), help="If not the model's own.")
-@click.option("--layer", metavar="NAME", help="What Grad-CAM weighs, if not the network's own choice.")
 @click.option(
-    "--measure", is_flag=True, help="Measure what the maps are worth, on 48 faces (occlusion: 16)."
+    "--target", type=click.Choice(EMOTIONS), help="Explain this emotion (default: the predicted one)."
 )
-@click.option("--out", default="explanations", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--method",
+    type=click.Choice(["gradcam", "occlusion"]),
+    help="Explanation method (default: chosen for the model).",
+)
+@click.option("--layer", metavar="NAME", help="Layer for Grad-CAM (default: chosen for the network).")
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Also measure the quality of the heat maps, on 48 faces (occlusion: 16).",
+)
+@click.option(
+    "--out",
+    default="explanations",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Output folder.",
+)
 def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Show where a model looks on IMAGES: files, folders, or 'sample'."""
+    """Write heat maps that explain predictions on IMAGES: files, folders, or 'sample'."""
     from fer_mlops.cli.output.scores import print_looks
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.tracking.registry import load_classifier
@@ -104,11 +121,18 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
 
 @click.command()
 @with_options(
-    click.option("--runs", default="", metavar="ID,ID…", help="Training runs."),
-    click.option("--models", default="", metavar="NAME,NAME…", help="Trained models, also folders."),
-    click.option("--parent", default="", metavar="ID", help="A parent run: all its children."),
+    click.option("--runs", default="", metavar="ID,ID…", help="Training runs to compare."),
     click.option(
-        "--data", default="auto", help=f"The test faces all of them share, or all of: {DATA_HELP}"
+        "--models",
+        default="",
+        metavar="NAME,NAME…",
+        help="Trained models to compare: registered models or folders.",
+    ),
+    click.option("--parent", default="", metavar="ID", help="Parent run whose children are compared."),
+    click.option(
+        "--data",
+        default="auto",
+        help=f"Faces to compare on: by default the shared test set, or all faces of: {DATA_HELP}",
     ),
     click.option(
         "--point",
@@ -117,11 +141,15 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
         show_default=True,
         help="Operating point of all models.",
     ),
-    click.option("--out", default="", metavar="DIR", help="Write the page and the JSON there too."),
-    click.option("--anyway", is_flag=True, help="Compare models that have seen the people; warn."),
+    click.option("--out", default="", metavar="DIR", help="Folder for the HTML page and the JSON file."),
+    click.option(
+        "--anyway",
+        is_flag=True,
+        help="Compare with a warning even if a model was trained on people in the faces.",
+    ),
     *READING,
     ON_BAD_IMAGE,
-    click.option("--experiment", default="fer_mlops", show_default=True),
+    click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment."),
 )
 def compare(
     runs: str,
@@ -133,8 +161,10 @@ def compare(
     experiment: str,
     **reading: str,
 ) -> None:
-    """Compare trained models on the same faces: runs or models by name, a parent's children, or else
-    the latest run of each family."""
+    """Compare trained models on the same faces.
+
+    Name runs, models or a parent run; by default the latest run of each family is compared.
+    """
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.tracking.runs import track
@@ -143,7 +173,7 @@ def compare(
     given = {"--runs": runs, "--models": models, "--parent": parent}
     named = [option for option, value in given.items() if is_chosen(value)]
     if len(named) > 1:
-        raise ConfigError(f"{' and '.join(named)} both say what to compare; give one")
+        raise ConfigError(f"{' and '.join(named)} cannot be combined; give one")
     other = _other_data(reading)
     folder = _writable(out) if is_chosen(out) else None
     check_store(experiment)
@@ -153,7 +183,7 @@ def compare(
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
         if other:
-            raise ConfigError("--data has no effect on seeds or folds, each tested on its own faces")
+            raise ConfigError("--data has no effect on seeds or folds; each is tested on its own faces")
         _show_repeats(repeats, experiment, folder)
         return
     names = _names_of(runs, models, parent, experiment)
@@ -171,7 +201,7 @@ def compare(
 
 
 def _names_of(runs: str, models: str, parent: str, experiment: str) -> list[str]:
-    """Returns the models that one of the first three names; else the latest of each family."""
+    """Returns the models that the options name; by default the latest run of each family."""
     from fer_mlops.pipelines.candidates import children_of, latest_runs
 
     if is_chosen(models):
@@ -188,10 +218,10 @@ def _words(listed: str) -> list[str]:
 
 
 def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
-    """Returns the data that ``--data`` names, read as the other options say.
+    """Returns the data that ``--data`` names, with the reading options applied.
 
     Raises:
-        ConfigError: An option says how to read data, and none are named.
+        ConfigError: A reading option is given without ``--data``.
     """
     from fer_mlops.config import DataConfig
 
@@ -200,17 +230,17 @@ def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
         return DataConfig(source=source, **chosen)
     if chosen:
         raise ConfigError(
-            f"--{next(iter(chosen)).replace('_', '-')} is for --data; without it each model's own "
-            "test faces are read as its run read them"
+            f"--{next(iter(chosen)).replace('_', '-')} needs --data; without it each model's test faces "
+            "are read with the settings of its run"
         )
     return None
 
 
 def _writable(out: str) -> Path:
-    """Returns the folder, which is made and tried now, before anything is computed.
+    """Creates the folder and checks, before anything is computed, that it is writable.
 
     Raises:
-        DataError: It cannot be made, or no file can be made in it.
+        DataError: The folder cannot be created or written to.
     """
     try:
         Path(out).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Starting several processes that train one network together, and ending them together."""
+"""Process launcher: starts and stops the processes that train one network together."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 _RUN_FILE = "FER_MLOPS_RUN_FILE"
-"""Environment variable: where the first process tells the launcher its run."""
+"""Environment variable: file in which the first process writes its run id for the launcher."""
 _PATIENCE = 30.0
-"""Seconds."""
+"""Seconds that a process waits for the launcher to end it."""
 
 
 def num_started() -> int:
@@ -32,18 +32,20 @@ def num_started() -> int:
 
 
 def is_first() -> bool:
-    """Returns whether this process is the one that writes and shows."""
+    """Returns whether this is the first process, which writes files and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def check_processes(num: int, command: str, repeats: bool) -> None:
-    """Returns if ``command`` can run as ``num`` processes.
+    """Checks that ``command`` can run as ``num`` processes.
 
     Raises:
-        ConfigError: It cannot, or torchrun started another number.
+        ConfigError: The command cannot, or torchrun started another number of processes.
     """
     if num > 1 and command not in ("cnn", "transfer"):
-        raise ConfigError(f"{command} runs as one process, got {num}; cnn and transfer take several")
+        raise ConfigError(
+            f"{command} runs as one process, got {num}; only cnn and transfer can use several"
+        )
     if num > 1 and repeats:
         raise ConfigError(
             f"folds and seeds are trained in one process, got {num}; leave out --folds, --seeds or "
@@ -52,14 +54,16 @@ def check_processes(num: int, command: str, repeats: bool) -> None:
     if num < 1:
         raise ConfigError(f"--processes must be 1 or more, got {num}")
     if num != num_started() > 1:
-        raise ConfigError(f"--processes says {num}, torchrun started {num_started()}; give one of them")
+        raise ConfigError(
+            f"--processes is {num}, but torchrun started {num_started()} processes; set only one of them"
+        )
 
 
 def launch(words: Sequence[str], num_processes: int) -> int:
-    """Runs ``fer-mlops words`` in several processes of this machine and returns the status of the first.
+    """Runs ``fer-mlops words`` in several processes of this machine; returns the first one's status.
 
-    torchrun's own agent, without its reports: the first process says what there is to say. If one
-    fails or dies the others are ended. Ctrl-C, and SIGTERM, reach all of them as SIGINT.
+    Uses torchrun's agent without its reports, because the first process prints the errors. If a process
+    fails or dies, the others are ended. Ctrl-C and SIGTERM reach all processes as SIGINT.
 
     Raises:
         TrainingError: The first process was killed.
@@ -96,33 +100,33 @@ def launch(words: Sequence[str], num_processes: int) -> int:
 
 
 def tell_run(run_id: str) -> None:
-    """Tells the launcher, if it is ours, which run this is."""
+    """Writes the run id for the launcher, if ``launch`` started this process."""
     if _RUN_FILE in os.environ:
         Path(os.environ[_RUN_FILE]).write_text(run_id, encoding="utf-8")
 
 
 def _status(failures: dict[int, ProcessFailure]) -> int:
     if 0 not in failures:
-        return 1  # the first process was ended because of another, and said so
+        return 1  # another process failed; the first process has printed that
     status = failures[0].exitcode
     if status >= 0:
         return status
     name = signal.Signals(-status).name
-    told = Path(os.environ[_RUN_FILE])
-    if not told.is_file():
+    run_file = Path(os.environ[_RUN_FILE])
+    if not run_file.is_file():
         raise TrainingError(f"process 0 was killed by {name} before its run began; start it again")
     from fer_mlops.tracking.runs import fail_run
 
-    run_id = told.read_text(encoding="utf-8")
+    run_id = run_file.read_text(encoding="utf-8")
     fail_run(run_id)
-    raise TrainingError(f"process 0 was killed by {name}; go on with --resume {run_id}")
+    raise TrainingError(f"process 0 was killed by {name}; continue with --resume {run_id}")
 
 
 @contextmanager
 def first_speaks(kind: type[FerError]) -> Iterator[None]:
-    """Ends the other processes in silence where all have the same error.
+    """Lets only the first process raise an error that all processes have.
 
-    They wait for the first to say it and for the launcher to end them.
+    The other processes wait for the launcher to end them and print nothing.
     """
     try:
         yield
@@ -134,11 +138,11 @@ def first_speaks(kind: type[FerError]) -> Iterator[None]:
 
 
 def leave(_: int, __: FrameType | None) -> None:
-    """Ends this process because the launcher says so; the first one says why."""
+    """Signal handler: ends this process at the launcher's request; the first process prints why."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if is_first():
         print(f"fer-mlops: {LOST}", file=sys.stderr, flush=True)
-    sys.exit(1)  # no Exception, which a library might catch
+    sys.exit(1)  # SystemExit, because a library might catch an Exception
 
 
 def _as_interrupt(_: int, __: FrameType | None) -> None:
@@ -147,7 +151,7 @@ def _as_interrupt(_: int, __: FrameType | None) -> None:
 
 @contextmanager
 def unwinding_undisturbed() -> Iterator[None]:
-    """Lets an exception end the run without the launcher's SIGTERM on top of it."""
+    """Ignores the launcher's SIGTERM while an exception ends the run."""
     try:
         yield
     except BaseException:

@@ -1,6 +1,6 @@
-"""The command line: parse, call one function, print.
+"""Command-line entry point: parse the options, call one function, print its result.
 
-Heavy modules are imported inside commands, so that ``--help`` answers at once.
+Commands import heavy modules inside their functions, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ cli.add_command(serve)
 @cli.command()
 @with_options(*COMMON, *READING, *FOLDS, *SIZE, *PROMOTE, *PROCESSES, *RESUME)
 def baseline(**options: Any) -> None:
-    """Train HOG + SVM."""
+    """Train the baseline: HOG features and a support vector machine."""
     train("baseline", options)
 
 
@@ -98,13 +98,13 @@ def transfer(**options: Any) -> None:
     *DATA,
     *SPLIT,
     *READING,
-    click.option("--epochs", type=INT, default="auto", help="Of both networks."),
-    click.option("--cnn-preset", default="fast", show_default=True),
+    click.option("--epochs", type=INT, default="auto", help="Training epochs of both networks."),
+    click.option("--cnn-preset", default="fast", show_default=True, help="Preset of the CNN."),
     *TRANSFER,
     *PLACE,
 )
 def run_everything(cnn_preset: str, **options: Any) -> None:
-    """Train all three families on the same faces and compare them."""
+    """Train all three model families on the same faces and compare them."""
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration
@@ -126,15 +126,15 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     for trained in suite.trained:
         print_registration(trained)
     print_view(suite.trained[0].experiment_id)
-    best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # no choice by test
+    best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # never by test scores
     promote_trained(best, experiments[0].tracking.experiment)
 
 
 @cli.command()
-@click.option("--port", default=5000, show_default=True)
-@click.option("--experiment", default="fer_mlops", show_default=True)
+@click.option("--port", default=5000, show_default=True, help="Port of the UI.")
+@click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment to show.")
 def ui(port: int, experiment: str) -> None:
-    """Open MLflow's UI on this folder's runs, in its training view."""
+    """Start the MLflow UI for the runs in this folder."""
     import mlflow
 
     from fer_mlops.tracking.connection import shown_uri
@@ -148,7 +148,7 @@ def ui(port: int, experiment: str) -> None:
         click.echo(f"{shown_uri().rstrip('/')}{view}")
         return
     click.echo(f"http://127.0.0.1:{port}{view}")
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # a dozen processes for LLMs
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes
     command = [
         sys.executable,
         "-m",
@@ -164,37 +164,45 @@ def ui(port: int, experiment: str) -> None:
 
 @cli.command()
 @click.argument("entry_point")
-@click.option("-P", "parameters", multiple=True, metavar="NAME=VALUE", help="As for mlflow run.")
+@click.option(
+    "-P",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Parameter of the entry point, as for mlflow run; repeatable.",
+)
 @click.option(
     "--env-manager",
     type=click.Choice(["auto", "conda", "local", "uv"]),
     default="auto",
-    help="auto: conda if it is there, else this environment.",
+    help="Environment to run in; auto uses conda if it is installed, else this environment.",
 )
-@click.option("--experiment-name", default="fer_mlops", show_default=True)
+@click.option(
+    "--experiment-name", default="fer_mlops", show_default=True, help="MLflow experiment of the run."
+)
 def run(entry_point: str, parameters: tuple[str, ...], env_manager: str, experiment_name: str) -> None:
-    """Run an entry point of the MLflow project in an environment that is there."""
+    """Run an entry point of the MLflow project in an available environment."""
     from fer_mlops.cli.mlflow_project import run_project
 
     run_project(entry_point, parameters, env_manager, experiment_name)
 
 
 def main() -> NoReturn:
-    """Runs the command line; a user's mistake ends in one sentence, never a traceback."""
+    """Runs the command line; users' mistakes end with one sentence instead of a traceback."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print the table's
-    # MLflow's own 7 retries keep a training waiting for four minutes at every request; the one that is
-    # left is for a connection that went stale between two epochs
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print our own link
+    # MLflow's default of 7 retries blocks training for four minutes at each request; one retry is enough
+    # for a connection that went stale between two epochs
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     silence_third_party_logs()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that the encoding lacks ends no command
+        if isinstance(stream, io.TextIOWrapper):  # do not crash on unencodable characters
             stream.reconfigure(errors="backslashreplace")
     is_alone = num_started() == 1
-    for kind in (signal.SIGTERM, signal.SIGHUP):  # the latter when a remote terminal is lost
+    for kind in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: a remote terminal was lost
         signal.signal(kind, _interrupt if is_alone else leave)
     try:
         result = cli.main(standalone_mode=False)
@@ -202,7 +210,7 @@ def main() -> NoReturn:
         if not is_first():
             sys.exit(130)
         how = f"; {abort.__cause__}" if str(abort.__cause__ or "") else ""
-        _end(f"stopped: nothing half-written is left; runs that were open are marked KILLED{how}", 130)
+        _end(f"stopped: no partial files are left, and open runs are marked KILLED{how}", 130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -211,20 +219,20 @@ def main() -> NoReturn:
     except FerError as error:
         _end(str(error), 1)
     except Exception as error:
-        if not (said := _of_the_store(error)):
+        if not (message := _infrastructure_message(error)):
             raise
-        _end(said, 1)
+        _end(message, 1)
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _of_the_store(error: Exception) -> str:
-    """Returns what to say of an error of MLflow's, its database's or the disk's, or nothing.
+def _infrastructure_message(error: Exception) -> str:
+    """Returns a message for an error of MLflow, its database or the disk; empty for other errors.
 
-    Such errors can come out of every command, and none of them is a mistake of ours.
+    Every command can meet such an error, and none of them is a bug in this package.
     """
     makers = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if makers & {"mlflow", "sqlalchemy"}:
-        from fer_mlops.tracking.connection import refused  # MLflow is loaded
+        from fer_mlops.tracking.connection import refused  # MLflow is already loaded
 
         return str(refused(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

@@ -1,4 +1,4 @@
-"""Starting an entry point of the MLflow project in an environment that is there."""
+"""MLflow project runs: starts an entry point in an available environment."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from fer_mlops.tracking.connection import reason_of
 from fer_mlops.tracking.store import check_store, ensure_experiment
 
 _STORAGE = "sqlite:///optuna.db"
-"""``tune``'s own default, which is meant from where the user stands, too."""
+"""Default of ``tune``; relative to the user's folder, as all other paths are."""
 _INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", "model")
 
 
 def project_folder() -> Path:
-    """Returns the folder that holds MLproject: this one, else the package's checkout.
+    """Returns the folder that holds MLproject: the current folder, else the package's checkout.
 
     Raises:
-        ConfigError: Neither does.
+        ConfigError: Neither folder holds it.
     """
     for folder in (Path.cwd(), Path(__file__).parents[2]):
         if (folder / "MLproject").is_file():
@@ -36,7 +36,7 @@ def project_folder() -> Path:
 
 
 def choose_env_manager() -> str:
-    """Returns ``conda`` where MLflow would find one, else ``local``: this environment."""
+    """Returns ``conda`` if MLflow would find it, else ``local`` (this environment)."""
     home = os.environ.get("MLFLOW_CONDA_HOME")
     name = os.environ.get("CONDA_EXE", "conda")
     found = shutil.which(f"{home}/bin/conda" if home else name)
@@ -46,16 +46,16 @@ def choose_env_manager() -> str:
 def run_project(
     entry_point: str, parameters: Sequence[str], env_manager: str, experiment_name: str
 ) -> None:
-    """Runs ``mlflow run`` on the project and returns when it has ended well.
+    """Runs ``mlflow run`` on the project and waits until it has succeeded.
 
     Args:
         entry_point: A name in MLproject.
-        parameters: ``name=value`` each.
+        parameters: Texts ``name=value``.
         env_manager: ``conda``, ``local``, ``uv``, or ``auto`` to choose.
-        experiment_name: Of the run.
+        experiment_name: MLflow experiment of the run.
 
     Raises:
-        ConfigError: A parameter is malformed, or the entry point unknown.
+        ConfigError: A parameter is malformed, or there is no MLproject.
         TrackingError: The run failed.
     """
     values = {"storage": _STORAGE} if entry_point == "tune" else {}
@@ -71,7 +71,7 @@ def run_project(
     check_store(experiment_name)
     manager = choose_env_manager() if env_manager == "auto" else env_manager
     if manager == "local":
-        # `python` in the project's commands must be this one even where it is not activated; for conda
+        # the project's `python` must be this one even if this environment is not activated; with conda
         # it must not be, or `source activate` would find this environment's script
         here = str(Path(sys.executable).parent)
         os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
@@ -90,18 +90,18 @@ def run_project(
 
 
 def _from_here(name: str, value: str) -> str:
-    """Returns a parameter whose path means the same in the project's folder, where MLflow runs it.
+    """Returns a parameter with its path made absolute, because MLflow runs in the project's folder.
 
-    An input that is no path from here, such as ``sample`` or ``models:/…``, stays as it is.
+    A value that is not a path, such as ``sample`` or ``models:/…``, is returned unchanged.
 
     Raises:
-        ConfigError: It holds a password, which MLflow would show among the run's parameters.
+        ConfigError: The value holds a password, which MLflow would show in the run's parameters.
     """
     if name == "storage":
         try:
             has_password = bool(make_url(value).password)
         except (ArgumentError, ValueError):
-            return value  # which tune refuses, in words that show no password
+            return value  # tune refuses it with a message that shows no password
         if has_password:
             raise ConfigError(
                 "-P storage holds a password, which MLflow would show as a parameter of the run; leave "
@@ -123,7 +123,7 @@ def _absolute(path: str) -> str:
 
 
 def _absolute_database(uri: str) -> str:
-    """Returns the address of an SQLite database with the whole path of its file; others as they are."""
+    """Returns the URL of an SQLite database with an absolute path; other URLs unchanged."""
     url = make_url(uri)
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return uri

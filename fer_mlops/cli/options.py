@@ -1,4 +1,4 @@
-"""The command line's options, and what they make of an experiment."""
+"""Command-line options, and the experiment that is built from them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
-DATA_HELP = "'sample', a folder with one subfolder per emotion, a csv, or a copy of Muxspace."
+DATA_HELP = "'sample', a folder with one subfolder per emotion, a CSV file, or a copy of Muxspace."
 
 
 class _AutoNumber(click.ParamType[Any]):
-    """A number, or ``auto`` for what the recipe or preset says."""
+    """A number, or ``auto`` for the value of the recipe or preset."""
 
     def __init__(self, kind: type[int] | type[float]) -> None:
         self.kind = kind
@@ -43,52 +43,58 @@ ON_BAD_IMAGE = click.option(
     "--on-bad-image",
     type=click.Choice(["auto", "error", "skip"]),
     default="auto",
-    help="Stop at an unreadable image, or leave it out.",
+    help="Stop at an unreadable image, or skip it.",
 )
 SET = click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change any setting; repeatable.",
 )
 DATA = (click.option("--data", default="sample", show_default=True, help=DATA_HELP),)
 SPLIT = (
     click.option(
         "--split",
         default="auto",
-        help="identity (default) keeps each person in one part; random flatters; given: the "
-        "publisher's own; or a csv with image,part.",
+        help="Split of the faces: identity (default) keeps each person in one part; random gives scores "
+        "that are too high; given uses the publisher's split; or a CSV file with image,part.",
     ),
-    click.option("--seed", type=INT, default="auto", help="Start of every random choice."),
+    click.option("--seed", type=INT, default="auto", help="Random seed."),
 )
 PLACE = (
     ON_BAD_IMAGE,
-    click.option("--experiment", default="", help="MLflow experiment, if not fer_mlops."),
+    click.option("--experiment", default="", help="MLflow experiment (default: fer_mlops)."),
 )
 COMMON = (
     *DATA,
     *SPLIT,
-    click.option("--recipe", default="", help="YAML file of settings, read first."),
-    click.option("--preset", default="", help="One of the project's own recipes, by name."),
+    click.option("--recipe", default="", help="YAML file of settings; other options override it."),
+    click.option("--preset", default="", help="Name of one of the project's recipes."),
     SET,
     *PLACE,
 )
-SIZE = (click.option("--image-size", type=INT, default="auto", help="Side of a face in pixels."),)
-FIT = (
-    click.option("--epochs", type=INT, default="auto", help="Most passes over the faces."),
-    click.option("--batch-size", type=INT, default="auto", help="Faces per step."),
-    click.option("--learning-rate", type=FLOAT, default="auto", help="Peak step size."),
+SIZE = (
+    click.option("--image-size", type=INT, default="auto", help="Side of the square input, in pixels."),
 )
-TEACHER = (click.option("--teacher", default="", metavar="MODEL", help="Trained model to learn from."),)
+FIT = (
+    click.option("--epochs", type=INT, default="auto", help="Largest number of training epochs."),
+    click.option("--batch-size", type=INT, default="auto", help="Faces per optimiser step."),
+    click.option("--learning-rate", type=FLOAT, default="auto", help="Peak learning rate."),
+)
+TEACHER = (click.option("--teacher", default="", metavar="MODEL", help="Trained model to distil from."),)
 TRANSFER = (
     click.option(
         "--backbone",
         default="auto",
         show_default=True,
-        help="efficientnet_lite0, any convolutional one of torchvision, or timm:NAME.",
+        help="Backbone: efficientnet_lite0, a convolutional network of torchvision, or timm:NAME.",
     ),
     click.option(
         "--weights",
         default="imagenet",
         show_default=True,
-        help="imagenet, torchvision's name for weights, a state dict's path, none.",
+        help="Pretrained weights: imagenet, a torchvision name, the path of a state dict, or none.",
     ),
 )
 READING = (
@@ -96,20 +102,24 @@ READING = (
         "--identities",
         type=click.Choice(["auto", "names", "faces", "none"]),
         default="auto",
-        help="Tell people apart by names (default), by names and faces, or not at all.",
+        help="Identify people by names (default), by names and faces, or not at all.",
     ),
-    click.option("--identity-pattern", default="", help="Regex whose group in a path is the person."),
-    click.option("--relabel", default="", help="Reviewed csv with image,emotion to apply."),
+    click.option(
+        "--identity-pattern", default="", help="Regular expression; its group in a path is the person."
+    ),
+    click.option("--relabel", default="", help="CSV file of corrected labels, with image,emotion."),
     click.option(
         "--contempt",
         type=click.Choice(["auto", "drop", *EMOTIONS]),
         default="auto",
-        help="Drop contempt faces (default), or count them as another emotion.",
+        help="Drop contempt faces (default), or relabel them as another emotion.",
     ),
 )
 FOLDS = (
-    click.option("--folds", type=INT, default="auto", help="Cross-validate in so many parts."),
-    click.option("--seeds", type=INT, default="auto", help="Train so many times, from --seed on."),
+    click.option("--folds", type=INT, default="auto", help="Cross-validate with this many folds."),
+    click.option(
+        "--seeds", type=INT, default="auto", help="Train with this many seeds, starting at --seed."
+    ),
 )
 PROMOTE = (
     click.option(
@@ -118,18 +128,20 @@ PROMOTE = (
         is_flag=False,
         flag_value=True,
         default=None,
-        help="Take the version through the gate at the end, as fer-mlops promote does.",
+        help="Promote the model after training if it passes the gate, as fer-mlops promote does.",
     ),
 )
-RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Go on with a killed run."),)
+RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Resume a stopped run."),)
 
 PROCESSES = (
-    click.option("--processes", type=INT, default="auto", help="Train in so many at once (default 1)."),
+    click.option(
+        "--processes", type=INT, default="auto", help="Processes that train together (default 1)."
+    ),
 )
 
 
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Returns a decorator that adds the options, in this order in the help."""
+    """Returns a decorator that adds the options; the help lists them in this order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -143,12 +155,12 @@ SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
 
 
 def is_chosen(value: object) -> bool:
-    """Returns whether an option says something: ``auto`` and nothing leave it to the defaults."""
+    """Returns whether an option has a value; ``auto`` and empty values mean the default."""
     return value not in (None, "", "auto")
 
 
 def build(family: str, options: Mapping[str, Any]) -> Experiment:
-    """Returns the experiment that the options ask for; ``auto`` and empty ones set nothing."""
+    """Returns the experiment that the options describe; ``auto`` and empty options set nothing."""
     from fer_mlops.config.recipes import build_experiment, parse_assignment, preset_path
 
     keys = {
@@ -182,10 +194,10 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
 
 
 def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> Experiment:
-    """Returns the checkpoint's experiment; options may repeat its settings, but not change them.
+    """Returns the checkpoint's experiment; options may repeat its settings but not change them.
 
     Raises:
-        ConfigError: The run is of another family, or an option asks for another setting than it has.
+        ConfigError: The run belongs to another family, or an option differs from the run's setting.
     """
     from fer_mlops.config.recipes import experiment_from_json, flatten
 
@@ -193,11 +205,11 @@ def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, A
     run_id = options["resume"]
     if experiment.family != family:
         raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
-    asked, default, own = map(flatten, (build(family, options), build(family, {}), experiment))
-    for key, value in asked.items():
+    requested, default, own = map(flatten, (build(family, options), build(family, {}), experiment))
+    for key, value in requested.items():
         if value not in (default[key], own[key]):
             raise ConfigError(
-                f"run {run_id} goes on with its own {key}, {own[key]}, not {value}; leave that option "
+                f"run {run_id} resumes with its own {key}, {own[key]}, not {value}; leave that option "
                 "out, or start a new run"
             )
     return experiment

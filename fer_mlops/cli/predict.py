@@ -1,4 +1,4 @@
-"""The commands that use a trained model: predict, score, export."""
+"""Commands that use a trained model: predict, score, export."""
 
 from __future__ import annotations
 
@@ -20,13 +20,23 @@ MODEL = click.option(
     "--model",
     default="models:/fer-classifier@champion",
     show_default=True,
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or a file .onnx.",
+    help="Model to use: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or an .onnx file.",
 )
 POINT = (
-    click.option("--balanced", "point", flag_value="balanced", help="Favour rare emotions."),
-    click.option("--natural", "point", flag_value="natural", help="Be right most often."),
     click.option(
-        "--threshold", type=float, metavar="T", help="Confidence from which an answer is sure, 0 to 1."
+        "--balanced", "point", flag_value="balanced", help="Operating point that favours rare emotions."
+    ),
+    click.option(
+        "--natural",
+        "point",
+        flag_value="natural",
+        help="Operating point with the highest accuracy.",
+    ),
+    click.option(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="Confidence from which a prediction counts as sure, 0 to 1.",
     ),
 )
 
@@ -40,19 +50,19 @@ POINT = (
     type=click.Choice(["table", "json", "csv"]),
     default="table",
     show_default=True,
-    help="json: one object per line.",
+    help="Output format; json prints one object per line.",
 )
-@click.option("--faces", is_flag=True, help="Find the faces in whole photos first.")
-@click.option("--explain", is_flag=True, help="Write a heat map of each answer to --out.")
+@click.option("--faces", is_flag=True, help="Detect the faces in whole photos first.")
+@click.option("--explain", is_flag=True, help="Write a heat map of each prediction to --out.")
 @with_options(*POINT)
-@click.option("--out", default="", help="Folder for heat maps and for photos with boxes.")
+@click.option("--out", default="", help="Folder for heat maps and for photos with face boxes.")
 @click.option(
     "--every",
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="Between two frames of a film or a camera.",
+    help="Seconds between two frames of a video or camera.",
 )
 def predict(
     images: tuple[str, ...],
@@ -65,10 +75,10 @@ def predict(
     out: str,
     every: float,
 ) -> int:
-    """Tell the emotion in IMAGES: files, folders, films, webcam, or - for standard input.
+    """Predict the emotion in IMAGES: files, folders, videos, webcam, or - for standard input.
 
-    Standard input is one image, or paths, one a line; webcam:1 is the second camera. Images that cannot
-    be read are told on standard error; the others are answered, and the exit status is 1.
+    Standard input is one image, or one path per line; webcam:1 is the second camera. Unreadable images
+    are reported on standard error and the exit status is 1; the other images are still predicted.
     """
     from fer_mlops.serving.image_predictions import ImagePredictor, NoFace, Unread, camera_of, queries_of
     from fer_mlops.serving.output_formats import FORMATS
@@ -77,7 +87,7 @@ def predict(
     if explain and not is_chosen(out):
         raise ConfigError("--explain writes heat maps: name a folder for them with --out")
     if is_chosen(out) and not (explain or faces):
-        raise ConfigError("--out is for pictures, which only --faces and --explain make")
+        raise ConfigError("--out has no effect without --faces or --explain")
     predictor = load(model)
     calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
     asking = ImagePredictor(
@@ -89,7 +99,7 @@ def predict(
         is_live=any(camera_of(word) is not None for word in images),
     )
     if form != "table" and not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # for programs, whatever a terminal here would take
+        sys.stdout.reconfigure(encoding="utf-8")  # a program reads it
     num_bad = 0
     if header := FORMATS[form].header(faces):
         click.echo(header)
@@ -99,7 +109,7 @@ def predict(
             click.echo(f"fer-mlops: {printable(str(row))}", err=True)
         else:
             line = FORMATS[form].line(row)
-            is_shown = sys.stdout.isatty()  # else a program reads it, which wants names as they are
+            is_shown = sys.stdout.isatty()  # a program needs the unescaped names
             click.echo(printable(line) if is_shown else line, color=True)
     return 1 if num_bad else 0
 
@@ -107,16 +117,22 @@ def predict(
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @with_options(MODEL)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the answers.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the predictions."
+)
 @click.option(
     "--engine",
     type=click.Choice(["local", "spark"]),
     default="local",
     show_default=True,
-    help="All cores of this machine, or Spark.",
+    help="Run on all cores of this machine, or on Spark.",
 )
-@click.option("--column", default="image", show_default=True, help="Of paths or images in a table.")
-@click.option("--rows-per-file", type=int, default=4096, show_default=True)
+@click.option(
+    "--column", default="image", show_default=True, help="Table column of image paths or image bytes."
+)
+@click.option(
+    "--rows-per-file", type=int, default=4096, show_default=True, help="Rows in each Parquet file."
+)
 @with_options(*POINT)
 def score(
     source: Path,
@@ -128,9 +144,9 @@ def score(
     point: OperatingPoint | None,
     threshold: float | None,
 ) -> None:
-    """Score the images of SOURCE, a folder, csv or Parquet file, into Parquet files.
+    """Score the images of SOURCE, a folder, CSV or Parquet file, into Parquet files.
 
-    Images that cannot be read become rows with an error. Killed, the same command goes on.
+    Unreadable images become rows with an error. Run the same command again to resume a stopped job.
     """
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.serving.batch.job import Job, content_digest
@@ -168,10 +184,12 @@ def score(
 
 @click.command()
 @with_options(MODEL)
-@click.option("--onnx", "path", required=True, metavar="FILE", help="Where to write the graph.")
-@click.option("--int8", is_flag=True, help="Convolutions in 8 bits; tells what that costs.")
+@click.option("--onnx", "path", required=True, metavar="FILE", help="ONNX file to write.")
 @click.option(
-    "--data", default="auto", help="Where the model's own data is now, for --int8, if it has moved."
+    "--int8", is_flag=True, help="Quantise convolutions to 8 bits and report the loss in scores."
+)
+@click.option(
+    "--data", default="auto", help="New location of the model's own data, for --int8, if it has moved."
 )
 def export(model: str, path: str, int8: bool, data: str) -> None:
     """Write a trained network as one ONNX file, calibrated and verified."""
@@ -199,5 +217,5 @@ def export(model: str, path: str, int8: bool, data: str) -> None:
         click.echo(
             f"on {loss.num_faces} validation faces: accuracy {loss.accuracy:.4f} "
             f"({-loss.accuracy_lost:+.4f}), macro-F1 {loss.macro_f1:.4f} ({-loss.macro_f1_lost:+.4f}), "
-            f"{loss.changed:.1%} of answers name another emotion"
+            f"{loss.changed:.1%} of predictions change"
         )

@@ -1,4 +1,4 @@
-"""The commands on registered versions: promote, rollback, registry."""
+"""Commands for registered versions: promote, rollback, registry."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--version", type=INT, default="auto", help="Which version; the challenger if not said.")
-@click.option("--run", "run_id", default="", metavar="RUN_ID", help="The version that this run made.")
-@click.option("--gate", default="", metavar="FILE", help="Rules, if not experiments/gate.yaml.")
-@click.option("--data", default="auto", help=f"Measure on all faces of: {DATA_HELP}")
-@click.option("--experiment", default="fer_mlops", show_default=True)
+@click.option("--version", type=INT, default="auto", help="Version number (default: the challenger).")
+@click.option(
+    "--run", "run_id", default="", metavar="RUN_ID", help="Promote the version registered by this run."
+)
+@click.option(
+    "--gate",
+    default="",
+    metavar="FILE",
+    help="YAML file of gate rules (default: experiments/gate.yaml).",
+)
+@click.option("--data", default="auto", help=f"Evaluate on all faces of: {DATA_HELP}")
+@click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 def promote(version: int | None, run_id: str, gate: str, data: str, experiment: str) -> None:
-    """Make a version champion if it passes the gate; ends with status 1 if it does not."""
+    """Make a version champion if it passes the gate; otherwise exit with status 1."""
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import find_candidate
 
@@ -42,7 +49,7 @@ def through_the_gate(
     rules: Path | None = None,
     source: str | None = None,
 ) -> Decision:
-    """Takes a version through the gate in a run of its own and prints what came of it."""
+    """Runs the gate for a version in a separate run and prints the decision."""
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.versions import print_decision
     from fer_mlops.config.promotion import gate_file, read_rules
@@ -55,13 +62,13 @@ def through_the_gate(
             decision = promote(
                 version, limits, tracker, cache_folder(), source=source, progress=progress
             )
-        print_decision(decision)  # now: it stands, even if the end of the run cannot be told
+        print_decision(decision)  # first: it is final even if the run cannot be closed
     print_view(tracker.experiment_id)
     return decision
 
 
 def promote_trained(trained: Trained, experiment: str) -> None:
-    """Takes the version that training registered through the gate, unless it is champion already."""
+    """Runs the gate for the version that training registered, unless it is champion already."""
     made = trained.registration
     if made and made.alias != "champion":
         through_the_gate(made.version, experiment)
@@ -80,12 +87,12 @@ def rollback() -> None:
 
 @click.group()
 def registry() -> None:
-    """Look at the registered versions."""
+    """List, show, compare and delete registered versions."""
 
 
 @registry.command(name="list")
 def list_registered() -> None:
-    """Show every version with its aliases and scores."""
+    """List all versions with their aliases and scores."""
     from fer_mlops.cli.output.versions import print_versions
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import list_versions
@@ -97,7 +104,7 @@ def list_registered() -> None:
 @registry.command(name="show")
 @click.argument("version")
 def show_version(version: str) -> None:
-    """Show the card of VERSION, a number or an alias."""
+    """Show the model card of VERSION, a number or an alias."""
     from fer_mlops.cli.output.versions import print_card
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import version_of
@@ -110,7 +117,7 @@ def show_version(version: str) -> None:
 @click.argument("first")
 @click.argument("second")
 def diff_versions(first: str, second: str) -> None:
-    """Show in which settings and scores FIRST and SECOND, numbers or aliases, differ."""
+    """Show the settings and scores that differ between versions FIRST and SECOND."""
     from fer_mlops.cli.output.versions import print_differences
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import differences, version_of
@@ -122,20 +129,20 @@ def diff_versions(first: str, second: str) -> None:
 
 @registry.command(name="relocate")
 def relocate_store() -> None:
-    """Make mlflow.db name the mlruns beside it, after both were moved or copied."""
+    """Update the paths in mlflow.db after it was moved or copied together with mlruns."""
     from fer_mlops.tracking.database import relocate
 
     moved = relocate()
     for old, new in moved:
         click.echo(printable(f"{old} → {new}"))
     if not moved:
-        click.echo("nothing to do: mlflow.db names no folder of the same name elsewhere")
+        click.echo("nothing to do: the paths in mlflow.db are up to date")
 
 
 @registry.command(name="delete")
 @click.argument("version", type=int)
 def remove_version(version: int) -> None:
-    """Delete VERSION, which must have no alias."""
+    """Delete VERSION; it must not have an alias."""
     from fer_mlops.tracking.aliases import delete_version
     from fer_mlops.tracking.store import check_store
 

@@ -1,4 +1,4 @@
-"""The serve command."""
+"""Command ``serve``: the HTTP server of the champion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from fer_mlops.cli.options import SET, is_chosen
 
 
 @click.command()
-@click.option("--model", default="models:/fer-classifier@champion", show_default=True)
+@click.option(
+    "--model", default="models:/fer-classifier@champion", show_default=True, help="Model to serve."
+)
 @click.option(
     "--challenger",
     default="auto",

@@ -1,4 +1,4 @@
-"""What the training commands do: in this process, or in several that train together."""
+"""Training commands: train in this process, or in several processes together."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 
 def train(family: str, options: Mapping[str, Any]) -> None:
-    """Trains as the options of ``fer-mlops family`` say and prints what came of it.
+    """Trains with the options of ``fer-mlops family`` and prints the result.
 
     Raises:
-        FerError: The first of several processes raises it; the others end without a word.
+        FerError: Training failed; only the first of several processes raises it.
     """
     resume, seeds = bool(options.get("resume")), options.get("seeds")
     asked = options.get("processes")
     num_processes = num_started() if asked is None else asked
-    with first_speaks(FerError):  # what cannot be is said before anything starts
+    with first_speaks(FerError):  # report impossible options before anything starts
         experiment = None if resume else build(family, options)
         repeats = experiment is not None and bool(seeds is not None or experiment.data.folds)
         check_processes(num_processes, family, repeats)
         if resume and seeds is not None:
-            raise ConfigError("--resume goes on with one run, and --seeds begins several; give one")
+            raise ConfigError("--resume continues one run, and --seeds starts several; give one")
     if experiment and repeats:
         _train_repeats(experiment, seeds)
     elif num_processes > num_started():
@@ -113,7 +113,7 @@ def _prepare(
     with distributed.main_process_first():
         if resume:
             path = checkpoint_path(cache_folder(), resume)
-            with claim(path) if is_first() else nullcontext():  # now, before the run is touched
+            with claim(path) if is_first() else nullcontext():  # lock it before the run changes
                 state = read_kept(path)
         experiment = build_resumed(family, options, state) if state else build(family, options)
         check_store(experiment.tracking.experiment)

@@ -1,4 +1,4 @@
-"""The command ``tune``: its options, and what it prints."""
+"""Command ``tune``: its options and its output."""
 
 from __future__ import annotations
 
@@ -30,45 +30,95 @@ if TYPE_CHECKING:
     from fer_mlops.tuning.tune import Sweep
 
 _FINALISTS = 2
-"""Unless asked otherwise, beside the settings that a study began with."""
+"""Default number of finalists; the study's initial settings are added to them."""
 _CHOICES = (
-    click.option("--trials", type=int, default=20, show_default=True, help="Total of the study."),
-    click.option("--timeout", type=FLOAT, default="auto", help="Minutes; no trial starts after them."),
-    click.option("--study", default="", help="Name; the same name goes on with the same study."),
-    click.option("--storage", default="sqlite:///optuna.db", show_default=True, help="SQLAlchemy URL."),
-    click.option("--workers", type=int, default=1, show_default=True, help="Processes, here."),
+    click.option(
+        "--trials", type=int, default=20, show_default=True, help="Number of trials in the study."
+    ),
+    click.option("--timeout", type=FLOAT, default="auto", help="Minutes after which no trial starts."),
+    click.option("--study", default="", help="Study name; an existing study is continued."),
+    click.option(
+        "--storage",
+        default="sqlite:///optuna.db",
+        show_default=True,
+        help="Database of the study, as an SQLAlchemy URL.",
+    ),
+    click.option(
+        "--workers", type=int, default=1, show_default=True, help="Worker processes on this machine."
+    ),
     click.option(
         "--sampler",
         type=click.Choice(["tpe", "gp", "cmaes", "random", "grid"]),
         default="tpe",
         show_default=True,
+        help="Optuna sampler that chooses the settings.",
     ),
     click.option(
         "--pruner",
         type=click.Choice(["halving", "median", "hyperband", "none"]),
         default="halving",
         show_default=True,
+        help="Optuna pruner that stops poor trials early.",
     ),
-    click.option("--space", default="", help="YAML file, if not experiments/tune-FAMILY.yaml."),
     click.option(
-        "--objective", default="valid/macro_f1", show_default=True, help="Metric of each step."
+        "--space",
+        default="",
+        help="YAML file of the search space (default: experiments/tune-FAMILY.yaml).",
     ),
-    click.option("--direction", type=click.Choice(["auto", "maximize", "minimize"]), default="auto"),
-    click.option("--folds", type=INT, default="auto", help="Judge trials by folds of train and valid."),
-    click.option("--seeds", type=INT, default="auto", help="Fits per trial, whose mean counts."),
+    click.option(
+        "--objective",
+        default="valid/macro_f1",
+        show_default=True,
+        help="Validation metric to optimise.",
+    ),
+    click.option(
+        "--direction",
+        type=click.Choice(["auto", "maximize", "minimize"]),
+        default="auto",
+        help="Maximise or minimise the objective; auto minimises only a loss.",
+    ),
+    click.option(
+        "--folds",
+        type=INT,
+        default="auto",
+        help="Evaluate each trial on this many folds of train and valid.",
+    ),
+    click.option(
+        "--seeds", type=INT, default="auto", help="Fits per trial; the trial's value is their mean."
+    ),
     click.option(
         "--finalists",
         type=INT,
         default="auto",
-        help="Best trials to fit again over folds before one wins; auto: 2; 0 with --folds, a teacher.",
-    ),
-    click.option("--latency-budget", type=FLOAT, default="auto", help="Milliseconds a face may take."),
-    click.option("--max-failures", type=int, default=5, show_default=True, help="In a row, then stop."),
-    click.option(
-        "--heartbeat", type=int, default=20, show_default=True, help="Seconds; three lost: dead."
+        help="Best trials to fit again on folds before choosing the winner; auto: 2, or 0 with --folds "
+        "or a teacher.",
     ),
     click.option(
-        "--first-trial", type=click.Choice(["recipe", "sampler"]), default="recipe", show_default=True
+        "--latency-budget",
+        type=FLOAT,
+        default="auto",
+        help="Longest latency per face, in milliseconds.",
+    ),
+    click.option(
+        "--max-failures",
+        type=int,
+        default=5,
+        show_default=True,
+        help="Stop after this many failed trials in a row.",
+    ),
+    click.option(
+        "--heartbeat",
+        type=int,
+        default=20,
+        show_default=True,
+        help="Seconds between heartbeats; a worker that misses three counts as dead.",
+    ),
+    click.option(
+        "--first-trial",
+        type=click.Choice(["recipe", "sampler"]),
+        default="recipe",
+        show_default=True,
+        help="Settings of the first trial: the recipe's own, or the sampler's choice.",
     ),
 )
 
@@ -79,7 +129,7 @@ _CHOICES = (
 def tune(family: str, **options: Any) -> None:
     """Search settings of FAMILY with Optuna, then train and test the winner.
 
-    The same command on other machines, with the same --study and --storage, helps.
+    To share the work, run the same command on other machines with the same --study and --storage.
     """
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_trained
@@ -93,7 +143,10 @@ def tune(family: str, **options: Any) -> None:
     with progress_bars() as progress:
         sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=_print_trial)
     if sweep is None:
-        click.echo(f"time is up; others go on with study {plan.study_name} and will train its winner")
+        click.echo(
+            f"the time limit is reached; other processes continue study {plan.study_name} and train its "
+            "winner"
+        )
         return
     _print_sweep(sweep, plan)
     if sweep.winner:
@@ -101,7 +154,7 @@ def tune(family: str, **options: Any) -> None:
         if plan.experiment.tracking.auto_promote:
             promote_trained(sweep.winner, plan.experiment.tracking.experiment)
     else:
-        click.echo(f"its winner was trained already, in run {sweep.winner_run}")
+        click.echo(f"the winner was already trained, in run {sweep.winner_run}")
         print_view(sweep.experiment_id)
 
 
@@ -143,10 +196,10 @@ def _print_trial(trial: TrialRecord, best: TrialRecord | None, reason: str) -> N
 
     value = "" if trial.value is None else f"  {trial.value:.4f}"
     steps = f"  {trial.num_steps} steps" if trial.num_steps else ""
-    told = f"trial {trial.number:3}  {trial.state:11}{value}{steps}"
+    line = f"trial {trial.number:3}  {trial.state:11}{value}{steps}"
     if best is not None and best.value is not None:
-        told += f"  best {best.value:.4f} of trial {best.number}"
-    console.print(f"{told}  {reason}" if reason else told, markup=False)
+        line += f"  best {best.value:.4f} of trial {best.number}"
+    console.print(f"{line}  {reason}" if reason else line, markup=False)
 
 
 def _print_sweep(sweep: Sweep, plan: Plan) -> None:
@@ -156,10 +209,10 @@ def _print_sweep(sweep: Sweep, plan: Plan) -> None:
         f"study {sweep.study_name}: {sweep.num_trials} trials, best {plan.objective} "
         f"{sweep.best_value:.4f} of trial {sweep.best_trial}"
     )
-    for place, one in enumerate(sweep.finalists):
+    for place, finalist in enumerate(sweep.finalists):
         click.echo(
-            f"{'  winner:' if not place else '         '} {one.name}, {one.trial.value:.4f}; over "
-            f"{len(one.values)} folds {one.told}"
+            f"{'  winner:' if not place else '         '} {finalist.name}, {finalist.trial.value:.4f}; "
+            f"over {len(finalist.values)} folds {finalist.told}"
         )
     for key, value in sweep.winner_settings.items():
         click.echo(f"  {key}: {shown(value)}")

@@ -1,1 +1,1 @@
-"""One command, one module: train, evaluate, compare, explain, promote."""
+"""Pipelines: one module per command (train, evaluate, compare, explain, promote)."""

@@ -1,4 +1,4 @@
-"""Who is compared: trained models by name, and what their runs tell of them."""
+"""Candidates: trained models to compare, with the facts from their runs."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ from fer_mlops.tracking.registry import (
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A trained model that is compared, as it is loaded to serve."""
+    """A trained model in a comparison, loaded as for serving."""
 
     name: str
-    """Short, and another for each of those compared."""
+    """Short name, unique in the comparison."""
     uri: str
-    """Under which it can be loaded again."""
+    """URI from which the model can be loaded again."""
     run_id: str | None
     classifier: Classifier
     num_bytes: int
-    """Of its bundle on disk."""
+    """Size of the bundle on disk, in bytes."""
     provenance: TrainingProvenance | None
-    """Whom it was fitted to and chosen on; None where nobody knows."""
+    """People and faces it was trained and selected on; None if unknown."""
     experiment: Experiment | None
-    """The settings of its run, if that is known."""
+    """Settings of its run; None if unknown."""
     minutes: float
-    """Its training took; nan where nobody knows."""
+    """Training time in minutes; nan if unknown."""
 
 
 def find_candidates(names: Sequence[str]) -> list[Candidate]:
-    """Returns the models that ``names`` mean, in that order, each once.
+    """Returns the named models in the given order, each once.
 
     Args:
         names: ``models:/fer-classifier@champion``, ``runs:/<id>`` or folders.
 
     Raises:
-        ModelError: One of them does not exist.
-        ConfigError: Fewer than two different ones are named.
+        ModelError: A model does not exist.
+        ConfigError: Fewer than two different models are named.
     """
     names = list(dict.fromkeys(names))
     for run_id in filter(None, (ModelName.parse(name).run_id for name in names)):
@@ -74,10 +74,10 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
 
 
 def candidate_of(name: str) -> Candidate:
-    """Returns the model that ``name`` means, under that name.
+    """Returns the model called ``name`` as a candidate of that name.
 
     Raises:
-        ModelError: There is none.
+        ModelError: The model does not exist.
     """
     with downloaded_model(name) as folder:
         bundle = bundle_in(folder, name)
@@ -97,7 +97,7 @@ def candidate_of(name: str) -> Candidate:
 
 
 def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
-    """Returns the family where that says enough of a run, else the run's name; a model's own name."""
+    """Returns short names: a run's family if unique, else the run's name; other models' own names."""
     shown = []
     for name, family in zip(names, families, strict=True):
         named = ModelName.parse(name)
@@ -117,14 +117,14 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
 
 
 def _registered_name(name: ModelName) -> str:
-    """Returns ``champion`` or ``version 3`` for one of ours, else the whole name."""
+    """Returns ``champion`` or ``version 3`` for the project's registered model, else the whole name."""
     if name.model != REGISTERED_NAME or not name.is_registered:
         return name.text.removeprefix("models:/")
     return name.alias or f"version {name.version}"
 
 
 def _mark(name: str, number: int) -> str:
-    """Returns what tells two of one name apart: the start of a run's id, else a number."""
+    """Returns a suffix for equal names: the start of the run's id, else a number."""
     return ModelName.parse(name).run_id[:6] or str(number)
 
 
@@ -132,8 +132,8 @@ def _check_run(run_id: str) -> None:
     run = get_run(run_id)
     if "test/macro_f1" not in run.data.metrics:
         raise ModelError(
-            f"run {run_id} has no test scores (status {run.info.status}), so it is no finished training "
-            "run; of a parent run, name it as --parent"
+            f"run {run_id} has no test scores (status {run.info.status}), so it is not a finished "
+            "training run; pass a parent run with --parent"
         )
 
 
@@ -153,7 +153,7 @@ def children_of(parent: str) -> list[str]:
 
 
 def repeats_of(parent: str) -> Repeats | None:
-    """Returns the scores of one recipe's seeds or folds, if ``parent`` is a run of such.
+    """Returns the scores of a recipe's seeds or folds; None if ``parent`` is another kind of run.
 
     Raises:
         ModelError: There is no such run.
@@ -163,11 +163,11 @@ def repeats_of(parent: str) -> Repeats | None:
     try:
         return Repeats.from_dict(mlflow.artifacts.load_dict(f"runs:/{parent}/{REPEATS_FILE}"))
     except (MlflowException, OSError) as error:
-        raise ModelError(f"run {parent} ended before all its {REPEATS_FILE} were known") from error
+        raise ModelError(f"run {parent} has no {REPEATS_FILE}; it ended before all its fits") from error
 
 
 def latest_runs(experiment_name: str) -> list[str]:
-    """Returns the latest finished training run of each family in an experiment; no seed or fold."""
+    """Returns the latest finished training run of each family, excluding runs of seeds and folds."""
     experiment = MlflowClient().get_experiment_by_name(experiment_name)
     if experiment is None:
         return []
@@ -184,7 +184,7 @@ def latest_runs(experiment_name: str) -> list[str]:
 
 
 def get_run(run_id: str) -> Run:
-    """Returns a run.
+    """Returns the MLflow run with this id.
 
     Raises:
         ModelError: There is no such run.

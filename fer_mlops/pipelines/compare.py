@@ -1,4 +1,4 @@
-"""Trained models to a comparison, and a comparison to a run and to files."""
+"""Model comparison: compares trained models and writes the result to a run and to files."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from fer_mlops.tracking.tracker import Tracker
 
 PAGE = "comparison.html"
 _MEASURED = 64
-"""Faces on which speed is measured."""
+"""Number of faces for measuring speed."""
 _TAG = 5000
-"""Most letters of a tag, as MLflow's servers take it."""
+"""Longest tag that MLflow servers accept, in characters."""
 
 
 def compare_models(
@@ -55,20 +55,20 @@ def compare_models(
     allow_overlap: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[Comparison, Path]:
-    """Returns the comparison of trained models, which answer anew, and the folder of the faces.
+    """Returns a comparison of trained models on new predictions, and the folder of the faces.
 
     Args:
-        names: Models, as for ``load_classifier``; two or more.
+        names: Two or more models, as for ``load_classifier``.
         cache: Folder for decoded faces.
-        other: Data, all of which is answered about; without it the test faces that all models share.
-        point: Operating point of all.
-        allow_overlap: Compare models that have seen the people they are judged on, with a warning.
-        progress: Told of each stage.
+        other: Data whose faces are all used; without it, the shared test set.
+        point: Operating point of all models.
+        allow_overlap: Warn instead of refusing if a model has seen people in the faces.
+        progress: Called at the start of each stage.
 
     Raises:
-        ModelError: There is no such model.
-        ConfigError: Fewer than two are named, or one does not tell its test faces.
-        DataError: The faces cannot be read, or are no fair ground.
+        ModelError: A model does not exist.
+        ConfigError: Fewer than two models are named, or a model's test faces are unknown.
+        DataError: The faces cannot be read, or the comparison would not be fair.
     """
     candidates = find_candidates(names)
     ground = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
@@ -76,7 +76,7 @@ def compare_models(
     pixels = {side: ground.pixels(side, cache, progress) for side in sorted(sides)}
     answers = []
     for one in candidates:
-        advance = progress(f"answers of {one.name}", len(ground.table))
+        advance = progress(f"predictions of {one.name}", len(ground.table))
         answers.append(predict_table(one.classifier, ground.table, pixels[one.classifier.image_size]))
         advance(len(ground.table))
     few = [pixels[one.classifier.image_size][:_MEASURED] for one in candidates]
@@ -85,22 +85,23 @@ def compare_models(
 
 
 def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[Comparison, Path]:
-    """Returns the comparison of models just trained on one split, by the answers they gave in their
-    runs, and the folder of the faces.
+    """Returns a comparison of models trained on one split, and the folder of the faces.
+
+    The comparison reuses the test predictions of the training runs.
 
     Args:
-        trained: What the runs ended with, two or more.
-        data: Of each.
+        trained: Results of two or more training runs.
+        data: Data of each run.
 
     Raises:
         ModelError: The models do not share their test faces.
     """
     if len({one.digest() for one in data}) > 1:
-        raise ModelError("the models were not trained on the same faces, divided alike")
+        raise ModelError("the models were not trained on the same faces with the same split")
     candidates = find_candidates([f"runs:/{one.run_id}" for one in trained])
     answers = [one.answers for one in trained]
     split, experiment = data[0].split, candidates[0].experiment
-    assert experiment is not None, "a run that just ended tells its settings"
+    assert experiment is not None, "a run that just ended has its settings"
     ground = SharedTestSet(
         config=experiment.data,
         table=answers[0].table,
@@ -113,12 +114,12 @@ def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[C
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict[str, str]:
-    """Logs numbers, charts, JSON and the page; returns the texts of these by file name.
+    """Logs metrics, charts, JSON and the page; returns the page and JSON by file name.
 
     Args:
-        comparison: What is logged.
+        comparison: Comparison to log.
         root: Folder of the faces, for the page's pictures.
-        tracker: Of an open run.
+        tracker: Open run.
     """
     files = {
         PAGE: render_comparison(comparison, root),
@@ -148,7 +149,7 @@ def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict
 
 
 def log_parent(repeats: Repeats, tracker: Tracker) -> dict[str, str]:
-    """Logs one recipe's seeds or folds and their page; returns the texts by file name."""
+    """Logs a recipe's seeds or folds and their page; returns the page and JSON by file name."""
     log_repeats(repeats, tracker)
     page = render_repeats(repeats)
     tracker.log_text(PAGE, page)
@@ -156,10 +157,10 @@ def log_parent(repeats: Repeats, tracker: Tracker) -> dict[str, str]:
 
 
 def write_files(files: Mapping[str, str], out: Path) -> None:
-    """Writes the texts into the folder ``out``, which is made.
+    """Writes the texts to the folder ``out``, which is created.
 
     Raises:
-        DataError: They cannot be written.
+        DataError: A file cannot be written.
     """
     for name, text in files.items():
         write_text(out / name, text)
@@ -172,14 +173,14 @@ def compare_predictions(
     ground: SharedTestSet,
     point: OperatingPoint,
 ) -> Comparison:
-    """Returns the comparison of models that answered about the ground's faces.
+    """Returns the comparison of models from their predictions on a shared test set.
 
     Args:
-        candidates: Two or more.
-        answers: Of each, row for row.
-        speeds: Of each.
-        ground: The faces.
-        point: Operating point of all.
+        candidates: Two or more models.
+        answers: Predictions of each candidate, one row per face.
+        speeds: Speed of each candidate.
+        ground: Shared test set.
+        point: Operating point of all models.
     """
     table = ground.table
     reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in answers]

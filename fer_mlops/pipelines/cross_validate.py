@@ -1,4 +1,4 @@
-"""One recipe trained again and again, on every fold in turn or with several seeds: mean and spread."""
+"""Repeated training of one recipe, over folds or seeds: mean and spread of the scores."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 
 REPEATS_FILE = "repeats.json"
-"""What a parent run holds of its children's scores."""
+"""Artifact of a parent run with the scores of its children."""
 REPEAT_TAG = "repeat"
-"""Of a child: which fold or seed it is."""
+"""Tag of a child run: its fold or seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """What training on every fold, or with several seeds, ends with."""
+    """Result of training on every fold or with several seeds."""
 
     run_id: str
     experiment_id: str
     trained: tuple[Trained, ...]
     repeats: Repeats
     pooled: Report | None
-    """Of folds: on all faces, each answered by the model that had not seen it."""
+    """Report on all faces, each predicted by the model that had not seen it; None for seeds."""
 
 
 def cross_validate(experiment: Experiment, cache: Path, progress: Progress = no_progress) -> Repetition:
@@ -56,13 +56,13 @@ def repeat_seeds(
     """Trains and tests one model per seed, each on its own split, as nested runs.
 
     Args:
-        experiment: Its seed is the first of ``num`` in a row.
-        num: Seeds, 2 or more.
+        experiment: Experiment to repeat; its seed is the first of ``num`` consecutive seeds.
+        num: Number of seeds, 2 or more.
         cache: Folder for decoded faces.
-        progress: Told of each stage.
+        progress: Called at the start of each stage.
 
     Raises:
-        ConfigError: There are fewer than two seeds, or folds as well.
+        ConfigError: There are fewer than two seeds, or folds are set as well.
         DataError: The faces cannot be read or divided.
     """
     check_seeds(experiment, num)
@@ -72,10 +72,10 @@ def repeat_seeds(
 
 
 def check_seeds(experiment: Experiment, num: int) -> None:
-    """Returns if the experiment can be repeated with ``num`` seeds.
+    """Checks that the experiment can be repeated with ``num`` seeds.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: There are fewer than two seeds, or folds are set as well.
     """
     if num < 2:
         raise ConfigError(f"--seeds must be 2 or more, for a spread, got {num}")
@@ -88,7 +88,7 @@ def check_seeds(experiment: Experiment, num: int) -> None:
 def _repeat(
     kind: Kind, experiments: Sequence[Experiment], names: Sequence[str], cache: Path, progress: Progress
 ) -> Repetition:
-    """Trains each experiment; no model is registered, as the recipe is judged, not one of its models."""
+    """Trains each experiment without registering a model: the recipe is evaluated, not one model."""
     first = experiments[0]
     tracking = replace(first.tracking, register=False)
     prepared = prepare_each(experiments, cache, progress)  # first, so that bad data stops at once

@@ -1,4 +1,4 @@
-"""A trained model judged and explained again: on its own test faces, or on others."""
+"""Evaluation and explanation of a trained model, on its own test faces or on other data."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ _POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model judged on one set of faces or several."""
+    """Evaluation of a model on one or more data sets."""
 
     model: str
     judgements: tuple[ModelEvaluation, ...]
     page: str
-    """All of it as HTML."""
+    """Whole evaluation as HTML."""
     warnings: tuple[str, ...]
-    """Why numbers may be too good."""
+    """Reasons why scores may be too high."""
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        told = [judged.as_dict() for judged in self.judgements]
-        return json.dumps({"model": self.model, "warnings": self.warnings, "data": told}, indent=2)
+        data = [judged.as_dict() for judged in self.judgements]
+        return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
 
 
 def load_run_config(run_id: str) -> Experiment:
-    """Returns the settings a run was made with.
+    """Returns the settings of a run.
 
     Raises:
         ModelError: The run does not exist or holds no settings.
@@ -91,22 +91,22 @@ def evaluate_model(
     *,
     with_robustness: bool = True,
 ) -> Evaluation:
-    """Evaluates and explains the model ``name`` into the tracker's run.
+    """Evaluates and explains the model ``name`` and logs the results to the tracker's run.
 
-    Without sources, or on the data the model was trained on, only its test part is used; any other
-    data is used whole.
+    Without sources, or on the model's own training data, only its test part is used; other data is
+    used completely.
 
     Args:
         name: ``models:/…``, ``runs:/…`` or a folder.
-        sources: What ``--data`` takes; may be none.
-        tracker: Of an open run.
+        sources: Values of ``--data``; may be empty.
+        tracker: Open run.
         cache: Folder for decoded faces.
-        progress: Told of each stage.
-        with_robustness: Measure robustness too, which takes about as long as the rest.
+        progress: Called at the start of each stage.
+        with_robustness: Whether to measure robustness, which takes about as long as the rest.
 
     Raises:
-        ModelError: There is no such model.
-        ConfigError: ``name`` is a folder, so that a source must be given, and is not.
+        ModelError: The model does not exist.
+        ConfigError: ``name`` is a folder and no source is given.
         DataError: The data cannot be read.
     """
     classifier = load_classifier(name)
@@ -143,12 +143,12 @@ def evaluate_model(
 
 
 def _names_of(part: str) -> set[str]:
-    """Returns the names under which a part's reports are logged, one for each operating point."""
+    """Returns the names of a part's logged reports, including one per operating point."""
     return {part, *(f"{part}_{point}" for point in _POINTS)}
 
 
 def _free_part(data: str, taken: set[str]) -> str:
-    """Returns the part for a data set of this name, numbered where another has the name already."""
+    """Returns a part name for a data set, with a number if the name is already taken."""
     number, part = 1, f"{_REPORT}_{data}"
     while _names_of(part) & taken:
         number += 1
@@ -158,29 +158,29 @@ def _free_part(data: str, taken: set[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The faces a model is judged on."""
+    """Faces that a model is evaluated on."""
 
     table: FaceTable
     pixels: Images
     described: str
     """``test part of sample`` or ``all of other-set``."""
     warning: str
-    """Why numbers on them may be too good, or empty."""
+    """Reason why scores on them may be too high; empty if there is none."""
 
 
 def choose_faces(
     name: str, source: str | None, side: int, cache: Path, progress: Progress = no_progress
 ) -> Chosen:
-    """Returns faces of ``source`` that the model was not trained on, as far as that is known.
+    """Returns faces of ``source`` that the model was not trained on, as far as is known.
 
     Raises:
-        ConfigError: Without a source, of a model that does not tell its data.
-        DataError: They cannot be read.
+        ConfigError: No source is given, and the model's data is unknown.
+        DataError: The faces cannot be read.
     """
     run_id = run_id_of(name)
     trained_on = load_run_config(run_id) if run_id else None
     if source is None and trained_on is None:
-        raise ConfigError(f"{name!r} is a folder, which does not tell its data: pass --data")
+        raise ConfigError(f"{name!r} is a folder, so its data is unknown; pass --data")
     config = trained_on.data if trained_on else DataConfig()
     if source is not None:
         config = replace(config, source=source)
@@ -188,7 +188,7 @@ def choose_faces(
     if trained_on and run_id:
         try:
             split = divide_faces(table, config, trained_on.seed, cache, progress)
-        except DataError:  # other data, too small to be split like the model's own: used whole
+        except DataError:  # other data, too small for the model's split: use all of it
             split = None
         stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
         if split and split.digest(table) == stated:
@@ -204,25 +204,27 @@ def choose_faces(
 
 
 def _overlap(name: str, table: FaceTable) -> str:
-    """Returns what is to be said of people whom the model has learned from, or may have."""
+    """Returns a warning if the faces show, or may show, people that the model was trained on."""
     seen = training_provenance(name)
     if seen is None:
-        return "What this model was trained on is not known here: these faces may have been among it."
+        return "The training data of this model is unknown: it may include these faces."
     known, named = np.isin(table.identities, list(seen.people)), is_named(table.identities)
     said = []
     if (known & named).any():
         said.append(
-            f"Optimistic: {(known & named).mean():.0%} of these faces are of people with the names of "
-            "people it was trained or chosen on."
+            f"Optimistic: {(known & named).mean():.0%} of these faces show people with the same names "
+            "as people it was trained or selected on."
         )
     if (known & ~named).any():
         said.append(
-            f"Optimistic: {(known & ~named).mean():.0%} of these faces have the file names of faces it "
-            "was trained or chosen on."
+            f"Optimistic: {(known & ~named).mean():.0%} of these faces have the same file names as "
+            "faces it was trained or selected on."
         )
     if not named.all():
-        who = "nobody is named" if not named.any() else f"{(~named).sum():,} faces name nobody"
-        said.append(f"The share of these faces that show a person from training is unknown: {who}.")
+        count = "no face has" if not named.any() else f"{(~named).sum():,} faces do not have"
+        said.append(
+            f"The share of these faces that show a person from training is unknown: {count} an identity."
+        )
     return " ".join(said)
 
 
@@ -230,5 +232,5 @@ def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, progress: Progr
     rows = choose_evenly(chosen.table.labels, MOST_FACES, seed=0)
     table, faces = load_images(chosen.table.select(rows), SIDE, cache)
     total = (1 + len(CORRUPTIONS) * len(STRENGTHS)) * len(rows)
-    advance = progress("worse faces", total)
+    advance = progress("corrupted images", total)
     return measure_robustness(classifier, faces, table.labels, advance=advance)

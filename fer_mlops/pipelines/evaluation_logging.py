@@ -1,4 +1,4 @@
-"""What was measured, to MLflow: numbers, JSON, pictures."""
+"""Logging of evaluation results to MLflow: metrics, JSON and pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def log_report(report: Report, part: str, tracker: Tracker) -> None:
 
 
 def log_judged(judged: ModelEvaluation, part: str, tracker: Tracker) -> None:
-    """Logs all numbers of a judgement, its JSON and its pictures."""
+    """Logs the metrics, JSON and pictures of a model evaluation."""
     tracker.log_metrics(judged.metrics(part))
     tracker.log_json(f"{part}/report.json", judged.as_dict())
     for name, figure in pictures(judged, part).items():
@@ -32,7 +32,7 @@ def log_judged(judged: ModelEvaluation, part: str, tracker: Tracker) -> None:
 def log_explained_faces(
     classifier: Classifier, pixels: Images, labels: Labels, tracker: Tracker, part: str
 ) -> Figure:
-    """Logs heat maps of one face of each emotion, for the emotion predicted, and returns the sheet."""
+    """Logs heat maps of the predicted emotion for one face of each emotion; returns the sheet."""
     sheet, method = explained_sheet(classifier, pixels, labels)
     tracker.log_figure(f"{part}/{method}.png", sheet)
     return sheet

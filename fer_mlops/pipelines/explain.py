@@ -1,4 +1,4 @@
-"""Models and images to a folder of overlays, sheets, figures and a page."""
+"""Explanation of predictions: writes heat-map overlays, sheets, figures and a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fer_mlops.reporting.explanation_page import Pictures, render_page
 
 PAGE, NUMBERS = "index.html", "explanations.json"
 _MOST_IN_SHEET = 24
-"""Faces that two models are compared on in one picture; those they disagree on come first."""
+"""Most faces in the picture that compares two models; faces they disagree on come first."""
 
 
 def explain_images(
@@ -36,17 +36,17 @@ def explain_images(
     measures: bool = False,
     progress: Progress = no_progress,
 ) -> list[ExplainedFaces]:
-    """Writes overlays, sheets, numbers and a page to ``out``, all or none, and returns the looks.
+    """Writes overlays, sheets, numbers and a page to ``out`` (all or none); returns the explanations.
 
     Args:
-        models: One or two, each with its name.
-        images: The faces.
-        out: Folder, made if it is not there.
+        models: One or two models, each with its name.
+        images: Faces to explain.
+        out: Output folder, created if missing.
         target: See ``explain_faces``.
-        layer: For those explained by Grad-CAM.
+        layer: Layer for the models explained by Grad-CAM.
         method: See ``explain``.
         measures: See ``explain_faces``.
-        progress: Told of each stage.
+        progress: Called at the start of each stage.
 
     Raises:
         ConfigError: There are more than two models, or the layer or the method does not fit them.
@@ -59,7 +59,7 @@ def explain_images(
         advance = progress("explaining faces", len(models) * len(images.paths))
         looks = []
         for (name, classifier), used in zip(models, methods, strict=True):
-            weighs = used == "gradcam" or "gradcam" not in methods  # else it says whose layer is meant
+            weighs = used == "gradcam" or "gradcam" not in methods  # else raises that no layer applies
             looks.append(
                 explain_faces(
                     name,
@@ -109,7 +109,7 @@ def _write(looks: list[ExplainedFaces], images: FaceImages, folder: Path) -> Non
 
 
 def _most_different(looks: list[ExplainedFaces]) -> list[int]:
-    """Returns all rows, those first on which the models differ most."""
+    """Returns all rows, ordered by how much the models differ, largest first."""
     one, other = (each.probabilities for each in looks)
     differs = one.argmax(1) != other.argmax(1)
     distance = np.abs(one - other).sum(1) + 2 * differs

@@ -1,4 +1,4 @@
-"""The gate: a version against the champion on the same faces, rule by rule."""
+"""Promotion gate: checks a version against rules and the champion on the same faces."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from fer_mlops.tracking.registry import DECISION_TAG
 from fer_mlops.tracking.tracker import Tracker
 
 _TIMED = 64
-"""Faces that are timed."""
+"""Number of faces for measuring latency."""
 _LOADS = "loads, answers as stored"
 REFUSED = "refused"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, and whether the version keeps it."""
+    """One gate rule, and whether the version keeps it."""
 
     rule: str
     found: str
@@ -49,16 +49,16 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the gate said of a version."""
+    """Decision of the gate on a version."""
 
     version: int
     champion: int | None
-    """Against which it was measured; None where there was none."""
+    """Champion it was compared with; None if there was none."""
     faces: str
     checks: tuple[Check, ...]
     warnings: tuple[str, ...] = ()
     outcome: str = REFUSED
-    """What the version is now: ``champion``, ``challenger``, or REFUSED, which is neither."""
+    """New status of the version: ``champion``, ``challenger``, or REFUSED (neither)."""
 
     @property
     def is_promoted(self) -> bool:
@@ -74,7 +74,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """A contestant on the ground."""
+    """Measurements of one candidate on the shared faces."""
 
     answers: LabelledPredictions
     report: Report
@@ -92,28 +92,28 @@ def promote(
     source: str | None = None,
     progress: Progress = no_progress,
 ) -> Decision:
-    """Takes a version through the gate: it becomes champion, or else challenger; logs the decision.
+    """Runs the gate: makes the version champion or else challenger, and logs the decision.
 
-    Both are measured on validation faces of the version's split that the champion has not learned
-    from, or on all faces of ``source``. The version's test faces are never looked at: promotion is a
-    choice. Where the champion had another split, those faces chose the version and not the champion,
-    so it must lead by the margin.
+    Version and champion are evaluated on the validation faces of the version's split without people in
+    the champion's training data, or on all faces of ``source``. The version's test faces are never used,
+    because promotion is a selection. If the champion had another split, only the version was selected
+    on those faces, so it must lead by the margin.
 
-    The decision is written down before the alias moves, and only by the promotion that moves it. A
-    version that does not load, or answers otherwise than stored, is not challenger either; nor does an
-    older version take that alias from a newer one.
+    The decision is recorded before the alias moves, and only by the promotion that moves it. A version
+    that does not load, or does not reproduce its stored predictions, does not become challenger. An
+    older version does not take that alias from a newer one.
 
     Args:
-        version: Of ``fer-classifier``.
-        rules: The limits.
-        tracker: Of an open run.
+        version: Version number of ``fer-classifier``.
+        rules: Limits of the gate.
+        tracker: Open run.
         cache: Folder for decoded faces.
-        source: Other labelled faces to measure on, as ``--data`` takes them.
-        progress: Told of each stage.
+        source: Other labelled data to evaluate on, as for ``--data``.
+        progress: Called at the start of each stage.
 
     Raises:
-        ModelError: There is no such version, or another one became champion meanwhile.
-        ConfigError: It is champion already, or does not tell its data so that a source must be given.
+        ModelError: The version does not exist, or the champion has changed meanwhile.
+        ConfigError: The version is champion already, or its data is unknown and no source is given.
         DataError: The faces cannot be read, or a model has seen them.
     """
     champion = find_version(CHAMPION)
@@ -252,9 +252,9 @@ def _slices(rules: GateRules, slices: Slices) -> Check:
 
 
 def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
-    """Logs the decision to the run, and onto the version's tags and card."""
-    told = {**asdict(decision), "is_promoted": decision.is_promoted, "rules": asdict(rules)}
-    tracker.log_json("gate.json", told)
+    """Logs the decision to the run and adds it to the version's tags and card."""
+    record = {**asdict(decision), "is_promoted": decision.is_promoted, "rules": asdict(rules)}
+    tracker.log_json("gate.json", record)
     tracker.log_facts(
         {
             "version": decision.version,
@@ -263,7 +263,7 @@ def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
             "reason": decision.reason,
         }
     )
-    tracker.ask(lambda: None)  # the run has it all, before the version says where to look
+    tracker.ask(lambda: None)  # flush the run before the version links to it
     client = MlflowClient()
     number = str(decision.version)
     said = f"{decision.outcome}: {decision.reason}"

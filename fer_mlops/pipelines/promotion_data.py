@@ -1,4 +1,4 @@
-"""On which faces the gate measures, and whom they favour."""
+"""Test set of the promotion gate, and whether it favours a model."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from fer_mlops.progress import Progress
 def promotion_test_set(
     candidates: Sequence[Candidate], source: str | None, cache: Path, progress: Progress
 ) -> tuple[SharedTestSet, bool]:
-    """Returns the faces to measure on, and whether they are even for all.
+    """Returns the faces to evaluate on, and whether they are fair to all candidates.
 
-    No contestant was fitted to them, as far as is known. They are even where none was chosen on them,
-    or all were.
+    As far as is known, no candidate was fitted to these faces. They are fair if no candidate was
+    selected on them, or if all were.
 
     Args:
         candidates: The version, and the champion if there is one.
-        source: Other labelled faces, of which all are taken.
+        source: Other labelled data; all its faces are used.
         cache: Folder for decoded faces.
-        progress: Told of each stage.
+        progress: Called at the start of each stage.
 
     Raises:
-        ConfigError: The version does not tell its data, and there is no source.
+        ConfigError: The version's data is unknown, and there is no source.
         DataError: The faces have changed or cannot be read, or a model has seen them.
     """
     version, champion = candidates[0], candidates[1] if len(candidates) > 1 else None
@@ -48,14 +48,14 @@ def promotion_test_set(
 
 def _validation_part(version: Candidate, cache: Path, progress: Progress) -> SharedTestSet:
     if version.experiment is None or version.provenance is None:
-        raise ConfigError(f"{version.uri} does not tell the faces it was validated on: pass --data")
+        raise ConfigError(f"the validation faces of {version.uri} are unknown; pass --data")
     config = version.experiment.data
     table, _ = read_faces(config, version.classifier.image_size, cache, progress)
     split = divide_faces(table, config, version.experiment.seed, cache, progress)
     if split.digest(table) != version.provenance.digest:
         raise DataError(
-            f"the faces of {config.source!r} or their split are no longer those that {version.uri} was "
-            "trained with; bring those back, or pass other faces as --data"
+            f"the faces of {config.source!r} or their split have changed since {version.uri} was "
+            "trained; restore them, or pass other faces with --data"
         )
     return SharedTestSet(
         config=config,
@@ -65,14 +65,14 @@ def _validation_part(version: Candidate, cache: Path, progress: Progress) -> Sha
 
 
 def _unseen(ground: SharedTestSet, champion: Candidate) -> SharedTestSet:
-    """Returns the ground without people whom the champion learned from, as far as is known."""
+    """Returns the test set without the people in the champion's training data, if known."""
     if champion.provenance is None:
         return ground
     is_new = ~np.isin(ground.table.identities, sorted(champion.provenance.people))
     _, num_unnamed = count_people(ground.table.identities)
-    told = ", as far as they are named" if num_unnamed else ""
-    said = f"{ground.described}, without people whom {champion.uri} learned from{told}"
-    return replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=said)
+    limit = ", as far as they are named" if num_unnamed else ""
+    described = f"{ground.described}, without people in the training data of {champion.uri}{limit}"
+    return replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=described)
 
 
 def _digest(candidate: Candidate) -> str | None:
@@ -80,10 +80,10 @@ def _digest(candidate: Candidate) -> str | None:
 
 
 def _favours(ground: SharedTestSet, champion: Candidate) -> str:
-    """Returns why faces on which the version was chosen, and the champion was not, are not even."""
+    """Returns a warning that the faces favour the version, which was selected on them."""
     said = (
-        "these faces favour the new version: its calibration, its thresholds and, of a network, its "
-        f"epoch were chosen on them, those of {champion.uri} were not"
+        "these faces favour the new version: its calibration, thresholds and (for a network) epoch were "
+        f"chosen on them; those of {champion.uri} were not"
     )
     tested = (
         {identity for _, _, identity in champion.provenance.tested} if champion.provenance else set()
@@ -91,7 +91,9 @@ def _favours(ground: SharedTestSet, champion: Candidate) -> str:
     num_tested = int(np.isin(ground.table.identities, sorted(tested)).sum())
     if num_tested:
         said += (
-            f"; {num_tested} of them show people from the champion's test part, whose test scores say "
-            "less once they have helped to choose"
+            f"; {num_tested} of them show people from the champion's test part, so the champion's test "
+            "scores are no longer independent"
         )
-    return f"{said}. For a close call pass unseen faces as --data, or train with the champion's split"
+    return (
+        f"{said}. For a close decision, pass unseen faces with --data or train with the champion's split"
+    )

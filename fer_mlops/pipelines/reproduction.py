@@ -1,4 +1,4 @@
-"""Whether a registered version answers as on the day it was trained, and whose code lies beside it."""
+"""Reproduction check: a version's stored predictions and the code stored with it."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE
 from fer_mlops.tracking.registry import bundle_in, downloaded_model, entries_of
 
 TOLERANCE = 1e-5
-"""Difference of a probability that counts as the same answer."""
+"""Largest difference of a probability that counts as equal."""
 _EARLIER_CODE = frozenset(
     {
         "8a79a94cb4e360be1b14b17269cb27e93015eec98dfe802687c55a93d534675b",
         "53484288fc6f755c1aaea0a49671400412e32ecd0ded109ba5defe837d1c6be7",
     }
 )
-"""SHA-256 of earlier ``registered_model.py`` files that take bytes only, as today's does."""
+"""SHA-256 of earlier ``registered_model.py`` files that accept only bytes, as the current one does."""
 _MOST_BYTES = 64 << 20
-"""Of a probe, which is eight small faces."""
+"""Largest probe file, in bytes; a probe holds eight small faces."""
 _MOST_IMAGES = 64
 
 
 def reproduction_error(uri: str) -> tuple[float | None, str]:
-    """Returns by how much the version's answers differ from those stored with it, and what was found.
+    """Returns how far the version's predictions differ from the stored ones, with a sentence.
 
-    It is loaded anew, as every command loads it, and asked about the faces that its training run stored
-    answers for.
+    Loads the version as every command does and predicts the faces whose probabilities its training run
+    stored.
 
     Args:
-        uri: ``models:/fer-classifier/3``.
+        uri: Version, such as ``models:/fer-classifier/3``.
 
     Returns:
-        The largest difference of a probability, None where there is no answer, and a sentence.
+        Largest difference of a probability (None if it cannot be measured), and a sentence.
 
     Raises:
-        ModelError: It does not load.
+        ModelError: The version does not load.
     """
     with downloaded_model(uri) as folder:
         bundle = bundle_in(folder, uri)
         classifier = Classifier.load(bundle, uri)
         probe = bundle / PROBE_FILE
         if not probe.is_file():
-            return None, "was logged without answers to reproduce; train it again"
+            return None, "was logged without stored predictions; train it again"
         try:
             images, probabilities = _read_probe(probe)
             answers = classifier.predict_proba(classifier.prepare(images))
@@ -65,34 +65,34 @@ def _read_probe(path: Path) -> tuple[list[bytes], NDArray[np.float64]]:
     """Returns encoded faces [n] and the probabilities [n, 7] that the training run stored for them.
 
     Raises:
-        ValueError: It is not what a training run stores.
+        ValueError: The file is not a probe of a training run.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes")
-    told = json.loads(path.read_text(encoding="utf-8"))
-    images = [base64.b64decode(image, validate=True) for image in told["images"][:_MOST_IMAGES]]
-    probabilities = np.array(told["probabilities"], np.float64)
-    if told["emotions"] != list(EMOTIONS) or probabilities.shape != (len(images), len(EMOTIONS)):
-        raise ValueError("it has other emotions, or not an answer to each face")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    images = [base64.b64decode(image, validate=True) for image in record["images"][:_MOST_IMAGES]]
+    probabilities = np.array(record["probabilities"], np.float64)
+    if record["emotions"] != list(EMOTIONS) or probabilities.shape != (len(images), len(EMOTIONS)):
+        raise ValueError("it has other emotions, or not one prediction per face")
     if not images or not np.isfinite(probabilities).all():
-        raise ValueError("it has no faces, or probabilities that are no numbers")
+        raise ValueError("it has no faces, or probabilities that are not finite")
     return images, probabilities
 
 
 def compare_code(uri: str) -> tuple[bool, str]:
-    """Returns whether MLflow would load the version by a file that fer_mlops published, and a sentence.
+    """Returns whether MLflow would load the version with code published by fer_mlops, with a sentence.
 
-    None of it is run here. MLflow runs it, by design, wherever the version is loaded through
-    ``mlflow.pyfunc``.
+    This function runs none of the stored code. MLflow runs it, by design, when the version is loaded
+    through ``mlflow.pyfunc``.
 
     Raises:
-        ModelError: There is no such version, or it was not logged by fer_mlops.
+        ModelError: The version does not exist, or was not logged by fer_mlops.
     """
     ours = Path(fer_mlops.__file__).parent
     with downloaded_model(uri) as folder:
         bundle_in(folder, uri)
         if not entries_of(folder):
-            return False, "no MLmodel, so that mlflow.pyfunc cannot load it"
+            return False, "no MLmodel file, so mlflow.pyfunc cannot load it"
         theirs = folder / "code" / ours.name
         is_ours = _is_ours(folder / MODEL_CODE, ours / "tracking" / MODEL_CODE)
         names = {path.relative_to(top) for top in (ours, theirs) for path in top.rglob("*.py")}

@@ -1,4 +1,4 @@
-"""What a run keeps on disk, so that a kill at any moment loses nothing that was told."""
+"""Run checkpoint: saves training state and unsent logs so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoi
 
 
 def read_kept(path: Path) -> dict[str, Any]:
-    """Returns what a ``RunCheckpoint`` wrote to ``path``, without running any code in it.
+    """Returns the state that a ``RunCheckpoint`` wrote to ``path``, without running code from the file.
 
     Raises:
-        TrainingError: There is no checkpoint, or it is not one of a run.
+        TrainingError: There is no checkpoint, or it is not the checkpoint of a run.
     """
     state = load_checkpoint(path)
     wrong = _wrong(state, _KINDS)
@@ -31,7 +31,7 @@ def read_kept(path: Path) -> dict[str, Any]:
     if wrong:
         raise TrainingError(
             f"cannot read the checkpoint {str(path)!r}: it is not one of a run, {wrong[0]!r} is missing "
-            "or of another type"
+            "or has the wrong type"
         )
     return state
 
@@ -53,10 +53,10 @@ _LEARNING = {"phase": int, "steps_before": int, "facts": dict, "fit": dict}
 
 
 class RunCheckpoint:
-    """Keeps in one file what was learned and what MLflow has not been told of it.
+    """Keeps the training state and the entries not yet sent to MLflow in one file.
 
-    What a step has to tell is sent after it is in that file. So a kill at any moment loses no step that
-    was told, and what is told again when the run goes on is the same, word for word.
+    Entries of a step are sent only after they are in the file. So a kill at any moment loses no logged
+    step, and entries that are sent again after a resume are identical.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class RunCheckpoint:
         """Writes the checkpoint after a step.
 
         Args:
-            number: step just done, from 1; 0 before the first
-            learning: returns the state that ``train_classifier`` resumes from
+            number: Step just done, from 1; 0 before the first.
+            learning: Returns the state that ``train_classifier`` resumes from.
         """
         self.last_step = number
         if self.path:
@@ -93,25 +93,25 @@ class RunCheckpoint:
             save_checkpoint(self.path, state)
 
     def minutes(self) -> float:
-        """Returns how long the run has worked, in all the processes it had."""
+        """Returns the run's working time in minutes, summed over all its resumes."""
         return self._minutes_before + (time.perf_counter() - self._started) / 60
 
     def discard(self) -> None:
-        """Removes the checkpoint of a run that has nothing left to do."""
+        """Removes the checkpoint of a finished run."""
         if self.path:
             self.path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes off the run, and adds to what ends it how to go on with it.
+        """Locks the run against other processes; adds the resume command to errors that end it.
 
         Raises:
-            TrainingError: Another process has the run.
+            TrainingError: Another process holds the lock.
         """
         if not self.path:
             yield
             return
-        how = f"go on with 'fer-mlops {self.family} --resume {self.tracker.run_id}'"
+        how = f"resume with 'fer-mlops {self.family} --resume {self.tracker.run_id}'"
         with claim(self.path):
             try:
                 yield

@@ -1,4 +1,4 @@
-"""On which faces models are compared, and whether that is fair."""
+"""Shared test set: the faces that models are compared on, with fairness checks."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from fer_mlops.progress import Progress
 from fer_mlops.tracking.registry import TrainingProvenance
 
 _WAYS_OUT = (
-    "compare models of the same data, split and seed, pass faces that none of them has seen as --data, "
-    "or say --anyway"
+    "compare models of the same data, split and seed, pass faces that no model has seen with --data, "
+    "or add --anyway"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedTestSet:
-    """Labelled faces on which models are compared, and what is to be said of them."""
+    """Labelled faces for comparing models, with a description and warnings."""
 
     config: DataConfig
-    """Of the data set that holds them."""
+    """Configuration of the data set that holds the faces."""
     table: FaceTable
     described: str
     """``test part of sample, identity split`` or ``all of other-set``."""
     warnings: tuple[str, ...] = ()
-    """Why the comparison may not be fair, or not be worth much."""
+    """Reasons why the comparison may be unfair or unreliable."""
 
     def pixels(self, side: int, cache: Path, progress: Progress) -> Images:
-        """Returns the faces decoded to ``side`` pixels, row for row; training has mostly done it."""
+        """Returns the decoded faces, one per row of ``table``; training has usually cached them."""
         whole, pixels = read_faces(self.config, side, cache, progress)
         row_of = {path: row for row, path in enumerate(whole.paths)}
         return take_images(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
@@ -55,16 +55,16 @@ def find_shared_test_set(
     """Returns the faces to compare on: all of ``other``, else the test faces that all models share.
 
     Args:
-        candidates: Who is compared.
-        other: Data of which all faces are taken.
+        candidates: Models to compare.
+        other: Data whose faces are all used.
         cache: Folder for decoded faces.
-        progress: Told of each stage.
-        allow_overlap: Warn, where a model has seen the people, instead of refusing.
+        progress: Called at the start of each stage.
+        allow_overlap: Warn instead of refusing if a model has seen people in the faces.
 
     Raises:
-        ConfigError: A model does not tell its test faces, so that other data must be given.
-        DataError: The models share no test face, a model has seen people who are to judge it, or the
-            faces cannot be read.
+        ConfigError: A model's test faces are unknown, so other data must be given.
+        DataError: The models share no test face, a model has seen people in the faces, or the faces
+            cannot be read.
     """
     side = candidates[0].classifier.image_size
     if other:
@@ -85,28 +85,29 @@ def check_fairness(
     is_one_split: bool = False,
     allow_overlap: bool = False,
 ) -> SharedTestSet:
-    """Returns the ground with a warning of each model that has seen its people, or may have.
+    """Returns the test set with a warning for each model that has, or may have, seen its people.
 
     Args:
-        ground: The faces.
-        candidates: Who is compared.
-        is_one_split: The faces are the test part of the one split that all models had.
+        ground: Shared test set.
+        candidates: Models to compare.
+        is_one_split: Whether the faces are the test part of one split used by all models.
         allow_overlap: Warn instead of refusing.
 
     Raises:
-        DataError: A model has seen people who are to judge it.
+        DataError: A model has seen people in the test set.
     """
     warnings = list(ground.warnings)
     _, num_unnamed = count_people(ground.table.identities)
     if num_unnamed:
         warnings.append(
-            "it is unknown whether the models saw people on these faces in training: "
-            f"{num_unnamed:,} of {len(ground.table):,} faces name nobody"
+            "it is unknown whether the models saw the people on these faces in training: "
+            f"{num_unnamed:,} of {len(ground.table):,} faces have no identity"
         )
     for one in candidates:
         if one.provenance is None:
             warnings.append(
-                f"nobody knows which faces trained {one.name}: if these were among them, it is flattered"
+                f"the training faces of {one.name} are unknown: if they include these faces, its scores "
+                "are too high"
             )
             continue
         known = np.isin(ground.table.identities, sorted(one.provenance.people))
@@ -117,10 +118,10 @@ def check_fairness(
             f"{known.mean():.0%} of the faces compared on show people whom {one.name} saw in training "
             f"or validation ({len(people)}, such as {people[0]!r})"
         )
-        if is_one_split:  # the others saw the same
+        if is_one_split:  # all models saw the same people
             warnings.append(
-                f"a split that flatters: {known.mean():.0%} of these faces show people whom the models "
-                "saw in training or validation, all models the same"
+                f"the split makes scores too high: {known.mean():.0%} of these faces show people whom "
+                "the models saw in training or validation; this affects all models equally"
             )
             break
         if not allow_overlap:
@@ -135,18 +136,18 @@ def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> S
 
 
 def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) -> SharedTestSet:
-    """Returns the test faces of all: those of the one split they had, or what several have in common."""
+    """Returns the test faces that all models have in common."""
     schoolings: list[TrainingProvenance] = []
     configs: list[DataConfig] = []
     for one in candidates:
         if one.provenance is None or one.experiment is None:
-            raise ConfigError(f"{one.name} does not tell which faces it was tested on: pass --data")
+            raise ConfigError(f"the test faces of {one.name} are unknown; pass --data")
         schoolings.append(one.provenance)
         configs.append(one.experiment.data)
     shared = frozenset.intersection(*(provenance.tested for provenance in schoolings))
     tables = {config: load_table(config, cache, progress) for config in set(configs)}
     if len({table.root.resolve() for table in tables.values()}) > 1:
-        shared = frozenset()  # equal names below other folders are other faces
+        shared = frozenset()  # equal names in different folders are different faces
     if not shared:
         tested = "; ".join(
             f"{one.name} on {config.source}, {config.split} split, seed {one.experiment.seed}"
@@ -163,8 +164,8 @@ def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) ->
     rows = [row for row, face in enumerate(faces) if face in shared]
     if len(rows) < len(shared):
         raise DataError(
-            f"{len(shared) - len(rows)} of the {len(shared)} test faces are no longer in "
-            f"{configs[0].source!r} as they were: bring them back, or pass other faces as --data"
+            f"{len(shared) - len(rows)} of the {len(shared)} test faces in {configs[0].source!r} are "
+            "missing or changed: restore them, or pass other faces with --data"
         )
     warnings = []
     if len({provenance.digest for provenance in schoolings}) > 1:

@@ -1,4 +1,4 @@
-"""A trained model as teacher: its answers about the training faces, and whether it may give them."""
+"""Teacher model for distillation: soft labels for the training faces, and a leakage check."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fer_mlops.progress import Advance, Progress, ignore_progress
 from fer_mlops.tracking.registry import load_classifier, resolve_model_uri, training_provenance
 
 _ROWS = 1024
-"""Faces that are read at a time."""
+"""Faces per batch of predictions."""
 
 
 def with_fixed_teacher(experiment: Experiment) -> Experiment:
-    """Returns the experiment with its teacher, if any, under a name that cannot come to mean another.
+    """Returns the experiment with its teacher, if any, resolved to a fixed model URI.
 
     Raises:
-        ModelError: There is no such model.
+        ModelError: The teacher does not exist.
     """
     if not isinstance(experiment, CnnExperiment) or not experiment.training.teacher:
         return experiment
@@ -38,17 +38,17 @@ def with_fixed_teacher(experiment: Experiment) -> Experiment:
 def with_answers(
     experiment: Experiment, data: Data, cache: Path, progress: Progress
 ) -> tuple[Faces, dict[str, str]]:
-    """Returns the training faces, with the teacher's answers if there is one, and facts for the run.
+    """Returns the training faces, with the teacher's predictions if there is one, and facts to log.
 
     Args:
-        experiment: What names the teacher.
-        data: Of the experiment.
-        cache: Folder for faces decoded at the teacher's own size, from the files as they are.
-        progress: Told of each stage.
+        experiment: Experiment that names the teacher.
+        data: Data of the experiment.
+        cache: Folder for faces decoded from the original files at the teacher's own size.
+        progress: Called at the start of each stage.
 
     Raises:
-        DataError: The teacher has seen people whom this run is to be judged on.
-        ModelError: There is no such model.
+        DataError: The teacher has seen people in this run's validation or test faces.
+        ModelError: The teacher does not exist.
     """
     train = data.parts["train"]
     if not isinstance(experiment, CnnExperiment) or not experiment.training.teacher:
@@ -62,23 +62,23 @@ def with_answers(
         _, all_pixels = load_images(data.table, teacher.image_size, cache, advance=advance)
         pixels = take_images(all_pixels, data.split.train)
     temperature = experiment.training.teacher_temperature
-    answers = soft_answers(teacher, pixels, temperature, progress("answers of the teacher", len(train)))
+    answers = soft_answers(teacher, pixels, temperature, progress("teacher predictions", len(train)))
     return replace(train, answers=answers), facts
 
 
 def soft_answers(
     teacher: Classifier, pixels: Images, temperature: float, advance: Advance = ignore_progress
 ) -> NDArray[np.float32]:
-    """Returns softened probabilities [n, 7], the mean over each face and its mirror image.
+    """Returns softened probabilities [n, 7], averaged over each face and its mirror image.
 
-    They are those of the natural operating point, so that teacher and pupil assume the same
-    frequencies whatever loss each was trained with.
+    Uses the natural operating point, so that teacher and student assume the same class frequencies
+    whatever loss each was trained with.
 
     Args:
-        teacher: Who answers.
+        teacher: Model that predicts.
         pixels: Faces at the teacher's size, uint8 [n, side, side].
-        temperature: What the log-probabilities are divided by.
-        advance: Told the number of faces just done.
+        temperature: Divisor of the log-probabilities.
+        advance: Called with the number of faces just done.
     """
     calibration = teacher.calibration.at("natural")
     parts = []
@@ -92,22 +92,22 @@ def soft_answers(
 
 
 def _check(name: str, data: Data) -> dict[str, str]:
-    """Returns a warning for the run where nobody knows whom the teacher has seen, else nothing.
+    """Returns a warning to log if the teacher's training data is unknown, else nothing.
 
     Raises:
-        DataError: It has seen people whom this run is to be judged on.
+        DataError: The teacher has seen people in this run's validation or test faces.
     """
     provenance = training_provenance(name)
     if provenance is None:
-        return {"teacher_warning": "unknown faces trained it, so scores may be optimistic"}
+        return {"teacher_warning": "its training faces are unknown, so scores may be optimistic"}
     if provenance.digest == data.digest():
         return {}
     judged = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
     known = sorted(provenance.people & set(judged.tolist()))
     if known:
         raise DataError(
-            f"the teacher {name} learned from people whom this run is judged on ({len(known)}, such as "
-            f"{known[0]!r}), and would tell their labels; train it on this data with this split and "
-            "seed, or take another teacher"
+            f"the teacher {name} was trained on people in this run's validation or test faces "
+            f"({len(known)}, such as {known[0]!r}) and would leak their labels; train it on this data "
+            "with this split and seed, or use another teacher"
         )
     return {}

@@ -1,4 +1,4 @@
-"""The story of one run, in order."""
+"""Training run: trains, evaluates, explains and registers one model."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from fer_mlops.training.steps import OnStep, Step, TrainingResult
 from fer_mlops.training.train import train_classifier
 
 _EXAMPLES = 8
-"""Validation faces that are kept with a model, and its answers about them."""
+"""Number of validation faces stored with a model, with its predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a run ends with."""
+    """Result of a training run."""
 
     run_id: str
     experiment_id: str
@@ -54,12 +54,12 @@ class Trained:
     valid: Report
     test: Report
     points: Mapping[str, Report]
-    """On the test faces, at the natural and the balanced operating point."""
+    """Test reports at the natural and the balanced operating point."""
     answers: LabelledPredictions
-    """About the test faces."""
+    """Predictions on the test faces."""
     registration: Registration | None
     facts: Mapping[str, str]
-    """What was decided on the way, such as the backbone and why, and how many faces are almost black."""
+    """Decisions and notes, such as the backbone and its reason, or the number of almost black faces."""
     minutes: float
 
 
@@ -73,25 +73,25 @@ def run_experiment(
     checkpoint: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
 ) -> Trained:
-    """Trains, judges, explains and registers one model; everything lands in ``tracker``'s run.
+    """Trains, evaluates, explains and registers one model; logs everything to the tracker's run.
 
     Args:
         experiment: Family and settings.
-        data: From ``prepare_data`` of the same experiment.
-        tracker: Of an open run.
-        progress: Told of each stage.
-        on_step: Called after each step was logged; may raise to end the run.
-        checkpoint: Written before training and after every step; removed at the end.
-        resume_from: A checkpoint's content, to go on in the same run.
+        data: Result of ``prepare_data`` for the same experiment.
+        tracker: Open run.
+        progress: Called at the start of each stage.
+        on_step: Called after each logged step; may raise to end the run.
+        checkpoint: Checkpoint file, written before training and after every step, removed at the end.
+        resume_from: Content of a checkpoint, to resume the same run.
 
     Raises:
-        DataError: The faces are not those that ``resume_from`` was learned from.
+        DataError: The faces or their split have changed since the checkpoint.
     """
     experiment = with_fixed_teacher(experiment)
     if resume_from and resume_from["digest"] != data.digest():
         raise DataError(
-            f"run {tracker.run_id} cannot go on: the faces or their split are no longer those it began "
-            "with; bring those back, or start a new run"
+            f"run {tracker.run_id} cannot resume: the faces or their split have changed since it "
+            "started; restore them, or start a new run"
         )
     tracker.patience = 60 * experiment.tracking.wait_minutes
     run_checkpoint = RunCheckpoint(checkpoint, experiment, data, tracker, resume_from)
@@ -103,14 +103,15 @@ def run_experiment(
         tracker.go_on(resume_from["tracker"])
     train, taught = with_answers(experiment, data, data.cache, progress)
     tracker.log_facts(taught)
-    diary = _Diary(experiment, data.parts["valid"], tracker, is_blank=not tracker.has_pictures)
+    step_logger = _StepLogger(
+        experiment, data.parts["valid"], tracker, is_blank=not tracker.has_pictures
+    )
 
     def log_step(step: Step) -> None:
-        if (
-            step.number > run_checkpoint.last_step
-        ):  # a baseline that goes on learns, but does not tell, again
+        # a resumed baseline repeats its first steps; they are logged already
+        if step.number > run_checkpoint.last_step:
             with tracker.outbox.together():
-                diary.write(step)
+                step_logger.write(step)
                 run_checkpoint.save(step.number, step.state)
         if on_step:
             on_step(step)
@@ -129,7 +130,7 @@ def run_experiment(
 
 
 def _log_beginning(experiment: Experiment, data: Data, tracker: Tracker) -> None:
-    """Logs what is known before anything is learned."""
+    """Logs settings, data, facts and findings before training."""
     tracker.log_settings(experiment)
     tracker.log_data(data.table, data.split)
     tracker.log_facts(_facts(experiment, data))
@@ -143,7 +144,7 @@ def _conclude(
     learned: TrainingResult,
     run_checkpoint: RunCheckpoint,
 ) -> Trained:
-    """Judges, explains and registers what was learned; bears to be done again after a kill."""
+    """Evaluates, explains and registers the trained model; can be repeated after a kill."""
     tracker.stop_clock()
     classifier = learned.classifier
     tracker.log_facts(learned.facts)
@@ -175,7 +176,7 @@ def _conclude(
 def assist_experiment(
     experiment: Experiment, data: Data, *, resume_from: Mapping[str, Any] | None = None
 ) -> None:
-    """Takes part in the training of the first process, whose run it is."""
+    """Trains together with the first process, which owns the run and does the logging."""
     experiment = with_fixed_teacher(experiment)
     train, _ = with_answers(experiment, data, data.cache, no_progress)
     learned = resume_from["learning"] if resume_from else None
@@ -203,7 +204,7 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
 
 
 def _caution(data: Data) -> str:
-    """Returns why test scores may be too good; empty if nothing says so."""
+    """Returns the reasons why test scores may be too high; empty if there are none."""
     said = [find_known_people(data.table, data.split).caution()]
     copies = data.share_of_known_photos()
     if copies > 0:
@@ -217,8 +218,8 @@ def _darkness(data: Data) -> dict[str, str]:
     return {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
 
 
-class _Diary:
-    """Logs each step: its numbers, and its pictures of validation faces."""
+class _StepLogger:
+    """Logs each step's metrics, and pictures of validation faces."""
 
     def __init__(
         self, experiment: Experiment, valid: Faces, tracker: Tracker, *, is_blank: bool
@@ -235,7 +236,7 @@ class _Diary:
             return
         counts = confusion_counts(self.valid.labels, step.probabilities.argmax(1))
         picture = self.matrices.draw(counts.tolist(), f"validation, step {step.number}")
-        # MLflow's slider opens at step 0 and would show nothing: the first pictures stand there too
+        # MLflow's slider opens at step 0 and would be empty, so the first pictures are logged there too
         steps = (0, step.number) if self.is_blank else (step.number,)
         self.is_blank = False
         self._log_picture("confusion_matrix/valid", picture, steps)
@@ -260,7 +261,7 @@ def _evaluate_valid(classifier: Classifier, faces: Faces, tracker: Tracker) -> R
 
 
 def _evaluate_test(classifier: Classifier, data: Data, tracker: Tracker) -> ModelEvaluation:
-    """Returns all that is measured on the test faces, and logs it with heat maps of some."""
+    """Evaluates the classifier on the test faces and logs the results with some heat maps."""
     faces = data.parts["test"]
     table = data.table.select(data.split.test)
     described = f"test part of {data.table.name}, {data.split.kind} split"
@@ -280,7 +281,7 @@ def _register(
     judged: ModelEvaluation,
     tracker: Tracker,
 ) -> Registration | None:
-    """Logs the bundle, and registers it with its card if the experiment says so."""
+    """Logs the bundle; also registers it with a card if ``tracking.register`` is set."""
     examples = [as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
     scores = {**valid.metrics("final_valid"), **judged.report.metrics("test")}
     model_id = tracker.log_classifier(learned.classifier, examples, scores)
@@ -307,7 +308,7 @@ def _register(
 def _origin(
     experiment: Experiment, data: Data, learned: TrainingResult, version: int, run_id: str
 ) -> Origin:
-    """Returns in words where the model comes from."""
+    """Returns the model's origin for its card, in words."""
     known = find_known_people(data.table, data.split)
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
     weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
@@ -319,7 +320,7 @@ def _origin(
         data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. "
         f"{data.table.terms}",
         split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known.sentence()} {copies} Every "
-        "choice was made on validation; the test was looked at once.",
+        "choice was made on validation; the test part was used once.",
         weights=lineage,
         caution=_caution(data),
     )

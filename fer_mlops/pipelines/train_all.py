@@ -1,4 +1,4 @@
-"""Several families on the same faces, under one parent run that says which is best."""
+"""Training of several model families on the same faces, compared in one parent run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fer_mlops.tracking.runs import track
 
 @dataclass(frozen=True)
 class Suite:
-    """What training several families ends with."""
+    """Result of training several families."""
 
     run_id: str
     trained: tuple[Trained, ...]
@@ -25,9 +25,9 @@ class Suite:
 
 
 def train_all(experiments: Sequence[Experiment], cache: Path, progress: Progress = no_progress) -> Suite:
-    """Trains, judges and explains each experiment as a nested run, then compares them in the parent.
+    """Trains, evaluates and explains each experiment in a nested run; compares them in the parent run.
 
-    All data is read before the first run opens, so that bad data stops everything at once.
+    Reads all data before the first run opens, so that bad data fails at once.
     """
     data = [prepare_data(experiment, cache, progress) for experiment in experiments]
     tracking = experiments[0].tracking

@@ -1,1 +1,1 @@
-"""Sweeps: Optuna searches, MLflow shows, any number of processes and machines take part."""
+"""Hyperparameter sweeps with Optuna, logged to MLflow, on any number of processes and machines."""

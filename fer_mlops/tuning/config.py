@@ -1,4 +1,4 @@
-"""What a sweep is to do."""
+"""Sweep configuration."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ OBJECTIVES = ("valid/macro_f1", "valid/accuracy", "valid/balanced_accuracy", "va
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A sweep: what is searched, how, where it is kept."""
+    """Plan of a sweep: search space, search method and storage."""
 
     experiment: Experiment
-    """What every trial starts from."""
+    """Settings that every trial starts from."""
     space: Space
     study_name: str
-    """Key of the study in the storage."""
+    """Name of the study in the storage."""
     storage_url: str
     """An SQLAlchemy URL; never MLflow's own database."""
     num_trials: int = 20
-    """Total of the study, pruned trials counted, failed ones not."""
+    """Number of trials in the study; pruned trials count, failed ones do not."""
     minutes: float = float("inf")
-    """After which this process starts no further trial."""
+    """Minutes after which this process starts no trial."""
     num_workers: int = 1
-    """Processes on this machine."""
+    """Worker processes on this machine."""
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "halving"
     objective: str = "valid/macro_f1"
     """One of OBJECTIVES."""
     asked_direction: DirectionName = "auto"
     folds: int = 0
-    """Parts of train and valid, each of which judges a fit of every trial; 0 for the valid part."""
+    """Folds of train and valid that every trial is evaluated on; 0 uses the valid part."""
     seeds: int = 1
     """Fits of each trial that differ in their seed."""
     finalists: int = 0
-    """Best trials that are fitted again over folds before one of them wins; 0 for none."""
+    """Best trials that are fitted again on folds before the winner is chosen; 0 for none."""
     latency_budget: float = float("inf")
-    """Milliseconds that one face may take on one thread."""
+    """Longest latency of one face on one thread, in milliseconds."""
     max_failures: int = 5
     """Failed trials in a row after which the sweep stops."""
     heartbeat: int = 20
-    """Seconds between a worker's signs of life; after three without one its trial is retried."""
+    """Seconds between a worker's heartbeats; after three missed ones its trial is retried."""
     first_trial: FirstTrial = "recipe"
-    """``recipe`` tries the experiment's own settings first, where they lie in the space."""
+    """``recipe`` tries the experiment's own settings first, if they lie in the space."""
 
     def __post_init__(self) -> None:
         require(self.num_trials >= 1, "--trials", "1 or more", self.num_trials)
@@ -65,12 +65,12 @@ class Plan:
         require(self.finalists >= 0, "--finalists", "0 or more", self.finalists)
         if self.finalists and self.folds:
             raise ConfigError(
-                "--finalists judges the best trials over folds, --folds every trial; give one of them"
+                "--finalists evaluates the best trials on folds, --folds every trial; give one of them"
             )
         if (self.folds or self.finalists) and has_teacher(self.experiment, self.space):
             raise ConfigError(
-                "a teacher learned from the faces that --folds and --finalists judge by, and would tell "
-                "their labels; give --folds 0 and --finalists 0, or no training.teacher"
+                "a teacher was trained on the faces that --folds and --finalists evaluate on, and would "
+                "leak their labels; give --folds 0 and --finalists 0, or no training.teacher"
             )
         require(self.latency_budget > 0, "--latency-budget", "milliseconds above 0", self.latency_budget)
         require(self.max_failures >= 1, "--max-failures", "1 or more", self.max_failures)
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """Which way is better."""
+        """Direction in which the objective improves."""
         if self.asked_direction != "auto":
             return self.asked_direction
         return "minimize" if self.objective.endswith("loss") else "maximize"
@@ -116,7 +116,7 @@ class Plan:
 
     @property
     def grace(self) -> int:
-        """Seconds without a sign of life after which a worker counts as dead."""
+        """Seconds without a heartbeat after which a worker counts as dead."""
         return 3 * self.heartbeat
 
     def is_better(self, value: float, other: float) -> bool:
@@ -125,14 +125,14 @@ class Plan:
 
 
 def has_teacher(experiment: Experiment, space: Space) -> bool:
-    """Returns whether a trial may have a teacher, by the settings it starts from or by the space."""
+    """Returns whether the initial settings or the space give a trial a teacher."""
     return (isinstance(experiment, CnnExperiment) and bool(experiment.training.teacher)) or any(
         parameter.key == "training.teacher" for parameter in space.parameters
     )
 
 
 def num_steps(experiment: Experiment) -> int:
-    """Returns how often one fit reports at most."""
+    """Returns the largest number of steps that one fit reports."""
     match experiment:
         case BaselineExperiment():
             return len(experiment.hog_svm.fractions)

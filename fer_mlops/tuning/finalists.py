@@ -1,7 +1,7 @@
-"""The best few trials, each fitted again over folds, before one of them becomes the winner.
+"""Finalists: the best trials, fitted again on folds before the winner is chosen.
 
-The best of many trials on one set of validation faces is the best in luck too. Folds of train and valid
-judge the few anew, on several times as many faces.
+The best of many trials on one validation set is partly best by luck. Folds of train and valid evaluate
+the finalists again, on several times as many faces.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from fer_mlops.tuning.trial_data import TrialFaces
 from fer_mlops.tuning.trial_fit import Fit
 
 FOLDS = 3
-"""Parts of train and valid; each part judges what was learned from the others."""
+"""Folds of train and valid; each fold evaluates a model trained on the others."""
 _FINALS = "finals"
-"""User attribute of a study: values by trial and fold, so that none is fitted twice."""
+"""User attribute of a study: values by trial and fold, so that no fold is fitted twice."""
 
 
 @dataclass(frozen=True)
@@ -38,38 +38,38 @@ class Finalist:
 
     trial: FrozenTrial
     values: tuple[float, ...]
-    """The objective on each fold."""
+    """Objective on each fold."""
     is_start: bool
-    """Whether it has the settings that the study began with."""
+    """Whether it has the study's initial settings."""
 
     @property
     def spread(self) -> Spread:
-        """Of the values over the folds."""
+        """Spread of the values over the folds."""
         return spread_of(self.values)
 
     @property
     def told(self) -> str:
-        """What a reader is told of the values."""
+        """Mean ± standard deviation as text."""
         return f"{self.spread.mean:.4f} ± {self.spread.deviation:.4f}"
 
     @property
     def name(self) -> str:
-        """What a reader is told it is."""
+        """Name of the trial for readers."""
         return f"trial {self.trial.number}{' (the start)' if self.is_start else ''}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study's trials came to."""
+    """Best trial and finalists of a study."""
 
     best: FrozenTrial
-    """By its own value."""
+    """Best trial by its own value."""
     finalists: tuple[Finalist, ...]
-    """The best over the folds first; none where the best trial wins without."""
+    """Finalists, best mean over the folds first; empty if the best trial wins directly."""
 
     @property
     def winner(self) -> FrozenTrial:
-        """The trial whose settings are to be handed over."""
+        """Trial whose settings are trained as the winner."""
         return self.finalists[0].trial if self.finalists else self.best
 
 
@@ -82,19 +82,19 @@ def hold_finals(
     cache: Path,
     progress: Progress,
 ) -> Outcome:
-    """Fits the study's best trials again, and the one it began with if complete, and returns who wins.
+    """Fits the study's best trials again, plus the initial trial if complete; returns the outcome.
 
-    There are no finalists where the plan asks for none, or one trial alone is complete. What an earlier
-    call has fitted counts.
+    There are no finalists if the plan has none or only one trial is complete. Folds that an earlier call
+    has fitted are not fitted again.
 
     Args:
-        plan: Says how many.
-        study: With its trials done.
-        data: The plan's faces, whose test part stays out.
-        parent: The study's run, which is told; each fit is a run below it.
-        owner: This process, as its claims name it.
+        plan: Sets the number of finalists.
+        study: Study whose trials have ended.
+        data: Faces of the plan; the test part is not used.
+        parent: The study's run; each fit is a child of it.
+        owner: Name of this process, as in its locks.
         cache: Folder of checkpoints and decoded faces.
-        progress: Told of the fits.
+        progress: Called at the start of the fits.
 
     Raises:
         TrainingError: No trial was complete.
@@ -126,7 +126,7 @@ def hold_finals(
 
 
 def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
-    """Returns complete trials within the budget, each with settings of its own, the best first."""
+    """Returns complete trials within the budget with distinct settings, best first."""
     complete = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

@@ -1,4 +1,4 @@
-"""How long a classifier takes for one face."""
+"""Latency of a classifier on one face."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _WARM, _ROUNDS, _TIMES = 3, 5, 5
 
 
 def latency_ms(classifier: Classifier, pixels: Images) -> float:
-    """Returns the milliseconds from one decoded face to its answer, on one thread.
+    """Returns the milliseconds from one decoded face to its prediction, on one thread.
 
-    The least of the medians of some rounds, so that what other workers do meanwhile counts little.
+    Takes the smallest median over several rounds, so that the load of other workers matters little.
 
     Args:
-        classifier: Anything trained; the values of its weights do not matter.
+        classifier: Classifier to time; the values of its weights do not matter.
         pixels: Faces of its size, uint8 [n, side, side].
     """
     face = np.asarray(pixels[:1])
     medians = []
-    with threadpool_limits(1):  # torch's threads are of OpenMP, and so among them
+    with threadpool_limits(1):  # also limits torch, which uses OpenMP threads
         for _ in range(_WARM):
             classifier.predict_proba(face)
         for _ in range(_ROUNDS):

@@ -1,7 +1,7 @@
-"""What only one of a study's processes may do at a time, decided by the study's database.
+"""Study locks: let only one process of a study do a task at a time, through the study's database.
 
-A claim is a row that only one process can insert. Its owner shows life in it; one that has shown none
-for a while, or is known to be gone, may be replaced.
+A lock is a row that only one process can insert. Its owner updates a heartbeat in the row. An owner
+without a recent heartbeat, or whose process is known to have ended, may be replaced.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from fer_mlops.errors import TrackingError
 from fer_mlops.tuning.storage import PatientStorage, is_away
 
 _POLL = 0.2
-"""Seconds."""
+"""Seconds between two attempts to take a lock."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Another at each start of a Linux machine, and on each machine."""
+"""File whose content differs for each boot of a Linux machine, and for each machine."""
 _TABLE = Table(
     "fer_mlops_claims",
     MetaData(),
@@ -56,27 +56,27 @@ def this_process() -> str:
 
 
 def is_gone(process: str) -> bool:
-    """Returns whether a process of that name is known to have ended; of other machines none is."""
+    """Returns whether the process is known to have ended; always False for other machines."""
     _, pid, place = process.rsplit(":", 2)
     return place == _place() and not psutil.pid_exists(int(pid))
 
 
 def _place() -> str:
-    """Returns what tells this machine's processes from those of others, and of other containers.
+    """Returns an id of this machine's boot and container, to tell equal process numbers apart.
 
-    Machines may share a host name, and each has the same first namespace of process numbers. After a
-    restart of the machine it is another place.
+    Host names are not unique, and each machine has the same initial PID namespace. A restart of the
+    machine changes the id.
     """
     try:
         start = _BOOT_ID.read_text(encoding="ascii").strip()
-        numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it is no path that it reads
+        numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the link is not a path
     except OSError:
         start, numbers = str(psutil.boot_time()), ""
     return hashlib.sha256(f"{platform.node()} {start} {numbers}".encode()).hexdigest()[:12]
 
 
 class StudyLocks:
-    """The claims of one process on one study."""
+    """Locks of one process on one study."""
 
     def __init__(self, storage: PatientStorage, study_name: str, owner: str = "") -> None:
         self.storage, self.study_name = storage, study_name
@@ -85,36 +85,36 @@ class StudyLocks:
         storage.ask(self._make_table)
 
     def take(self, name: str) -> bool:
-        """Returns whether the claim is now ours: it was free, or its owner has died."""
+        """Takes the lock if it is free or its owner has died; returns whether this process has it."""
         return self.storage.ask(lambda: self._take(name))
 
     def wait(self, name: str) -> None:
-        """Returns when the claim is ours."""
+        """Waits until this process has the lock."""
         while not self.take(name):
             time.sleep(_POLL)
 
     def drop(self, name: str) -> None:
-        """Frees the claim if it is ours."""
+        """Releases the lock if this process has it."""
         self.storage.ask(lambda: self._drop(name))
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
-        """Waits for the claim and keeps it while open."""
+        """Waits for the lock and holds it inside the context."""
         self.wait(name)
         try:
             yield
         except BaseException:
-            with suppress(TrackingError):  # what ended it says more
+            with suppress(TrackingError):  # the original error matters more
                 self.drop(name)
             raise
         self.drop(name)
 
     def owner_of(self, name: str) -> str | None:
-        """Returns the living process that has the claim, or None."""
+        """Returns the living process that has the lock, or None."""
         return self.storage.ask(lambda: self._living().get(name))
 
     def others(self) -> list[str]:
-        """Returns the other processes that are here now."""
+        """Returns the other living processes of the study."""
         living = self.storage.ask(self._living)
         return sorted(
             owner for name, owner in living.items() if name.startswith(_HERE) and owner != self.owner
@@ -122,7 +122,7 @@ class StudyLocks:
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Shows that this process is here, and that its claims are alive, while open."""
+        """Registers this process with the study and sends heartbeats inside the context."""
         self.wait(_HERE + self.owner)
         thread = threading.Thread(target=self._beat, daemon=True)
         thread.start()
@@ -131,7 +131,7 @@ class StudyLocks:
         finally:
             self._stopped.set()
             thread.join()
-            with suppress(SQLAlchemyError):  # a storage that is gone needs no goodbye
+            with suppress(SQLAlchemyError):  # an unavailable storage needs no sign-off
                 self._leave()
 
     def _make_table(self) -> None:
@@ -153,7 +153,7 @@ class StudyLocks:
                 select(_TABLE.c.owner, _TABLE.c.beat, func.now()).where(*self._named(name))
             ).first()
             if found is None:
-                return False  # freed just now; the next question will have it
+                return False  # released just now; the next attempt gets it
             owner, beat, now = found
             if owner == self.owner:
                 return True

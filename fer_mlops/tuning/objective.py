@@ -1,4 +1,4 @@
-"""One trial as a run: settings, fits, value, and how it ended."""
+"""Objective: runs one trial in an MLflow run and returns its value."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _REASONS = {
 
 
 class TrialFailed(Exception):
-    """What a trial's settings led to; the others are to be tried all the same."""
+    """A trial's settings led to an error; the study continues with other trials."""
 
 
 @dataclass(frozen=True)
 class _Variant:
-    """How one fit of a trial differs from the others."""
+    """Name, seed and fold of one fit of a trial."""
 
     name: str
     seed: int
@@ -71,9 +71,9 @@ class Objective:
         """Returns the trial's value.
 
         Raises:
-            TrialPruned: It is behind, or over the latency budget.
-            TrialFailed: Its settings led to an error.
-            TrackingError: MLflow or the storage does not answer.
+            TrialPruned: The pruner stopped the trial, or it is over the latency budget.
+            TrialFailed: The trial's settings led to an error.
+            TrackingError: MLflow or the storage does not respond.
         """
         try:
             trial.set_user_attr(WORKER, self.worker)
@@ -96,7 +96,7 @@ class Objective:
 
     @contextmanager
     def _run_of(self, trial: Trial) -> Iterator[Tracker]:
-        """Opens the trial's run, a dead worker's if there was one, and tells how it ends."""
+        """Opens the trial's run, or resumes that of a dead worker, and logs how it ends."""
         name = f"trial-{trial.number:03d}"
         dead = trial.user_attrs.get(RUN)
         with track(
@@ -119,7 +119,7 @@ class Objective:
             except (KeyboardInterrupt, TrackingError):
                 tracker.log_facts({"state": "STOPPED"})
                 raise
-            except OptunaError:  # another worker took this one for dead and has the run now
+            except OptunaError:  # another worker has taken over the run
                 raise
             except Exception as error:
                 tracker.log_facts({"state": "FAIL", "error": _reason(error)})
@@ -163,7 +163,7 @@ class Objective:
     def _fit_apart(
         self, fit: Fit, variant: _Variant, trial: Trial, tracker: Tracker, watch: _Watch
     ) -> float:
-        """Returns the value of a fit in a run of its own, a child of the trial's."""
+        """Returns the value of a fit that has its own run, a child of the trial's run."""
         runs: dict[str, str] = dict(trial.user_attrs.get(RUNS, {}))
         dead = runs.get(variant.name)
         name = f"trial-{trial.number:03d} {variant.name}"
@@ -184,7 +184,7 @@ class Objective:
         try:
             value = fit.run(data, tracker, self.cache, watch.report(data, fit), is_again=is_again)
         except (KeyboardInterrupt, TrackingError):
-            raise  # the trial will be taken up again
+            raise  # the trial will be retried
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -192,7 +192,7 @@ class Objective:
 
 
 class _Watch:
-    """Tells the study how a fit stands, and ends a trial that is behind."""
+    """Reports a fit's values to the study, and stops a trial that the pruner rejects."""
 
     def __init__(
         self,
@@ -208,20 +208,20 @@ class _Watch:
         self.told: list[tuple[int, float]] = []
 
     def repeat(self, scores: list[tuple[int, float]]) -> None:
-        """Tells again what the trial told before its worker died; nobody is pruned by that."""
+        """Reports again the values from before the worker died, without pruning."""
         for number, value in scores:
             self.trial.report(value, number)
 
     def report(self, data: Data, fit: Fit) -> Callable[[Step], None]:
-        """Returns what a fit calls after each step."""
+        """Returns the function that a fit calls after each step."""
 
         def report(step: Step) -> None:
-            if not self.told:  # what a checkpoint brought along comes first
+            if not self.told:  # first the scores from the checkpoint
                 for score in fit.scores[:-1]:
                     self._tell(score.step, score.value)
             self._tell(step.number, fit.scores[-1].value)
             self._keep_budget(step, data)
-            is_last = self.told[-1][0] == self.steps_in_all  # and all that pruning saves is spent
+            is_last = self.told[-1][0] == self.steps_in_all  # pruning would save nothing
             if not is_last and self.trial.should_prune():
                 raise RunStopped(
                     f"epoch {self.told[-1][0]}: {self.plan.objective} {self.told[-1][1]:.4f}, "

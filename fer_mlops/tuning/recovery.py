@@ -1,4 +1,4 @@
-"""Runs that a killed worker left open."""
+"""Recovery: ends runs that a killed worker left open."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _LIVE = (TrialState.RUNNING, TrialState.WAITING)
 def end_orphans(
     study: optuna.Study, parent: Tracker, claims: StudyLocks, grace: float, *, is_leaving: bool = False
 ) -> int:
-    """Ends the open runs below ``parent`` that nobody works on; returns how many there were.
+    """Ends the open runs below ``parent`` that no worker owns; returns their number.
 
     Args:
-        study: Whose trials are asked.
+        study: Study whose trials are read.
         parent: The study's run.
-        claims: Of this process.
-        grace: Seconds; a run that began less ago may belong to a trial that has not said so yet.
-        is_leaving: Whether this process works on none any more.
+        claims: Locks of this process.
+        grace: Seconds; a younger run may belong to a trial that has not recorded it yet.
+        is_leaving: Whether this process no longer works on any run.
     """
     wanted = set()
     for trial in study.get_trials(deepcopy=False, states=_LIVE):
         wanted |= {trial.user_attrs.get(RUN), *trial.user_attrs.get(RUNS, {}).values()}
 
-    trainer = claims.owner_of(WINNER)  # of the winner, and of finalists before it
+    trainer = claims.owner_of(WINNER)  # trains the finalists and the winner
     if trainer not in (None, claims.owner):
         wanted.add(study.user_attrs.get(WINNER_BEGUN, {}).get("run"))
 

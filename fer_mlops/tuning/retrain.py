@@ -1,4 +1,4 @@
-"""The winner's settings, trained again by one of the study's processes, tested once, registered."""
+"""Winner training: one of the study's processes retrains, tests and registers the winner."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _POLL = 1.0
 
 @dataclass(frozen=True)
 class Winner:
-    """Who was trained, and of which trial."""
+    """The trained winner of a study."""
 
     outcome: Outcome
     run_id: str
     trained: Trained | None
-    """None where another process, or an earlier one, did it."""
+    """None if another or an earlier process trained it."""
 
 
 def train_winner(
@@ -53,7 +53,7 @@ def train_winner(
     cache: Path,
     progress: Progress,
 ) -> Winner:
-    """Returns the winner, once it was trained: by this process, or by the one that claimed it first.
+    """Trains the winner, or waits for the process that has the lock to train it; returns the winner.
 
     Raises:
         TrainingError: No trial was complete.
@@ -95,7 +95,7 @@ def _train(
     cache: Path,
     progress: Progress,
 ) -> Trained:
-    """Trains the chosen settings, with pictures, the test and registration; goes on after a kill."""
+    """Trains, tests and registers the chosen settings in a full run; resumes after a kill."""
     experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
     resume, state = _begun(study, chosen, cache)
     with track(
@@ -132,9 +132,9 @@ def _tell_scores(run_id: str, parent: Tracker) -> str:
 
 
 def _finished(study: optuna.Study, chosen: FrozenTrial, parent: Tracker, cache: Path) -> str | None:
-    """Returns the run that trained, tested and registered this winner before its process stopped.
+    """Returns the run in which an earlier process trained, tested and registered this winner, or None.
 
-    It is neither trained nor tested again. What such a run may lack is its end, which it gets.
+    Such a run is not trained or tested again; it is only marked as finished if necessary.
     """
     run_id = _run_begun(study, chosen)
     if run_id is None:

@@ -28,14 +28,14 @@ from fer_mlops.tuning.config import Plan, num_steps
 _TRIALS_FIRST = 4
 """Complete trials that the median pruner waits for."""
 _KEPT = 3
-"""One of so many trials goes on from one judgement of halving and hyperband to the next."""
+"""Reduction factor of halving and hyperband: one in this many trials continues at each rung."""
 
 
 def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
     """Returns the sampler for the trial that follows ``num_trials`` others.
 
-    One sampler per trial, seeded by the plan's seed and the trial's number: workers never draw the same,
-    and a study that goes on does not draw its first trials again.
+    Each trial has its own sampler, seeded by the plan's seed and the trial's number, so workers never
+    draw the same values and a continued study does not draw its first trials again.
     """
     seed = int(np.random.SeedSequence([plan.experiment.seed, num_trials]).generate_state(1)[0])
     with warnings.catch_warnings():
@@ -49,15 +49,15 @@ def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
                 return CmaEsSampler(seed=seed, warn_independent_sampling=False)
             case "random":
                 return RandomSampler(seed=seed)
-            case "grid":  # whose order must be the same for all
+            case "grid":  # all workers need the same order
                 return GridSampler(plan.space.grid(), seed=plan.experiment.seed)
 
 
 def make_pruner(plan: Plan) -> BasePruner:
-    """Returns the pruner, which judges no fit before a third of it.
+    """Returns the pruner, which prunes no fit before a third of its steps.
 
-    Until then the learning rate of ``one_cycle`` rises, and the order of trials says next to nothing
-    about their order in the end.
+    Until then the learning rate of ``one_cycle`` rises, and the ranking of trials hardly predicts their
+    final ranking.
     """
     steps, fits = num_steps(plan.experiment), max(plan.folds, 1) * plan.seeds
     third = math.ceil(steps / 3)

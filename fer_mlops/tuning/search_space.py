@@ -1,7 +1,7 @@
-"""Search spaces: read from YAML, checked against the settings there are, asked for values.
+"""Search spaces: read from YAML, check against the known settings, suggest values.
 
 A space names settings by their dotted keys. Each has a range (``low``, ``high``, ``step``, ``log``) or
-``choices``, and may hold only ``when`` other settings have certain values.
+``choices``. With ``when``, a setting is tuned only if other settings have certain values.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Scalar]
 _FIXED = {
-    "data.": "trials must be judged on the same faces",
+    "data.": "trials must be evaluated on the same faces",
     "tracking.": "it changes no score",
     "seed": "the best of several seeds is luck; --seeds takes the mean of several",
     "training.device": "it changes no score",
 }
-"""Beginnings of keys that no space may hold, and why."""
+"""Prefixes of keys that cannot be tuned, and the reasons."""
 _FIELDS = ("low", "high", "step", "log", "choices", "when")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What one setting may be."""
+    """Allowed values of one setting."""
 
     key: str
     choices: tuple[Scalar, ...] = ()
@@ -44,11 +44,11 @@ class Parameter:
     low: float = 0
     high: float = 0
     step: float = 0
-    """Between values of a range; 0 for any."""
+    """Distance between values of a range; 0 for a continuous range."""
     log: bool = False
     is_whole: bool = False
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
-    """Settings, and the values of each at which this one is asked for."""
+    """Conditions: other settings, and their values with which this setting is tuned."""
 
     def suggest(self, trial: Trial) -> Scalar:
         """Returns the value that the study's sampler chooses."""
@@ -73,7 +73,7 @@ class Parameter:
         """Returns every value, for a grid.
 
         Raises:
-            ConfigError: There is no end of them.
+            ConfigError: The range is continuous.
         """
         if self.choices:
             return list(self.choices)
@@ -85,19 +85,19 @@ class Parameter:
         return [int(value) if self.is_whole else value for value in values]
 
     def is_asked(self, settings: Mapping[str, Scalar]) -> bool:
-        """Returns whether the other settings let this one be asked for."""
+        """Returns whether the other settings meet the conditions of this one."""
         return all(settings.get(key) in values for key, values in self.when.items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Parameters of a family, each after those it depends on."""
+    """Parameters of a family, in order of their dependencies."""
 
     family: str
     parameters: tuple[Parameter, ...]
 
     def suggest(self, trial: Trial, base: Mapping[str, Scalar]) -> Settings:
-        """Returns what the sampler chooses; ``base`` are the settings that stay."""
+        """Returns the settings that the sampler chooses; ``base`` holds the fixed settings."""
         chosen: Settings = {}
         for parameter in self.parameters:
             if parameter.is_asked({**base, **chosen}):
@@ -105,7 +105,7 @@ class Space:
         return chosen
 
     def start(self, base: Mapping[str, Scalar]) -> Settings | None:
-        """Returns the point of the space that ``base`` is, or None where it lies outside."""
+        """Returns the values of ``base`` as a point of the space, or None if they lie outside it."""
         asked = [parameter for parameter in self.parameters if parameter.is_asked(base)]
         inside = all(parameter.holds(base[parameter.key]) for parameter in asked)
         return {parameter.key: base[parameter.key] for parameter in asked} if inside else None
@@ -114,7 +114,7 @@ class Space:
         """Returns every value of every parameter.
 
         Raises:
-            ConfigError: A parameter has no end of values, or depends on another.
+            ConfigError: A parameter is continuous, or depends on another.
         """
         for parameter in self.parameters:
             if parameter.when:
@@ -130,7 +130,7 @@ class Space:
 
 
 def shown(value: Scalar) -> str:
-    """Returns a setting as people read it: four digits say enough."""
+    """Returns a setting as text, floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -144,16 +144,15 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Scalar]) -> Exp
 
 
 def default_space(family: str) -> Path:
-    """Returns the file of the family's own space."""
+    """Returns the file of the family's default space."""
     return recipes_folder() / f"tune-{family}.yaml"
 
 
 def read_space(path: Path, experiment: Experiment) -> Space:
-    """Returns the space in a file, every value of it checked.
+    """Reads a space from a file and checks every value.
 
     Raises:
-        ConfigError: The file cannot be read, or holds what no setting can be; the message names the
-            line.
+        ConfigError: The file cannot be read or has an invalid entry; the message names the line.
     """
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
@@ -197,7 +196,7 @@ class _Reader:
         for key, line in lines:
             try:
                 if key in found:
-                    raise ConfigError(f"{key} stands there twice")
+                    raise ConfigError(f"{key} appears twice")
                 found[key] = self._parameter(key, self.entries[key])
             except ConfigError as error:
                 raise ConfigError(f"{self.path}, line {line}: {error}") from None
@@ -253,7 +252,7 @@ class _Reader:
     ) -> Parameter:
         current = self.base[key]
         if isinstance(current, (bool, str)):
-            raise ConfigError(f"{key} is no number: give {{choices: […]}}")
+            raise ConfigError(f"{key} is not a number; use {{choices: […]}}")
         if "low" not in entry or "high" not in entry:
             raise ConfigError(f"{key} needs low and high, or choices")
         low, high = (self._value(key, entry[name]) for name in ("low", "high"))
@@ -276,11 +275,11 @@ class _Reader:
         if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0 < step <= width:
             raise ConfigError(f"{key}: step must be a number above 0 and within the range, got {step!r}")
         if log:
-            raise ConfigError(f"{key}: a log scale takes no step")
+            raise ConfigError(f"{key}: a log scale cannot have a step")
         return float(step)
 
     def _value(self, key: str, value: object) -> Scalar:
-        """Returns ``value`` as the setting has it, alone or beside one other choice of this space."""
+        """Returns ``value`` as the setting stores it, if needed beside another setting's choice."""
         try:
             return self._beside(key, value, {})
         except ConfigError:
@@ -316,14 +315,14 @@ class _Reader:
                 known = found[other].choices if other in found else ()
                 if known and not set(values) & set(known):
                     raise ConfigError(
-                        f"{parameter.key} is never asked for: {other} is never "
+                        f"{parameter.key} is never tuned: {other} is never "
                         f"{' or '.join(map(str, values))}"
                     )
         left, order = dict(found), list[Parameter]()
         while left:
             free = [p for p in left.values() if not left.keys() & p.when.keys()]
             if not free:
-                raise ConfigError(f"the conditions of {' and '.join(left)} go round in a circle")
+                raise ConfigError(f"the conditions of {' and '.join(left)} depend on each other")
             order += free
             for parameter in free:
                 del left[parameter.key]

@@ -1,4 +1,4 @@
-"""The database a study is in: opened in one sentence, waited for when it is away."""
+"""Study storage: opens the study's database and waits for it during outages."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from fer_mlops.errors import ConfigError, FerError, TrackingError
 
 Answer = TypeVar("Answer")
 MOST_RETRIES = 2
-"""How often a trial is taken up again whose worker died."""
+"""Most retries of a trial whose worker died."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
-"""Seconds between two questions to a storage that is away; they double."""
+"""Seconds between two requests to an unavailable storage; the pause doubles each time."""
 _HASTE = 5.0
-"""Seconds."""
+"""Longest wait after Ctrl-C, in seconds."""
 _OPENINGS = 3
-"""Of a new database, which two processes may be making at once."""
+"""Attempts to open a new database, which two processes may be creating at once."""
 _QUESTIONS = (
     "create_new_study",
     "set_study_user_attr",
@@ -58,19 +58,19 @@ _QUESTIONS = (
     "get_trial_id_from_study_id_trial_number",
     "_get_trials",
 )
-"""What Optuna asks of a storage in a study of one objective."""
+"""Storage methods that Optuna calls in a study with one objective."""
 _log = logging.getLogger(__name__)
 
 
 def retry(study: Study, trial: FrozenTrial) -> None:
-    """Has a trial whose worker is gone taken up again, with its parameters and its run."""
+    """Queues a trial of a dead worker again, with its parameters and its run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)(study, trial)
 
 
 class PatientStorage(RDBStorage):
-    """A storage that asks again, for ``patience`` seconds, while its database does not answer."""
+    """A storage that repeats requests for ``patience`` seconds while its database is unavailable."""
 
     def __init__(self, url: URL, *, heartbeat: int, grace: int, patience: float) -> None:
         self.patience, self.heartbeat, self.grace = patience, heartbeat, grace
@@ -89,10 +89,10 @@ class PatientStorage(RDBStorage):
             )
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Returns the answer of ``question``, for which it waits as long as its patience lasts.
+        """Returns the result of ``question``, repeated while the database is unavailable.
 
         Raises:
-            TrackingError: There is none.
+            TrackingError: The database stayed unavailable for ``patience`` seconds.
         """
         with self.hastened():
             return self._ask(question)
@@ -113,14 +113,14 @@ class PatientStorage(RDBStorage):
                 if not self._is_told:
                     self._is_told = True
                     _log.warning(
-                        "the study storage at %s does not answer; asking again (%s)", self.shown, reason
+                        "the study storage at %s does not respond; retrying (%s)", self.shown, reason
                     )
             self._away_at = now = time.monotonic()
             if now >= deadline:
-                self.patience = 0.0  # what is to be told of the end is not waited for again
+                self.patience = 0.0  # do not wait again while the run is being ended
                 raise TrackingError(
-                    f"the study storage at {self.shown} has not answered for {patience / 60:g} "
-                    f"minutes ({reason}); finished trials are safe, and the same command goes on"
+                    f"the study storage at {self.shown} has not responded for {patience / 60:g} "
+                    f"minutes ({reason}); finished trials are safe; run the same command to continue"
                 )
             time.sleep(min(pause, deadline - now))
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -131,15 +131,15 @@ class PatientStorage(RDBStorage):
         except (OptunaError, SQLAlchemyError) as error:
             if not is_away(error):
                 raise
-            self._away_at = time.monotonic()  # the next sign of life comes soon enough
+            self._away_at = time.monotonic()  # the next heartbeat comes soon
 
     def hurry(self) -> None:
-        """Has the storage waited for no longer than someone who has pressed Ctrl-C would."""
+        """Shortens the wait for the storage, because the user has pressed Ctrl-C."""
         self.patience = min(self.patience, _HASTE)
 
     @contextmanager
     def hastened(self) -> Iterator[None]:
-        """Hurries from a Ctrl-C on that arrives while it is open."""
+        """Calls ``hurry`` if Ctrl-C arrives inside the context."""
         try:
             yield
         except KeyboardInterrupt:
@@ -148,12 +148,12 @@ class PatientStorage(RDBStorage):
             raise
 
     def close(self) -> None:
-        """Gives the database's connections back."""
+        """Closes the database connections."""
         self.remove_session()
         self.engine.dispose()
 
     def was_away_lately(self) -> bool:
-        """Returns whether a missing sign of life may be the storage's fault."""
+        """Returns whether a missing heartbeat may be due to a storage outage."""
         return time.monotonic() - self._away_at < self.grace
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
@@ -178,16 +178,16 @@ for _name in _QUESTIONS:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Returns whether a database error says that there was no answer, so that a later try may do."""
+    """Returns whether the error means that the database is unavailable, so that a retry may work."""
     while error is not None:
         if isinstance(error, (OperationalError, InterfaceError)):
-            return "already exists" not in str(error)  # which SQLite says of a table, as its answer
+            return "already exists" not in str(error)  # SQLite reports an existing table this way
         error = error.__cause__
     return False
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns the first line of what the database said."""
+    """Returns the first line of the database's error message."""
     while error.__cause__ is not None:
         error = error.__cause__
     said = str(error).strip()
@@ -195,25 +195,25 @@ def reason_of(error: BaseException) -> str:
 
 
 def shown_url(url: URL) -> str:
-    """Returns the URL as it may be shown: without password."""
+    """Returns the URL without its password."""
     hidden = url.set(query={k: "***" if "pass" in k else v for k, v in url.query.items()})
     return hidden.render_as_string(hide_password=True)
 
 
 def read_url(text: str) -> URL:
-    """Returns the parts of a storage's address.
+    """Returns the parsed URL of a storage.
 
     Raises:
-        ConfigError: It is no address of a database, or of one that is gone with this process.
+        ConfigError: The text is not a database URL, or the database exists only in memory.
     """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ConfigError(
-            "--storage is no database URL; write sqlite:///optuna.db or postgresql://user@host/database"
+            "--storage is not a database URL; use sqlite:///optuna.db or postgresql://user@host/database"
         ) from None  # the text may hold a password
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ConfigError("--storage needs a file, such as sqlite:///optuna.db, to go on with a study")
+        raise ConfigError("--storage needs a file, such as sqlite:///optuna.db, to keep the study")
     return url
 
 
@@ -221,14 +221,14 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
     """Returns the storage at the URL ``text``.
 
     Args:
-        text: See ``read_url``.
-        heartbeat: Seconds between a worker's signs of life.
-        grace: Seconds without one after which its trial is retried.
-        patience: Seconds to wait, later on, for a database that does not answer.
+        text: Database URL, see ``read_url``.
+        heartbeat: Seconds between a worker's heartbeats.
+        grace: Seconds without a heartbeat after which a trial is retried.
+        patience: Seconds to wait for a database that stops responding later.
 
     Raises:
-        ConfigError: It is MLflow's own database, or no database URL, or its driver is not installed.
-        TrackingError: It cannot be opened.
+        ConfigError: The URL is invalid or MLflow's own database, or its driver is not installed.
+        TrackingError: The database cannot be opened.
     """
     url = read_url(text)
     try:
@@ -239,7 +239,7 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
             except SQLAlchemyError as error:
                 if is_away(error) or number == _OPENINGS - 1:
                     raise
-                time.sleep(1 + number)  # another process is making the tables
+                time.sleep(1 + number)  # another process is creating the tables
         raise AssertionError
     except (ImportError, NoSuchModuleError) as error:
         driver = url.get_backend_name()
@@ -257,7 +257,7 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
 
 
 def _refuse_mlflows_own(url: URL) -> None:
-    """Raises ConfigError where MLflow has its tables; both it and Optuna keep an ``alembic_version``."""
+    """Raises ConfigError for MLflow's database, because Optuna has a table ``alembic_version`` too."""
     same = "the study needs a database of its own, not MLflow's; choose another --storage"
     if mlflow.get_tracking_uri() == url.render_as_string(hide_password=False):
         raise ConfigError(same)

@@ -1,4 +1,4 @@
-"""One study: opened or gone on with, its trials counted, its best."""
+"""Optuna study: open or continue it, count its trials, find the best one."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SETTINGS, RUN, RUNS, ERROR, WORKER = "settings", "run", "runs", "error", "worker"
 """Names of a trial's user attributes."""
 WINNER, WINNER_BEGUN = "winner", "winner begun"
-"""User attributes of a study, {"trial": number, "run": id}; the first is also what is claimed."""
+"""User attributes of a study, {"trial": number, "run": id}; WINNER is also the name of a lock."""
 _PLACE = ("data.source", "training.device", "training.precision", "tracking.")
 """Settings that may differ from machine to machine."""
 
 
 def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.Study:
-    """Returns the plan's study, new or as it stands.
+    """Creates or loads the plan's study.
 
     Raises:
-        ConfigError: It exists for another family, space, objective or direction, other data or settings.
+        ConfigError: The study exists with another family, space, objective, direction, data or settings.
     """
     try:
         study = optuna.create_study(
@@ -53,7 +53,9 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
     wanted = {**facts, "direction": plan.direction}
     known = study.user_attrs
     if "family" not in known and study.get_trials(deepcopy=False):
-        raise ConfigError(f"study {plan.study_name!r} is none of fer_mlops; choose another --study")
+        raise ConfigError(
+            f"study {plan.study_name!r} was not created by fer_mlops; choose another --study"
+        )
     for key, value in facts.items():
         stored = known.get(key)
         if stored is None:
@@ -67,12 +69,12 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
 
 def _other(name: str, key: str, stored: str, value: str) -> str:
     if key == "space":
-        return f"study {name!r} exists with another space; choose another --study, or that space"
-    return f"study {name!r} exists with {key} {stored!r}, now it is {value!r}; choose another --study"
+        return f"study {name!r} exists with another space; choose another --study, or use that space"
+    return f"study {name!r} exists with {key} {stored!r}, not {value!r}; choose another --study"
 
 
 def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
-    """Ties the study to the settings that its trials start from."""
+    """Stores the initial settings in the study, or checks that they are unchanged."""
     tuned = {parameter.key for parameter in plan.space.parameters}
     own = {
         key: value
@@ -83,7 +85,7 @@ def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
         study.set_user_attr("base settings", json.dumps(own))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([plan.objective])  # as Optuna Dashboard shows it
+            study.set_metric_names([plan.objective])  # for Optuna Dashboard
         return
     before: dict[str, Scalar] = json.loads(stored)
     for key in sorted(own.keys() & before.keys()):
@@ -93,7 +95,7 @@ def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
 
 @dataclass(frozen=True)
 class Standing:
-    """How many trials there are of each kind."""
+    """Number of trials of each kind."""
 
     num_finished: int
     num_running: int
@@ -101,7 +103,7 @@ class Standing:
 
 
 def standing_of(study: optuna.Study) -> Standing:
-    """Returns how the study stands now."""
+    """Returns the study's current numbers of trials."""
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     return Standing(
         num_finished=sum(state in FINISHED for state in states),
@@ -120,13 +122,13 @@ def begin_at(study: optuna.Study, plan: Plan) -> None:
 
 
 def failures(study: optuna.Study) -> list[FrozenTrial]:
-    """Returns the trials that failed; one whose worker died, or was stopped, did not."""
+    """Returns the failed trials, without those whose worker died or was stopped."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     return [trial for trial in trials if ERROR in trial.user_attrs]
 
 
 def failures_in_a_row(study: optuna.Study, known: set[int]) -> list[FrozenTrial]:
-    """Returns the failed trials that ended after the last good one, without the ``known`` numbers."""
+    """Returns the failed trials after the last successful one, except the ``known`` numbers."""
     good = [
         trial.datetime_complete
         for trial in study.get_trials(deepcopy=False, states=FINISHED)
@@ -141,7 +143,7 @@ def failures_in_a_row(study: optuna.Study, known: set[int]) -> list[FrozenTrial]
 
 
 def is_over_budget(trial: FrozenTrial) -> bool:
-    """Returns whether the trial breaks a constraint, as the latency budget is one."""
+    """Returns whether the trial breaks a constraint, such as the latency budget."""
     return any(value > 0 for value in trial.constraints.values())
 
 
@@ -149,30 +151,30 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
     """Returns the complete trial with the best value that keeps the latency budget.
 
     Raises:
-        TrainingError: There is none.
+        TrainingError: There is no such trial.
     """
     try:
         return study.best_trial
     except ValueError:
         raise TrainingError(
-            f"no trial of study {study.study_name!r} was finished within its budget; see its runs for "
-            "the reasons"
+            f"no trial of study {study.study_name!r} was completed within the latency budget; see its "
+            "runs for the reasons"
         ) from None
 
 
 class StaleTrials:
-    """Has the trials of dead workers retried."""
+    """Detects the trials of dead workers and retries them."""
 
     def __init__(self, study: optuna.Study, grace: float) -> None:
         self.study, self.grace = study, grace
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        """Fails the trials that have shown no life for too long, and queues them again.
+        """Fails the trials without a recent heartbeat, and queues them again.
 
-        Optuna looks for those with a last heartbeat. A worker that was killed between asking for a trial
-        and its first heartbeat has none, but has not put its name to the trial either; and of one of
-        this machine that is gone nobody needs to wait for a sign.
+        Optuna finds only trials with an old heartbeat. A worker killed between asking for a trial and
+        its first heartbeat leaves a trial with neither heartbeat nor worker name; such a trial is failed
+        after the grace period. The trial of a dead worker on this machine is failed at once.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -1,4 +1,4 @@
-"""What the run of a study is told: each trial's value, the best so far, pictures, links."""
+"""Study logging: trial values, best value so far, pictures and links in the study's run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fer_mlops.tuning.study_records import TrialRecord, record_of, records_of
 
 _TELLING = "telling the parent run"
 OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]
-"""Told of a trial that ended, of the best one so far if there is one, and of the reason if it failed."""
+"""Called with a trial that ended, the best trial so far if any, and the reason if the trial failed."""
 
 
 class StudyLogger:
-    """Tells of trials as they end, whichever worker of whichever machine ran them."""
+    """Logs trials as they end, whichever worker or machine ran them."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class StudyLogger:
         self._new(is_first=True)
 
     def look(self) -> None:
-        """Tells of what has ended since the last look."""
+        """Logs the trials that ended since the last call."""
         for trial, best in self._new():
             record = record_of(trial)
             if trial.state in FINISHED:
@@ -57,7 +57,7 @@ class StudyLogger:
             self._tell_parent()
 
     def _new(self, *, is_first: bool = False) -> list[tuple[FrozenTrial, TrialRecord | None]]:
-        """Returns the trials that ended since, each with the best of those up to it."""
+        """Returns the trials that ended since the last call, each with the best trial so far."""
         new = []
         for trial in self.study.get_trials(deepcopy=False):
             ended = trial.state in FINISHED or ERROR in trial.user_attrs
@@ -73,7 +73,7 @@ class StudyLogger:
         return [] if is_first else new
 
     def _tell_parent(self) -> None:
-        """Logs values that are not logged yet; of several processes only one does."""
+        """Logs values that are not logged yet, in the one process that holds the lock."""
         if not self.claims.take(_TELLING):
             return
         key = self.plan.objective
@@ -94,14 +94,14 @@ class StudyLogger:
                     continue
                 self._told.add(record.number)
                 values = {f"trial/{key}": record.value} if record.state == "complete" else {}
-                told = {name: value for name, value in values.items() if value is not None}
-                told |= {} if best is None else {f"best/{key}": best}
-                if told:
-                    self.parent.log_metrics(told, record.number)
+                metrics = {name: value for name, value in values.items() if value is not None}
+                metrics |= {} if best is None else {f"best/{key}": best}
+                if metrics:
+                    self.parent.log_metrics(metrics, record.number)
 
 
 def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
-    """Logs what is searched, how and where."""
+    """Logs the sweep's settings, search method and space."""
     parent.log_settings(plan.experiment)
     parent.log_facts(
         {
@@ -118,7 +118,7 @@ def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
 
 
 def tell_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
-    """Logs the pictures of the study as it stands, and the winner's settings."""
+    """Logs pictures of the study's current state and the winner's settings."""
     best = outcome.best
     parent.log_metrics({f"best/{plan.objective}": float(best.value or 0.0)}, best.number)
     parent.log_json("best_settings.json", outcome.winner.user_attrs[SETTINGS])
@@ -133,7 +133,7 @@ def tell_winner(
     winner_run: str,
     test: str,
 ) -> None:
-    """Links the study's run to its best trial, to its finalists, and to the run of the winner."""
+    """Links the study's run to its best trial, its finalists and the winner's run."""
     best, winner, finals = outcome.best, outcome.winner, outcome.finalists
     base = f"#/experiments/{quote(parent.experiment_id)}/runs"
 

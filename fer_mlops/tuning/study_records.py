@@ -34,7 +34,7 @@ _STATES: dict[TrialState, State] = {
 
 
 def records_of(study: optuna.Study) -> list[TrialRecord]:
-    """Returns the trials that were begun, those left out whose worker died and that were begun again."""
+    """Returns the trials that started, without those whose worker died and that were retried."""
     trials = study.get_trials(deepcopy=False, states=tuple(_STATES))
     return [
         record_of(trial)
@@ -44,7 +44,7 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Returns one trial."""
+    """Returns the record of one trial."""
     return TrialRecord(
         number=trial.number,
         state="over budget" if is_over_budget(trial) else _STATES[trial.state],

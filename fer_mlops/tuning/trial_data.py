@@ -1,4 +1,4 @@
-"""The faces that each fit of a trial learns from and is judged on; never the test part."""
+"""Trial data: training and validation faces of each fit, never the test part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fer_mlops.progress import no_progress
 
 
 class TrialFaces:
-    """Faces by image size and fold, read from the cache that all workers share."""
+    """Faces by image size and fold, read from the image cache that all workers share."""
 
     def __init__(self, experiment: Experiment, data: Data, cache: Path, num_folds: int) -> None:
         self.cache, self.num_folds = cache, num_folds
@@ -25,11 +25,11 @@ class TrialFaces:
         self._folds: list[Split] | None = None
 
     def of(self, experiment: Experiment, fold: int) -> Data:
-        """Returns the faces to learn from, as ``train``, and those to be judged on, as ``valid``.
+        """Returns the faces to train on, as ``train``, and to evaluate on, as ``valid``.
 
         Args:
-            experiment: A trial's; only its image size, soft labels and teacher may differ from others.
-            fold: Number of the fold; without effect where there are none.
+            experiment: Experiment of a trial; only image size, soft labels and teacher select its data.
+            fold: Number of the fold; has no effect without folds.
         """
         key = _key(experiment)
         if key not in self._data:
@@ -41,11 +41,11 @@ class TrialFaces:
         return replace(data, parts={"train": train, "valid": data.parts["valid"]})
 
     def _fold(self, experiment: Experiment, data: Data, fold: int) -> Data:
-        """Returns a part of train and valid as the faces to be judged on, the others to learn from."""
+        """Returns one fold of train and valid as validation faces, and the other folds for training."""
         pool = np.sort(np.concatenate([data.split.train, data.split.valid]))
         table = data.table.select(pool)
         if self._folds is None:
-            # a split that was given says who is test; of the rest no person is in two folds
+            # a given split only fixes the test part; no person may be in two folds of the rest
             kind = "random" if data.split.kind == "random" else "identity"
             configs = [
                 DataConfig(split=kind, folds=self.num_folds, fold=i) for i in range(self.num_folds)

@@ -1,4 +1,4 @@
-"""One fit of a trial: its steps told, kept, and given to the pruner."""
+"""One fit of a trial: logs its steps, saves checkpoints and reports to the pruner."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fer_mlops.training.steps import Step
 from fer_mlops.training.train import train_classifier
 
 KEEP_EVERY = 30.0
-"""Seconds between two checkpoints: what a killed worker's trial has to learn again at most."""
+"""Seconds between two checkpoints: the most training time that a killed worker loses."""
 Report = Callable[[Step], None]
-"""Called after each step was told; may raise to end the trial."""
+"""Called after each logged step; may raise to end the trial."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the objective was at a step."""
+    """Objective at a step."""
 
     step: int
     phase: int
@@ -35,7 +35,7 @@ class Score:
 
 
 class Fit:
-    """Learns once, in one run, from where a killed worker left it if that is known."""
+    """One training in one run; resumes from the checkpoint of a killed worker if there is one."""
 
     def __init__(
         self, experiment: Experiment, objective: str, is_better: Callable[[float, float], bool]
@@ -47,14 +47,14 @@ class Fit:
         """Returns the value of the fit.
 
         Args:
-            data: Faces to learn from and to be judged on.
-            tracker: Of the run that shows the steps.
-            cache: Folder of the checkpoint, which is removed when the fit ends well.
-            report: Told of each step.
-            is_again: Whether the run may hold steps that a killed worker told.
+            data: Faces to train and to evaluate on.
+            tracker: Run that the steps are logged to.
+            cache: Folder of the checkpoint, which is removed when the fit succeeds.
+            report: Called after each step.
+            is_again: Whether the run may hold steps that a killed worker logged.
 
         Raises:
-            TrainingError: The fit cannot go on.
+            TrainingError: The fit cannot continue.
         """
         path = checkpoint_path(cache, tracker.run_id)
         unchanged = {"settings": settings_as_json(self.experiment), "digest": data.digest()}
@@ -88,7 +88,7 @@ class Fit:
         return self.value()
 
     def value(self) -> float:
-        """Returns the objective of the weights that the fit would end with now."""
+        """Returns the objective of the weights that the fit would keep if it ended now."""
         last = self.scores[-1]
         if isinstance(self.experiment, BaselineExperiment) or self.experiment.training.keep == "last":
             return last.value
@@ -108,7 +108,7 @@ class Fit:
 
 
 def _kept(path: Path, unchanged: dict[str, str]) -> dict[str, Any] | None:
-    """Returns the checkpoint of a killed worker, if it is on this machine and of these settings."""
+    """Returns a killed worker's checkpoint, if it is on this machine and has these settings."""
     try:
         state = load_checkpoint(path)
     except TrainingError:

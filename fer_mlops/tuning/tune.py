@@ -1,4 +1,4 @@
-"""A sweep from start to end, on one screen."""
+"""Sweep: searches settings, retrains the winner and registers it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _BEGINNING = "beginning"
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """What a sweep ends with."""
+    """Result of a sweep."""
 
     study_name: str
     experiment_id: str
     run_id: str
-    """Of the study's own run."""
+    """Id of the study's own run."""
     num_trials: int
     best_trial: int
     best_value: float
     finalists: tuple[Finalist, ...]
-    """The winner first; none where the plan asks for none, and the best trial wins."""
+    """Finalists, winner first; empty if the plan has none and the best trial wins."""
     winner_settings: dict[str, Scalar]
     winner_run: str
     winner: Trained | None
-    """None where another process trained it, or an earlier call of the same trial."""
+    """None if another process or an earlier call trained it."""
 
 
 def tune(
@@ -57,25 +57,25 @@ def tune(
 ) -> Sweep | None:
     """Searches settings on validation, retrains the winner, tests it once and registers it.
 
-    One parent run per study, one nested run per trial; a trial that is pruned ends as KILLED. Called
-    again with the same study name, also on other machines and at the same time, it takes part in the
-    same study, to the same total of trials, under the same parent.
+    A study has one parent run, with a nested run for each trial; a pruned trial ends as KILLED. A call
+    with the name of an existing study joins that study, with the same total of trials and the same
+    parent run, also from other machines and at the same time.
 
     Args:
-        plan: What is searched, how and where.
+        plan: Search space, search method and storage.
         cache: Folder for decoded faces, frozen features and checkpoints.
-        progress: Told of each stage.
-        on_trial: Told of each trial that ended, in any process.
+        progress: Called at the start of each stage.
+        on_trial: Called for each trial that ended, in any process.
 
     Returns:
-        None if its time was up while others go on with the study.
+        Result of the sweep; None if time ran out while other processes continue the study.
 
     Raises:
-        ConfigError: The study exists for something else, or the storage is MLflow's.
-        TrackingError: The storage or the tracking server does not answer.
+        ConfigError: The study exists with other settings, or the storage is MLflow's database.
+        TrackingError: The storage or the tracking server does not respond.
         TrainingError: No trial was complete, or too many failed in a row.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # we tell of trials ourselves
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # we print trials ourselves
     until = time.monotonic() + 60 * plan.minutes
     storage = storage_of(plan)
     data = prepare_data(plan.experiment, cache, progress)
@@ -91,7 +91,7 @@ def tune(
                 winner = train_winner(plan, study, claims, data, parent, cache, progress)
                 return _sweep(plan, study, parent, winner)
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt("the same command goes on with the study") from error
+        raise KeyboardInterrupt("run the same command again to continue the study") from error
 
 
 def _search(
@@ -105,24 +105,24 @@ def _search(
     on_trial: OnTrial | None,
     until: float,
 ) -> None:
-    """Runs trials, in this process or in workers of its own, until there are enough."""
+    """Runs trials, in this process or in a worker pool, until the study is complete."""
     num_left = plan.total - standing_of(study).num_finished
     advance = progress("trials", max(num_left, 0))
-    story = StudyLogger(plan, study, claims, parent, advance, on_trial)
+    logger = StudyLogger(plan, study, claims, parent, advance, on_trial)
     if num_left <= 0:
         return
     if plan.num_workers == 1:
-        Worker(plan, study, claims, until).work(data, parent.run_id, cache, story.look)
+        Worker(plan, study, claims, until).work(data, parent.run_id, cache, logger.look)
     else:
-        WorkerPool(plan, parent.run_id, cache, until).wait(story.look)
+        WorkerPool(plan, parent.run_id, cache, until).wait(logger.look)
 
 
 @contextmanager
 def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data) -> Iterator[Tracker]:
-    """Opens the study's run; it stays RUNNING when this process ends before others do."""
+    """Opens the study's run; it stays RUNNING if this process ends before others do."""
     try:
         with ExitStack() as stack:
-            with claims.held(_BEGINNING):  # of processes that start at once one makes the run
+            with claims.held(_BEGINNING):  # only one of several processes creates the run
                 parent = stack.enter_context(_open_parent(plan, study))
                 if _PARENT not in study.user_attrs:
                     study.set_user_attr(_PARENT, parent.run_id)
@@ -143,7 +143,7 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data)
 
 
 def _leave(study: optuna.Study, claims: StudyLocks) -> None:
-    """Lets the study's run be RUNNING where others go on."""
+    """Sets the study's run back to RUNNING if other processes continue."""
     if claims.others():
         MlflowClient().update_run(study.user_attrs[_PARENT], status="RUNNING")
 
@@ -160,8 +160,8 @@ def _require_run(run_id: str, plan: Plan) -> None:
         MlflowClient().get_run(run_id)
     except MlflowException:
         raise ConfigError(
-            f"study {plan.study_name!r} is shown in run {run_id}, which is not at {shown_uri()}; set "
-            "MLFLOW_TRACKING_URI to where the study began, or choose another --study"
+            f"study {plan.study_name!r} belongs to run {run_id}, which does not exist at {shown_uri()}; "
+            "set MLFLOW_TRACKING_URI to where the study began, or choose another --study"
         ) from None
 
 

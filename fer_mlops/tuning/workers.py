@@ -1,4 +1,4 @@
-"""The loop of a worker, and several of them as processes of this machine."""
+"""Worker loop, and a pool of worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from fer_mlops.tuning.trial_data import TrialFaces
 
 _log = logging.getLogger(__name__)
 _POLL = 0.5
-"""Seconds between two looks at a study in which there is nothing to do now."""
+"""Seconds between two checks of a study that has no trial to start."""
 _ASKING = "asking for a trial"
 
 
 class Worker:
-    """Takes one trial after another of a study, until it has its total."""
+    """Runs trials of a study one after another, until the study is complete."""
 
     def __init__(self, plan: Plan, study: optuna.Study, claims: StudyLocks, until: float) -> None:
         self.plan, self.study, self.claims, self.until = plan, study, claims, until
@@ -49,19 +49,19 @@ class Worker:
     def work(
         self, data: Data, parent: str, cache: Path, on_look: Callable[[], None] = lambda: None
     ) -> None:
-        """Runs trials as children of the run ``parent`` until the study is finished, or time is up.
+        """Runs trials as children of the run ``parent`` until the study is complete or time runs out.
 
         Raises:
             TrainingError: Too many trials failed in a row.
-            TrackingError: MLflow or the storage does not answer.
+            TrackingError: MLflow or the storage does not respond.
         """
         faces = TrialFaces(self.plan.experiment, data, cache, self.plan.folds)
         objective = Objective(
             self.plan, faces, parent, cache, self.claims.owner, lambda: self.claims.drop(_ASKING)
         )
         while not self._is_done():
-            # alone, or several would start the last trial, or one in place of a dead worker's that is
-            # about to be queued again
+            # under a lock: otherwise several workers could start the last trial, or a new trial in place
+            # of a dead worker's trial that is about to be queued again
             with self.claims.held(_ASKING):
                 self.stale_trials.look()
                 is_started = self._may_start() and not self._is_done()
@@ -76,8 +76,8 @@ class Worker:
         if len(failed) >= self.plan.max_failures:
             raise TrainingError(
                 f"the last {len(failed)} trials of study {self.study.study_name!r} failed, trial "
-                f"{failed[-1].number} with: {failed[-1].user_attrs[ERROR]}; mend that, or allow more "
-                "with --max-failures"
+                f"{failed[-1].number} with: {failed[-1].user_attrs[ERROR]}; fix that, or allow more "
+                "failures with --max-failures"
             )
         standing = standing_of(self.study)
         return standing.num_finished >= self.plan.total or time.monotonic() >= self.until
@@ -95,7 +95,7 @@ class Worker:
             storage.hurry()
             with suppress(TrackingError):
                 self._hand_back()
-            if storage.was_interrupted:  # and Optuna could not tell the storage so
+            if storage.was_interrupted:  # Optuna could not record it
                 raise KeyboardInterrupt from error
             raise
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
@@ -106,7 +106,7 @@ class Worker:
         """Runs one trial.
 
         Raises:
-            TrackingError: MLflow or the storage does not answer.
+            TrackingError: MLflow or the storage does not respond.
         """
 
         def run(trial: Trial) -> float:
@@ -115,38 +115,38 @@ class Worker:
 
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of samplers that use no constraint
+                warnings.simplefilter("ignore", UserWarning)  # samplers without constraints
                 self.study.optimize(run, n_trials=1, catch=(TrialFailed,))
         except (UnboundLocalError, AssertionError) as error:
-            # Optuna trips over its own report when a trial's end cannot be told to the storage
+            # Optuna raises these by mistake when it cannot store the end of a trial
             if isinstance(error.__context__, TrackingError):
                 raise error.__context__ from None
             raise
 
     def _own(self) -> FrozenTrial | None:
-        """Returns the last trial that this worker put its name to."""
+        """Returns the last trial marked with this worker's name."""
         trials = self.study.get_trials(deepcopy=False)
         return next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.claims.owner), None)
 
     def _hand_back(self) -> None:
-        """Has the trial that was stopped in the middle taken up again."""
+        """Queues this worker's interrupted trial again."""
         own = self._own()
         if own and own.state == TrialState.FAIL and ERROR not in own.user_attrs:
             retry(self.study, own)
 
     def _was_taken_over(self) -> bool:
-        """Returns whether this worker was taken for dead, as after a long sleep of its machine."""
+        """Returns whether this worker was considered dead, for example after its machine slept."""
         own = self._own()
         return bool(own and own.state == TrialState.FAIL and ERROR not in own.user_attrs)
 
 
 def num_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class WorkerPool:
-    """Several workers, each a process, that divide the cores."""
+    """Pool of worker processes that share the cores."""
 
     def __init__(self, plan: Plan, parent: str, cache: Path, until: float) -> None:
         self.processes: list[BaseProcess] = []
@@ -164,14 +164,14 @@ class WorkerPool:
                 self.ears.append(receiver)
 
     def wait(self, on_look: Callable[[], None]) -> None:
-        """Returns when all have ended, at least one of them well: the study is finished, or time is up.
+        """Waits until all workers have ended; at least one must have succeeded.
 
         Args:
-            on_look: Called now and then.
+            on_look: Called about twice a second.
 
         Raises:
-            FerError: None ended well; what the first of them ended with.
-            TrainingError: All were killed.
+            FerError: No worker succeeded; the error of the first one.
+            TrainingError: All workers were killed.
         """
         try:
             while any(process.is_alive() for process in self.processes):
@@ -188,15 +188,18 @@ class WorkerPool:
                     errors.append(receiver.recv())
         if any(process.exitcode == 0 for process in self.processes):
             for error in errors:
-                _log.warning("a worker ended early, and the others went on without it: %s", error)
+                _log.warning("a worker failed; the others continued without it: %s", error)
             return
         raise next(
             iter(errors),
-            TrainingError("all workers were killed, as when memory is out; the same command goes on"),
+            TrainingError(
+                "all workers were killed, perhaps because memory ran out; run the same command again to "
+                "continue"
+            ),
         )
 
     def _stop(self) -> None:
-        """Has the workers end their trials, and waits for that."""
+        """Tells the workers to end their trials, and waits for them."""
         while alive := [process for process in self.processes if process.is_alive()]:
             for process in alive:
                 if process.pid:
@@ -213,7 +216,7 @@ def _work(
     tracking_uri: str,
     sender: Connection,
 ) -> None:
-    """One worker's process."""
+    """Runs one worker process."""
     exit_with_parent(os.getppid())
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, _stop_once)
@@ -241,7 +244,7 @@ def _work(
 
 
 def storage_of(plan: Plan) -> PatientStorage:
-    """Returns the plan's storage, opened."""
+    """Opens the plan's storage."""
     return open_storage(
         plan.storage_url,
         heartbeat=plan.heartbeat,
@@ -252,13 +255,13 @@ def storage_of(plan: Plan) -> PatientStorage:
 
 def _stop_once(_: int, __: object) -> NoReturn:
     for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN)  # what has to be told of the end is not to be cut short
+        signal.signal(kind, signal.SIG_IGN)  # do not interrupt the ending of the run
     raise KeyboardInterrupt
 
 
 @contextmanager
 def _few_threads(number: int) -> Iterator[int]:
-    """Has processes that are started meanwhile use so many threads, and yields the number."""
+    """Sets the thread count of processes started inside the context; yields that count."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
     before = {name: os.environ.get(name) for name in names}
     chosen = int(before["OMP_NUM_THREADS"] or number)
@@ -275,7 +278,7 @@ def _few_threads(number: int) -> Iterator[int]:
 
 @contextmanager
 def _sigint_ignored() -> Iterator[None]:
-    """Has processes that are started meanwhile ignore Ctrl-C until they can end well."""
+    """Makes processes started inside the context ignore Ctrl-C until they can handle it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

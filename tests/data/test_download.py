@@ -314,15 +314,15 @@ def test_the_command_line_downloads_and_says_what_comes_next(
     monkeypatch.setitem(ARCHIVES, "muxspace", archive_at(server))
     done = CliRunner().invoke(cli, ["data", "download", "muxspace"], catch_exceptions=False)
     folder = Path("data") / "muxspace"
-    assert f"It is in {folder}; check it with: fer-mlops data check {folder}" in done.output
+    assert f"Downloaded to {folder}; check it with: fer-mlops data check {folder}" in done.output
     assert (tmp_path / folder / "data" / "legend.csv").is_file()
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("jaffe", "muxspace can be downloaded, 'jaffe' cannot; get jaffe yourself: https://zenodo.org/"),
-        ("nothing", "muxspace can be downloaded, 'nothing' cannot"),
+        ("jaffe", "cannot download 'jaffe', only muxspace; get jaffe yourself: https://zenodo.org/"),
+        ("nothing", "cannot download 'nothing', only muxspace"),
     ],
 )
 def test_what_cannot_be_downloaded_says_where_it_is(name: str, message: str) -> None:

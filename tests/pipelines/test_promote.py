@@ -131,7 +131,7 @@ def test_the_gate_looks_at_validation_faces_that_the_champion_has_not_seen(
     run(tiny("baseline", faces_folder, seed=2))  # another split of the same people
     decision = decide(2)
     assert "validation part" in decision.faces
-    assert "without people whom models:/fer-classifier/1 learned from" in decision.faces
+    assert "without people in the training data of models:/fer-classifier/1" in decision.faces
     (warning,) = (one for one in decision.warnings if "these faces favour the new version" in one)
     assert "; 7 of them show people from the champion's test part" in warning
     assert "pass unseen faces as --data" in warning

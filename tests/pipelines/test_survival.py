@@ -144,7 +144,7 @@ def stop_after(number: int, error: BaseException) -> object:
 
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(world: Path, faces_folder: Path) -> None:
     path = checkpoint_path(world, "some")
-    with pytest.raises(KeyboardInterrupt, match=r"^go on with 'fer-mlops cnn --resume \w{32}'$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^resume with 'fer-mlops cnn --resume \w{32}'$"):
         run(tiny("cnn", faces_folder), checkpoint=path, on_step=stop_after(1, KeyboardInterrupt()))
     assert load_checkpoint(path)["step"] == 1
     (found,) = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
@@ -277,7 +277,7 @@ def test_a_server_that_stays_away_ends_the_run_with_the_way_to_go_on(
         raise TrackingError("no tracking server answers")
 
     with pytest.MonkeyPatch.context() as patch:
-        pattern = r"has not responded for 0 minutes .*; go on with 'fer-mlops cnn --resume \w+'$"
+        pattern = r"has not responded for 0 minutes .*; resume with 'fer-mlops cnn --resume \w+'$"
         with pytest.raises(TrackingError, match=pattern):
             run(experiment, checkpoint=path, on_step=on_step)
     state = load_checkpoint(path)

@@ -164,7 +164,7 @@ def test_a_teacher_that_has_seen_the_judged_people_is_refused(
     experiment = student(faces_folder, f"runs:/{teacher.run_id}", **other)
     data = prepare_data(experiment, cache_folder())
     with pytest.raises(
-        DataError, match=r"learned from people whom this run is judged on \(\d+, such as"
+        DataError, match=r"was trained on people in this run's validation or test faces \(\d+, such as"
     ):
         with_answers(experiment, data, cache_folder(), no_progress)
 
@@ -221,9 +221,9 @@ def test_a_trial_may_have_a_teacher_and_the_judges_of_no_fold_do(
     assert 0 <= done.best_value <= 1
     offered = replace(SPACES["cnn"], parameters=(Parameter(key="training.teacher", choices=("", name)),))
     for extra in ({"finalists": 2}, {"folds": 3}):
-        with pytest.raises(ConfigError, match=r"would tell their labels; give --folds 0"):
+        with pytest.raises(ConfigError, match=r"would leak their labels; give --folds 0"):
             replace(plan, **extra)
-        with pytest.raises(ConfigError, match=r"would tell their labels; give --folds 0"):
+        with pytest.raises(ConfigError, match=r"would leak their labels; give --folds 0"):
             plan_of(world, faces_folder, "cnn", 1, space=offered, **extra)
 
 
@@ -243,5 +243,5 @@ def test_a_teacher_of_a_fold_s_judges_is_refused_by_name(teacher: Trained, faces
     experiment = student(faces_folder, f"runs:/{teacher.run_id}")
     data = prepare_data(tiny("cnn", faces_folder), cache_folder())
     fold = TrialFaces(tiny("cnn", faces_folder), data, cache_folder(), 3)
-    with pytest.raises(DataError, match="learned from people whom this run is judged on"):
+    with pytest.raises(DataError, match="was trained on people in this run's validation or test faces"):
         fold.of(experiment, 0)

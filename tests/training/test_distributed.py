@@ -133,7 +133,9 @@ def test_a_killed_process_ends_the_run_as_failed_in_one_sentence(
     said = [line for line in err.splitlines() if line.startswith("fer-mlops: ")]
     (found_run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     sentence = (
-        LOST if rank else f"process 0 was killed by SIGKILL; go on with --resume {found_run.info.run_id}"
+        LOST
+        if rank
+        else f"process 0 was killed by SIGKILL; continue with --resume {found_run.info.run_id}"
     )
     assert said == [f"fer-mlops: {sentence}"], err
     assert "Traceback" not in err

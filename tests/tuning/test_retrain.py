@@ -131,6 +131,6 @@ def test_a_winner_whose_process_was_killed_after_its_run_is_taken_as_it_is(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed 1" in done.stdout
     (run,) = runs_named("winner-")
-    assert f"its winner was trained already, in run {run.info.run_id}" in done.stdout
+    assert f"the winner was already trained, in run {run.info.run_id}" in done.stdout
     assert run.info.status == runs_named("tune-s")[0].info.status == "FINISHED"
     assert [one.run_id for one in list_versions()] == [run.info.run_id]

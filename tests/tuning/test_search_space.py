@@ -149,7 +149,7 @@ BROKEN = [
     ("cnn.dropout: {low: 0}", "needs low and high, or choices"),
     ("cnn.dropout: {low: x, high: 1}", "cnn.dropout must be a number, got 'x'"),
     ("cnn.dropout: {low: 0, high: 0.5, step: 0}", "step must be a number above 0"),
-    ("cnn.dropout: {low: 0.1, high: 0.5, step: 0.1, log: true}", "a log scale takes no step"),
+    ("cnn.dropout: {low: 0.1, high: 0.5, step: 0.1, log: true}", "a log scale cannot have a step"),
     ("cnn.dropout: {low: 0, high: 0.5, log: maybe}", "log must be true or false"),
     ("cnn.dropout: 0.5", "cnn.dropout needs {low: …, high: …} or {choices: […]}"),
     ("cnn.dropout: {low: 0, high: 1, choices: [0, 1]}", "has choices and a range; give one"),
@@ -158,17 +158,17 @@ BROKEN = [
     ("cnn.hidden: {low: 1.5, high: 3}", "cnn.hidden must be a whole number, got 1.5"),
     ("cnn.hidden: {low: 1, high: 4, step: 0.5}", "so its step must be one"),
     ("training.loss: {choices: [focal, hinge]}", "training.loss must be one of"),
-    ("training.loss: {low: 0, high: 1}", "is no number: give {choices: […]}"),
-    ("data.split: {choices: [identity, random]}", "trials must be judged on the same faces"),
+    ("training.loss: {low: 0, high: 1}", "is not a number; use {choices: […]}"),
+    ("data.split: {choices: [identity, random]}", "trials must be evaluated on the same faces"),
     ("seed: {low: 0, high: 9}", "the best of several seeds is luck"),
-    ("cnn.hidden: {choices: [0, 1]}\n  cnn.hidden: {choices: [0, 2]}", "line 4: cnn.hidden stands there "
+    ("cnn.hidden: {choices: [0, 1]}\n  cnn.hidden: {choices: [0, 2]}", "line 4: cnn.hidden appears "
      "twice"),
     ("cnn.hidden: {choices: [0, 1], when: {training.los: focal}}", "unknown setting training.los"),
     ("cnn.hidden: {choices: [0, 1], when: focal}", "when must be a mapping"),
     ("cnn.hidden: {choices: [0, 1], when: {training.loss: focal}}\n  training.loss: {choices: "
-     "[cross_entropy, logit_adjusted]}", "cnn.hidden is never asked for: training.loss is never focal"),
+     "[cross_entropy, logit_adjusted]}", "cnn.hidden is never tuned: training.loss is never focal"),
     ("cnn.hidden: {choices: [0, 1], when: {cnn.last_pool: true}}\n  cnn.last_pool: {choices: [true, "
-     "false], when: {cnn.hidden: 1}}", "the conditions of cnn.hidden and cnn.last_pool go round"),
+     "false], when: {cnn.hidden: 1}}", "cnn.hidden and cnn.last_pool depend on each other"),
 ]  # fmt: skip
 
 

@@ -42,8 +42,8 @@ def _open(path: Path, *, grace: int = 60, patience: float = 20.0) -> PatientStor
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("optuna.db", "--storage is no database URL; write sqlite:///optuna.db or postgresql://"),
-        ("postgresql://u:hidden@h:port/db", "--storage is no database URL"),
+        ("optuna.db", "--storage is not a database URL; use sqlite:///optuna.db or postgresql://"),
+        ("postgresql://u:hidden@h:port/db", "--storage is not a database URL"),
         ("sqlite://", "--storage needs a file"),
         ("sqlite:///:memory:", "--storage needs a file"),
         ("oracle://u:hidden@h/db", "storage oracle://u:***@h/db needs its Python driver"),
@@ -143,11 +143,9 @@ def test_a_storage_that_comes_back_is_asked_again(
     with caplog.at_level(logging.WARNING):
         trial = study.ask()
     assert trial.number == 0
-    said = [record.message for record in caplog.records if "does not answer" in record.message]
+    said = [record.message for record in caplog.records if "does not respond" in record.message]
     assert len(said) == 1
-    assert said[0].startswith(
-        f"the study storage at sqlite:///{database} does not answer; asking again ("
-    )
+    assert said[0].startswith(f"the study storage at sqlite:///{database} does not respond; retrying (")
 
 
 def test_a_storage_that_stays_away_is_one_sentence_after_its_patience(
@@ -160,7 +158,7 @@ def test_a_storage_that_stays_away_is_one_sentence_after_its_patience(
     database.unlink()
     database.mkdir()
     with pytest.raises(
-        TrackingError, match=r"has not answered for 0.005 minutes \(.*\); finished trials are"
+        TrackingError, match=r"has not responded for 0.005 minutes \(.*\); finished trials are"
     ):
         study.set_user_attr("a", 1)
 

@@ -221,7 +221,9 @@ def test_no_trial_within_the_budget_is_one_sentence(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials_room, "latency_ms", lambda *_: 9.0)
-    with pytest.raises(TrainingError, match="no trial of study 's' was finished within its budget"):
+    with pytest.raises(
+        TrainingError, match="no trial of study 's' was completed within the latency budget"
+    ):
         sweep(world, faces_folder, "baseline", 1, latency_budget=5.0)
 
 
@@ -301,7 +303,7 @@ def test_ctrl_c_ends_all_runs_and_the_same_command_takes_the_trial_up_again(
             return real(*words, **{**options, "on_step": stop})
 
         patch.setattr(fits_room, "train_classifier", train_classifier)
-        with pytest.raises(KeyboardInterrupt, match="the same command goes on with the study"):
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to continue the study"):
             sweep(world, faces_folder, "cnn", 1)
     assert {run.info.status for run in (*runs_named("tune-"), *runs_named("trial-"))} == {"KILLED"}
     assert runs_named("trial-")[0].data.tags["state"] == "STOPPED"
@@ -456,15 +458,15 @@ def test_a_study_of_something_else_is_refused(world: Path, faces_folder: Path) -
         with pytest.raises(ConfigError, match=message):
             sweep(world, faces_folder, family, 1, **changes)
 
-    again(r"study 's' exists with family 'baseline', now it is 'cnn'", "cnn")
+    again(r"study 's' exists with family 'baseline', not 'cnn'", "cnn")
     again("exists with data_digest", data__split="random")
-    again("exists with direction 'maximize', now it is 'minimize'", asked_direction="minimize")
-    again("exists with objective 'valid/macro_f1', now it is", objective="valid/accuracy")
+    again("exists with direction 'maximize', not 'minimize'", asked_direction="minimize")
+    again("exists with objective 'valid/macro_f1', not", objective="valid/accuracy")
     again(
         "exists with another space",
         space=Space(family="baseline", parameters=SPACES["baseline"].parameters[:1]),
     )
-    again("exists with hog_svm.components '20', now it is '30'", hog_svm__components=30)
+    again("exists with hog_svm.components '20', not '30'", hog_svm__components=30)
     again("exists with fits of a trial '0 folds, 1 seeds'", seeds=2)
     again("exists with latency budget 'inf ms'", latency_budget=5.0)
     assert len(study_in(world).trials) == 1
@@ -475,7 +477,7 @@ def test_a_study_that_optuna_made_for_something_else_is_refused(world: Path, fac
     storage = f"sqlite:///{world}/optuna.db"
     foreign = optuna.create_study(study_name="s", storage=storage, direction="maximize")
     foreign.tell(foreign.ask(), 0.5)
-    with pytest.raises(ConfigError, match="study 's' is none of fer_mlops"):
+    with pytest.raises(ConfigError, match="study 's' was not created by fer_mlops"):
         sweep(world, faces_folder, "baseline", 2)
     optuna.create_study(study_name="t", storage=storage, directions=["minimize", "maximize"])
     with pytest.raises(ConfigError, match="exists with direction 'minimize and maximize'"):
@@ -485,7 +487,9 @@ def test_a_study_that_optuna_made_for_something_else_is_refused(world: Path, fac
 def test_a_study_of_another_tracking_server_is_refused(world: Path, faces_folder: Path) -> None:
     sweep(world, faces_folder, "baseline", 1)
     study_in(world).set_user_attr("parent_run", "0" * 32)
-    with pytest.raises(ConfigError, match=r"study 's' is shown in run 0+, which is not at sqlite"):
+    with pytest.raises(
+        ConfigError, match=r"study 's' belongs to run 0+, which does not exist at sqlite"
+    ):
         sweep(world, faces_folder, "baseline", 1)
 
 

@@ -183,7 +183,7 @@ def test_ctrl_c_ends_the_workers_and_their_runs(world: Path, faces_folder: Path)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "the same command goes on with the study" in said
+    assert "run the same command again to continue the study" in said
     assert "Traceback" not in said
     assert "RUNNING" not in {run.info.status for run in all_runs()}
     assert runs_named("tune-s")[0].info.status == "KILLED"
@@ -207,7 +207,7 @@ def test_ctrl_c_ends_a_sweep_whose_storage_is_away_in_seconds_not_in_its_patienc
         said, _ = process.communicate(timeout=90)  # tracking.wait_minutes is 10
         server.start()
     assert process.returncode == 130
-    assert "the same command goes on with the study" in said
+    assert "run the same command again to continue the study" in said
     assert "Traceback" not in said
     assert said.count("does not answer") <= 1 + workers  # by each process once
     # a trial may have ended before the storage was stopped
@@ -296,7 +296,7 @@ def test_one_workers_error_does_not_hide_that_another_finished_the_study(
     crowd = workers_room.WorkerPool(plan, "run", world, time.monotonic() + 60)
     if is_finished:
         crowd.wait(lambda: None)
-        assert "a worker ended early, and the others went on without it: the disk is full" in caplog.text
+        assert "a worker failed; the others continued without it: the disk is full" in caplog.text
     else:
         with pytest.raises(TrackingError, match="the disk is full"):
             crowd.wait(lambda: None)

@@ -1,4 +1,4 @@
-"""Data sets, splits and what is wrong with them."""
+"""Printed tables of data sets, splits and data findings."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def print_datasets(datasets: Sequence[DataSet]) -> None:
-    """Prints what data sets can be read, where to get each and what its publisher allows."""
+    """Prints the supported data sets with their sources and terms of use."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_lines=True)
     table.add_column("data set", no_wrap=True)
-    table.add_column("what --data names; where to get it; terms", overflow="fold")
+    table.add_column("layout; where to get it; terms", overflow="fold")
     for dataset in datasets:
         table.add_row(dataset.name, f"{dataset.layout}\n{dataset.where}\n{dataset.terms}")
     console.print(table, soft_wrap=False)
 
 
 def print_split(table: FaceTable, split: Split) -> None:
-    """Prints how many faces and people of each emotion are in each part."""
+    """Prints the number of faces and people for each emotion and part."""
     from fer_mlops.data.quality.leakage import find_known_people
     from fer_mlops.data.table import count_or_unknown
     from fer_mlops.metrics.identities import count_people
@@ -55,11 +55,11 @@ def print_split(table: FaceTable, split: Split) -> None:
 
 
 _PAGE_ONLY = ("share", "one person's", "recall 80")
-"""Columns for which 80 characters have no room."""
+"""Columns that do not fit into 80 characters."""
 
 
 def print_findings(examination: DataReport) -> None:
-    """Prints what the doctor found: sizes, findings worst first, verdict."""
+    """Prints the result of the data check: sizes, findings (worst first), verdict."""
     from fer_mlops.data.quality.findings import listed
     from fer_mlops.metrics.identities import describe_people
     from fer_mlops.reporting.data_quality_page import summarise
@@ -78,7 +78,7 @@ def print_findings(examination: DataReport) -> None:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for finding in examination.findings:  # as Text, since a file's name may look like markup
+    for finding in examination.findings:  # Text, because file names may look like markup
         grid.add_row(Text(finding.severity, styles[finding.severity]), Text(finding.what))
         images = [example.image for example in finding.examples]
         if images and images[0] not in finding.what:

@@ -1,4 +1,4 @@
-"""Reports on one model, on several, and where they look."""
+"""Printed evaluation reports, comparisons and explanations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def print_report(report: Report, title: str) -> None:
 
 
 def print_judged(evaluation: Evaluation) -> None:
-    """Prints what a model was found to be worth, data set by data set."""
+    """Prints a model's evaluation, one data set after another."""
     for judged in evaluation.judgements:
         print_report(judged.report, f"{evaluation.model} on {judged.faces}")
         print_points({str(p): r for p, r in judged.reports.items() if p != "default"})
@@ -60,7 +60,7 @@ def print_judged(evaluation: Evaluation) -> None:
             )
         if judged.robustness:
             console.print(
-                f"worse faces: balanced accuracy {judged.robustness.clean:.3f} falls to "
+                f"corrupted images: balanced accuracy {judged.robustness.clean:.3f} falls to "
                 f"{judged.robustness.mean:.3f} on average ({judged.robustness.num_faces} faces)"
             )
     for warning in evaluation.warnings:
@@ -68,7 +68,7 @@ def print_judged(evaluation: Evaluation) -> None:
 
 
 def print_points(points: Mapping[str, Report]) -> None:
-    """Prints a line on each operating point."""
+    """Prints one line per operating point."""
     for name, report in points.items():
         scores = f"accuracy {report.accuracy.value:.3f}  balanced accuracy "
         scores += f"{report.balanced_accuracy.value:.3f}  macro-F1 {report.macro_f1.value:.3f}"
@@ -76,7 +76,7 @@ def print_points(points: Mapping[str, Report]) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Prints models side by side, best first, in 80 columns; then by how much the best leads."""
+    """Prints the models in one table, best first, within 80 columns; then the best one's lead."""
     from fer_mlops.reporting.comparison_text import answers_of
 
     for said in comparison.warnings:
@@ -110,7 +110,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _print_match(comparison: Comparison, match: PairedResult) -> None:
-    """Prints the differences of the best and another model, and the emotions each wins."""
+    """Prints the differences between the best and another model, overall and per emotion."""
     from fer_mlops.evaluation.repeats import SCORES
     from fer_mlops.metrics.classification import FEW
     from fer_mlops.reporting.comparison_text import p_value, percent
@@ -141,11 +141,11 @@ def _print_match(comparison: Comparison, match: PairedResult) -> None:
 
 
 _MOST_ANSWERS = 20
-"""Explained faces that the terminal lists."""
+"""Most explained faces to print."""
 
 
 def print_looks(looks: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:
-    """Prints what models answered about the first faces, what their maps are worth, and the page."""
+    """Prints predictions for the first faces, the quality of the heat maps, and the page's path."""
     from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
     from fer_mlops.pipelines.explain import PAGE
 

@@ -1,4 +1,4 @@
-"""Where all is printed, and bars while something goes on."""
+"""Shared console and progress bars."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fer_mlops.tracking.runs import training_view
 
 
 class _Console(Console):
-    """A console that obeys nothing in its text: names come from files and from a registry."""
+    """A console that escapes control characters: its text holds names from files and registries."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -52,7 +52,7 @@ def progress_bars() -> Iterator[Progress]:
     )
 
     def begin(name: str, total: int) -> Advance:
-        task = bars.add_task(name, total=total or None)  # 0: nobody knows
+        task = bars.add_task(name, total=total or None)  # 0: unknown total
         if not console.is_terminal:
             console.print(f"{name} ({total})" if total else name)
         return lambda count: bars.update(task, advance=count)

@@ -1,4 +1,4 @@
-"""What training ends with."""
+"""Printed results of training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_step(step: Step) -> None:
-    """Prints one line on a step; a frozen phase's short epochs only now and then."""
+    """Prints one line per step; skips most of the short epochs of a frozen phase."""
     if not step.has_images:
         return
     shown = {
@@ -30,7 +30,7 @@ def print_step(step: Step) -> None:
 
 
 def print_trained(trained: Trained) -> None:
-    """Prints what a run ended with and where to go from here."""
+    """Prints a run's test report and how to view and load the model."""
     print_report(trained.test, f"{trained.family}, test part")
     print_points(trained.points)
     print_registration(trained)
@@ -47,7 +47,7 @@ def print_trained(trained: Trained) -> None:
 
 
 def print_registration(trained: Trained) -> None:
-    """Prints the version a run registered, its aliases and why."""
+    """Prints the version that a run registered, its aliases and the reason for them."""
     console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
     for name, value in trained.facts.items():
         console.print(f"{name.replace('_', ' ')}: {value}")
@@ -59,7 +59,7 @@ def print_registration(trained: Trained) -> None:
 
 
 def print_repetition(done: Repetition) -> None:
-    """Prints what training on every fold, or with several seeds, ended with."""
+    """Prints the result of training on every fold or with several seeds."""
     print_repeats(done.repeats)
     if done.pooled:
         print_report(done.pooled, "all folds together")

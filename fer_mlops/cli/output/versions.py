@@ -1,4 +1,4 @@
-"""Registered versions and the gate."""
+"""Printed tables of registered versions and gate decisions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def print_decision(decision: Decision) -> None:
-    """Prints the gate's rules, what was found, and what became of the version."""
+    """Prints the gate's rules, the measured values and the version's new status."""
     against = f"version {decision.champion}" if decision.champion else "no champion"
     table = Table(
         title=f"version {decision.version} against {against}: {decision.faces}", box=SIMPLE_HEAD
@@ -50,16 +50,16 @@ def print_versions(versions: Sequence[Version]) -> None:
 
 
 def print_card(version: Version) -> None:
-    """Prints a version's card and the gate's last word on it."""
+    """Prints a version's card and the gate's last decision on it."""
     from rich.markdown import Markdown
 
     card = version.card or f"# {REGISTERED_NAME}/{version.number}\n\nNo card."
-    console.print(Markdown(card, hyperlinks=False))  # a link shows where it leads
+    console.print(Markdown(card, hyperlinks=False))  # show each link's address
     console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))
 
 
 def print_differences(one: Version, other: Version, found: Sequence[tuple[str, str, str]]) -> None:
-    """Prints in what two versions differ."""
+    """Prints the differences between two versions."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("", f"version {one.number}", f"version {other.number}"):
         table.add_column(column, overflow="fold")

@@ -228,7 +228,7 @@ def test_options_that_would_do_nothing_are_refused(
     for option in ("--label-errors", "--model"):
         code, _, err = fer(capfd, "sample", "--fast", option, "x")
         assert code == 2
-        assert "--fast looks for no label errors" in err
+        assert "--fast finds no label errors" in err
 
 
 def test_file_names_are_printed_as_they_are(world: Path, capfd: pytest.CaptureFixture[str]) -> None:
