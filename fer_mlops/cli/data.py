@@ -156,7 +156,7 @@ def list_datasets() -> None:
     from fer_mlops.data.datasets import DATASETS
 
     print_datasets(list(DATASETS.values()))
-    click.echo("Use one with --data PATH, or with --data NAME:PATH to name the data set explicitly.")
+    click.echo("Use one with --data PATH; --data NAME:PATH names the data set explicitly.")
 
 
 @data.command(name="download")

@@ -23,9 +23,9 @@ similar."""
 _MOST_BITS = 14
 """Most bits of 64 in which the hashes of a candidate pair may differ."""
 _SORTINGS = 24
-"""Number of sortings of the hashes, each by other random bits."""
+"""Number of sort orders of the hashes, each by other random bits."""
 _MIRROR_SORTINGS = 12
-"""Number of sortings with mirror images, which double the hashes; fewer suffice, since a re-published
+"""Number of sort orders with mirror images, which double the hashes; fewer suffice, since a re-published
 copy differs in few bits."""
 _WINDOW = 16
 """Neighbours in a sorting that a hash is compared with."""

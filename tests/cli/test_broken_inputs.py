@@ -237,7 +237,12 @@ BROKEN: list[tuple[str, Make, int, str]] = [
     ),
     ("relabelling that is a folder", saying("--relabel", "."), 1, "cannot read"),
     ("split that is not there", saying("--split", "nowhere.csv"), 1, "nowhere.csv"),
-    ("split of other faces", beside("s.csv", "image,part\na.png,test\n", "--split"), 1, "does not say"),
+    (
+        "split of other faces",
+        beside("s.csv", "image,part\na.png,test\n", "--split"),
+        1,
+        "has no part for",
+    ),
     ("split without parts", beside("s.csv", HEAD, "--split"), 1, "needs columns image, part"),
     ("split of an unknown kind", saying("--split", "person"), 2, "data.split must be one of"),
     ("split given by nobody", saying("--split", "given"), 1, "has no train and a test part"),

@@ -98,7 +98,7 @@ BAD = [
     (["compare", "--out", "other.yaml"], 1, "cannot write to 'other.yaml'"),
     (["baseline", "--seeds", "1"], 2, "--seeds must be 2 or more, for a spread, got 1"),
     (["baseline", "--seeds", "2", "--folds", "3"], 2, "both repeat the training; give one"),
-    (["cnn", "--seeds", "2", "--resume", "a"], 2, "--seeds begins several; give one"),
+    (["cnn", "--seeds", "2", "--resume", "a"], 2, "--seeds starts several; give one"),
     (["data", "check", "nowhere"], 1, "no data set or path 'nowhere'"),
     (["run", "banana", "--env-manager", "local"], 1, "entry point 'banana'"),
     (["run", "cnn", "-P", "epochs"], 2, "-P needs NAME=VALUE"),

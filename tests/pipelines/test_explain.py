@@ -210,7 +210,7 @@ def test_explain_by_hand(world: Path, faces_folder: Path, capfd: pytest.CaptureF
     assert "inside the face ellipse" in out
     assert "looked/index.html" in out
     for extra, status, sentence in (
-        (["--layer", "features.9"], 2, "did you mean features.1? take features (8 x 8), features.0"),
+        (["--layer", "features.9"], 2, "did you mean features.1? choose features (8 x 8), features.0"),
         (["--method", "occlusion", "--layer", "features"], 2, "uses no layer"),
         (["--target", "rage"], 2, "'rage' is not one of"),
         (["--model", "a"], 1, "no model 'a'"),

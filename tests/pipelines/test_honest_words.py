@@ -128,7 +128,7 @@ def test_terms_are_those_of_the_reader_not_of_a_folders_name(name: str, tmp_path
     [
         ("resnet18", "imagenet", "BSD-3-Clause"),
         ("resnet50", "IMAGENET1K_V1", "BSD-3-Clause"),
-        ("resnet18", "~/mine.pth", "mine.pth, a file of yours"),
+        ("resnet18", "~/mine.pth", "mine.pth, your own file"),
         ("regnet_y_16gf", "IMAGENET1K_SWAG_E2E_V1", "CC-BY-NC 4.0"),
         ("regnet_y_128gf", "imagenet", "CC-BY-NC 4.0"),
         ("regnet_y_16gf", "imagenet", "BSD-3-Clause"),

@@ -134,7 +134,7 @@ def test_the_gate_looks_at_validation_faces_that_the_champion_has_not_seen(
     assert "without people in the training data of models:/fer-classifier/1" in decision.faces
     (warning,) = (one for one in decision.warnings if "these faces favour the new version" in one)
     assert "; 7 of them show people from the champion's test part" in warning
-    assert "pass unseen faces as --data" in warning
+    assert "pass unseen faces with --data" in warning
     against = next(one for one in decision.checks if one.rule == "macro-F1 against the champion")
     assert against.asked == "interval above 1, as these faces favour the new version"
     with_all = run(tiny("baseline", faces_folder, seed=2)).valid.num_faces
@@ -380,7 +380,7 @@ def test_the_candidate_is_the_challenger_a_version_or_what_a_run_made(bare_versi
     assert find_candidate(None, "") == 2
     assert find_candidate(3, "") == 3
     assert find_candidate(None, version_of("champion").run_id) == 1
-    with pytest.raises(ConfigError, match="give one"):
+    with pytest.raises(ConfigError, match="give only one"):
         find_candidate(1, "abc")
     with pytest.raises(ModelError, match="run abc has registered no version"):
         find_candidate(None, "abc")

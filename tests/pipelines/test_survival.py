@@ -113,8 +113,8 @@ MOMENTS: dict[str, list[list[object]]] = {
     "cnn": [
         ["torch", "save", 2, "after"],  # a checkpoint that is written but not in its place
         # of the first epoch
-        ["fer_mlops.training.state", "Session.step", random.randint(1, 2), "after"],
-        ["fer_mlops.training.state", "Session.step", random.randint(1, 4), "before"],
+        ["fer_mlops.training.state", "TrainingState.step", random.randint(1, 2), "after"],
+        ["fer_mlops.training.state", "TrainingState.step", random.randint(1, 4), "before"],
         ["fer_mlops.pipelines.train", "_evaluate_valid", 1, "after"],  # everything learned, told in part
         ["fer_mlops.pipelines.train", "register", 1, "after"],  # everything but the end
     ],

@@ -210,7 +210,7 @@ def test_csv_of_faces_has_their_places(model: str, capfd: pytest.CaptureFixture[
     [
         (["faces"], 1, "no image below 'faces'"),
         (["a.png", "--explain"], 2, "name a folder for them with --out"),
-        (["a.png", "--out", "x"], 2, "only --faces and --explain make"),
+        (["a.png", "--out", "x"], 2, "--out has no effect without --faces or --explain"),
         (["a.png", "--threshold", "2"], 2, "threshold must be between 0 and 1, got 2.0"),
         ([], 2, "Missing argument 'IMAGES...'"),
     ],
