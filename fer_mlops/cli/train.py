@@ -61,7 +61,6 @@ def train(family: str, options: Mapping[str, Any]) -> None:
 def _train_here(family: str, options: Mapping[str, Any]) -> None:
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_step, print_trained
-    from fer_mlops.pipelines.train import assist_experiment, run_experiment
     from fer_mlops.tracking.runs import track
     from fer_mlops.training.checkpoints import checkpoint_path
     from fer_mlops.training.memory import keep_heap
@@ -69,6 +68,8 @@ def _train_here(family: str, options: Mapping[str, Any]) -> None:
     keep_heap()
     with progress_bars() if is_first() else nullcontext(no_progress) as progress:
         experiment, data, state = _prepare(family, options, progress)
+        from fer_mlops.pipelines.train import assist_experiment, run_experiment  # slow to import
+
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
