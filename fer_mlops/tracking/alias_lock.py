@@ -11,8 +11,12 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from fer_mlops.errors import ModelError
+
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's error code of a run, model, version or alias that does not exist."""
 _LOCK = "fer_mlops.lock."
 """Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
 _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
@@ -33,8 +37,22 @@ def find_version(alias: str) -> ModelVersion | None:
     try:
         return MlflowClient().get_model_version_by_alias(REGISTERED_NAME, alias)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in (MISSING, "INVALID_PARAMETER_VALUE"):
             return None
+        raise
+
+
+def get_version(number: int | str) -> ModelVersion:
+    """Returns the version with this number.
+
+    Raises:
+        ModelError: There is no such version.
+    """
+    try:
+        return MlflowClient().get_model_version(REGISTERED_NAME, str(number))
+    except MlflowException as error:
+        if error.error_code == MISSING:
+            raise ModelError(f"{REGISTERED_NAME} has no version {number}") from error
         raise
 
 
@@ -43,7 +61,7 @@ def all_aliases() -> dict[str, int]:
     try:
         found = MlflowClient().get_registered_model(REGISTERED_NAME).aliases
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code == MISSING:
             return {}
         raise
     return {alias: int(version) for alias, version in found.items()}

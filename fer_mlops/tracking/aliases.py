@@ -18,6 +18,7 @@ from fer_mlops.tracking.alias_lock import (
     aliases_of,
     all_aliases,
     find_version,
+    get_version,
     make_challenger,
 )
 from fer_mlops.tracking.registry import DECISION_TAG
@@ -101,13 +102,7 @@ def delete_version(version: int) -> None:
     Raises:
         ModelError: The version does not exist, or has an alias.
     """
-    client = MlflowClient()
-    try:
-        client.get_model_version(REGISTERED_NAME, str(version))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise ModelError(f"{REGISTERED_NAME} has no version {version}") from error
+    get_version(version)
     with alias_lock():
         aliases = aliases_of(version)
         if aliases:
@@ -115,4 +110,4 @@ def delete_version(version: int) -> None:
                 f"version {version} of {REGISTERED_NAME} is {' and '.join(aliases)}, and may be loaded "
                 "by that alias; promote another version first"
             )
-        client.delete_model_version(REGISTERED_NAME, str(version))
+        MlflowClient().delete_model_version(REGISTERED_NAME, str(version))

@@ -11,10 +11,16 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import ConfigError, ModelError
-from fer_mlops.tracking.alias_lock import CHALLENGER, REGISTERED_NAME, all_aliases, find_version
+from fer_mlops.tracking.alias_lock import (
+    CHALLENGER,
+    MISSING,
+    REGISTERED_NAME,
+    all_aliases,
+    find_version,
+    get_version,
+)
 from fer_mlops.tracking.registry import DECISION_TAG, SCORE_TAG
 
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
@@ -51,12 +57,7 @@ def version_of(name: str) -> Version:
         ModelError: There is no such version.
     """
     if name.isdigit():
-        try:
-            found = MlflowClient().get_model_version(REGISTERED_NAME, name)
-        except MlflowException as error:
-            if error.error_code != _MISSING:
-                raise
-            raise ModelError(f"{REGISTERED_NAME} has no version {name}") from error
+        found = get_version(name)
     else:
         named = find_version(name)
         if named is None:
@@ -129,6 +130,6 @@ def _run(version: Version) -> Run:
     try:
         return MlflowClient().get_run(version.run_id)
     except MlflowException as error:
-        if error.error_code != _MISSING:
+        if error.error_code != MISSING:
             raise
         raise ModelError(f"the run of version {version.number} is gone") from error
