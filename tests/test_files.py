@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rivals import at_once
 
 from fer_mlops.errors import DataError
-from fer_mlops.files import all_or_none, locked, whole, write_text
+from fer_mlops.files import all_or_none, locked, make_once, whole, write_text
 
 
 def test_a_text_is_written_and_written_over(tmp_path: Path) -> None:
@@ -99,29 +100,35 @@ def test_a_lock_that_is_held_is_refused_at_once_where_one_does_not_wait(tmp_path
         pass
 
 
-_COUNTING = """
-import sys, time
-from pathlib import Path
-from fer_mlops.files import locked
-file = Path(sys.argv[1])
-while not file.with_name("go").exists():
-    time.sleep(0.001)
-for _ in range(40):
-    with locked(file):
-        number = int(file.read_text())
-        time.sleep(0.001)
-        file.write_text(str(number + 1))
-"""
-
-
 def test_many_processes_that_wait_for_one_lock_have_it_one_after_the_other(tmp_path: Path) -> None:
     file = tmp_path / "number"
     file.write_text("0")
-    command = [sys.executable, "-c", _COUNTING, str(file)]
-    processes = [subprocess.Popen(command) for _ in range(3)]
-    (tmp_path / "go").touch()
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+
+    def count(_: int) -> None:
+        for _ in range(40):
+            with locked(file):
+                number = int(file.read_text())
+                time.sleep(0.001)
+                file.write_text(str(number + 1))
+
+    assert at_once(count) == [None] * 3
     assert file.read_text() == "120"
+
+
+def test_processes_that_make_a_folder_at_once_all_have_one_whole_folder(tmp_path: Path) -> None:
+    def make(number: int) -> list[str]:
+        def fill(folder: Path) -> None:
+            for name in "ab":
+                (folder / name).write_text(str(number))
+                time.sleep(0.05)
+
+        made = make_once(tmp_path / "made", fill)
+        return [(made / name).read_text() for name in "ab"]
+
+    (content, *others) = at_once(make)
+    assert content[0] == content[1]
+    assert others == [content] * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 _WAITING = """

@@ -14,10 +14,8 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from rivals import at_once
 
-from fer_mlops.config import DataConfig
-from fer_mlops.data.datasets import load_faces
-from fer_mlops.data.datasets.base import Request
 from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.table import FaceTable, Note, Row, make_table
 from fer_mlops.errors import DataError
@@ -217,19 +215,14 @@ def test_kill_9_in_the_middle_leaves_no_half_file_and_is_cleared_away_next_time(
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
 
 
-def test_two_processes_that_decode_at_once_end_with_one_whole_file(tmp_path: Path, cache: Path) -> None:
-    faces = tmp_path / "faces"
-    faces.mkdir()
-    for emotion in ("happy", "sad"):
-        faces_in(faces / emotion, *range(200))
-    code = _DECODING.replace("time.sleep(60)", "pass")
-    command = [sys.executable, "-c", code, str(faces), str(cache)]
-    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+def test_processes_that_decode_at_once_end_with_one_whole_file(tmp_path: Path, cache: Path) -> None:
+    table = faces_in(tmp_path / "faces", *range(250))
+
+    def decode(_: int) -> list[int]:
+        return list(load_images(table, SIDE, cache)[1][:][:, 0, 0].tolist())
+
+    assert at_once(decode) == [[int(Path(path).stem) for path in table.paths]] * 3
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
-    table = load_faces(Request(cache=cache, config=DataConfig(source=str(faces))))
-    _, pixels = load_images(table, 8, cache)
-    assert pixels[:][:, 0, 0].tolist() == [int(Path(path).stem) for path in table.paths]
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(

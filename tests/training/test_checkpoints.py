@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from rivals import at_once
 
 from fer_mlops.errors import TrainingError
 from fer_mlops.pipelines.run_checkpoint import read_kept
-from fer_mlops.training.checkpoints import load_checkpoint, save_checkpoint
+from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoint
 
 STATE = {
     "epoch": 3,
@@ -215,3 +217,29 @@ def test_a_checkpoint_whose_parts_have_other_contents_is_refused(
     save_checkpoint(path, {**whole, "tracker": TRACKER, **change})
     with pytest.raises(TrainingError, match=f"not one of a run, '{name}' is missing"):
         read_kept(path)
+
+
+def test_of_processes_that_claim_a_checkpoint_at_once_one_owns_it(path: Path) -> None:
+    def own(number: int) -> int:
+        with claim(path):
+            time.sleep(1)  # longer than the others need to ask
+            return number
+
+    outcomes = at_once(own, 4)
+    (owner,) = [outcome for outcome in outcomes if isinstance(outcome, int)]
+    refusals = [str(outcome) for number, outcome in enumerate(outcomes) if number != owner]
+    sentence = "run checkpoint is being trained by another process; stop that process first"
+    assert refusals == [sentence] * 3
+    with claim(path):  # the lock ends with its owner
+        pass
+
+
+def test_processes_that_save_at_once_leave_one_whole_checkpoint(path: Path) -> None:
+    def save(number: int) -> None:
+        for _ in range(10):
+            save_checkpoint(path, {"number": number, "weight": torch.full((1000,), float(number))})
+
+    assert at_once(save) == [None] * 3
+    saved = load_checkpoint(path)
+    assert saved["weight"].tolist() == [saved["number"]] * 1000
+    assert names_in(path.parent) == ["checkpoint.pt"]

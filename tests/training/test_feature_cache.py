@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rivals import at_once
 from tiny import run, tiny
 
 from fer_mlops.config import TransferConfig
@@ -97,6 +98,22 @@ def test_what_a_killed_process_was_writing_is_not_taken_for_features(tmp_path: P
     assert len(list(tmp_path.glob(f".unfinished-{platform.node()}-{process.pid}-*"))) == 1
     assert cached_features(tmp_path, ("a",), lambda: torch.ones(2, 2)).sum() == 4
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".lock", ".npy"]
+
+
+def test_processes_that_need_the_same_features_at_once_compute_them_once(tmp_path: Path) -> None:
+    def need(number: int) -> tuple[float, bool]:
+        computed = []
+
+        def compute() -> torch.Tensor:
+            computed.append(number)
+            time.sleep(0.5)  # longer than the others need to ask
+            return torch.full((2, 2), float(number))
+
+        return float(cached_features(tmp_path, ("a",), compute).sum()), bool(computed)
+
+    outcomes = at_once(need)
+    assert sum(computed for _, computed in outcomes) == 1
+    assert len({total for total, _ in outcomes}) == 1
 
 
 def test_another_living_process_may_go_on_writing(tmp_path: Path) -> None:
