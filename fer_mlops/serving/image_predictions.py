@@ -20,7 +20,8 @@ from fer_mlops.images.face_detection import Box
 from fer_mlops.images.reading import colour_photo, gray_photo
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 from fer_mlops.models.calibration import Calibration
-from fer_mlops.serving.predictor import Face, Prediction, Predictor
+from fer_mlops.serving.predictions import Prediction
+from fer_mlops.serving.predictor import Face, Predictor
 
 STDIN, CAMERA = "-", "webcam"
 _AT_ONCE = 256

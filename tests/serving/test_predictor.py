@@ -14,7 +14,8 @@ from quick import blobs, bundle, encoded, nonsense, save_blobs
 from fer_mlops import load
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
-from fer_mlops.serving.predictor import Prediction, Predictor, as_image
+from fer_mlops.serving.predictions import Prediction
+from fer_mlops.serving.predictor import Predictor, as_image
 
 
 @pytest.fixture(scope="module")

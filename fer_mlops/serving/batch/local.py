@@ -96,12 +96,7 @@ def score_part(part: Part, file: Path, job: Job) -> int:
         if isinstance(answer, DataError):
             row["error"] = str(answer) if item.content else "the row has no image"
         else:
-            row |= {
-                "emotion": answer.emotion,
-                "confidence": answer.confidence,
-                **answer.probabilities,
-                "is_sure": answer.is_sure,
-            }
+            row |= answer.columns()
         rows.append(row)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)

@@ -23,6 +23,7 @@ from fer_mlops.models.calibration import Logits, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting import plots
 from fer_mlops.serving.http.batching import Batcher
+from fer_mlops.serving.predictions import PredictionBatch
 from fer_mlops.tracking.registry import DIGEST_TAG
 
 POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
@@ -59,16 +60,8 @@ class LoadedModel:
         """Returns the prediction of each face at an operating point, from its logits [n, 7]."""
         calibration = self.classifier.calibration.at(point)
         probabilities = calibration.probabilities(logits)
-        is_sure = calibration.is_sure(probabilities)
-        return [
-            {
-                "emotion": EMOTIONS[int(row.argmax())],
-                "confidence": float(row.max()),
-                "probabilities": dict(zip(EMOTIONS, row.tolist(), strict=True)),
-                "is_sure": bool(sure),
-            }
-            for row, sure in zip(probabilities, is_sure, strict=True)
-        ]
+        batch = PredictionBatch(probabilities, calibration.is_sure(probabilities))
+        return [dataclasses.asdict(prediction) for prediction in batch]
 
     def explanations(
         self, pixels: Images, logits: Logits, point: OperatingPoint

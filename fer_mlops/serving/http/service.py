@@ -29,6 +29,7 @@ from fer_mlops.serving.http.request_parsing import (
     prepare,
 )
 from fer_mlops.serving.http.settings import ServeSettings
+from fer_mlops.serving.predictions import Prediction
 from fer_mlops.tracking.alias_lock import CHAMPION
 
 _EXPLAINED = 16
@@ -147,15 +148,7 @@ class Service:
             answered = await unless_gone(
                 request, self._answer(served, CHAMPION, lambda: mlflow_images(body, kind, most))
             )
-        return [
-            {
-                "emotion": answer["emotion"],
-                "confidence": answer["confidence"],
-                **answer["probabilities"],
-                "is_sure": answer["is_sure"],
-            }
-            for answer in answered.answers
-        ]
+        return [Prediction(**answer).columns() for answer in answered.answers]
 
     async def _answer(
         self,
