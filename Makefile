@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check format clean
+.PHONY: help install demo test test-long test-fast check format clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,11 +21,14 @@ $(READY): pyproject.toml
 demo: $(READY)  ## train, explain and register a model on drawn faces
 	PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_EXPERIMENT_NAME=fer_mlops $(BIN)/mlflow run . -e transfer --env-manager local
 
-test: $(READY)  ## run every test
+test: $(READY)  ## run the tests, in about 10 minutes
 	$(BIN)/python -m pytest
 
+test-long: $(READY)  ## run the tests of kills, clusters and database servers
+	$(BIN)/python -m pytest -m long
+
 test-fast: $(READY)  ## run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not long"
 
 check: $(READY)  ## format, lint, types, spelling and links
 	$(BIN)/ruff format --check .

@@ -163,7 +163,7 @@ def test_conda_is_chosen_where_it_is_and_local_elsewhere(
     assert choose_env_manager() == "local"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_project_runs_with_conda(conda: Path, world: Path, faces_folder: Path) -> None:
     run_project("baseline", [f"data={faces_folder}", "image_size=48", QUICK], "auto", "fer_mlops")
     asked = conda.read_text()

@@ -161,7 +161,7 @@ def _rounds(uris: Sequence[str], place: int, barrier: Barrier, told: Any) -> Non
             told.put((has_won, wanted, before, all_aliases()))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_two_processes_that_promote_at_once_one_wins_in_a_file_and_at_a_server(world: Path) -> None:
     publish(3)
     server = Server(world)

@@ -121,7 +121,7 @@ MOMENTS: dict[str, list[list[object]]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("family", MOMENTS)
 def test_a_run_that_is_killed_again_and_again_is_the_run_left_in_peace(
@@ -215,7 +215,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(world: Path, faces_folder: Pa
         run(tiny("cnn", faces_folder), checkpoint=path, on_step=second)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_server_that_goes_away_in_mid_run_is_told_everything_once(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -253,6 +253,7 @@ def test_a_server_that_goes_away_in_mid_run_is_told_everything_once(
     assert len([text for text in told if "responds again" in text]) == 1
 
 
+@pytest.mark.long
 def test_a_server_that_stays_away_ends_the_run_with_the_way_to_go_on(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

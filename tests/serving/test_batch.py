@@ -392,7 +392,7 @@ def test_a_task_of_spark_that_fails_is_told_and_not_raised(world: Path, model: s
     assert "models:/fer-classifier/9" in told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_after_kill_9_no_row_is_lost_or_repeated(model: str) -> None:
     names = save_blobs(Path("faces"), 400)
@@ -406,7 +406,7 @@ def test_after_kill_9_no_row_is_lost_or_repeated(model: str) -> None:
     check(read("done"), model, names)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_spark_answers_as_all_cores_do_and_goes_on_after_a_kill(world: Path) -> None:
     with track("models", "one", system_metrics=False) as tracker:

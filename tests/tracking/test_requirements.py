@@ -115,7 +115,7 @@ def check_answers(
     assert "/code/fer_mlops/" in origin, "it is to bring its own source"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["baseline", "efficientnet_lite0", "timm:resnet18"])
 def test_a_model_answers_as_stored_where_only_its_requirements_are_installed(
     kind: str, world: Path, tmp_path_factory: pytest.TempPathFactory

@@ -110,6 +110,7 @@ def test_several_processes_make_one_run_and_one_model(world: Path, faces_folder:
     assert found.data.tags["processes"] == "2"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_run_as_failed_in_one_sentence(
     rank: int, world: Path, faces_folder: Path

@@ -118,6 +118,7 @@ def test_a_winner_whose_process_stopped_late_is_neither_trained_nor_tested_again
     assert not list((cache_folder() / "checkpoints").glob(f"{again.winner_run}*"))
 
 
+@pytest.mark.long
 def test_a_winner_whose_process_was_killed_after_its_run_is_taken_as_it_is(
     world: Path, faces_folder: Path
 ) -> None:

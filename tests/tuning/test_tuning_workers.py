@@ -141,6 +141,7 @@ def check_the_retried(storage: str, killed: FrozenTrial, epochs: int) -> None:
     assert [point.step for point in history] == list(range(1, epochs + 1))
 
 
+@pytest.mark.long
 @needs_postgres
 def test_four_workers_on_postgresql_lose_nothing_when_one_is_killed(
     world: Path, faces_folder: Path
@@ -162,6 +163,7 @@ def test_four_workers_on_postgresql_lose_nothing_when_one_is_killed(
     assert "postgresql://optuna:***@" in runs_named("tune-s")[0].data.tags["storage"]
 
 
+@pytest.mark.long
 def test_who_was_killed_goes_on_by_the_same_command(world: Path, faces_folder: Path) -> None:
     storage = f"sqlite:///{world}/optuna.db"
     process = start(world, faces_folder, storage, "--trials", "2")
@@ -192,6 +194,7 @@ def test_ctrl_c_ends_the_workers_and_their_runs(world: Path, faces_folder: Path)
         os.kill(worker_of(running), 0)
 
 
+@pytest.mark.long
 @needs_postgres
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_ends_a_sweep_whose_storage_is_away_in_seconds_not_in_its_patience(
