@@ -141,7 +141,7 @@ def ui(port: int, experiment: str) -> None:
     from fer_mlops.tracking.runs import training_view
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
-    check_store()
+    check_store(experiment)
     uri = mlflow.get_tracking_uri()
     view = training_view(ensure_experiment(experiment).experiment_id)
     if uri.startswith("http"):

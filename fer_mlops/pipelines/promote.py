@@ -39,12 +39,12 @@ REFUSED = "refused"
 
 @dataclass(frozen=True)
 class Check:
-    """One gate rule, and whether the version keeps it."""
+    """One gate rule, and whether the version passes it."""
 
     rule: str
-    found: str
-    asked: str
-    is_kept: bool
+    measured: str
+    required: str
+    is_passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +62,14 @@ class Decision:
 
     @property
     def is_promoted(self) -> bool:
-        """Whether every rule is kept."""
-        return all(check.is_kept for check in self.checks)
+        """Whether the version passes every rule."""
+        return all(check.is_passed for check in self.checks)
 
     @property
     def reason(self) -> str:
-        """Which rules are not kept, or that all are."""
-        broken = [f"{check.rule}: {check.found}" for check in self.checks if not check.is_kept]
-        return "; ".join(broken) or f"kept all {len(self.checks)} rules of the gate on {self.faces}"
+        """The rules that failed, or that all passed."""
+        failed = [f"{check.rule}: {check.measured}" for check in self.checks if not check.is_passed]
+        return "; ".join(failed) or f"passed all {len(self.checks)} rules of the gate on {self.faces}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def promote(
                 _record(replace(decision, outcome="not promoted"), rules, tracker)
             raise
     else:
-        is_sound = any(check.rule == _LOADS and check.is_kept for check in checks)
+        is_sound = any(check.rule == _LOADS and check.is_passed for check in checks)
         is_challenger = keep_out(version, is_sound=is_sound)
         decision = replace(decision, outcome=CHALLENGER if is_challenger else REFUSED)
         _record(decision, rules, tracker)
@@ -223,11 +223,11 @@ def _against(
     if is_common:
         asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
         is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
-        is_kept = low > 0 or (low >= -rules.margin and is_cheaper)
+        is_passed = low > 0 or (low >= -rules.margin and is_cheaper)
     else:
         asked = f"interval above {rules.margin:g}, as these faces favour the new version"
-        is_kept = low > rules.margin
-    return Check("macro-F1 against the champion", found, asked, is_kept)
+        is_passed = low > rules.margin
+    return Check("macro-F1 against the champion", found, asked, is_passed)
 
 
 def _recalls(rules: GateRules, pairing: Pairing) -> Check:
@@ -269,7 +269,7 @@ def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
     said = f"{decision.outcome}: {decision.reason}"
     client.set_model_version_tag(REGISTERED_NAME, number, DECISION_TAG, said[:5000])
     client.set_model_version_tag(REGISTERED_NAME, number, "gate_run", tracker.run_id)
-    checks = {check.rule: [check.found, check.asked, check.is_kept] for check in decision.checks}
+    checks = {check.rule: [check.measured, check.required, check.is_passed] for check in decision.checks}
     client.set_model_version_tag(REGISTERED_NAME, number, "gate", json.dumps(checks)[:5000])
     card = client.get_model_version(REGISTERED_NAME, number).description or ""
     before = card.partition("\n## Promotion\n")[0]

@@ -50,11 +50,11 @@ _LOCATIONS = (
 
 
 def check_database(uri: str, *, is_written: bool) -> None:
-    """Checks that MLflow can use the database, and creates it if it does not exist.
+    """Checks that MLflow can use the database.
 
     Args:
         uri: Address of the database.
-        is_written: Whether to check that it can be written to.
+        is_written: Whether to create a missing file, and to check that the database can be written to.
 
     Raises:
         TrackingError: The database cannot be used; the message says what to do.
@@ -62,6 +62,11 @@ def check_database(uri: str, *, is_written: bool) -> None:
     url = make_url(uri)
     file = _file_of(url)
     if file and not file.exists():
+        if not is_written:
+            raise TrackingError(
+                f"there are no runs or models here: {str(file)!r} does not exist; train a model, for "
+                "example with 'fer-mlops cnn --preset fast', or change to the folder of your runs"
+            )
         _check_folder(file)
     try:
         _look_into(url, is_written=is_written)

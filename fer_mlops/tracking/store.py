@@ -18,12 +18,13 @@ from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, local_
 
 
 def check_store(experiment: str | None = None) -> None:
-    """Checks that the tracking store can be used; creates a missing database or experiment.
+    """Checks that the tracking store can be used.
 
     A lock lets only one process at a time create a database.
 
     Args:
-        experiment: Experiment that will be written to; None if the store is only read.
+        experiment: Experiment that will be written to; created with its database if missing. None if
+            the store is only read.
 
     Raises:
         TrackingError: The store cannot be used; the message says what to do.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -39,6 +40,8 @@ class Version:
     test_n: str
     decision: str
     run_id: str
+    registered: str
+    """Local time of registration, to the minute."""
     card: str
     """Model card in Markdown."""
 
@@ -79,6 +82,7 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
         test_n=tags.get("test_n", ""),
         decision=tags.get(DECISION_TAG, ""),
         run_id=found.run_id or "",
+        registered=f"{datetime.fromtimestamp(found.creation_timestamp / 1000):%Y-%m-%d %H:%M}",
         card=found.description or "",
     )
 

@@ -27,7 +27,7 @@ def version(**change: str) -> Version:
     empty = dict.fromkeys(
         (
             *("family", "data", "split", "valid_macro_f1", "test_macro_f1", "test_n"),
-            *("decision", "run_id", "card"),
+            *("decision", "run_id", "registered", "card"),
         ),
         "",
     )
@@ -81,6 +81,14 @@ def test_a_registered_version_of_a_stranger_is_shown_and_not_obeyed() -> None:
     print_versions([hostile])
     print_card(hostile)
     assert not OBEYED.search(printed())
+
+
+def test_a_list_of_versions_rounds_scores_and_says_what_to_do_when_it_is_empty() -> None:
+    print_versions([version(valid_macro_f1="0.648600", test_macro_f1="0.801600")])
+    assert "0.649" in (shown := printed())
+    assert "0.802" in shown
+    print_versions([])
+    assert "fer-classifier has no version yet; 'fer-mlops cnn" in printed()
 
 
 def test_a_link_of_a_card_shows_where_it_leads() -> None:

@@ -90,7 +90,7 @@ def champion() -> int:
 
 
 def broken(decision: Decision) -> list[str]:
-    return [check.rule for check in decision.checks if not check.is_kept]
+    return [check.rule for check in decision.checks if not check.is_passed]
 
 
 def test_a_version_that_keeps_all_rules_becomes_champion_and_says_so(two_versions: None) -> None:
@@ -101,9 +101,9 @@ def test_a_version_that_keeps_all_rules_becomes_champion_and_says_so(two_version
     assert decision.is_promoted
     assert (champion(), aliases_of(2), aliases_of(1)) == (2, [CHAMPION], [PREVIOUS])
     stored = MlflowClient().get_model_version(REGISTERED_NAME, "2")
-    kept = "champion: kept all 9 rules of the gate"
-    assert stored.tags["decision"].startswith(f"{kept} on validation part")
-    assert f"## Promotion\n\n{kept}" in stored.description
+    passed = "champion: passed all 9 rules of the gate"
+    assert stored.tags["decision"].startswith(f"{passed} on validation part")
+    assert f"## Promotion\n\n{passed}" in stored.description
     assert json.loads(stored.tags["gate"])["macro-F1"][2] is True
     logged = MlflowClient().get_run(stored.tags["gate_run"]).data.tags
     assert (logged["version"], logged["champion_before"], logged["decision"]) == ("2", "1", "champion")
@@ -136,9 +136,9 @@ def test_the_gate_looks_at_validation_faces_that_the_champion_has_not_seen(
     assert "; 7 of them show people from the champion's test part" in warning
     assert "pass unseen faces with --data" in warning
     against = next(one for one in decision.checks if one.rule == "macro-F1 against the champion")
-    assert against.asked == "interval above 1, as these faces favour the new version"
+    assert against.required == "interval above 1, as these faces favour the new version"
     with_all = run(tiny("baseline", faces_folder, seed=2)).valid.num_faces
-    assert (decision.checks[0].found, with_all) == ("7", 14)
+    assert (decision.checks[0].measured, with_all) == ("7", 14)
 
 
 def stored(world: Path, version: int) -> Path:
@@ -243,7 +243,7 @@ def test_of_two_decisions_at_once_one_is_written_down_and_the_other_changes_noth
     assert str(late).startswith(f"version {winner} became champion while this was decided against")
     client = MlflowClient()
     tags = {n: client.get_model_version(REGISTERED_NAME, str(n)).tags for n in (2, 3)}
-    assert tags[winner]["decision"].startswith("champion: kept all 2 rules")
+    assert tags[winner]["decision"].startswith("champion: passed all 2 rules")
     assert tags[5 - winner] == {}
     runs = {run.info.status for run in client.search_runs([experiment.experiment_id])}
     assert runs == {"FINISHED", "FAILED"}
@@ -280,8 +280,8 @@ def test_a_champion_that_the_registry_does_not_take_is_not_written_down_as_one(
         decide(2)
     assert champion() == 1
     stored = MlflowClient().get_model_version(REGISTERED_NAME, "2")
-    assert stored.tags["decision"].startswith("not promoted: kept all 2 rules")
-    assert "champion: kept" not in stored.description
+    assert stored.tags["decision"].startswith("not promoted: passed all 2 rules")
+    assert "champion: passed" not in stored.description
 
 
 def test_a_promotion_stands_where_the_old_alias_cannot_be_cleared(
@@ -298,7 +298,7 @@ def test_a_promotion_stands_where_the_old_alias_cannot_be_cleared(
 def test_a_version_that_fails_does_not_take_challenger_from_a_newer_one(
     bare_versions: None, verdict: list[Check]
 ) -> None:
-    verdict[0] = dataclasses.replace(verdict[0], is_kept=False)
+    verdict[0] = dataclasses.replace(verdict[0], is_passed=False)
     assert decide(3).outcome == CHALLENGER
     assert decide(2).outcome == REFUSED
     assert all_aliases() == {CHAMPION: 1, CHALLENGER: 3}
@@ -310,7 +310,7 @@ def test_a_version_that_fails_does_not_take_challenger_from_a_newer_one(
 def test_a_version_that_does_not_load_is_no_challenger(
     bare_versions: None, verdict: list[Check]
 ) -> None:
-    verdict[1] = dataclasses.replace(verdict[1], is_kept=False)
+    verdict[1] = dataclasses.replace(verdict[1], is_passed=False)
     assert decide(3).outcome == REFUSED
     assert all_aliases() == {CHAMPION: 1, CHALLENGER: 2}
     assert decide(2).outcome == REFUSED
@@ -348,7 +348,7 @@ def test_all_versions_are_listed_with_two_questions(
 
 
 @pytest.mark.parametrize(
-    ("low", "is_cheaper", "is_common", "is_kept"),
+    ("low", "is_cheaper", "is_common", "is_passed"),
     [
         (0.01, False, True, True),
         (-0.01, True, True, True),
@@ -358,13 +358,13 @@ def test_all_versions_are_listed_with_two_questions(
     ],
 )
 def test_on_faces_that_chose_the_version_it_must_lead_by_the_margin(
-    low: float, is_cheaper: bool, is_common: bool, is_kept: bool
+    low: float, is_cheaper: bool, is_common: bool, is_passed: bool
 ) -> None:
     difference = SimpleNamespace(low=low, probability=0.99)
     own, other = (SimpleNamespace(speed=SimpleNamespace(milliseconds=1), num_bytes=n) for n in (1, 2))
     pair = (own, other) if is_cheaper else (own, own)
     check = gate._against(GateRules(), SimpleNamespace(macro_f1=difference), *pair, is_common)  # type: ignore[arg-type]
-    assert check.is_kept is is_kept
+    assert check.is_passed is is_passed
 
 
 def test_a_version_that_is_loaded_by_alias_cannot_be_deleted(bare_versions: None) -> None:

@@ -44,6 +44,16 @@ def test_a_store_in_order_is_used_and_its_experiment_is_there(world: Path) -> No
     assert MlflowClient().get_experiment_by_name("mine")
 
 
+def test_a_missing_database_is_not_made_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    file = tmp_path / "mlflow.db"
+    assert said_of_the_store().startswith(f"there are no runs or models here: '{file}' does not exist;")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_database_of_an_older_mlflow_is_told_with_the_command_for_it(world: Path) -> None:
     set_revision(world, "acf3f17fdcc7")
     file = world / "mlflow.db"
@@ -123,7 +133,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(
 
     (world / "mlflow.db").unlink()
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    assert said_of_the_store() == (
+    assert said_of_the_store("mine") == (
         f"cannot write mlflow.db in '{world}': Read-only file system; change to another folder or set "
         "MLFLOW_TRACKING_URI"
     )

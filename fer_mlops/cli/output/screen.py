@@ -19,8 +19,6 @@ from rich.segment import Segment
 
 from fer_mlops.errors import printable
 from fer_mlops.progress import Advance, Progress
-from fer_mlops.tracking.connection import shown_uri
-from fer_mlops.tracking.runs import training_view
 
 
 class _Console(Console):
@@ -63,6 +61,9 @@ def progress_bars() -> Iterator[Progress]:
 
 def print_view(experiment_id: str) -> None:
     """Prints how to open the UI at the runs table of its training view."""
+    from fer_mlops.tracking.connection import shown_uri  # not every command needs MLflow
+    from fer_mlops.tracking.runs import training_view
+
     uri = shown_uri()
     view = training_view(experiment_id)
     if uri.startswith("http"):

@@ -23,30 +23,45 @@ def print_decision(decision: Decision) -> None:
     table = Table(
         title=f"version {decision.version} against {against}: {decision.faces}", box=SIMPLE_HEAD
     )
-    for column in ("", "rule", "found", "asked"):
+    for column in ("", "rule", "measured", "required"):
         table.add_column(column, overflow="fold")
     for check in decision.checks:
-        mark = Text("kept", "green") if check.is_kept else Text("broken", "bold red")
-        table.add_row(mark, Text(check.rule), Text(check.found), Text(check.asked))
+        mark = Text("PASS", "green") if check.is_passed else Text("FAIL", "bold red")
+        table.add_row(mark, Text(check.rule), Text(check.measured), Text(check.required))
     console.print(table, soft_wrap=False)
     for warning in decision.warnings:
         console.print(f"Warning: {warning}", style="bold red")
-    now = {CHAMPION: "is champion now", CHALLENGER: "stays challenger"}.get(
+    status = {CHAMPION: "is champion now", CHALLENGER: "stays challenger"}.get(
         decision.outcome, "is kept out and is no challenger"
     )
-    console.print(f"version {decision.version} {now}")
+    failed = [check.rule for check in decision.checks if not check.is_passed]
+    why = f": failed {len(failed)} of {len(decision.checks)} rules: {', '.join(failed)}" * bool(failed)
+    console.print(f"version {decision.version} {status}{why}")
 
 
 def print_versions(versions: Sequence[Version]) -> None:
     """Prints all registered versions, newest first."""
+    if not versions:
+        console.print(f"{REGISTERED_NAME} has no version yet; 'fer-mlops cnn' registers one")
+        return
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in ("version", "alias", "family", "data", "split", "valid F1", "test F1", "n"):
+    columns = ("version", "alias", "family", "data", "split", "valid F1", "test F1", "n", "registered")
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for one in versions:
-        scores = (one.valid_macro_f1[:5], one.test_macro_f1[:5], one.test_n)
-        names = (", ".join(one.aliases), one.family, one.data, one.split)
-        table.add_row(str(one.number), *map(Text, names), *scores)
+    for version in versions:
+        scores = (_rounded(version.valid_macro_f1), _rounded(version.test_macro_f1))
+        names = (", ".join(version.aliases), version.family, version.data, version.split)
+        cells = (str(version.number), *names, *scores, version.test_n, version.registered)
+        table.add_row(*map(Text, cells))
     console.print(table, soft_wrap=False)
+
+
+def _rounded(score: str) -> str:
+    """Returns a score from a tag with three decimals; the text as it is if it is not a number."""
+    try:
+        return f"{float(score):.3f}"
+    except ValueError:
+        return score
 
 
 def print_card(version: Version) -> None:

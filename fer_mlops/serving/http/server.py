@@ -35,8 +35,9 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         TrackingError: The registry does not respond.
         ModelError: There is no such model, or it cannot be loaded.
     """
-    if not is_remote() and settings.model.startswith(("models:/", "runs:/")):
-        check_store()  # not for a server, which may start later
+    is_stored = settings.model.startswith(("models:/", "runs:/"))
+    if is_stored and not settings.waits and not is_remote():  # a server may start later
+        check_store()
     listener = bind(settings.host, settings.port)
     with listener, _log_to_stderr():
         torch.set_num_threads(settings.num_threads)
