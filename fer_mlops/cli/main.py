@@ -138,12 +138,12 @@ def ui(port: int, experiment: str) -> None:
     import mlflow
 
     from fer_mlops.tracking.connection import shown_uri
-    from fer_mlops.tracking.runs import training_view
+    from fer_mlops.tracking.runs_view import runs_view
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     check_store(experiment)
     uri = mlflow.get_tracking_uri()
-    view = training_view(ensure_experiment(experiment).experiment_id)
+    view = runs_view(ensure_experiment(experiment).experiment_id)
     if uri.startswith("http"):
         click.echo(f"{shown_uri().rstrip('/')}{view}")
         return

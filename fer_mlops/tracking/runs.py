@@ -126,11 +126,6 @@ def _open(
     return run
 
 
-def training_view(experiment_id: str) -> str:
-    """Returns the address of the runs table in the training view, without scheme and host."""
-    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-
-
 def git_commit() -> str:
     """Returns the commit of the source in use, or ``unknown`` outside a checkout.
 

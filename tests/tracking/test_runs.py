@@ -13,7 +13,7 @@ from tiny import tiny
 from fer_mlops.errors import TrackingError
 from fer_mlops.tracking import runs
 from fer_mlops.tracking.connection import check_server, shown_uri
-from fer_mlops.tracking.runs import RunStopped, git_commit, track, training_view
+from fer_mlops.tracking.runs import RunStopped, git_commit, track
 from fer_mlops.tracking.store import ensure_experiment
 
 
@@ -123,10 +123,6 @@ def test_curves_are_read_back_in_order(world: Path) -> None:
         for step in (1, 2, 3):
             tracker.log_metrics({"valid/loss": 1 / step}, step)
         assert tracker.curves() == {"valid/loss": [(1, 1.0), (2, 0.5), (3, 1 / 3)]}
-
-
-def test_the_deep_link_leads_to_the_training_view() -> None:
-    assert training_view("7") == "/#/experiments/7/runs?workflowType=machine_learning"
 
 
 def git(folder: Path, *words: str) -> str:

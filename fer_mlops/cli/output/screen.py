@@ -60,12 +60,12 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def print_view(experiment_id: str) -> None:
-    """Prints how to open the UI at the runs table of its training view."""
+    """Prints how to open the UI at the runs table."""
     from fer_mlops.tracking.connection import shown_uri  # not every command needs MLflow
-    from fer_mlops.tracking.runs import training_view
+    from fer_mlops.tracking.runs_view import runs_view
 
     uri = shown_uri()
-    view = training_view(experiment_id)
+    view = runs_view(experiment_id)
     if uri.startswith("http"):
         console.print(f"See it:   {uri.rstrip('/')}{view}")
     else:
