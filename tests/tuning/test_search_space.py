@@ -143,7 +143,7 @@ BROKEN = [
      "training.learning_rate?"),
     ("banana: {low: 1, high: 2}", "unknown setting banana; a cnn has no such setting"),
     ("cnn.dropout: {low: 0.3, high: 0.3}", "has an empty range: low 0.3 is not below high 0.3"),
-    ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be in [0, 1), got 1.5"),
+    ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be below 1, got 1.5"),
     ("cnn.dropout: {low: 0, high: 0.5, log: true}", "a log scale needs low above 0"),
     ("cnn.dropout: {low: 0, hgih: 0.5}", "unknown field 'hgih'; did you mean 'high'?"),
     ("cnn.dropout: {low: 0}", "needs low and high, or choices"),
