@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from fer_mlops.errors import ConfigError, nearest
 
 T = typing.TypeVar("T")
+
+RENAMED = {
+    "training.sharpness": "training.sam_rho",
+    "training.adjustment": "training.logit_adjustment_tau",
+    "training.defer": "training.deferred_share",
+    "training.keep": "training.keep_weights",
+    "augment.start_size": "augment.progressive_resize_start",
+    "augment.erase": "augment.random_erasing",
+}
+"""Former key of a setting to its key now; runs, recipes and ``--set`` may have the former one."""
+_log = logging.getLogger(__name__)
 
 
 def fill(default: T, tree: Mapping[str, object], prefix: str = "") -> T:
@@ -29,7 +42,8 @@ def _fill(default: T, tree: Mapping[str, object], prefix: str, known: list[str])
     names = {field.name for field in dataclasses.fields(default)}  # type: ignore[arg-type]
     changes: dict[str, object] = {}
     for name, value in tree.items():
-        key = f"{prefix}{name}"
+        key = current_key(f"{prefix}{name}")
+        name = key.removeprefix(prefix)
         if name not in names:
             raise unknown_setting(key, known)
         current = getattr(default, name)
@@ -43,6 +57,14 @@ def _fill(default: T, tree: Mapping[str, object], prefix: str, known: list[str])
     except ConfigError as error:
         section = getattr(default, "section", prefix)
         raise ConfigError(prefix + str(error).removeprefix(section)) from None
+
+
+@cache
+def current_key(key: str) -> str:
+    """Returns the key of a setting; a former key is logged, once a process."""
+    if key in RENAMED:
+        _log.warning("%s is now %s; the former name still works", key, RENAMED[key])
+    return RENAMED.get(key, key)
 
 
 def _keys(default: object, prefix: str) -> list[str]:

@@ -104,9 +104,9 @@ class AugmentConfig(Settings):
     """Largest change of brightness, as a share of the full range, 0 to 1."""
     contrast: Share = 0.2
     """Largest change of contrast, as a share, 0 to 1."""
-    erase: Share = 0.0
+    random_erasing: Share = 0.0
     """Probability of blanking one rectangle (arXiv 1708.04896), 0 to 1."""
-    start_size: Annotated[float, Field(ge=0.5, le=1)] = 1.0
+    progressive_resize_start: Annotated[float, Field(ge=0.5, le=1)] = 1.0
     """Share of the image side in the first epochs, 0.5 to 1; the size grows evenly and is full in the
     last third of the epochs (progressive resizing, arXiv 2104.00298)."""
     mixup: Annotated[float, Field(ge=0, le=4)] = 0.0

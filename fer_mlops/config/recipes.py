@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from fer_mlops.config import FAMILIES, Experiment
-from fer_mlops.config.conversion import fill
+from fer_mlops.config.conversion import RENAMED, fill
 from fer_mlops.errors import ConfigError
 
 Scalar = str | int | float | bool
@@ -55,7 +55,7 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{name} {str(path)!r} is not valid YAML: {reason}") from error
     if not isinstance(tree, dict):
@@ -123,9 +123,13 @@ def settings_as_json(experiment: Experiment) -> str:
 
 
 def experiment_from_json(text: str) -> Experiment:
-    """Returns the experiment from the JSON of ``settings_as_json``."""
+    """Returns the experiment from the JSON of ``settings_as_json``; former keys are read too."""
     tree = json.loads(text)
     family = tree.pop("family")
+    for former, key in RENAMED.items():
+        section, _, name = former.partition(".")
+        if name in tree.get(section, {}):
+            tree[section][key.removeprefix(f"{section}.")] = tree[section].pop(name)
     return fill(FAMILIES[family](), tree)
 
 

@@ -40,14 +40,14 @@ class TrainingConfig(Settings):
     ``one_cycle`` warms up and anneals over all epochs (arXiv 1708.07120)."""
     loss: Literal["cross_entropy", "class_weighted", "logit_adjusted", "focal"] = "logit_adjusted"
     """Loss function; all but ``cross_entropy`` counter class imbalance."""
-    adjustment: Annotated[float, Field(ge=0, le=3)] = 1.0
+    logit_adjustment_tau: Annotated[float, Field(ge=0, le=3)] = 1.0
     """Factor on the log prior that ``logit_adjusted`` adds (its tau), 0 to 3; no effect with other
     losses."""
     sampling: Literal["natural", "square_root", "balanced"] = "natural"
     """Sampling of training faces: ``natural`` shows each once per epoch; ``square_root`` and
     ``balanced`` draw with replacement, with class shares proportional to the square root of the class
     size, or equal (arXiv 1910.09217)."""
-    defer: ShareBelow1 = 0.0
+    deferred_share: ShareBelow1 = 0.0
     """Share of the epochs, and of the frozen epochs, that use ``cross_entropy`` and natural sampling
     before ``loss`` and ``sampling`` apply (arXiv 1906.07413), in [0, 1); only later epochs count for
     the best epoch and for early stopping."""
@@ -56,12 +56,12 @@ class TrainingConfig(Settings):
     soft_labels: bool = False
     """Train on the shares of annotators' votes instead of labels, if the data set has votes (arXiv
     1608.01041); validation and test use labels."""
-    sharpness: Annotated[float, Field(ge=0, le=2)] = 0.0
+    sam_rho: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Radius of sharpness-aware minimisation (rho of SAM, arXiv 2010.01412), 0 to 2, at twice the
     time; 0 turns it off, 0.05 is usual."""
     ema_decay: ShareBelow1 = 0.0
     """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
-    keep: Literal["best", "last"] = "best"
+    keep_weights: Literal["best", "last"] = "best"
     """Epoch whose weights are kept: ``best`` on validation macro-F1, or ``last``, for a schedule that
     ends at rate 0 and a validation set with few rare faces; ``last`` turns early stopping off."""
     patience: AtLeast1 = 6

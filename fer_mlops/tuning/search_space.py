@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from fer_mlops.config import Experiment
+from fer_mlops.config.conversion import current_key
 from fer_mlops.config.recipes import Scalar, build_experiment, flatten, recipes_folder
 from fer_mlops.errors import ConfigError
 
@@ -174,7 +175,7 @@ def read_space(path: Path, experiment: Experiment) -> Space:
         raise ConfigError(f"{path} is a space for {tree['family']!r}, not {experiment.family!r}")
     assert root is not None
     entries = next(value for key, value in root.value if key.value == "space").value
-    lines = [(str(key.value), key.start_mark.line + 1) for key, _ in entries]
+    lines = [(current_key(str(key.value)), key.start_mark.line + 1) for key, _ in entries]
     return _Reader(path, experiment, tree["space"]).read(lines)
 
 
@@ -188,7 +189,7 @@ class _Reader:
 
     def __init__(self, path: Path, experiment: Experiment, entries: Mapping[str, object]) -> None:
         self.path, self.experiment = path, experiment
-        self.entries = {str(key): entry for key, entry in entries.items()}
+        self.entries = {current_key(str(key)): entry for key, entry in entries.items()}
         self.base = flatten(experiment)
 
     def read(self, lines: list[tuple[str, int]]) -> Space:
@@ -302,10 +303,11 @@ class _Reader:
                 f"{key}: when must be a mapping, such as {{training.loss: focal}}, got {when!r}"
             )
         conditions = {}
-        for other, wanted in when.items():
-            self._require_known(str(other))
+        for name, wanted in when.items():
+            other = current_key(str(name))
+            self._require_known(other)
             values = wanted if isinstance(wanted, list) else [wanted]
-            conditions[str(other)] = tuple(self._value(str(other), value) for value in values)
+            conditions[other] = tuple(self._value(other, value) for value in values)
         return conditions
 
     def _ordered(self, found: Mapping[str, Parameter]) -> tuple[Parameter, ...]:

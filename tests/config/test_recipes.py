@@ -17,13 +17,16 @@ from fer_mlops.config import (
     TransferExperiment,
     image_size,
 )
+from fer_mlops.config.conversion import current_key
 from fer_mlops.config.recipes import (
     build_experiment,
+    experiment_from_json,
     flatten,
     parse_assignment,
     preset_path,
     read_recipe,
     recipes_folder,
+    settings_as_json,
 )
 from fer_mlops.errors import ConfigError
 
@@ -211,7 +214,7 @@ OUT_OF_RANGE = [
     ("cnn", "augment.shift", -0.1),
     ("cnn", "augment.brightness", 1.1),
     ("cnn", "augment.contrast", -0.1),
-    ("cnn", "augment.erase", 1.1),
+    ("cnn", "augment.random_erasing", 1.1),
     ("cnn", "training.epochs", 0),
     ("cnn", "training.batch_size", 1),
     ("cnn", "training.learning_rate", 0),
@@ -259,7 +262,7 @@ ON_THE_EDGE = [
     ("cnn", "augment.shift", (0, 0.5)),
     ("cnn", "augment.brightness", (0, 1)),
     ("cnn", "augment.contrast", (0, 1)),
-    ("cnn", "augment.erase", (0, 1)),
+    ("cnn", "augment.random_erasing", (0, 1)),
     ("cnn", "data.valid_share", (0.01, 0.49)),
     ("cnn", "data.test_share", (0.01, 0.49)),
     ("cnn", "training.epochs", (1,)),
@@ -429,13 +432,62 @@ def test_every_family_tells_the_size_of_its_faces(family: str, side: int) -> Non
 
 
 def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
-    assert setting_of("cnn", "augment.start_size", 0.5) == 0.5
-    with pytest.raises(ConfigError, match=r"start_size must be closer to 1 for 5 blocks on faces of 48"):
+    assert setting_of("cnn", "augment.progressive_resize_start", 0.5) == 0.5
+    with pytest.raises(
+        ConfigError, match=r"progressive_resize_start must be closer to 1 for 5 blocks on faces of 48"
+    ):
         build_experiment(
             "cnn",
             settings={
-                "augment.start_size": 0.5,
+                "augment.progressive_resize_start": 0.5,
                 "cnn.widths": [4, 4, 4, 4, 4],
                 "cnn.depths": [1, 1, 1, 1, 1],
             },
         )
+
+
+# ── former names of settings ──
+
+FORMER = {
+    "training.sharpness": ("training.sam_rho", 0.5),
+    "training.adjustment": ("training.logit_adjustment_tau", 0.5),
+    "training.defer": ("training.deferred_share", 0.5),
+    "training.keep": ("training.keep_weights", "last"),
+    "augment.start_size": ("augment.progressive_resize_start", 0.75),
+    "augment.erase": ("augment.random_erasing", 0.5),
+}
+
+
+@pytest.mark.parametrize("former", FORMER)
+def test_a_former_key_still_sets_its_setting_and_names_the_new_key(
+    former: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    current_key.cache_clear()
+    key, value = FORMER[former]
+    wanted = build_experiment("cnn", settings={key: value})
+    assert not caplog.messages
+    section, _, name = former.partition(".")
+    path = write_recipe(tmp_path, f"{section}: {{{name}: {value}}}\n")
+    assert build_experiment("cnn", settings={former: value}) == wanted != CnnExperiment()
+    assert build_experiment("cnn", recipe=path) == wanted
+    assert caplog.messages == [f"{former} is now {key}; the former name still works"]
+
+
+def test_a_setting_wins_over_the_recipe_by_either_name(tmp_path: Path) -> None:
+    for name in ("erase", "random_erasing"):
+        path = write_recipe(tmp_path, f"augment: {{{name}: 0.1}}\n")
+        for key in ("augment.erase", "augment.random_erasing"):
+            built = build_experiment("cnn", recipe=path, settings={key: 0.2})
+            assert flatten(built)["augment.random_erasing"] == 0.2
+
+
+def test_the_settings_of_an_earlier_run_load_without_a_note(caplog: pytest.LogCaptureFixture) -> None:
+    current_key.cache_clear()
+    wanted = build_experiment("cnn", settings=dict(FORMER.values()))
+    text = settings_as_json(wanted)
+    for former, (key, _) in FORMER.items():
+        text = text.replace(f'"{key.split(".")[1]}"', f'"{former.split(".")[1]}"')
+    assert '"sharpness": 0.5' in text
+    assert '"sam_rho"' not in text
+    assert experiment_from_json(text) == wanted
+    assert not caplog.messages
