@@ -24,6 +24,7 @@ APART = {"training", "evaluation", "tracking"}
 EDGES = {
     "mlflow": {"tracking", "pipelines", "tuning", "serving", "cli"},
     "optuna": {"tuning"},
+    "pydantic": {"config", "models", "serving"},
     "click": {"cli"},
     "fastapi": {"serving"},
     "prometheus_client": {"serving"},
