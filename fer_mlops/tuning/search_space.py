@@ -19,7 +19,7 @@ import yaml
 from fer_mlops.config import Experiment
 from fer_mlops.config.conversion import current_key
 from fer_mlops.config.recipes import Scalar, build_experiment, flatten, recipes_folder
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -180,7 +180,7 @@ def read_space(path: Path, experiment: Experiment) -> Space:
 
 
 def _text(value: object) -> object:
-    """Returns lists as the comma-separated text that settings are flattened to."""
+    """Returns a list as comma-separated text, as ``flatten`` does."""
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -215,8 +215,7 @@ class _Reader:
             raise ConfigError(f"{key} needs {{low: …, high: …}} or {{choices: […]}}, got {entry!r}")
         for name in map(str, entry):
             if name not in _FIELDS:
-                near = get_close_matches(name, _FIELDS, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(_FIELDS)}"
+                hint = did_you_mean(name, _FIELDS, otherwise=f"known here: {', '.join(_FIELDS)}")
                 raise ConfigError(f"{key} has an unknown field {name!r}; {hint}")
         when = self._conditions(key, entry.get("when", {}))
         if "choices" in entry:

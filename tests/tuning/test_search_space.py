@@ -164,7 +164,7 @@ BROKEN = [
     ("cnn.dropout: {low: 0.3, high: 0.3}", "has an empty range: low 0.3 is not below high 0.3"),
     ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be below 1, got 1.5"),
     ("cnn.dropout: {low: 0, high: 0.5, log: true}", "a log scale needs low above 0"),
-    ("cnn.dropout: {low: 0, hgih: 0.5}", "unknown field 'hgih'; did you mean 'high'?"),
+    ("cnn.dropout: {low: 0, hgih: 0.5}", "unknown field 'hgih'; did you mean high?"),
     ("cnn.dropout: {low: 0}", "needs low and high, or choices"),
     ("cnn.dropout: {low: x, high: 1}", "cnn.dropout must be a number, got 'x'"),
     ("cnn.dropout: {low: 0, high: 0.5, step: 0}", "step must be a number above 0"),
