@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -491,3 +492,9 @@ def test_the_settings_of_an_earlier_run_load_without_a_note(caplog: pytest.LogCa
     assert '"sam_rho"' not in text
     assert experiment_from_json(text) == wanted
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_experiment_reaches_another_process_unchanged(family: str) -> None:
+    experiment = build_experiment(family, settings={"data.labels": {"0": "drop"}, "seed": 7})
+    assert pickle.loads(pickle.dumps(experiment)) == experiment
