@@ -15,6 +15,8 @@ and exits with status 1 (2 for a ConfigError, as for any usage error).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _CONTROL = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters other than tab and newline, and those that change the direction of text."""
@@ -23,6 +25,17 @@ _CONTROL = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 def printable(text: str) -> str:
     """Returns ``text`` with its terminal control characters escaped, such as ``\\x1b`` for an escape."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns the known word that is spelt most like ``word``; empty if none is near."""
+    return next(iter(get_close_matches(word, list(known), n=1)), "")
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Returns a hint that names the nearest known word; ``otherwise`` if none is near."""
+    near = nearest(word, known)
+    return f"did you mean {near}?" if near else otherwise
 
 
 class FerError(Exception):

@@ -24,6 +24,7 @@ APART = {"training", "evaluation", "tracking"}
 EDGES = {
     "mlflow": {"tracking", "pipelines", "tuning", "serving", "cli"},
     "optuna": {"tuning"},
+    "pydantic": {"config", "models", "serving"},
     "click": {"cli"},
     "fastapi": {"serving"},
     "prometheus_client": {"serving"},
@@ -155,7 +156,7 @@ def test_the_command_line_loads_no_heavy_module_for_its_help() -> None:
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli.main import cli\n"
         "assert CliRunner().invoke(cli, ['transfer', '--help']).exit_code == 0\n"
-        "print({'torch', 'mlflow', 'sklearn', 'numpy', 'optuna'} & set(sys.modules))"
+        "print({'torch', 'mlflow', 'sklearn', 'numpy', 'optuna', 'pydantic'} & set(sys.modules))"
     )
     assert run_python(code, PACKAGE.parent).strip() == "set()"
 

@@ -50,7 +50,7 @@ def with_batch_norm() -> nn.Module:
 
 def fitted(network: nn.Module, config: TrainingConfig, **options: Any) -> dict[str, Any]:
     loss = LOSSES[config.loss](torch.bincount(faces().labels, minlength=7), 0.1)
-    augment = make_augment(AugmentConfig(erase=0.5))
+    augment = make_augment(AugmentConfig(random_erasing=0.5))
     history = fit(network, faces(), faces(1), loss, config, seed=3, augment=augment, **options)
     numbers = [[r.train_loss, r.valid_loss, r.valid_accuracy, r.valid_macro_f1] for r in history]
     return {"weights": network.state_dict(), "history": torch.tensor(numbers)}

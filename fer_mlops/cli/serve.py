@@ -45,7 +45,8 @@ def serve(
     The server loads each new champion by itself, without losing a request. Limits, batching and logging
     are set by --set and --settings, such as --set rate=20.
     """
-    from fer_mlops.config.recipes import fill, parse_assignment, read_settings
+    from fer_mlops.config.conversion import fill
+    from fer_mlops.config.recipes import parse_assignment, read_settings
     from fer_mlops.serving.http.settings import ServeSettings
 
     chosen = read_settings(Path(settings)) if is_chosen(settings) else {}
@@ -55,7 +56,7 @@ def serve(
         for name, value in options.items()
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    resolved = dataclasses.replace(fill(ServeSettings(), chosen, ""), **given)
+    resolved = dataclasses.replace(fill(ServeSettings(), chosen), **given)
     from fer_mlops.serving.http.server import serve as run
 
     run(resolved, click.echo)

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import field
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.data import AugmentConfig, DataConfig
 from fer_mlops.config.models import CnnConfig, HogSvmConfig, TransferConfig
 from fer_mlops.config.training import TrackingConfig, TrainingConfig
-from fer_mlops.config.validation import require, require_rate, require_seed
+from fer_mlops.config.validation import Settings, require
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What NumPy and torch accept."""
+Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BaselineExperiment:
+class BaselineExperiment(Settings):
     """HOG + SVM on a data set."""
 
     family: ClassVar[str] = "baseline"
-    seed: int = 0
+    seed: Seed = 0
     """Seed of every random choice."""
-    max_error: float = 0.05
+    max_error: Rate = 0.05
     """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
     hog_svm: HogSvmConfig = field(default_factory=HogSvmConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
-        require_rate(self.max_error)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CnnExperiment:
+class CnnExperiment(Settings):
     """A network from scratch on a data set."""
 
     family: ClassVar[str] = "cnn"
-    seed: int = 0
+    seed: Seed = 0
     """Seed of every random choice."""
-    max_error: float = 0.05
+    max_error: Rate = 0.05
     """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -45,27 +48,25 @@ class CnnExperiment:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        require_seed(self.seed)
-        require_rate(self.max_error)
-        start = self.augment.start_size
+        start = self.augment.progressive_resize_start
         smallest = int(start * self.cnn.image_size) - 2  # sides are rounded to multiples of 4
         num_blocks = len(self.cnn.widths)
         require(
             start == 1 or smallest >> num_blocks >= 1,
-            "augment.start_size",
+            "augment.progressive_resize_start",
             f"closer to 1 for {num_blocks} blocks on faces of {self.cnn.image_size} pixels",
             start,
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferExperiment:
+class TransferExperiment(Settings):
     """A pretrained backbone on a data set; ``training`` is its second phase."""
 
     family: ClassVar[str] = "transfer"
-    seed: int = 0
+    seed: Seed = 0
     """Seed of every random choice."""
-    max_error: float = 0.05
+    max_error: Rate = 0.05
     """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -78,14 +79,12 @@ class TransferExperiment:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        require_seed(self.seed)
         require(
             not self.training.teacher,
             "training.teacher",
             "empty for transfer; only cnn takes a teacher",
             self.training.teacher,
         )
-        require_rate(self.max_error)
 
 
 Experiment = BaselineExperiment | CnnExperiment | TransferExperiment

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
 
-from fer_mlops.config.recipes import fill, read_settings, recipes_folder
-from fer_mlops.errors import ConfigError
+from pydantic.dataclasses import dataclass
+
+from fer_mlops.config.conversion import fill
+from fer_mlops.config.recipes import read_settings, recipes_folder
+from fer_mlops.config.validation import AtLeast0, NotNegative, Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateRules:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateRules(Settings):
     """Limits of the gate, measured on the same faces for both models."""
 
-    least_faces: int = 50
+    least_faces: AtLeast0 = 50
     """Smallest number of faces to compare on; with fewer, nothing is decided."""
-    macro_f1_floor: float = 0.3
+    macro_f1_floor: NotNegative = 0.3
     """Smallest macro-F1 of the version."""
-    margin: float = 0.02
+    margin: NotNegative = 0.02
     """Macro-F1 by which the champion may be ahead, at 95 %, if the version is cheaper; also the lead
     that the version needs if the champion was trained on another split."""
-    cheaper_by: float = 0.1
+    cheaper_by: NotNegative = 0.1
     """Share by which latency or size must be lower for the version to count as cheaper."""
-    recall_loss: float = 0.1
+    recall_loss: NotNegative = 0.1
     """Largest loss of recall of an emotion against the champion."""
-    class_faces: int = 20
+    class_faces: AtLeast0 = 20
     """Smallest number of faces of an emotion for ``recall_loss`` to apply to it."""
-    ece_ceiling: float = 0.1
+    ece_ceiling: NotNegative = 0.1
     """Largest expected calibration error."""
-    slice_gap_ceiling: float = 0.2
+    slice_gap_ceiling: NotNegative = 0.2
     """Largest accuracy gap, at equal emotions, of a slice that is significantly worse."""
-    latency_ms: float = 100.0
+    latency_ms: NotNegative = 100.0
     """Largest latency for one face on one thread, in milliseconds."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
-                raise ConfigError(f"gate rule {field.name} must be a number, 0 or more, got {value!r}")
 
 
 def gate_file() -> Path:
@@ -52,4 +48,4 @@ def read_rules(path: Path) -> GateRules:
         ConfigError: The file is missing, is not a YAML mapping, or has an unknown rule or an invalid
             value.
     """
-    return fill(GateRules(), read_settings(path, "gate rules"), "")
+    return fill(GateRules(), read_settings(path, "gate rules"))

@@ -6,24 +6,19 @@ with the project, ``experiments/<family>-<preset>.yaml``.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import math
-import types
-import typing
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
 from fer_mlops.config import FAMILIES, Experiment
+from fer_mlops.config.conversion import RENAMED, fill
 from fer_mlops.errors import ConfigError
 
 Scalar = str | int | float | bool
 Tree = dict[str, object]
-T = typing.TypeVar("T")
 
 
 def recipes_folder() -> Path:
@@ -60,7 +55,7 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{name} {str(path)!r} is not valid YAML: {reason}") from error
     if not isinstance(tree, dict):
@@ -119,7 +114,7 @@ def build_experiment(
                 raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
             node = inner
         node[name] = value
-    return fill(FAMILIES[family](), tree, "")
+    return fill(FAMILIES[family](), tree)
 
 
 def settings_as_json(experiment: Experiment) -> str:
@@ -128,10 +123,14 @@ def settings_as_json(experiment: Experiment) -> str:
 
 
 def experiment_from_json(text: str) -> Experiment:
-    """Returns the experiment from the JSON of ``settings_as_json``."""
+    """Returns the experiment from the JSON of ``settings_as_json``; former keys are read too."""
     tree = json.loads(text)
     family = tree.pop("family")
-    return fill(FAMILIES[family](), tree, "")
+    for former, key in RENAMED.items():
+        section, _, name = former.partition(".")
+        if name in tree.get(section, {}):
+            tree[section][key.removeprefix(f"{section}.")] = tree[section].pop(name)
+    return fill(FAMILIES[family](), tree)
 
 
 def flatten(experiment: Experiment) -> dict[str, Scalar]:
@@ -154,80 +153,3 @@ def _plain(value: object) -> Scalar:
         return ",".join(map(str, value))
     assert isinstance(value, Scalar)
     return value
-
-
-def fill(default: T, tree: Mapping[str, object], prefix: str) -> T:
-    """Returns a copy of the dataclass ``default`` with the values in ``tree``.
-
-    Args:
-        default: Dataclass whose values apply where ``tree`` has none.
-        tree: Values by field name; nested dataclasses are mappings.
-        prefix: Dotted prefix of the keys in error messages, such as ``training.``.
-
-    Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
-    """
-    hints = typing.get_type_hints(type(default))
-    known = {f.name for f in dataclasses.fields(default)}  # type: ignore[arg-type]
-    changes: Tree = {}
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if name not in known:
-            raise ConfigError(_unknown(key, known, prefix))
-        current = getattr(default, name)
-        if dataclasses.is_dataclass(current):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{key} is a section and needs keys of its own, got {value!r}")
-            changes[name] = fill(current, value, f"{key}.")
-        else:
-            changes[name] = _convert(value, hints[name], key)
-    return dataclasses.replace(default, **changes)  # type: ignore[type-var]
-
-
-def _unknown(key: str, known: set[str], prefix: str) -> str:
-    near = get_close_matches(key.rpartition(".")[2], known, n=1)
-    hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"unknown setting {key}; {hint}"
-
-
-def _convert(value: object, kind: object, key: str) -> object:
-    """Returns ``value`` converted to the annotated type; text such as 1e-3 counts as a number."""
-    if typing.get_origin(kind) is typing.Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
-        return value
-    if typing.get_origin(kind) is Mapping:
-        with contextlib.suppress(yaml.YAMLError):  # invalid YAML fails the mapping check below
-            value = yaml.safe_load(value) if isinstance(value, str) else value
-        if not isinstance(value, Mapping):
-            raise ConfigError(f'{key} must be a mapping, such as {{"0": "anger"}}, got {value!r}')
-        return {str(text): _convert(item, str, f"{key} of {text!r}") for text, item in value.items()}
-    if isinstance(kind, types.GenericAlias):
-        item = typing.get_args(kind)[0]
-        parts = value.split(",") if isinstance(value, str) else value
-        if not isinstance(parts, (list, tuple)):
-            raise ConfigError(f"{key} must be a list, such as [1, 2], got {value!r}")
-        return tuple(_convert(part, item, key) for part in parts)
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return str(value)
-    if kind in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return _number(value, kind, key)
-    name = getattr(kind, "__name__", str(kind))
-    raise ConfigError(f"{key} must be of type {name}, got {value!r}")
-
-
-def _number(value: str | int | float, kind: object, key: str) -> int | float:
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        raise ConfigError(f"{key} must be a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ConfigError(f"{key} must be a finite number, got {value!r}")
-    if kind is float:
-        return number
-    if not number.is_integer():
-        raise ConfigError(f"{key} must be a whole number, got {value!r}")
-    return int(number)

@@ -1,37 +1,138 @@
-"""Checks of setting values."""
+"""Settings base class: checks every value and reports the first invalid one in a sentence."""
 
 from __future__ import annotations
 
-import re
+import math
+from functools import cache
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-from fer_mlops.errors import ConfigError
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from fer_mlops.config.conversion import unknown_setting
+from fer_mlops.errors import ConfigError, did_you_mean
+
+AtLeast0 = Annotated[int, Field(ge=0)]
+AtLeast1 = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareBelow1 = Annotated[float, Field(ge=0, lt=1)]
+
+_RULES = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list, such as [1, 2]",
+    "dict_type": 'a mapping, such as {{"0": "anger"}}',
+    "dataclass_exact_type": "a section with keys of its own",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "below {lt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
+    "literal_error": "one of {expected}",
+}
+"""Pydantic's kind of error to the rule that the value breaks."""
+
+
+@dataclass(
+    frozen=True,
+    kw_only=True,
+    slots=True,
+    config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True),
+)
+class Settings:
+    """Base of every group of settings; an invalid value raises ConfigError."""
+
+    section: ClassVar[str] = ""
+    """Dotted prefix of the keys in error messages, such as ``training.``."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: object, info: ValidationInfo) -> object:
+        kinds = _types(cls)  # type: ignore[arg-type]  # mypy compares the class's __hash__ with an object's
+        return _read(value, kinds[str(info.field_name)])
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, values: Any, check: ModelWrapValidatorHandler[Settings]) -> Settings:
+        try:
+            return check(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error)) from None
+
+
+@cache
+def _types(cls: type) -> dict[str, object]:
+    return get_type_hints(cls)
+
+
+def _read(value: object, kind: object) -> object:
+    """Returns text, such as ``1e-3`` or ``8,16``, and YAML's numbers and lists as the setting's type.
+
+    A value that cannot be converted is returned as it is, for pydantic to refuse.
+    """
+    if get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        item = get_args(kind)[0]
+        return tuple(_read(part, item) for part in parts) if isinstance(parts, (list, tuple)) else parts
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
+    if kind is str:
+        return str(value)
+    return _number(value, kind) if kind in (int, float) else value
+
+
+def _number(value: str | int | float, kind: object) -> object:
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    except OverflowError:
+        return math.inf
+    return int(number) if kind is int and number.is_integer() else number
+
+
+def _explain(cls: type[Settings], error: ValidationError) -> str:
+    """Returns the first error as a sentence with the key, the rule and the value."""
+    first = error.errors(include_url=False)[0]
+    name, *rest = first["loc"]
+    kind, value = first["type"], first["input"]
+    if kind == "unexpected_keyword_argument":
+        known = [cls.section + field for field in cls.__dataclass_fields__]
+        return str(unknown_setting(f"{cls.section}{name}", known))
+    if kind == "unexpected_positional_argument":
+        return f"settings of {cls.__name__} are given by name, got {value!r}"
+    key = f"{cls.section}{name}"
+    if rest and isinstance(rest[0], str):
+        key += f" of {rest[0]!r}"
+    if kind not in _RULES:
+        return f"{key}: {first['msg']}, got {value!r}"
+    limits = {name: _plain(limit) for name, limit in first.get("ctx", {}).items()}
+    hint = ""
+    if kind == "literal_error" and isinstance(value, str):
+        hint = did_you_mean(value, limits["expected"].split(", "))
+    return f"{key} must be {_RULES[kind].format(**limits)}, got {value!r}{hint and f'; {hint}'}"
+
+
+def _plain(limit: object) -> str:
+    """Returns a limit, or the choices, without quotes and without a needless ``.0``."""
+    return str(limit).removesuffix(".0").replace(" or ", ", ").replace("'", "")
 
 
 def require(is_valid: bool, key: str, rule: str, value: object) -> None:
     """Raises ConfigError with the key, its rule and its value unless ``is_valid``."""
     if not is_valid:
         raise ConfigError(f"{key} must be {rule}, got {value!r}")
-
-
-def require_seed(seed: int) -> None:
-    """Raises ConfigError if ``seed`` is outside the range that NumPy and torch accept."""
-    require(0 <= seed < 2**32, "seed", "0 to 4294967295", seed)
-
-
-def require_rate(max_error: float) -> None:
-    """Raises ConfigError unless ``max_error`` is in (0, 1)."""
-    require(0 < max_error < 1, "max_error", "in (0, 1)", max_error)
-
-
-def require_pattern(pattern: str) -> None:
-    """Raises ConfigError unless ``pattern`` is empty, or a regular expression with a group."""
-    try:
-        num_groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ConfigError(
-            f"data.identity_pattern {pattern!r} is not a valid regular expression: {error}"
-        ) from None
-    if pattern and not num_groups:
-        raise ConfigError(
-            f"data.identity_pattern needs a group for the person, such as '([a-z]+)_', got {pattern!r}"
-        )

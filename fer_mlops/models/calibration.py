@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize_scalar
 from scipy.special import betaincinv, log_softmax, softmax
 
+from fer_mlops.config.validation import Settings
 from fer_mlops.metrics.classification import (
     Labels,
     accuracy,
@@ -37,10 +39,11 @@ _NEVER = 2.0
 """A threshold that no confidence reaches."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration(Settings):
     """probabilities = softmax((logits + bias) / temperature)."""
 
+    section: ClassVar[str] = "calibration."
     bias: tuple[float, ...]
     """[classes]; natural bias of the loss, with the prior reduced to ``prior_strength``."""
     temperature: float

@@ -27,7 +27,7 @@ from PIL import Image
 from torch import nn
 
 from fer_mlops.config import CnnConfig, TransferConfig
-from fer_mlops.config.recipes import fill
+from fer_mlops.config.conversion import fill
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.images.reading import gray_face

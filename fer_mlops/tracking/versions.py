@@ -11,6 +11,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from fer_mlops.config.conversion import RENAMED
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
@@ -117,7 +118,7 @@ def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
     """
     runs = [_run(version) for version in (one, other)]
     found = []
-    settings = [run.data.params for run in runs]
+    settings = [{RENAMED.get(key, key): v for key, v in run.data.params.items()} for run in runs]
     for key in sorted(settings[0].keys() | settings[1].keys()):
         values = [params.get(key, "–") for params in settings]
         if values[0] != values[1]:

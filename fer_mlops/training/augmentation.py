@@ -40,10 +40,10 @@ def make_augment(config: AugmentConfig) -> Augment:
     """Returns the augmentation that ``config`` describes; each face draws its own values."""
 
     def augment(images: Tensor, generator: Generator, done: float = 1.0) -> Tensor:
-        side = training_side(images.shape[3], config.start_size, done)
+        side = training_side(images.shape[3], config.progressive_resize_start, done)
         images = _warp(images, side, config, generator)
         images = _light(images, config, generator)
-        return _erase(images, config.erase, generator) if config.erase else images
+        return _erase(images, config.random_erasing, generator) if config.random_erasing else images
 
     return augment
 

@@ -59,8 +59,8 @@ def fit(
     """Trains ``network`` in place and returns its history; ends with the weights of its best epoch.
 
     The best epoch has the highest validation macro-F1, the earliest one if several are equal; with
-    ``config.keep == "last"`` it is the last epoch. Equal arguments give equal numbers on the CPU of
-    one machine with the same number of threads; on a GPU they may differ from run to run.
+    ``config.keep_weights == "last"`` it is the last epoch. Equal arguments give equal numbers on the
+    CPU of one machine with the same number of threads; on a GPU they may differ from run to run.
 
     Args:
         network: Network, on the device to train on.

@@ -23,7 +23,7 @@ def make_loss(training: TrainingConfig, train: Faces) -> Loss:
     """Returns the loss of ``training`` for the training faces, corrected for its sampling."""
     make = LOSSES[training.loss]
     if training.loss == "logit_adjusted":
-        make = partial(logit_adjusted, tau=training.adjustment)
+        make = partial(logit_adjusted, tau=training.logit_adjustment_tau)
     counts = train.class_counts()
     if training.sampling == "natural":
         return make(counts, training.label_smoothing)

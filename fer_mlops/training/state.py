@@ -89,9 +89,9 @@ class TrainingState:
         self.optimizers = OPTIMIZERS[config.optimizer](network, config)
         self.arithmetic = choose_arithmetic(config.precision, self.device)
         self.scaler = GradScaler(self.device.type, enabled=self.arithmetic == torch.float16)
-        if config.sharpness and self.scaler.is_enabled():
+        if config.sam_rho and self.scaler.is_enabled():
             raise ConfigError(
-                "training.sharpness does not work with float16; set training.precision=float32"
+                "training.sam_rho does not work with float16; set training.precision=float32"
             )
         self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
         _check_shares(len(train) // self.num_steps)
@@ -123,8 +123,8 @@ class TrainingState:
 
     @property
     def is_warmup_loss(self) -> bool:
-        """Whether this epoch still uses cross-entropy and natural sampling (``training.defer``)."""
-        return 0 < self.epoch <= self.config.defer * self.config.epochs
+        """Whether this epoch still uses cross-entropy and natural sampling (``deferred_share``)."""
+        return 0 < self.epoch <= self.config.deferred_share * self.config.epochs
 
     @property
     def loss(self) -> Loss:
@@ -155,12 +155,12 @@ class TrainingState:
     def step(self, measure: Callable[[], Tensor]) -> Tensor:
         """Takes a step on the loss that ``measure`` computes, and returns the loss.
 
-        Updates the averaged weights too. With ``sharpness`` the gradient is that of the SAM ascent
+        Updates the averaged weights too. With ``sam_rho`` the gradient is that of the SAM ascent
         point.
         """
         batch_loss = self._differentiate(measure)
-        if self.config.sharpness:
-            with uphill(self.network, self.config.sharpness):
+        if self.config.sam_rho:
+            with uphill(self.network, self.config.sam_rho):
                 self._differentiate(measure)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
@@ -189,7 +189,7 @@ class TrainingState:
         for schedule in self.schedules:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(outcome.macro_f1)
-        is_best = outcome.macro_f1 > self.best_score or self.config.keep == "last"
+        is_best = outcome.macro_f1 > self.best_score or self.config.keep_weights == "last"
         if is_best or self.is_warmup_loss:
             self.best_score, self.stalled = -1.0 if self.is_warmup_loss else outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())

@@ -122,14 +122,14 @@ def _frozen_training(experiment: TransferExperiment) -> TrainingConfig:
     training = experiment.training
     return dataclasses.replace(
         training,
-        loss="cross_entropy" if training.defer else training.loss,
-        sampling="natural" if training.defer else training.sampling,
-        defer=0.0,
+        loss="cross_entropy" if training.deferred_share else training.loss,
+        sampling="natural" if training.deferred_share else training.sampling,
+        deferred_share=0.0,
         epochs=experiment.transfer.frozen_epochs,
         learning_rate=experiment.transfer.frozen_learning_rate,
         batch_size=256,
         schedule="one_cycle",
-        sharpness=0.0,
+        sam_rho=0.0,
         ema_decay=0.0,
         patience=experiment.transfer.frozen_epochs,
     )

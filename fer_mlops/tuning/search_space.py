@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from fer_mlops.config import Experiment
+from fer_mlops.config.conversion import current_key
 from fer_mlops.config.recipes import Scalar, build_experiment, flatten, recipes_folder
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -174,12 +175,12 @@ def read_space(path: Path, experiment: Experiment) -> Space:
         raise ConfigError(f"{path} is a space for {tree['family']!r}, not {experiment.family!r}")
     assert root is not None
     entries = next(value for key, value in root.value if key.value == "space").value
-    lines = [(str(key.value), key.start_mark.line + 1) for key, _ in entries]
+    lines = [(current_key(str(key.value)), key.start_mark.line + 1) for key, _ in entries]
     return _Reader(path, experiment, tree["space"]).read(lines)
 
 
 def _text(value: object) -> object:
-    """Returns lists as the comma-separated text that settings are flattened to."""
+    """Returns a list as comma-separated text, as ``flatten`` does."""
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -188,7 +189,7 @@ class _Reader:
 
     def __init__(self, path: Path, experiment: Experiment, entries: Mapping[str, object]) -> None:
         self.path, self.experiment = path, experiment
-        self.entries = {str(key): entry for key, entry in entries.items()}
+        self.entries = {current_key(str(key)): entry for key, entry in entries.items()}
         self.base = flatten(experiment)
 
     def read(self, lines: list[tuple[str, int]]) -> Space:
@@ -214,8 +215,7 @@ class _Reader:
             raise ConfigError(f"{key} needs {{low: …, high: …}} or {{choices: […]}}, got {entry!r}")
         for name in map(str, entry):
             if name not in _FIELDS:
-                near = get_close_matches(name, _FIELDS, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(_FIELDS)}"
+                hint = did_you_mean(name, _FIELDS, otherwise=f"known here: {', '.join(_FIELDS)}")
                 raise ConfigError(f"{key} has an unknown field {name!r}; {hint}")
         when = self._conditions(key, entry.get("when", {}))
         if "choices" in entry:
@@ -302,10 +302,11 @@ class _Reader:
                 f"{key}: when must be a mapping, such as {{training.loss: focal}}, got {when!r}"
             )
         conditions = {}
-        for other, wanted in when.items():
-            self._require_known(str(other))
+        for name, wanted in when.items():
+            other = current_key(str(name))
+            self._require_known(other)
             values = wanted if isinstance(wanted, list) else [wanted]
-            conditions[str(other)] = tuple(self._value(str(other), value) for value in values)
+            conditions[other] = tuple(self._value(other, value) for value in values)
         return conditions
 
     def _ordered(self, found: Mapping[str, Parameter]) -> tuple[Parameter, ...]:

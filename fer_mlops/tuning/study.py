@@ -12,7 +12,8 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from fer_mlops.config.recipes import Scalar, flatten
+from fer_mlops.config.conversion import RENAMED
+from fer_mlops.config.recipes import flatten
 from fer_mlops.errors import ConfigError, TrainingError
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.locks import is_gone
@@ -68,6 +69,12 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
 
 
 def _other(name: str, key: str, stored: str, value: str) -> str:
+    former = [old for old in RENAMED if f'"{old}"' in stored] if key == "space" else []
+    if former:
+        return (
+            f"study {name!r} has trials with the former setting {former[0]}, now {RENAMED[former[0]]}; "
+            "choose another --study"
+        )
     if key == "space":
         return f"study {name!r} exists with another space; choose another --study, or use that space"
     return f"study {name!r} exists with {key} {stored!r}, not {value!r}; choose another --study"
@@ -87,7 +94,7 @@ def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([plan.objective])  # for Optuna Dashboard
         return
-    before: dict[str, Scalar] = json.loads(stored)
+    before = {RENAMED.get(key, key): value for key, value in json.loads(stored).items()}
     for key in sorted(own.keys() & before.keys()):
         if own[key] != before[key]:
             raise ConfigError(_other(plan.study_name, key, str(before[key]), str(own[key])))

@@ -90,7 +90,10 @@ class Fit:
     def value(self) -> float:
         """Returns the objective of the weights that the fit would keep if it ended now."""
         last = self.scores[-1]
-        if isinstance(self.experiment, BaselineExperiment) or self.experiment.training.keep == "last":
+        if (
+            isinstance(self.experiment, BaselineExperiment)
+            or self.experiment.training.keep_weights == "last"
+        ):
             return last.value
         best = last.value
         for score in self.scores:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,16 @@ from fer_mlops.config import (
     TransferExperiment,
     image_size,
 )
+from fer_mlops.config.conversion import current_key
 from fer_mlops.config.recipes import (
     build_experiment,
+    experiment_from_json,
     flatten,
     parse_assignment,
     preset_path,
     read_recipe,
     recipes_folder,
+    settings_as_json,
 )
 from fer_mlops.errors import ConfigError
 
@@ -104,6 +108,7 @@ def test_building_changes_nothing_but_what_it_returns() -> None:
         ("cnn", "training.learning_rate", "1e-3", 0.001),
         ("cnn", "training.epochs", "7", 7),
         ("cnn", "training.epochs", 7.0, 7),
+        ("cnn", "training.epochs", "1e1", 10),
         ("cnn", "cnn.dropout", 0, 0.0),
         ("cnn", "cnn.widths", "8,16,32,64", (8, 16, 32, 64)),
         ("cnn", "cnn.widths", [8, 16, 32, 64], (8, 16, 32, 64)),
@@ -157,24 +162,40 @@ def test_an_unknown_setting_is_refused_with_a_hint(family: str, key: str, messag
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("training.epochs", "many", "training.epochs must be a number, got 'many'"),
+        ("training.epochs", "many", "training.epochs must be a whole number, got 'many'"),
         ("training.epochs", 1.5, "training.epochs must be a whole number, got 1.5"),
-        ("training.epochs", True, "training.epochs must be of type int, got True"),
-        ("training.epochs", None, "training.epochs must be of type int, got None"),
-        ("training.epochs", [1], "training.epochs must be of type int, got [1]"),
-        ("augment.flip", "yes", "augment.flip must be of type bool, got 'yes'"),
-        ("augment.flip", 1, "augment.flip must be of type bool, got 1"),
-        ("data.source", True, "data.source must be of type str, got True"),
+        ("training.epochs", True, "training.epochs must be a whole number, got True"),
+        ("training.epochs", None, "training.epochs must be a whole number, got None"),
+        ("training.epochs", [1], "training.epochs must be a whole number, got [1]"),
+        ("augment.flip", "yes", "augment.flip must be true or false, got 'yes'"),
+        ("augment.flip", 1, "augment.flip must be true or false, got 1"),
+        ("data.source", True, "data.source must be text, got True"),
         ("cnn.widths", 5, "cnn.widths must be a list, such as [1, 2], got 5"),
-        ("cnn.widths", "8,wide", "cnn.widths must be a number, got 'wide'"),
+        ("cnn.widths", "8,wide", "cnn.widths must be a whole number, got 'wide'"),
         ("training", 5, "training is a section and needs keys of its own, got 5"),
-        ("seed.x", 5, "seed must be of type int, got {'x': 5}"),
+        ("seed.x", 5, "seed must be a whole number, got {'x': 5}"),
         (
             "data.split",
             "by name",
             "data.split must be one of identity, random, given or the path of a csv, got 'by name'",
         ),
-        ("data.split", ["random"], "data.split must be of type str, got ['random']"),
+        ("cnn.widths", [8, True], "cnn.widths must be a whole number, got True"),
+        (
+            "training.schedule",
+            ["plateau"],
+            "training.schedule must be one of plateau, one_cycle, got ['plateau']",
+        ),
+        (
+            "training.schedule",
+            "platau",
+            "training.schedule must be one of plateau, one_cycle, got 'platau'; did you mean plateau?",
+        ),
+        ("training.learning_rate", True, "training.learning_rate must be a number, got True"),
+        ("training.learning_rate", 0, "training.learning_rate must be above 0, got 0.0"),
+        ("cnn.dropout", 1, "cnn.dropout must be below 1, got 1.0"),
+        ("augment.zoom", 0.6, "augment.zoom must be 0.5 or less, got 0.6"),
+        ("cnn.hidden", -1, "cnn.hidden must be 0 or more, got -1"),
+        ("data.split", ["random"], "data.split must be text, got ['random']"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_by_name(key: str, value: object, message: str) -> None:
@@ -194,7 +215,7 @@ OUT_OF_RANGE = [
     ("cnn", "augment.shift", -0.1),
     ("cnn", "augment.brightness", 1.1),
     ("cnn", "augment.contrast", -0.1),
-    ("cnn", "augment.erase", 1.1),
+    ("cnn", "augment.random_erasing", 1.1),
     ("cnn", "training.epochs", 0),
     ("cnn", "training.batch_size", 1),
     ("cnn", "training.learning_rate", 0),
@@ -242,7 +263,7 @@ ON_THE_EDGE = [
     ("cnn", "augment.shift", (0, 0.5)),
     ("cnn", "augment.brightness", (0, 1)),
     ("cnn", "augment.contrast", (0, 1)),
-    ("cnn", "augment.erase", (0, 1)),
+    ("cnn", "augment.random_erasing", (0, 1)),
     ("cnn", "data.valid_share", (0.01, 0.49)),
     ("cnn", "data.test_share", (0.01, 0.49)),
     ("cnn", "training.epochs", (1,)),
@@ -284,7 +305,7 @@ def test_one_block_of_one_channel_is_a_network_too() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", "inf", ".inf"])
 @pytest.mark.parametrize("key", ["training.learning_rate", "training.epochs", "augment.zoom", "seed"])
 def test_no_number_can_be_nan_or_infinite(key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=rf"^{key} must be a (finite )?number, got "):
+    with pytest.raises(ConfigError, match=rf"^{key} must be a (finite |whole )?number, got "):
         build_experiment("cnn", settings={key: value})
 
 
@@ -301,7 +322,7 @@ def test_a_seed_that_no_generator_takes_is_refused(family: str, seed: int) -> No
 
 
 def test_a_section_refuses_nan_even_without_a_recipe() -> None:
-    with pytest.raises(ConfigError, match=r"^training\.learning_rate must be positive, got nan$"):
+    with pytest.raises(ConfigError, match=r"^training\.learning_rate must be a finite number, got nan$"):
         TrainingConfig(learning_rate=math.nan)
 
 
@@ -320,7 +341,7 @@ def test_settings_are_named_and_cannot_be_changed_after_they_were_checked(sectio
     first = dataclasses.fields(section)[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(section(), first.name, 9)
-    with pytest.raises(TypeError, match="positional argument"):
+    with pytest.raises(ConfigError, match=r"are given by name, got 9$"):
         section(9)
 
 
@@ -412,13 +433,68 @@ def test_every_family_tells_the_size_of_its_faces(family: str, side: int) -> Non
 
 
 def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
-    assert setting_of("cnn", "augment.start_size", 0.5) == 0.5
-    with pytest.raises(ConfigError, match=r"start_size must be closer to 1 for 5 blocks on faces of 48"):
+    assert setting_of("cnn", "augment.progressive_resize_start", 0.5) == 0.5
+    with pytest.raises(
+        ConfigError, match=r"progressive_resize_start must be closer to 1 for 5 blocks on faces of 48"
+    ):
         build_experiment(
             "cnn",
             settings={
-                "augment.start_size": 0.5,
+                "augment.progressive_resize_start": 0.5,
                 "cnn.widths": [4, 4, 4, 4, 4],
                 "cnn.depths": [1, 1, 1, 1, 1],
             },
         )
+
+
+# ── former names of settings ──
+
+FORMER = {
+    "training.sharpness": ("training.sam_rho", 0.5),
+    "training.adjustment": ("training.logit_adjustment_tau", 0.5),
+    "training.defer": ("training.deferred_share", 0.5),
+    "training.keep": ("training.keep_weights", "last"),
+    "augment.start_size": ("augment.progressive_resize_start", 0.75),
+    "augment.erase": ("augment.random_erasing", 0.5),
+}
+
+
+@pytest.mark.parametrize("former", FORMER)
+def test_a_former_key_still_sets_its_setting_and_names_the_new_key(
+    former: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    current_key.cache_clear()
+    key, value = FORMER[former]
+    wanted = build_experiment("cnn", settings={key: value})
+    assert not caplog.messages
+    section, _, name = former.partition(".")
+    path = write_recipe(tmp_path, f"{section}: {{{name}: {value}}}\n")
+    assert build_experiment("cnn", settings={former: value}) == wanted != CnnExperiment()
+    assert build_experiment("cnn", recipe=path) == wanted
+    assert caplog.messages == [f"{former} is now {key}; the former name still works"]
+
+
+def test_a_setting_wins_over_the_recipe_by_either_name(tmp_path: Path) -> None:
+    for name in ("erase", "random_erasing"):
+        path = write_recipe(tmp_path, f"augment: {{{name}: 0.1}}\n")
+        for key in ("augment.erase", "augment.random_erasing"):
+            built = build_experiment("cnn", recipe=path, settings={key: 0.2})
+            assert flatten(built)["augment.random_erasing"] == 0.2
+
+
+def test_the_settings_of_an_earlier_run_load_without_a_note(caplog: pytest.LogCaptureFixture) -> None:
+    current_key.cache_clear()
+    wanted = build_experiment("cnn", settings=dict(FORMER.values()))
+    text = settings_as_json(wanted)
+    for former, (key, _) in FORMER.items():
+        text = text.replace(f'"{key.split(".")[1]}"', f'"{former.split(".")[1]}"')
+    assert '"sharpness": 0.5' in text
+    assert '"sam_rho"' not in text
+    assert experiment_from_json(text) == wanted
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_experiment_reaches_another_process_unchanged(family: str) -> None:
+    experiment = build_experiment(family, settings={"data.labels": {"0": "drop"}, "seed": 7})
+    assert pickle.loads(pickle.dumps(experiment)) == experiment

@@ -300,7 +300,7 @@ def test_labels_of_other_names_are_mapped_or_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"0": "rage"}, "data.labels of '0' must be drop or one of anger"),
+        ({"0": "rage"}, "data.labels of '0' must be one of drop, anger"),
         ("0=anger", "data.labels must be a mapping"),
         ("a: b: c", "data.labels must be a mapping"),
     ],

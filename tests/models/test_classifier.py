@@ -129,14 +129,20 @@ HOSTILE_CARDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another size than its network": (card_with(image_size=48), "differs from that of the architecture"),
     "a network beside a baseline": (card_with(family="baseline"), "architecture"),
     "an unknown setting": (card_with(architecture__hook="x"), "unknown setting architecture.hook"),
-    "a wrong type": (card_with(architecture__widths="os"), "architecture.widths must be a number"),
+    "a wrong type": (card_with(architecture__widths="os"), "architecture.widths must be a whole number"),
     "no architecture": (card_with(architecture=None), "architecture must be a mapping"),
     "huge layers": (
         card_with(architecture__widths=[4096] * 2, architecture__depths=[64] * 2),
         "another",
     ),
-    "endless layers": (card_with(architecture__depths=[10**9, 1]), "counts of 1 to 64"),
-    "too wide layers": (card_with(architecture__widths=[10**9, 1]), "channel counts"),
+    "endless layers": (
+        card_with(architecture__depths=[10**9, 1]),
+        "depths must be 64 or less",
+    ),
+    "too wide layers": (
+        card_with(architecture__widths=[10**9, 1]),
+        "widths must be 4096 or less",
+    ),
     "an unknown number": (card_with(calibration__scale=1), "unknown setting calibration.scale"),
     "no temperature": (card_with(calibration__temperature=0), "calibration.temperature cannot be"),
     "a temperature of text": (card_with(calibration__temperature="hot"), "must be a number"),

@@ -407,7 +407,7 @@ def test_the_projects_own_rules_are_the_defaults_written_out() -> None:
     ("text", "said"),
     [
         ("ece_celing: 1", "did you mean ece_ceiling"),
-        ("margin: -1", "margin must be a number, 0 or more, got -1"),
+        ("margin: -1", "margin must be 0 or more, got -1"),
         ("margin: soon", "got 'soon'"),
         ("[1, 2]", "must be a mapping"),
         ("{", "is not valid YAML: while"),

@@ -138,7 +138,7 @@ def test_settings_come_from_a_file_then_from_set_then_from_options(
     ("assignment", "sentence"),
     [
         ("max_batches=3", "unknown setting max_batches; did you mean max_batch?"),
-        ("max_batch=many", "max_batch must be a number, got 'many'"),
+        ("max_batch=many", "max_batch must be a whole number, got 'many'"),
         ("max_batch=0", "max_batch must be 1 or more, got 0"),
     ],
 )

@@ -20,10 +20,10 @@ from fer_mlops.training.augmentation import (
 )
 
 STILL = AugmentConfig(
-    flip=False, rotation=0.0, zoom=0.0, shift=0.0, brightness=0.0, contrast=0.0, erase=0.0
+    flip=False, rotation=0.0, zoom=0.0, shift=0.0, brightness=0.0, contrast=0.0, random_erasing=0.0
 )
 WILD = AugmentConfig(
-    flip=True, rotation=45.0, zoom=0.5, shift=0.5, brightness=1.0, contrast=1.0, erase=1.0
+    flip=True, rotation=45.0, zoom=0.5, shift=0.5, brightness=1.0, contrast=1.0, random_erasing=1.0
 )
 SIDE = 24
 
@@ -73,7 +73,7 @@ def test_the_faces_given_are_not_changed_themselves() -> None:
 
 
 def test_the_same_generator_gives_the_same_faces_and_another_others() -> None:
-    augment = make_augment(dataclasses.replace(AugmentConfig(), erase=0.5))
+    augment = make_augment(dataclasses.replace(AugmentConfig(), random_erasing=0.5))
     first, again, other = (augment(noise(), seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -158,7 +158,7 @@ def test_contrast_stretches_a_face_about_its_own_mean() -> None:
 
 def test_erasing_fills_one_rectangle_with_the_mean_of_its_face() -> None:
     images = noise(300)
-    varied = make_augment(dataclasses.replace(STILL, erase=1.0))(images, seeded())
+    varied = make_augment(dataclasses.replace(STILL, random_erasing=1.0))(images, seeded())
     changed = (varied - images).abs() > 1e-4
     for face, mask, mean in zip(varied[:, 0], changed[:, 0], images.mean(dim=(1, 2, 3)), strict=True):
         inside = (face - mean).abs() < 1e-4
@@ -176,7 +176,7 @@ def test_erasing_fills_one_rectangle_with_the_mean_of_its_face() -> None:
 
 def test_erasing_takes_about_the_asked_share_of_the_faces() -> None:
     images = noise(400)
-    varied = make_augment(dataclasses.replace(STILL, erase=0.3))(images, seeded())
+    varied = make_augment(dataclasses.replace(STILL, random_erasing=0.3))(images, seeded())
     erased = ((varied - images).abs() > 1e-4).any(dim=3).any(dim=2)[:, 0]
     assert 0.2 < erased.float().mean() < 0.4
 
@@ -271,7 +271,7 @@ def test_the_side_grows_evenly_to_full_in_the_last_third() -> None:
 
 
 def test_faces_are_smaller_early_on_and_still_show_the_same() -> None:
-    augment = make_augment(dataclasses.replace(STILL, start_size=0.5))
+    augment = make_augment(dataclasses.replace(STILL, progressive_resize_start=0.5))
     images = noise()
     early = augment(images, seeded(), 0.0)
     assert early.shape == (8, 1, SIDE // 2, SIDE // 2)
@@ -285,6 +285,6 @@ def test_the_side_changes_no_random_number() -> None:
     after = []
     for start, done in ((1.0, 0.0), (0.5, 0.0)):
         generator = seeded()
-        make_augment(dataclasses.replace(WILD, start_size=start))(noise(), generator, done)
+        make_augment(dataclasses.replace(WILD, progressive_resize_start=start))(noise(), generator, done)
         after.append(torch.rand(1, generator=generator))
     assert torch.equal(*after)

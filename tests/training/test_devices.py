@@ -135,7 +135,7 @@ def test_a_step_mixes_no_devices(loss_name: str, monkeypatch: pytest.MonkeyPatch
         config = TrainingConfig(optimizer="muon", schedule="one_cycle", precision="bfloat16")
         one = TrainingState(fitted, examples, loss, config, 0)
         inputs, targets = examples.take(np.arange(8), CUDA)
-        inputs = make_augment(AugmentConfig(erase=0.5))(inputs, Generator().manual_seed(0))
+        inputs = make_augment(AugmentConfig(random_erasing=0.5))(inputs, Generator().manual_seed(0))
         batch_loss = loss.compute(fitted(inputs), targets)
         assert batch_loss.device == CUDA
         one.step(lambda: Backward(fitted))  # type: ignore[arg-type,return-value]

@@ -62,6 +62,6 @@ def test_a_balanced_pass_shows_every_class_about_equally_often_and_repeats_faces
 
 
 def test_a_deferred_sampling_begins_after_its_share_of_the_epochs() -> None:
-    first, second = shown_in("balanced", defer=0.5)
+    first, second = shown_in("balanced", deferred_share=0.5)
     assert sorted(first) == list(range(1004))
     assert len(set(second)) < 900

@@ -39,7 +39,7 @@ def train(config: TrainingConfig, **options: object) -> tuple[nn.Module, list[Ep
     fitted = network()
     history = fit(
         fitted, faces(), faces(1), logit_adjusted(COUNTS, 0.1), config, seed=5,
-        **{"augment": make_augment(AugmentConfig(erase=0.5)), **options},  # type: ignore[arg-type]
+        **{"augment": make_augment(AugmentConfig(random_erasing=0.5)), **options},  # type: ignore[arg-type]
     )  # fmt: skip
     return fitted, history
 
@@ -101,9 +101,9 @@ MIXED = make_mix(AugmentConfig(mixup=0.4, cutmix=0.5), 7)
 RECIPES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "mixed": ({}, {"mix": MIXED}),
     "balanced": ({"sampling": "balanced"}, {}),
-    "sharpness-aware": ({"sharpness": 0.1}, {}),
-    "growing": ({}, {"augment": make_augment(AugmentConfig(start_size=0.5))}),
-    "deferred": ({"sampling": "square_root", "defer": 0.5}, {}),
+    "sharpness-aware": ({"sam_rho": 0.1}, {}),
+    "growing": ({}, {"augment": make_augment(AugmentConfig(progressive_resize_start=0.5))}),
+    "deferred": ({"sampling": "square_root", "deferred_share": 0.5}, {}),
 }
 """Options of a recipe: settings of TrainingConfig, and arguments of fit."""
 
@@ -132,7 +132,7 @@ def test_every_option_of_a_recipe_changes_the_numbers(name: str) -> None:
 
 def test_deferring_starts_plainly_and_keeps_an_epoch_of_the_chosen_loss() -> None:
     loss = logit_adjusted(torch.tensor([90, 1, 1, 1, 1, 1, 5]), 0.0)
-    config = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.01, defer=0.5, patience=1)
+    config = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.01, deferred_share=0.5, patience=1)
     seen: list[Epoch] = []
     weights: list[dict[str, torch.Tensor]] = []
 

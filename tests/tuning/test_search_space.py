@@ -81,14 +81,33 @@ def test_each_kind_of_parameter_becomes_optunas_own(tmp_path: Path) -> None:
 def test_a_condition_asks_for_a_setting_only_where_it_holds(tmp_path: Path) -> None:
     space = read(
         tmp_path,  # stands before the one it depends on
-        "  training.adjustment: {low: 0.5, high: 1.5, when: {training.loss: [logit_adjusted]}}\n"
+        "  training.logit_adjustment_tau: {low: 0.5, high: 1.5, "
+        "when: {training.loss: [logit_adjusted]}}\n"
         "  training.loss: {choices: [focal, logit_adjusted]}",
     )
-    assert ask(space, training__loss="focal", training__adjustment=1.0) == {"training.loss": "focal"}
-    assert ask(space, training__loss="logit_adjusted", training__adjustment=1.0) == {
-        "training.loss": "logit_adjusted",
-        "training.adjustment": 1.0,
+    assert ask(space, training__loss="focal", training__logit_adjustment_tau=1.0) == {
+        "training.loss": "focal"
     }
+    assert ask(space, training__loss="logit_adjusted", training__logit_adjustment_tau=1.0) == {
+        "training.loss": "logit_adjusted",
+        "training.logit_adjustment_tau": 1.0,
+    }
+
+
+def test_a_space_may_have_former_names_of_settings(tmp_path: Path) -> None:
+    text = (
+        "  training.{}: {{low: 0.5, high: 1.5, when: {{training.{}: last}}}}\n"
+        "  training.{}: {{choices: [best, last]}}"
+    )
+    former = read(tmp_path, text.format("adjustment", "keep", "keep"))
+    tau, kept = "logit_adjustment_tau", "keep_weights"
+    assert former == read(tmp_path, text.format(tau, kept, kept))
+    with pytest.raises(ConfigError, match=r"line 4: training\.keep_weights appears twice"):
+        read(
+            tmp_path,
+            "  training.keep: {choices: [best, last]}\n" * 1
+            + "  training.keep_weights: {choices: [best, last]}",
+        )
 
 
 def test_a_condition_may_name_a_setting_that_stays(tmp_path: Path) -> None:
@@ -143,9 +162,9 @@ BROKEN = [
      "training.learning_rate?"),
     ("banana: {low: 1, high: 2}", "unknown setting banana; a cnn has no such setting"),
     ("cnn.dropout: {low: 0.3, high: 0.3}", "has an empty range: low 0.3 is not below high 0.3"),
-    ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be in [0, 1), got 1.5"),
+    ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be below 1, got 1.5"),
     ("cnn.dropout: {low: 0, high: 0.5, log: true}", "a log scale needs low above 0"),
-    ("cnn.dropout: {low: 0, hgih: 0.5}", "unknown field 'hgih'; did you mean 'high'?"),
+    ("cnn.dropout: {low: 0, hgih: 0.5}", "unknown field 'hgih'; did you mean high?"),
     ("cnn.dropout: {low: 0}", "needs low and high, or choices"),
     ("cnn.dropout: {low: x, high: 1}", "cnn.dropout must be a number, got 'x'"),
     ("cnn.dropout: {low: 0, high: 0.5, step: 0}", "step must be a number above 0"),

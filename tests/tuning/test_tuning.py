@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import threading
@@ -31,6 +32,7 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.search_space import Space, with_settings
+from fer_mlops.tuning.study import _bind_settings
 from fer_mlops.tuning.study_records import records_of
 from fer_mlops.tuning.trial_data import TrialFaces
 from fer_mlops.tuning.trial_fit import Fit, Score
@@ -168,7 +170,7 @@ def test_folds_divide_train_and_valid_by_people_and_leave_the_test_part_alone(
 
 
 def value_of(scores: list[float], keep: str, faces: Path, world: Path, **changes: Any) -> float:
-    plan = plan_of(world, faces, "cnn", 1, training__keep=keep, **changes)
+    plan = plan_of(world, faces, "cnn", 1, training__keep_weights=keep, **changes)
     fit = Fit(plan.experiment, plan.objective, plan.is_better)
     fit.scores = [Score(number, 2, score) for number, score in enumerate(scores, 1)]
     return fit.value()
@@ -466,11 +468,26 @@ def test_a_study_of_something_else_is_refused(world: Path, faces_folder: Path) -
         "exists with another space",
         space=Space(family="baseline", parameters=SPACES["baseline"].parameters[:1]),
     )
+    study = study_in(world)
+    space = study.user_attrs["space"]
+    study.set_user_attr("space", space.replace("hog_svm.c", "augment.erase"))
+    again("has trials with the former setting augment.erase, now augment.random_erasing; choose another")
+    study.set_user_attr("space", space)
     again("exists with hog_svm.components '20', not '30'", hog_svm__components=30)
     again("exists with fits of a trial '0 folds, 1 seeds'", seeds=2)
     again("exists with latency budget 'inf ms'", latency_budget=5.0)
     assert len(study_in(world).trials) == 1
     assert sweep(world, faces_folder, "baseline", 1, sampler="random", pruner="none").num_trials == 1
+
+
+def test_the_settings_of_a_study_are_compared_under_their_former_names_too(
+    world: Path, faces_folder: Path
+) -> None:
+    plan = plan_of(world, faces_folder, "cnn", 1)
+    keep = plan.experiment.training.keep_weights  # type: ignore[union-attr]
+    _bind_settings(optuna.create_study(), plan, json.dumps({"training.keep": keep}))
+    with pytest.raises(ConfigError, match=r"exists with training\.keep_weights 'neither', not"):
+        _bind_settings(optuna.create_study(), plan, '{"training.keep": "neither"}')
 
 
 def test_a_study_that_optuna_made_for_something_else_is_refused(world: Path, faces_folder: Path) -> None:

@@ -38,7 +38,7 @@ needs_postgres = pytest.mark.skipif(BIN is None, reason="PostgreSQL is not insta
 RECIPE = """
 family: cnn
 cnn: {image_size: 32, widths: [8, 16], depths: [1, 1], hidden: 16}
-training: {epochs: 12, learning_rate: 0.01, keep: last}
+training: {epochs: 12, learning_rate: 0.01, keep_weights: last}
 tracking: {system_metrics: false, images_every: 0}
 """
 SPACE = """

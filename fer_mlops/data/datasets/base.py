@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fer_mlops.config import DataConfig
 from fer_mlops.data.table import FaceTable
 from fer_mlops.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from fer_mlops.config import DataConfig  # loads pydantic, which listing the data sets does not need
 
 COMMIT_FILE = "commit.txt"
 """File in a downloaded folder that holds the commit of the publisher's repository."""

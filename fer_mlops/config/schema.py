@@ -1,0 +1,71 @@
+"""JSON schema of recipes, from which editors complete and check them.
+
+``python -m fer_mlops.config.schema`` writes it to ``experiments/recipe.schema.json``.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from fer_mlops.config import FAMILIES
+from fer_mlops.config.recipes import recipes_folder
+from fer_mlops.config.validation import Settings
+from fer_mlops.files import write_text
+
+Schema = dict[str, Any]
+SCHEMA_FILE = "recipe.schema.json"
+
+
+class _Untitled(GenerateJsonSchema):
+    """Leaves out titles, which repeat the names of the settings."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def recipe_schema() -> Schema:
+    """Returns the schema of a recipe: one of the families, each with its own defaults."""
+    adapters = [(name, "validation", TypeAdapter(cls)) for name, cls in FAMILIES.items()]
+    families, schema = TypeAdapter.json_schemas(adapters, schema_generator=_Untitled)  # type: ignore[arg-type]
+    parts = schema["$defs"]
+    for family, cls in FAMILIES.items():
+        experiment = cls()
+        own = parts[cls.__name__]["properties"]
+        _describe(parts[cls.__name__], cls)
+        for field in dataclasses.fields(cls):
+            section = getattr(experiment, field.name)
+            if isinstance(section, Settings):
+                part = parts[type(section).__name__]
+                _describe(part, type(section))
+                if section != type(section)():
+                    own[field.name] = _with_defaults(part, dataclasses.asdict(section))
+        own["family"] = {"const": family, "description": "Family that the recipe is for."}
+    return {"anyOf": [families[name, "validation"] for name in FAMILIES], **schema}
+
+
+def _describe(part: Schema, cls: type) -> None:
+    """Adds the docstring below each setting of a class to its property."""
+    source = ast.parse(inspect.getsource(cls)).body[0]
+    assert isinstance(source, ast.ClassDef)
+    for setting, text in pairwise(source.body):
+        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr):
+            words = str(ast.literal_eval(text.value)).split()
+            part["properties"][ast.unparse(setting.target)]["description"] = " ".join(words)
+
+
+def _with_defaults(part: Schema, defaults: Mapping[str, object]) -> Schema:
+    properties = {name: {**part["properties"][name], "default": defaults[name]} for name in defaults}
+    return {**part, "properties": properties}
+
+
+if __name__ == "__main__":
+    write_text(recipes_folder() / SCHEMA_FILE, json.dumps(recipe_schema(), indent=1) + "\n")
