@@ -22,7 +22,7 @@ APART = {"training", "evaluation", "tracking"}
 """None of these imports another of them."""
 
 EDGES = {
-    "mlflow": {"tracking", "pipelines", "tuning", "serving", "cli"},
+    "mlflow": {"tracking", "serving", "cli"},
     "optuna": {"tuning"},
     "click": {"cli"},
     "fastapi": {"serving"},
@@ -101,6 +101,26 @@ def test_a_third_party_package_is_imported_where_it_belongs(path: Path) -> None:
     for vendor, packages in EDGES.items():
         if any(name.split(".")[0] == vendor for name in imports_of(path)):
             assert package_of(path) in packages, f"{path.name} imports {vendor}"
+
+
+def test_mlflow_is_reached_through_tracking() -> None:
+    """Elsewhere only ``mlflow run`` and the server, which follows versions, know MLflow."""
+    outside = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if any(name.split(".")[0] == "mlflow" for name in imports_of(path))
+        and package_of(path) != "tracking"
+    }
+    assert outside == {
+        "cli/mlflow_project.py",
+        "serving/http/loaded_model.py",
+        "serving/http/model_slots.py",
+    }
+
+
+def test_the_client_of_mlflow_is_made_in_one_place() -> None:
+    makers = [path.name for path in MODULES if "MlflowClient(" in path.read_text()]
+    assert makers == ["connection.py"]
 
 
 def test_the_packages_inside_have_no_import_cycle() -> None:

@@ -135,14 +135,12 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment to show.")
 def ui(port: int, experiment: str) -> None:
     """Start the MLflow UI for the runs in this folder."""
-    import mlflow
-
-    from fer_mlops.tracking.connection import shown_uri
+    from fer_mlops.tracking.connection import shown_uri, store_uri
     from fer_mlops.tracking.runs_view import runs_view
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     check_store(experiment)
-    uri = mlflow.get_tracking_uri()
+    uri = store_uri()
     view = runs_view(ensure_experiment(experiment).experiment_id)
     if uri.startswith("http"):
         click.echo(f"{shown_uri().rstrip('/')}{view}")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.config import Experiment
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
-from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME
-from fer_mlops.tracking.connection import shown_uri
+from fer_mlops.tracking.queries import finished_runs, get_run, load_run_config, read_text
 from fer_mlops.tracking.registry import (
     ModelName,
     TrainingProvenance,
@@ -137,21 +132,6 @@ def _check_run(run_id: str) -> None:
         )
 
 
-def children_of(parent: str) -> list[str]:
-    """Returns the finished runs nested under ``parent``, oldest first.
-
-    Raises:
-        ModelError: There is no such run.
-    """
-    experiment_id = get_run(parent).info.experiment_id
-    found = MlflowClient().search_runs(
-        [experiment_id],
-        f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time ASC"],
-    )
-    return [run.info.run_id for run in found]
-
-
 def repeats_of(parent: str) -> Repeats | None:
     """Returns the scores of a recipe's seeds or folds; None if ``parent`` is another kind of run.
 
@@ -161,35 +141,15 @@ def repeats_of(parent: str) -> Repeats | None:
     if "repeats" not in get_run(parent).data.tags:
         return None
     try:
-        return Repeats.from_dict(mlflow.artifacts.load_dict(f"runs:/{parent}/{REPEATS_FILE}"))
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"run {parent} has no {REPEATS_FILE}; it ended before all its fits") from error
+        return Repeats.from_dict(json.loads(read_text(parent, REPEATS_FILE)))
+    except ModelError as error:
+        raise ModelError(f"{error}; it ended before all its fits") from error
 
 
 def latest_runs(experiment_name: str) -> list[str]:
     """Returns the latest finished training run of each family, excluding runs of seeds and folds."""
-    experiment = MlflowClient().get_experiment_by_name(experiment_name)
-    if experiment is None:
-        return []
-    found = MlflowClient().search_runs(
-        [experiment.experiment_id],
-        "attributes.status = 'FINISHED' and metrics.`test/macro_f1` >= 0",
-        order_by=["attributes.start_time DESC"],
-    )
     by_family: dict[str, str] = {}
-    for run in found:
+    for run in finished_runs(experiment_name, "test/macro_f1"):
         if "family" in run.data.tags and REPEAT_TAG not in run.data.tags:
             by_family.setdefault(run.data.tags["family"], run.info.run_id)
     return list(by_family.values())
-
-
-def get_run(run_id: str) -> Run:
-    """Returns the MLflow run with this id.
-
-    Raises:
-        ModelError: There is no such run.
-    """
-    try:
-        return MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        raise ModelError(f"no run {run_id!r} at {shown_uri()}") from error

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
-
 from fer_mlops.config import DataConfig
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import ModelError
@@ -42,8 +40,6 @@ from fer_mlops.tracking.tracker import Tracker
 PAGE = "comparison.html"
 _MEASURED = 64
 """Number of faces for measuring speed."""
-_TAG = 5000
-"""Longest tag that MLflow servers accept, in characters."""
 
 
 def compare_models(
@@ -137,14 +133,14 @@ def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict
     described = "".join(f"- **{question}**: {said}.\n" for question, said in told.items())
     tracker.log_facts(
         {
-            **{question.lower().replace(" ", "_"): said[:_TAG] for question, said in told.items()},
-            MLFLOW_RUN_NOTE: f"{described}- **Page**: `{PAGE}` among the artifacts\n"[:_TAG],
+            **{question.lower().replace(" ", "_"): said for question, said in told.items()},
             "faces": comparison.faces,
             "point": comparison.point,
-            "compared": ", ".join(entry.uri for entry in comparison.entries)[:_TAG],
-            "compared_runs": json.dumps([entry.run_id for entry in comparison.entries])[:_TAG],
+            "compared": ", ".join(entry.uri for entry in comparison.entries),
+            "compared_runs": json.dumps([entry.run_id for entry in comparison.entries]),
         }
     )
+    tracker.log_note(f"{described}- **Page**: `{PAGE}` among the artifacts\n")
     return files
 
 

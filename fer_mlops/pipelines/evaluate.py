@@ -8,18 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-import mlflow
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from fer_mlops.config import DataConfig, Experiment
-from fer_mlops.config.recipes import experiment_from_json
+from fer_mlops.config import DataConfig
 from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.loading import divide_faces, read_faces
 from fer_mlops.data.quality.leakage import find_known_people
 from fer_mlops.data.table import FaceTable
-from fer_mlops.errors import ConfigError, DataError, ModelError
+from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.evaluation.attribution.report import measure_explanations
 from fer_mlops.evaluation.full_report import ModelEvaluation, evaluate_predictions
 from fer_mlops.evaluation.predictions import predict_table
@@ -39,6 +35,7 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.evaluation_logging import log_explained_faces, log_judged
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting.evaluation_page import render_page
+from fer_mlops.tracking.queries import get_run, load_run_config
 from fer_mlops.tracking.registry import (
     DIGEST_TAG,
     load_classifier,
@@ -46,7 +43,7 @@ from fer_mlops.tracking.registry import (
     run_id_of,
     training_provenance,
 )
-from fer_mlops.tracking.tracker import CONFIG_FILE, Tracker
+from fer_mlops.tracking.tracker import Tracker
 
 _REPORT = "evaluate"
 _POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
@@ -67,19 +64,6 @@ class Evaluation:
         """Returns all numbers as JSON."""
         data = [judged.as_dict() for judged in self.judgements]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
-
-
-def load_run_config(run_id: str) -> Experiment:
-    """Returns the settings of a run.
-
-    Raises:
-        ModelError: The run does not exist or holds no settings.
-    """
-    try:
-        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{CONFIG_FILE}")
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"run {run_id!r} holds no {CONFIG_FILE} of fer_mlops") from error
-    return experiment_from_json(text)
 
 
 def evaluate_model(
@@ -190,7 +174,7 @@ def choose_faces(
             split = divide_faces(table, config, trained_on.seed, cache, progress)
         except DataError:  # other data, too small for the model's split: use all of it
             split = None
-        stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
+        stated = get_run(run_id).data.tags.get(DIGEST_TAG)
         if split and split.digest(table) == stated:
             return Chosen(
                 table=table.select(split.test),

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.config.promotion import GateRules
 from fer_mlops.data.file_info import read_records
@@ -27,8 +25,7 @@ from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproducti
 from fer_mlops.pipelines.shared_test_set import SharedTestSet
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, REGISTERED_NAME, find_version
-from fer_mlops.tracking.aliases import keep_out, move_champion
-from fer_mlops.tracking.registry import DECISION_TAG
+from fer_mlops.tracking.aliases import keep_out, move_champion, record_decision
 from fer_mlops.tracking.tracker import Tracker
 
 _TIMED = 64
@@ -137,8 +134,8 @@ def promote(
         decision = replace(decision, outcome=CHAMPION)
         try:
             move_champion(version, before, lambda: _record(decision, rules, tracker))
-        except MlflowException:
-            with suppress(MlflowException, TrackingError):
+        except TrackingError:
+            with suppress(TrackingError):
                 _record(replace(decision, outcome="not promoted"), rules, tracker)
             raise
     else:
@@ -264,14 +261,6 @@ def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
         }
     )
     tracker.ask(lambda: None)  # flush the run before the version links to it
-    client = MlflowClient()
-    number = str(decision.version)
     said = f"{decision.outcome}: {decision.reason}"
-    client.set_model_version_tag(REGISTERED_NAME, number, DECISION_TAG, said[:5000])
-    client.set_model_version_tag(REGISTERED_NAME, number, "gate_run", tracker.run_id)
     checks = {check.rule: [check.measured, check.required, check.is_passed] for check in decision.checks}
-    client.set_model_version_tag(REGISTERED_NAME, number, "gate", json.dumps(checks)[:5000])
-    card = client.get_model_version(REGISTERED_NAME, number).description or ""
-    before = card.partition("\n## Promotion\n")[0]
-    added = f"\n## Promotion\n\n{said} (run `{tracker.run_id}`).\n"
-    client.update_model_version(REGISTERED_NAME, number, description=before[: 4990 - len(added)] + added)
+    record_decision(decision.version, said, json.dumps(checks), tracker.run_id)

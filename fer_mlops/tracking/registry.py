@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import yaml
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
@@ -28,8 +27,9 @@ from fer_mlops.tracking.alias_lock import (
     make_challenger,
     make_registered_model,
 )
-from fer_mlops.tracking.connection import reason_of, shown_uri
+from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
+from fer_mlops.tracking.queries import get_run, read_text
 from fer_mlops.tracking.tracker import MODEL_NAME, SPLIT_FILE
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
         model_id: ID of a LoggedModel.
         tags: Tags of the version; must include SCORE_TAG and DIGEST_TAG.
     """
-    client = MlflowClient()
+    store = client()
     make_registered_model()
     with alias_lock():
         made = _version_before(model_id)
@@ -88,23 +88,23 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
         champion = find_version(CHAMPION)
         if champion is None or int(champion.version) == number:
             alias, reason = CHAMPION, "there was no champion"
-            client.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
+            store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
         else:
             reason = f"fer-mlops promote --version {number} takes it through the gate"
             alias = CHALLENGER if make_challenger(number) else NO_ALIAS
-        client.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
+        store.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
     return Registration(number, alias, reason)
 
 
 def describe(version: int, text: str) -> None:
     """Stores a version's model card, Markdown of at most 5,000 characters, as its description."""
-    MlflowClient().update_model_version(REGISTERED_NAME, str(version), description=text)
+    client().update_model_version(REGISTERED_NAME, str(version), description=text)
 
 
 def _version_before(model_id: str) -> ModelVersion | None:
     """Returns the version that was registered from this model, or None."""
     wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
-    return next(iter(MlflowClient().search_model_versions(wanted)), None)
+    return next(iter(client().search_model_versions(wanted)), None)
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ class ModelName:
         Raises:
             MlflowException: There is no such version, or the registry does not respond.
         """
-        client = MlflowClient()
-        model, version = get_model_name_and_version(client, self.text)  # type: ignore[no-untyped-call]
-        return client.get_model_version(model, version)
+        store = client()
+        model, version = get_model_name_and_version(store, self.text)  # type: ignore[no-untyped-call]
+        return store.get_model_version(model, version)
 
 
 def load_classifier(name: str) -> Classifier:
@@ -264,7 +264,7 @@ def run_id_of(name: str) -> str | None:
     try:
         if wanted.is_registered:
             return wanted.found().run_id or None
-        return MlflowClient().get_logged_model(wanted.model).source_run_id or None
+        return client().get_logged_model(wanted.model).source_run_id or None
     except MlflowException as error:
         raise _missing(name, error) from error
 
@@ -307,8 +307,8 @@ def training_provenance(name: str) -> TrainingProvenance | None:
     if not run_id:
         return None
     try:
-        digest = MlflowClient().get_run(run_id).data.tags[DIGEST_TAG]
-        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{SPLIT_FILE}")
+        digest = get_run(run_id).data.tags[DIGEST_TAG]
+        text = read_text(run_id, SPLIT_FILE)
         rows = list(csv.DictReader(io.StringIO(text)))
         tested = [row for row in rows if row["part"] == "test"]
         return TrainingProvenance(
@@ -316,7 +316,7 @@ def training_provenance(name: str) -> TrainingProvenance | None:
             people=frozenset(row["identity"] for row in rows if row["part"] != "test"),
             tested=frozenset((row["image"], row["emotion"], row["identity"]) for row in tested),
         )
-    except (MlflowException, OSError, KeyError):
+    except (ModelError, MlflowException, KeyError):
         return None
 
 

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from fer_mlops.tracking.connection import check_server, refused
+from fer_mlops.tracking.connection import check_server, client, refused
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.store import ensure_experiment, takes_artifacts
 from fer_mlops.tracking.tracker import Tracker
@@ -102,13 +101,13 @@ def _open(
     if resume:
         os.environ.pop("MLFLOW_RUN_ID", None)
         if project_run:
-            MlflowClient().set_tag(project_run, "fer_mlops.continued_as", resume)
+            client().set_tag(project_run, "fer_mlops.continued_as", resume)
         return mlflow.start_run(
             run_id=resume, nested=nested, log_system_metrics=system_metrics, tags=dict(tags or {})
         )
     if project_run and not nested:
         os.environ.pop("MLFLOW_RUN_ID")  # otherwise a later nested run would reuse the project's run
-        if takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
+        if takes_artifacts(client().get_run(project_run).info.artifact_uri or ""):
             return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
     # set_experiment would hold for the whole process, whose next run may be in another experiment
     run = mlflow.start_run(
@@ -121,7 +120,7 @@ def _open(
     )
     if project_run and not nested:
         # `mlflow ui` created the project run's experiment, and only a server can store its artifacts
-        MlflowClient().set_tag(project_run, "fer_mlops.continued_as", run.info.run_id)
+        client().set_tag(project_run, "fer_mlops.continued_as", run.info.run_id)
         mlflow.set_tag("fer_mlops.project_run", project_run)
     return run
 

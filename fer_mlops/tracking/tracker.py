@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import LoggedModelStatus
 from mlflow.tracking.multimedia import compress_image_size
-from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_RUN_NOTE
 from PIL import Image
 
 from fer_mlops.config.experiments import Experiment
 from fer_mlops.config.recipes import Scalar, flatten, settings_as_json
 from fer_mlops.data.quality.findings import Finding
 from fer_mlops.errors import ModelError, TrackingError
-from fer_mlops.tracking.connection import reason_of
+from fer_mlops.tracking.connection import client, reason_of
 from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE, SIGNATURE, probe_of, requirements_of
 from fer_mlops.tracking.outbox import Answer, Outbox, stored_name
+from fer_mlops.tracking.queries import CONFIG_FILE, get_run
 from fer_mlops.tracking.run_end import end_run, undisturbed
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "classifier"
 """Name of the LoggedModel within a run."""
-CONFIG_FILE = "config.json"
 SPLIT_FILE = "data/split.csv"
 _log = logging.getLogger(__name__)
 
@@ -132,7 +131,7 @@ class Tracker:
 
         Parameters that the run already has are kept: ``mlflow run`` logs a project's parameters first.
         """
-        known = self.ask(lambda: MlflowClient().get_run(self.run_id).data.params)
+        known = self.ask(lambda: get_run(self.run_id).data.params)
         flat = {"family": experiment.family, **flatten(experiment)}
         fresh = {key: str(value) for key, value in flat.items() if key not in known}
         self.outbox.put({"kind": "params", "values": fresh})
@@ -143,6 +142,10 @@ class Tracker:
         if facts:
             values = {key: str(value) for key, value in facts.items()}
             self.outbox.put({"kind": "tags", "values": values})
+
+    def log_note(self, text: str) -> None:
+        """Logs the run's description, Markdown that the UI shows above its metrics."""
+        self.log_facts({MLFLOW_RUN_NOTE: text})
 
     def log_data(self, table: FaceTable, split: Split) -> None:
         """Logs each part of the split as an input with its digest, and the part of every face as CSV."""
@@ -216,7 +219,7 @@ class Tracker:
 
     def has_metric(self, key: str) -> bool:
         """Returns whether MLflow has stored a metric of this name for the run."""
-        return stored_name(key) in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
+        return stored_name(key) in self.ask(lambda: get_run(self.run_id).data.metrics)
 
     def log_classifier(
         self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
@@ -236,15 +239,15 @@ class Tracker:
 
     def _model_before(self) -> str | None:
         """Returns the model that this run logged before it was killed; deletes incomplete models."""
-        client = MlflowClient()
+        store = client()
         complete = None
-        for model in client.search_logged_models(
+        for model in store.search_logged_models(
             [self.experiment_id], f"source_run_id = '{self.run_id}' AND name = '{MODEL_NAME}'"
         ):
             if model.status == LoggedModelStatus.READY:
                 complete = str(model.model_id)
             else:
-                client.delete_logged_model(model.model_id)
+                store.delete_logged_model(model.model_id)
         return complete
 
     def _log_model(self, classifier: Classifier, examples: Sequence[bytes]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.data.loading import Data, prepare_data
@@ -18,6 +17,7 @@ from fer_mlops.evaluation.report import Estimate
 from fer_mlops.pipelines.run_checkpoint import read_kept
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress
+from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.runs import track
@@ -120,7 +120,7 @@ def _train(
 
 def _tell_scores(run_id: str, parent: Tracker) -> str:
     """Logs the winner's scores to the study's run and returns its test score in words."""
-    known = parent.ask(lambda: MlflowClient().get_run(run_id).data.metrics)
+    known = parent.ask(lambda: get_run(run_id).data.metrics)
     names = {"test": "test/macro_f1", "valid": "final_valid/macro_f1"}
     parent.log_metrics(
         {f"winner/{part}/macro_f1": known[name] for part, name in names.items() if name in known}
@@ -139,7 +139,7 @@ def _finished(study: optuna.Study, chosen: FrozenTrial, parent: Tracker, cache: 
     run_id = _run_begun(study, chosen)
     if run_id is None:
         return None
-    run = parent.ask(lambda: MlflowClient().get_run(run_id))
+    run = parent.ask(lambda: get_run(run_id))
     if run.info.status != "FINISHED":
         if REGISTERED_TAG not in run.data.tags:
             return None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import mlflow
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
@@ -26,6 +25,7 @@ from sqlalchemy.exc import (
 )
 
 from fer_mlops.errors import ConfigError, FerError, TrackingError
+from fer_mlops.tracking.connection import store_uri
 
 Answer = TypeVar("Answer")
 MOST_RETRIES = 2
@@ -259,7 +259,7 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
 def _refuse_mlflows_own(url: URL) -> None:
     """Raises ConfigError for MLflow's database, because Optuna has a table ``alembic_version`` too."""
     same = "the study needs a database of its own, not MLflow's; choose another --storage"
-    if mlflow.get_tracking_uri() == url.render_as_string(hide_password=False):
+    if store_uri() == url.render_as_string(hide_password=False):
         raise ConfigError(same)
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url)

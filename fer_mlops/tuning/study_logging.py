@@ -7,10 +7,10 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import optuna
-from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.progress import Advance
+from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, Outcome
@@ -78,10 +78,7 @@ class StudyLogger:
             return
         key = self.plan.objective
         if self._told is None:
-            history = self.parent.ask(
-                lambda: MlflowClient().get_metric_history(self.parent.run_id, f"best/{key}")
-            )
-            self._told = {point.step for point in history}
+            self._told = self.parent.ask(lambda: logged_steps(self.parent.run_id, f"best/{key}"))
         best: float | None = None
         with self.parent.outbox.together():
             for record in records_of(self.study):
@@ -160,4 +157,4 @@ def tell_winner(
         f"| setting | winner |\n|---|---|\n{rows}\n\n"
         "Pictures: artifacts, `study/`."
     )
-    parent.log_facts({"mlflow.note.content": note})
+    parent.log_note(note)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-
 from fer_mlops.config import BaselineExperiment, Experiment
 from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import TrainingError
+from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from fer_mlops.training.steps import Step
@@ -103,8 +102,7 @@ class Fit:
         self.scores.append(Score(step.number, phase, step.metrics[self.objective]))
 
     def _last_told(self, tracker: Tracker) -> int:
-        history = tracker.ask(lambda: MlflowClient().get_metric_history(tracker.run_id, self.objective))
-        return max((point.step for point in history), default=0)
+        return max(tracker.ask(lambda: logged_steps(tracker.run_id, self.objective)), default=0)
 
 
 def _kept(path: Path, unchanged: dict[str, str]) -> dict[str, Any] | None:

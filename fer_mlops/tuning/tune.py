@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.config.recipes import Scalar
 from fer_mlops.data.loading import Data, prepare_data
-from fer_mlops.errors import ConfigError, TrackingError
+from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.pipelines.train import Trained
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.connection import shown_uri
+from fer_mlops.tracking.queries import get_run
+from fer_mlops.tracking.run_end import reopen_run
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
@@ -145,7 +145,7 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data)
 def _leave(study: optuna.Study, claims: StudyLocks) -> None:
     """Sets the study's run back to RUNNING if other processes continue."""
     if claims.others():
-        MlflowClient().update_run(study.user_attrs[_PARENT], status="RUNNING")
+        reopen_run(study.user_attrs[_PARENT])
 
 
 def _open_parent(plan: Plan, study: optuna.Study) -> AbstractContextManager[Tracker]:
@@ -157,8 +157,8 @@ def _open_parent(plan: Plan, study: optuna.Study) -> AbstractContextManager[Trac
 
 def _require_run(run_id: str, plan: Plan) -> None:
     try:
-        MlflowClient().get_run(run_id)
-    except MlflowException:
+        get_run(run_id)
+    except ModelError:
         raise ConfigError(
             f"study {plan.study_name!r} belongs to run {run_id}, which does not exist at {shown_uri()}; "
             "set MLFLOW_TRACKING_URI to where the study began, or choose another --study"

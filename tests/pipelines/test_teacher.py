@@ -21,10 +21,10 @@ from fer_mlops.config import CnnExperiment, TrainingConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.pipelines.teacher import soft_answers, with_answers
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import no_progress
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.tracking.runs import track
 from fer_mlops.training.checkpoints import load_checkpoint

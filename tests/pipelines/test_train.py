@@ -22,9 +22,9 @@ from fer_mlops.config import FAMILIES
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME, find_version
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.tracking.runs import track
 from fer_mlops.training.checkpoints import load_checkpoint
