@@ -188,3 +188,20 @@ def test_a_list_of_the_versions_loads_nothing_that_trains(world: Path) -> None:
         "print({'torch', 'torchvision', 'sklearn', 'skimage', 'matplotlib'} & set(sys.modules))"
     )
     assert run_python(code, world).strip() == "set()"
+
+
+def test_a_store_that_does_not_answer_refuses_training_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from click.testing import CliRunner
+from fer_mlops.cli.main import cli
+os.environ['MLFLOW_TRACKING_URI'] = 'http://127.0.0.1:9'
+for words in (
+    'baseline', 'cnn', 'transfer', 'all', 'tune', 'cnn --seeds 2', 'cnn --folds 3', 'cnn --resume some',
+    'cnn --processes 2',
+):
+    refusal = str(CliRunner().invoke(cli, words.split()).exception)
+    assert refusal.startswith('no tracking server answers'), (words, refusal)
+    assert 'torch' not in sys.modules, words
+"""
+    assert run_python(code, tmp_path) == ""

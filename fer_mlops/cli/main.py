@@ -40,7 +40,7 @@ from fer_mlops.cli.options import (
 from fer_mlops.cli.predict import export, predict, score
 from fer_mlops.cli.registry import promote, promote_trained, registry, rollback
 from fer_mlops.cli.serve import serve
-from fer_mlops.cli.train import train
+from fer_mlops.cli.train import check_tracking, train
 from fer_mlops.cli.tune import tune
 from fer_mlops.errors import ConfigError, FerError, printable
 from fer_mlops.files import cache_folder
@@ -108,18 +108,18 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration
-    from fer_mlops.pipelines.train_all import train_all
-    from fer_mlops.tracking.store import check_store
-    from fer_mlops.training.memory import keep_heap
 
-    keep_heap()
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
     experiments = [
         build("baseline", shared),
         build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
         build("transfer", options),
     ]
-    check_store(experiments[0].tracking.experiment)
+    check_tracking(experiments[0])
+    from fer_mlops.pipelines.train_all import train_all  # loads torch
+    from fer_mlops.training.memory import keep_heap
+
+    keep_heap()
     with progress_bars() as progress:
         suite = train_all(experiments, cache_folder(), progress)
     print_comparison(suite.comparison)

@@ -9,6 +9,7 @@ from fer_mlops.config.data import AugmentConfig, DataConfig
 from fer_mlops.config.models import CnnConfig, HogSvmConfig, TransferConfig
 from fer_mlops.config.training import TrackingConfig, TrainingConfig
 from fer_mlops.config.validation import require, require_rate, require_seed
+from fer_mlops.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,3 +108,17 @@ def image_size(experiment: Experiment) -> int:
             return experiment.cnn.image_size
         case TransferExperiment():
             return experiment.transfer.image_size
+
+
+def check_seeds(experiment: Experiment, num: int) -> None:
+    """Checks that the experiment can be repeated with ``num`` seeds.
+
+    Raises:
+        ConfigError: There are fewer than two seeds, or folds are set as well.
+    """
+    if num < 2:
+        raise ConfigError(f"--seeds must be 2 or more, for a spread, got {num}")
+    if experiment.data.folds:
+        raise ConfigError(
+            f"--seeds {num} and --folds {experiment.data.folds} both repeat the training; give one"
+        )

@@ -35,7 +35,7 @@ from fer_mlops.reporting import plots
 from fer_mlops.reporting.comparison_page import charts_of, render_comparison
 from fer_mlops.reporting.comparison_text import answers_of
 from fer_mlops.reporting.repeats_page import render_repeats
-from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.tracking.run_log import RunLog
 
 PAGE = "comparison.html"
 _MEASURED = 64
@@ -95,7 +95,7 @@ def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[C
     if len({one.digest() for one in data}) > 1:
         raise ModelError("the models were not trained on the same faces with the same split")
     candidates = find_candidates([f"runs:/{one.run_id}" for one in trained])
-    answers = [one.answers for one in trained]
+    answers = [one.predictions for one in trained]
     split, experiment = data[0].split, candidates[0].experiment
     assert experiment is not None, "a run that just ended has its settings"
     ground = SharedTestSet(
@@ -109,7 +109,7 @@ def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[C
     return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
 
 
-def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict[str, str]:
+def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:
     """Logs metrics, charts, JSON and the page; returns the page and JSON by file name.
 
     Args:
@@ -144,7 +144,7 @@ def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict
     return files
 
 
-def log_parent(repeats: Repeats, tracker: Tracker) -> dict[str, str]:
+def log_parent(repeats: Repeats, tracker: RunLog) -> dict[str, str]:
     """Logs a recipe's seeds or folds and their page; returns the page and JSON by file name."""
     log_repeats(repeats, tracker)
     page = render_repeats(repeats)

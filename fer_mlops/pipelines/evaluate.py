@@ -32,7 +32,7 @@ from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.identities import is_named
 from fer_mlops.models.calibration import OperatingPoint
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.evaluation_logging import log_explained_faces, log_judged
+from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting.evaluation_page import render_page
 from fer_mlops.tracking.queries import get_run, load_run_config
@@ -43,7 +43,7 @@ from fer_mlops.tracking.registry import (
     run_id_of,
     training_provenance,
 )
-from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.tracking.run_log import RunLog
 
 _REPORT = "evaluate"
 _POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
@@ -69,7 +69,7 @@ class Evaluation:
 def evaluate_model(
     name: str,
     sources: Sequence[str],
-    tracker: Tracker,
+    tracker: RunLog,
     cache: Path,
     progress: Progress = no_progress,
     *,
@@ -111,7 +111,7 @@ def evaluate_model(
         )
         part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
-        log_judged(judged, part, tracker)
+        log_evaluation(judged, part, tracker)
         sheets[judged.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
         judgements.append(judged)
         warnings += [chosen.warning] if chosen.warning else []

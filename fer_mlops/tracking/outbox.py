@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -29,10 +29,10 @@ from fer_mlops.tracking.connection import (
     refused,
     shown_uri,
 )
+from fer_mlops.tracking.run_log import Answer
 
 Entry = dict[str, Any]
 """``kind`` and the fields that its sender reads, as plain values, so that a checkpoint can store it."""
-Answer = TypeVar("Answer")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Shortest and longest pause before the next try, in seconds; the pause doubles after each failure."""
 _MOST_METRICS = 100

@@ -14,13 +14,13 @@ from optuna.trial import FrozenTrial
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import TrainingError
 from fer_mlops.evaluation.report import Estimate
-from fer_mlops.pipelines.run_checkpoint import read_kept
+from fer_mlops.pipelines.run_checkpoint import read_checkpoint
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress
 from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
-from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.runs import track_training
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
@@ -29,7 +29,7 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.search_space import with_settings
 from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN
-from fer_mlops.tuning.study_logging import tell_pictures, tell_winner
+from fer_mlops.tuning.study_logging import log_pictures, log_winner
 
 _POLL = 1.0
 
@@ -65,7 +65,7 @@ def train_winner(
                 end_orphans(study, parent, claims, plan.grace)
                 outcome = hold_finals(plan, study, data, parent, claims.owner, cache, progress)
                 chosen = outcome.winner
-                tell_pictures(plan, study, parent, outcome)
+                log_pictures(plan, study, parent, outcome)
                 made = study.user_attrs.get(WINNER, {})
                 if made.get("trial") == chosen.number:
                     return Winner(outcome, made["run"], None)
@@ -74,8 +74,8 @@ def train_winner(
                 if run_id is None:
                     trained = _train(plan, study, chosen, data, parent, cache, progress)
                     run_id = trained.run_id
-                test = _tell_scores(run_id, parent)
-                tell_winner(plan, parent, outcome, run_id, test)
+                test = _log_scores(run_id, parent)
+                log_winner(plan, parent, outcome, run_id, test)
                 study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
                 return Winner(outcome, run_id, trained)
             finally:
@@ -98,13 +98,12 @@ def _train(
     """Trains, tests and registers the chosen settings in a full run; resumes after a kill."""
     experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
     resume, state = _begun(study, chosen, cache)
-    with track(
-        experiment.tracking.experiment,
+    with track_training(
+        experiment.tracking,
         f"winner-{experiment.family}-trial-{chosen.number:03d}",
         nested=True,
         parent=parent.run_id,
         resume=resume,
-        system_metrics=experiment.tracking.system_metrics,
     ) as tracker:
         study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
         tracker.log_facts({"trial": chosen.number, "winner_of": plan.study_name})
@@ -118,7 +117,7 @@ def _train(
         )
 
 
-def _tell_scores(run_id: str, parent: Tracker) -> str:
+def _log_scores(run_id: str, parent: Tracker) -> str:
     """Logs the winner's scores to the study's run and returns its test score in words."""
     known = parent.ask(lambda: get_run(run_id).data.metrics)
     names = {"test": "test/macro_f1", "valid": "final_valid/macro_f1"}
@@ -161,7 +160,7 @@ def _begun(
     if run_id is None:
         return None, None
     try:
-        return run_id, read_kept(checkpoint_path(cache, run_id))
+        return run_id, read_checkpoint(checkpoint_path(cache, run_id))
     except TrainingError:
         end_run(run_id, "FAILED")
         return None, None

@@ -58,12 +58,12 @@ class Fit:
         path = checkpoint_path(cache, tracker.run_id)
         unchanged = {"settings": settings_as_json(self.experiment), "digest": data.digest()}
         kept = _kept(path, unchanged) if is_again else None
-        last_told = self._last_told(tracker) if is_again else 0
+        last_logged = self._last_logged(tracker) if is_again else 0
         last_kept = time.monotonic()
 
         def on_step(step: Step) -> None:
             nonlocal last_kept
-            if step.number > last_told:
+            if step.number > last_logged:
                 tracker.log_metrics(step.metrics, step.number)
             self._take(step)
             if step.state and time.monotonic() - last_kept > KEEP_EVERY:
@@ -101,7 +101,7 @@ class Fit:
         phase = int(step.metrics.get("train/phase", 1))
         self.scores.append(Score(step.number, phase, step.metrics[self.objective]))
 
-    def _last_told(self, tracker: Tracker) -> int:
+    def _last_logged(self, tracker: Tracker) -> int:
         return max(tracker.ask(lambda: logged_steps(tracker.run_id, self.objective)), default=0)
 
 

@@ -26,7 +26,7 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.retrain import Winner, train_winner
 from fer_mlops.tuning.study import SETTINGS, begin_at, open_study, standing_of
-from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, tell_beginning
+from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, log_beginning
 from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
 
 _PARENT = "parent_run"
@@ -126,7 +126,7 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data)
                 parent = stack.enter_context(_open_parent(plan, study))
                 if _PARENT not in study.user_attrs:
                     study.set_user_attr(_PARENT, parent.run_id)
-                    tell_beginning(plan, parent, data.table.name)
+                    log_beginning(plan, parent, data.table.name)
                     parent.log_data(data.table, data.split)
                 begin_at(study, plan)
                 end_orphans(study, parent, claims, plan.grace)

@@ -116,7 +116,7 @@ MOMENTS: dict[str, list[list[object]]] = {
         ["fer_mlops.training.state", "TrainingState.step", random.randint(1, 2), "after"],
         ["fer_mlops.training.state", "TrainingState.step", random.randint(1, 4), "before"],
         ["fer_mlops.pipelines.train", "_evaluate_valid", 1, "after"],  # everything learned, told in part
-        ["fer_mlops.pipelines.train", "register", 1, "after"],  # everything but the end
+        ["fer_mlops.pipelines.registration", "register", 1, "after"],  # everything but the end
     ],
 }
 

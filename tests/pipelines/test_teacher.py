@@ -108,7 +108,7 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
 ) -> None:
     experiment = student(faces_folder, f"runs:/{teacher.run_id}", training__teacher_temperature=4.0)
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, cache_folder(), no_progress)
+    train, facts = with_answers(experiment, data, no_progress)
     assert facts == {"teacher": f"runs:/{teacher.run_id}", "teacher_family": "baseline"}
     own = prepare_data(tiny("baseline", faces_folder), cache_folder()).parts["train"].pixels[:]
     natural = teacher.classifier.calibration.at("natural")
@@ -166,7 +166,7 @@ def test_a_teacher_that_has_seen_the_judged_people_is_refused(
     with pytest.raises(
         DataError, match=r"was trained on people in this run's validation or test faces \(\d+, such as"
     ):
-        with_answers(experiment, data, cache_folder(), no_progress)
+        with_answers(experiment, data, no_progress)
 
 
 def test_a_teacher_of_other_people_may_teach(
@@ -179,7 +179,7 @@ def test_a_teacher_of_other_people_may_teach(
         shutil.copy(path, target)
     experiment = student(others, f"runs:/{teacher.run_id}")
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, cache_folder(), no_progress)
+    train, facts = with_answers(experiment, data, no_progress)
     assert train.answers is not None
     assert "teacher_warning" not in facts
 
@@ -190,7 +190,7 @@ def test_a_folder_that_does_not_tell_its_faces_teaches_with_a_warning(
     teacher.classifier.save(tmp_path / "bundle")
     experiment = student(faces_folder, str(tmp_path / "bundle"))
     data = prepare_data(experiment, cache_folder())
-    _, facts = with_answers(experiment, data, cache_folder(), no_progress)
+    _, facts = with_answers(experiment, data, no_progress)
     assert "may be optimistic" in facts["teacher_warning"]
 
 
