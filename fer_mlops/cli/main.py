@@ -127,7 +127,7 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
         print_registration(trained)
     print_view(suite.trained[0].experiment_id)
     best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # never by test scores
-    promote_trained(best, experiments[0].tracking.experiment)
+    promote_trained(best)
 
 
 @cli.command()

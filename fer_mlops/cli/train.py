@@ -116,7 +116,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
             )
     print_trained(trained)
     if experiment.tracking.auto_promote:
-        promote_trained(trained, experiment.tracking.experiment)
+        promote_trained(trained)
 
 
 def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Experiment, dict[str, Any]]:

@@ -153,7 +153,7 @@ def tune(family: str, **options: Any) -> None:
     if sweep.winner:
         print_trained(sweep.winner)
         if plan.experiment.tracking.auto_promote:
-            promote_trained(sweep.winner, plan.experiment.tracking.experiment)
+            promote_trained(sweep.winner)
     else:
         click.echo(f"the winner was already trained, in run {sweep.winner_run}")
         print_view(sweep.experiment_id)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer_mlops.config import Experiment
+from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
+from fer_mlops.pipelines.train import Trained
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME
+from fer_mlops.tracking.logged_model import PROBE_FILE
 from fer_mlops.tracking.queries import finished_runs, get_run, load_run_config, read_text
 from fer_mlops.tracking.registry import (
     ModelName,
-    TrainingProvenance,
     bundle_in,
     downloaded_model,
     resolve_model_uri,
@@ -28,7 +31,7 @@ from fer_mlops.tracking.registry import (
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A trained model in a comparison, loaded as for serving."""
+    """A trained model in a comparison, as it is loaded for serving."""
 
     name: str
     """Short name, unique in the comparison."""
@@ -37,7 +40,7 @@ class Candidate:
     run_id: str | None
     classifier: Classifier
     num_bytes: int
-    """Size of the bundle on disk, in bytes."""
+    """Size of the bundle on disk, in bytes, without the faces stored with it."""
     provenance: TrainingProvenance | None
     """People and faces it was trained and selected on; None if unknown."""
     experiment: Experiment | None
@@ -77,7 +80,7 @@ def candidate_of(name: str) -> Candidate:
     with downloaded_model(name) as folder:
         bundle = bundle_in(folder, name)
         classifier = Classifier.load(bundle, name)
-        num_bytes = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
+        num_bytes = _size_of(bundle)
     provenance, run_id = training_provenance(name), run_id_of(name)
     return Candidate(
         name=name,
@@ -89,6 +92,30 @@ def candidate_of(name: str) -> Candidate:
         experiment=load_run_config(run_id) if run_id and provenance else None,
         minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),
     )
+
+
+def candidate_just_trained(trained: Trained) -> Candidate:
+    """Returns a model that this process trained as a candidate, without reading its run."""
+    with tempfile.TemporaryDirectory() as folder:
+        trained.classifier.save(Path(folder) / "classifier")
+        num_bytes = _size_of(Path(folder))
+    data = trained.data
+    return Candidate(
+        name=trained.family,
+        uri=f"runs:/{trained.run_id}",
+        run_id=trained.run_id,
+        classifier=trained.classifier,
+        num_bytes=num_bytes,
+        provenance=TrainingProvenance.from_csv(data.digest(), data.split.as_csv(data.table)),
+        experiment=trained.experiment,
+        minutes=trained.minutes,
+    )
+
+
+def _size_of(bundle: Path) -> int:
+    """Returns the size of a bundle's files in bytes, without the faces stored with it."""
+    files = (file for file in bundle.rglob("*") if file.is_file() and file.name != PROBE_FILE)
+    return sum(file.stat().st_size for file in files)
 
 
 def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.loading import Data
 from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.comparison import (
     SCORES,
@@ -26,7 +25,7 @@ from fer_mlops.metrics.bootstrap import holm
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count_people
 from fer_mlops.models.calibration import OperatingPoint
-from fer_mlops.pipelines.candidates import Candidate, find_candidates
+from fer_mlops.pipelines.candidates import Candidate, candidate_just_trained, find_candidates
 from fer_mlops.pipelines.cross_validate import log_repeats
 from fer_mlops.pipelines.shared_test_set import SharedTestSet, check_fairness, find_shared_test_set
 from fer_mlops.pipelines.train import Trained
@@ -80,31 +79,29 @@ def compare_models(
     return compare_predictions(candidates, answers, speeds, ground, point), ground.table.root
 
 
-def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[Comparison, Path]:
-    """Returns a comparison of models trained on one split, and the folder of the faces.
+def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
+    """Returns a comparison of models that this process trained on one split, and the faces' folder.
 
-    The comparison reuses the test predictions of the training runs.
+    The comparison uses the models, their data and their test predictions in memory.
 
     Args:
-        trained: Results of two or more training runs.
-        data: Data of each run.
+        trained: Results of two or more training runs, one of each family.
 
     Raises:
         ModelError: The models do not share their test faces.
     """
-    if len({one.digest() for one in data}) > 1:
+    if len({one.data.digest() for one in trained}) > 1:
         raise ModelError("the models were not trained on the same faces with the same split")
-    candidates = find_candidates([f"runs:/{one.run_id}" for one in trained])
+    candidates = [candidate_just_trained(one) for one in trained]
     answers = [one.predictions for one in trained]
-    split, experiment = data[0].split, candidates[0].experiment
-    assert experiment is not None, "a run that just ended has its settings"
+    first = trained[0]
     ground = SharedTestSet(
-        config=experiment.data,
+        config=first.experiment.data,
         table=answers[0].table,
-        described=f"test part of {data[0].table.name}, {split.kind} split",
+        described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )
     ground = check_fairness(ground, candidates, is_one_split=True)
-    few = [one.parts["test"].pixels[:_MEASURED] for one in data]
+    few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
     speeds = measure_speed([one.classifier for one in candidates], few)
     return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_mlops.config.promotion import GateRules
 from fer_mlops.data.file_info import read_records
+from fer_mlops.data.loading import Data
 from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.evaluation.paired import Pairing, pair
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
@@ -87,6 +88,7 @@ def promote(
     cache: Path,
     *,
     source: str | None = None,
+    data: Data | None = None,
     progress: Progress = no_progress,
 ) -> Decision:
     """Runs the gate: makes the version champion or else challenger, and logs the decision.
@@ -106,6 +108,8 @@ def promote(
         tracker: Open run.
         cache: Folder for decoded faces.
         source: Other labelled data to evaluate on, as for ``--data``.
+        data: Data that this process trained the version on, which is not read again then. The gate
+            always loads the version itself from the registry, because it judges what others will load.
         progress: Called at the start of each stage.
 
     Raises:
@@ -119,7 +123,7 @@ def promote(
         raise ConfigError(f"version {version} is champion already")
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
     candidates = [candidate_of(name) for name in names]
-    ground, is_common = promotion_test_set(candidates, source, cache, progress)
+    ground, is_common = promotion_test_set(candidates, source, cache, progress, data)
     measured = _measure(candidates, ground, cache, progress) if len(ground.table) else []
     cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
     checks = tuple(_checks(rules, candidates[0], measured, len(ground.table), is_common))

@@ -38,7 +38,8 @@ class Trained:
     run_id: str
     """ID of the run in MLflow; empty without MLflow."""
     experiment_id: str
-    family: str
+    experiment: Experiment
+    data: Data
     classifier: Classifier
     valid: Report
     test: Report
@@ -51,6 +52,11 @@ class Trained:
     facts: Mapping[str, str]
     """Decisions and notes, such as the backbone and its reason, or the number of almost black faces."""
     minutes: float
+
+    @property
+    def family(self) -> str:
+        """Model family: ``baseline``, ``cnn`` or ``transfer``."""
+        return self.experiment.family
 
 
 def run_experiment(
@@ -152,7 +158,8 @@ def _conclude(
     return Trained(
         run_id=log.run_id,
         experiment_id=log.experiment_id,
-        family=experiment.family,
+        experiment=experiment,
+        data=data,
         classifier=classifier,
         valid=valid,
         test=test.report,

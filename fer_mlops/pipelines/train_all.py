@@ -38,6 +38,6 @@ def train_all(experiments: Sequence[Experiment], cache: Path, progress: Progress
             name = f"{experiment.family}-{faces.table.name}-{faces.split.kind}"
             with track_training(tracking, name, nested=True) as tracker:
                 trained.append(run_experiment(experiment, faces, tracker, progress=progress))
-        comparison, root = compare_trained(trained, data)
+        comparison, root = compare_trained(trained)
         log_comparison(comparison, root, parent)
         return Suite(parent.run_id, tuple(trained), comparison)

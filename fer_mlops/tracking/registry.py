@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
+from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
@@ -288,18 +287,6 @@ def resolve_model_uri(name: str) -> str:
         raise _missing(name, error) from error
 
 
-@dataclass(frozen=True)
-class TrainingProvenance:
-    """People and faces in the data that a model was trained with."""
-
-    digest: str
-    """Digest of the data and the split."""
-    people: frozenset[str]
-    """Identities in the training and validation parts."""
-    tested: frozenset[tuple[str, str, str]]
-    """(image, emotion, identity) of each face in the test part."""
-
-
 def training_provenance(name: str) -> TrainingProvenance | None:
     """Returns the people and faces in the model's data; None if its run is unknown or has no record."""
     is_stored = ModelName.parse(name).is_stored
@@ -308,14 +295,7 @@ def training_provenance(name: str) -> TrainingProvenance | None:
         return None
     try:
         digest = get_run(run_id).data.tags[DIGEST_TAG]
-        text = read_text(run_id, SPLIT_FILE)
-        rows = list(csv.DictReader(io.StringIO(text)))
-        tested = [row for row in rows if row["part"] == "test"]
-        return TrainingProvenance(
-            digest=digest,
-            people=frozenset(row["identity"] for row in rows if row["part"] != "test"),
-            tested=frozenset((row["image"], row["emotion"], row["identity"]) for row in tested),
-        )
+        return TrainingProvenance.from_csv(digest, read_text(run_id, SPLIT_FILE))
     except (ModelError, MlflowException, KeyError):
         return None
 
