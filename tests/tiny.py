@@ -55,13 +55,13 @@ def tiny(family: str, faces: Path, **settings: object) -> Experiment:
     return build_experiment(family, settings={**base, **SETTINGS[family], **changes})
 
 
-def trained_without_mlflow(experiment: Experiment, log: RunLog | None = None) -> Trained:
-    """Returns what the experiment ends with, stored nowhere; ``log`` has its facts and metrics."""
-    return run_experiment(experiment, prepare_data(experiment, cache_folder()), log)
+def train(experiment: Experiment, log: RunLog | None = None, **options: object) -> Trained:
+    """Returns what the experiment ends with, stored nowhere; ``log`` gets its facts and metrics."""
+    return run_experiment(experiment, prepare_data(experiment, cache_folder()), log, **options)  # type: ignore[arg-type]
 
 
 def run(experiment: Experiment, *, run_id: str | None = None, **options: object) -> Trained:
-    """Returns what the experiment ends with, in a run of its own or the one it goes on with."""
+    """Returns what the experiment ends with, in an MLflow run of its own or the one it resumes."""
     data = prepare_data(experiment, cache_folder())
     with track_training(experiment.tracking, experiment.family, resume=run_id) as tracker:
         return run_experiment(experiment, data, tracker, **options)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import mlflow
 import pytest
 import torch
 from mlflow import MlflowClient
-from tiny import SETTINGS, run, tiny
+from tiny import SETTINGS, run, tiny, train
 from tracking_server import Server
 
 from fer_mlops.errors import TrackingError, TrainingError
@@ -212,7 +212,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(world: Path, faces_folder: Pa
             pass
 
     with pytest.raises(TrainingError, match="run some is being trained by another process"):
-        run(tiny("cnn", faces_folder), checkpoint=path, on_step=second)
+        train(tiny("cnn", faces_folder), checkpoint=path, on_step=second)
 
 
 @pytest.mark.long

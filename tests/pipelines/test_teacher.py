@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from sweeps import SPACES, plan_of, untrained
-from tiny import run, tiny
+from tiny import run, tiny, train
 
 from fer_mlops.cli.main import cli
 from fer_mlops.config import CnnExperiment, TrainingConfig
@@ -124,7 +124,7 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
 
 
 def test_a_run_learns_from_its_teacher_and_says_so(teacher: Trained, faces_folder: Path) -> None:
-    alone = run(student(faces_folder, ""))
+    alone = train(student(faces_folder, ""))
     taught = run(student(faces_folder, "models:/fer-classifier@champion"))
     tags = MlflowClient().get_run(taught.run_id).data.tags
     assert tags["teacher"] == "models:/fer-classifier/1"
@@ -139,7 +139,7 @@ def test_a_killed_student_goes_on_to_the_same_numbers(
     teacher: Trained, world: Path, faces_folder: Path
 ) -> None:
     experiment = student(faces_folder, "models:/fer-classifier@champion")
-    whole = run(experiment)
+    whole = train(experiment)
     checkpoint = world / "checkpoint.pt"
 
     def stop(step: Step) -> None:
@@ -199,7 +199,7 @@ def test_a_teacher_that_is_not_there_stops_with_a_sentence(
     name: str, world: Path, faces_folder: Path
 ) -> None:
     with pytest.raises(ModelError, match="no model"):
-        run(student(faces_folder, name))
+        train(student(faces_folder, name))
 
 
 def test_a_logged_network_teaches_as_the_one_in_memory(world: Path, faces_folder: Path) -> None:
