@@ -213,7 +213,7 @@ def _print_sweep(sweep: Sweep, plan: Plan) -> None:
     for place, finalist in enumerate(sweep.finalists):
         click.echo(
             f"{'  winner:' if not place else '         '} {finalist.name}, {finalist.trial.value:.4f}; "
-            f"over {len(finalist.values)} folds {finalist.told}"
+            f"over {len(finalist.values)} folds {finalist.summary}"
         )
     for key, value in sweep.winner_settings.items():
         click.echo(f"  {key}: {shown(value)}")

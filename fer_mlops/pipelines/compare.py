@@ -126,11 +126,11 @@ def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[
         tracker.log_text(name, text)
     answers = answers_of(comparison)
     warnings = "; ".join(comparison.warnings)
-    told = {**answers, **({"Warning": warnings} if warnings else {})}
-    described = "".join(f"- **{question}**: {said}.\n" for question, said in told.items())
+    rows = {**answers, **({"Warning": warnings} if warnings else {})}
+    described = "".join(f"- **{question}**: {said}.\n" for question, said in rows.items())
     tracker.log_facts(
         {
-            **{question.lower().replace(" ", "_"): said for question, said in told.items()},
+            **{question.lower().replace(" ", "_"): said for question, said in rows.items()},
             "faces": comparison.faces,
             "point": comparison.point,
             "compared": ", ".join(entry.uri for entry in comparison.entries),

@@ -62,7 +62,7 @@ class Evaluation:
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        data = [judged.as_dict() for judged in self.judgements]
+        data = [one.as_dict() for one in self.judgements]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
 
 
@@ -94,36 +94,36 @@ def evaluate_model(
         DataError: The data cannot be read.
     """
     classifier = load_classifier(name)
-    judgements: list[ModelEvaluation] = []
+    evaluations: list[ModelEvaluation] = []
     parts: set[str] = set()
     sheets, warnings = {}, []
     asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
     for source in asked:
         chosen = choose_faces(name, source, classifier.image_size, cache, progress)
-        if any(chosen.described == before.faces for before in judgements):
+        if any(chosen.described == before.faces for before in evaluations):
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         pixels = chosen.pixels
         answers = predict_table(classifier, chosen.table, pixels)
-        judged = replace(
+        evaluation = replace(
             evaluate_predictions(chosen.described, answers, pixels, robustness),
             attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
         )
         part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
-        log_evaluation(judged, part, tracker)
-        sheets[judged.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
-        judgements.append(judged)
+        log_evaluation(evaluation, part, tracker)
+        sheets[evaluation.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
+        evaluations.append(evaluation)
         warnings += [chosen.warning] if chosen.warning else []
     fixed = resolve_model_uri(name)
     facts = {"model": fixed, "family": classifier.family}
-    facts["faces"] = "; ".join(judged.faces for judged in judgements)
+    facts["faces"] = "; ".join(one.faces for one in evaluations)
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
-    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in judgements]
-    page = render_page(fixed, judgements, [*digests, f"run {tracker.run_id}"], sheets, warnings)
-    evaluation = Evaluation(fixed, tuple(judgements), page, tuple(warnings))
+    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in evaluations]
+    page = render_page(fixed, evaluations, [*digests, f"run {tracker.run_id}"], sheets, warnings)
+    whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings))
     tracker.log_text(f"{_REPORT}/report.html", page)
-    return evaluation
+    return whole
 
 
 def _names_of(part: str) -> set[str]:

@@ -108,8 +108,8 @@ def promote(
         tracker: Open run.
         cache: Folder for decoded faces.
         source: Other labelled data to evaluate on, as for ``--data``.
-        data: Data that this process trained the version on, which is not read again then. The gate
-            always loads the version itself from the registry, because it judges what others will load.
+        data: Data that this process trained the version on; it is not read again. The version itself is
+            always loaded from the registry, because the gate decides on what others will load.
         progress: Called at the start of each stage.
 
     Raises:

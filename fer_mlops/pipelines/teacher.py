@@ -98,8 +98,8 @@ def _check(name: str, data: Data) -> dict[str, str]:
         return {"teacher_warning": "its training faces are unknown, so scores may be optimistic"}
     if provenance.digest == data.digest():
         return {}
-    judged = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
-    known = sorted(provenance.people & set(judged.tolist()))
+    other = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
+    known = sorted(provenance.people & set(other.tolist()))
     if known:
         raise DataError(
             f"the teacher {name} was trained on people in this run's validation or test faces "

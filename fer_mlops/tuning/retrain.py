@@ -58,7 +58,7 @@ def train_winner(
     Raises:
         TrainingError: No trial was complete.
     """
-    told = False
+    is_announced = False
     while True:
         if claims.take(WINNER):
             try:
@@ -80,9 +80,9 @@ def train_winner(
                 return Winner(outcome, run_id, trained)
             finally:
                 claims.drop(WINNER)
-        if not told:
+        if not is_announced:
             progress(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
-            told = True
+            is_announced = True
         time.sleep(_POLL)
 
 

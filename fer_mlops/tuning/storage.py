@@ -75,7 +75,7 @@ class PatientStorage(RDBStorage):
     def __init__(self, url: URL, *, heartbeat: int, grace: int, patience: float) -> None:
         self.patience, self.heartbeat, self.grace = patience, heartbeat, grace
         self.shown = shown_url(url)
-        self.was_interrupted = self._is_told = False
+        self.was_interrupted = self._is_reported = False
         self._away_at = float("-inf")
         arguments = {"timeout": 60} if url.get_backend_name() == "sqlite" else {}
         with warnings.catch_warnings():
@@ -104,14 +104,14 @@ class PatientStorage(RDBStorage):
         while True:
             try:
                 answer = question()
-                self._is_told = False
+                self._is_reported = False
                 return answer
             except (OptunaError, SQLAlchemyError) as error:
                 if not is_away(error):
                     raise
                 reason = reason_of(error)
-                if not self._is_told:
-                    self._is_told = True
+                if not self._is_reported:
+                    self._is_reported = True
                     _log.warning(
                         "the study storage at %s does not respond; retrying (%s)", self.shown, reason
                     )

@@ -146,7 +146,7 @@ def log_winner(
     )
     rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in winner.user_attrs[SETTINGS].items())
     again = "".join(
-        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.told} |\n" for one in finals
+        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.summary} |\n" for one in finals
     )
     head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
     note = (
