@@ -15,17 +15,19 @@ from fer_mlops.tracking.run_log import RunLog
 
 def log_report(report: Report, part: str, log: RunLog) -> None:
     """Logs a report's metrics, JSON, confusion matrix and per-class bars."""
+    figures = report_pictures(report, f"{part}, n = {report.num_faces}")
     log.log_metrics(report.metrics(part))
     log.log_json(f"{part}/report.json", report.as_dict())
-    for name, figure in report_pictures(report, f"{part}, n = {report.num_faces}").items():
+    for name, figure in figures.items():
         log.log_figure(f"{part}/{name}.png", figure)
 
 
 def log_evaluation(evaluation: ModelEvaluation, part: str, log: RunLog) -> None:
     """Logs the metrics, JSON and pictures of a model evaluation."""
+    figures = pictures(evaluation, part)
     log.log_metrics(evaluation.metrics(part))
     log.log_json(f"{part}/report.json", evaluation.as_dict())
-    for name, figure in pictures(evaluation, part).items():
+    for name, figure in figures.items():
         log.log_figure(f"{part}/{name}.png", figure)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,12 +17,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from PIL import Image
-from tiny import run, tiny, train
+from tiny import SETTINGS, run, tiny, train
 
 from fer_mlops.config import FAMILIES
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.files import cache_folder
+from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME, find_version
 from fer_mlops.tracking.queries import load_run_config
@@ -290,3 +292,13 @@ def test_a_run_tells_how_many_faces_are_almost_black(
     ended = train(tiny("baseline", folder), log)
     assert "faces are almost black: no pixel reaches 64 of 255" in ended.facts["almost-black"]
     assert log.facts["data.almost-black"] == ended.facts["almost-black"]
+
+
+def test_the_python_of_the_docs_trains_without_and_with_mlflow(world: Path, faces_folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.partition("## From Python")[2], re.DOTALL))
+    quick = {**SETTINGS["cnn"], "data.source": str(faces_folder), "tracking.images_every": 0}
+    names: dict[str, object] = {}
+    exec(re.sub(r"settings=\{.*?\}", f"settings={quick!r}", code), names)
+    assert Classifier.load(world / "model").family == "cnn"
+    assert find_version("champion") is not None
