@@ -123,6 +123,11 @@ def test_the_client_of_mlflow_is_made_in_one_place() -> None:
     assert makers == ["connection.py"]
 
 
+def test_the_cache_folder_is_looked_up_by_the_command_line_and_passed_on() -> None:
+    users = {package_of(path) for path in MODULES if "fer_mlops.files.cache_folder" in imports_of(path)}
+    assert users == {"cli"}
+
+
 def test_the_packages_inside_have_no_import_cycle() -> None:
     for folder in (path.parent for path in PACKAGE.rglob("*/__init__.py")):
         prefix = ".".join(folder.relative_to(PACKAGE.parent).parts) + "."
