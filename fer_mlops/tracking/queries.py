@@ -71,7 +71,7 @@ def finished_children(parent: str) -> list[str]:
 
 
 def finished_runs(experiment_name: str, metric: str) -> list[Run]:
-    """Returns the experiment's finished runs that logged the metric, newest first."""
+    """Returns the experiment's finished runs whose metric is known and at least 0, newest first."""
     experiment = client().get_experiment_by_name(experiment_name)
     if experiment is None:
         return []
