@@ -16,7 +16,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.attribution.report import MOST_FACES, measure_explanations
 from fer_mlops.evaluation.explanation import METHODS, default_method, explain
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import load_run_config
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import load_classifier, run_id_of
 
 AIMS = {"maps": 1.0, "measuring": 10.0}

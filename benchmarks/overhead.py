@@ -50,7 +50,10 @@ def train(data: str, variant: str, epochs: int) -> dict[str, object]:
         fitted.append(step.metrics["train/seconds_per_epoch"])
 
     if variant == "untracked":
-        train_classifier(experiment, prepared.parts["train"], prepared.parts["valid"], on_step=on_step)
+        parts = prepared.parts
+        train_classifier(
+            experiment, parts["train"], parts["valid"], on_step=on_step, cache=prepared.cache
+        )
     else:
         with track("overhead", variant, system_metrics=True) as tracker:
             checkpoint = Path("checkpoint.pt").resolve()

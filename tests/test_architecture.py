@@ -22,7 +22,7 @@ APART = {"training", "evaluation", "tracking"}
 """None of these imports another of them."""
 
 EDGES = {
-    "mlflow": {"tracking", "pipelines", "tuning", "serving", "cli"},
+    "mlflow": {"tracking", "serving", "cli"},
     "optuna": {"tuning"},
     "pydantic": {"config", "models", "serving"},
     "click": {"cli"},
@@ -104,6 +104,31 @@ def test_a_third_party_package_is_imported_where_it_belongs(path: Path) -> None:
             assert package_of(path) in packages, f"{path.name} imports {vendor}"
 
 
+def test_mlflow_is_reached_through_tracking() -> None:
+    """Elsewhere only ``mlflow run`` and the server, which follows versions, know MLflow."""
+    outside = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if any(name.split(".")[0] == "mlflow" for name in imports_of(path))
+        and package_of(path) != "tracking"
+    }
+    assert outside == {
+        "cli/mlflow_project.py",
+        "serving/http/loaded_model.py",
+        "serving/http/model_slots.py",
+    }
+
+
+def test_the_client_of_mlflow_is_made_in_one_place() -> None:
+    makers = [path.name for path in MODULES if "MlflowClient(" in path.read_text()]
+    assert makers == ["connection.py"]
+
+
+def test_the_cache_folder_is_looked_up_by_the_command_line_and_passed_on() -> None:
+    users = {package_of(path) for path in MODULES if "fer_mlops.files.cache_folder" in imports_of(path)}
+    assert users == {"cli"}
+
+
 def test_the_packages_inside_have_no_import_cycle() -> None:
     for folder in (path.parent for path in PACKAGE.rglob("*/__init__.py")):
         prefix = ".".join(folder.relative_to(PACKAGE.parent).parts) + "."
@@ -169,3 +194,20 @@ def test_a_list_of_the_versions_loads_nothing_that_trains(world: Path) -> None:
         "print({'torch', 'torchvision', 'sklearn', 'skimage', 'matplotlib'} & set(sys.modules))"
     )
     assert run_python(code, world).strip() == "set()"
+
+
+def test_a_store_that_does_not_answer_refuses_training_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from click.testing import CliRunner
+from fer_mlops.cli.main import cli
+os.environ['MLFLOW_TRACKING_URI'] = 'http://127.0.0.1:9'
+for words in (
+    'baseline', 'cnn', 'transfer', 'all', 'tune', 'cnn --seeds 2', 'cnn --folds 3', 'cnn --resume some',
+    'cnn --processes 2',
+):
+    refusal = str(CliRunner().invoke(cli, words.split()).exception)
+    assert refusal.startswith('no tracking server answers'), (words, refusal)
+    assert 'torch' not in sys.modules, words
+"""
+    assert run_python(code, tmp_path) == ""

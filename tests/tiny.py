@@ -12,7 +12,8 @@ from fer_mlops.data.loading import prepare_data
 from fer_mlops.files import cache_folder
 from fer_mlops.models.backbones import BACKBONES, Backbone
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.run_log import RunLog
+from fer_mlops.tracking.runs import track_training
 
 BACKBONES["tiny"] = Backbone(
     build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3, stride=16, padding=1), nn.BatchNorm2d(8), nn.ReLU()),
@@ -54,8 +55,13 @@ def tiny(family: str, faces: Path, **settings: object) -> Experiment:
     return build_experiment(family, settings={**base, **SETTINGS[family], **changes})
 
 
+def train(experiment: Experiment, log: RunLog | None = None, **options: object) -> Trained:
+    """Returns what the experiment ends with, stored nowhere; ``log`` gets its facts and metrics."""
+    return run_experiment(experiment, prepare_data(experiment, cache_folder()), log, **options)  # type: ignore[arg-type]
+
+
 def run(experiment: Experiment, *, run_id: str | None = None, **options: object) -> Trained:
-    """Returns what the experiment ends with, in a run of its own or the one it goes on with."""
+    """Returns what the experiment ends with, in an MLflow run of its own or the one it resumes."""
     data = prepare_data(experiment, cache_folder())
-    with track(experiment.tracking.experiment, experiment.family, resume=run_id) as tracker:
+    with track_training(experiment.tracking, experiment.family, resume=run_id) as tracker:
         return run_experiment(experiment, data, tracker, **options)  # type: ignore[arg-type]

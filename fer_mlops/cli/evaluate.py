@@ -202,14 +202,15 @@ def compare(
 
 def _names_of(runs: str, models: str, parent: str, experiment: str) -> list[str]:
     """Returns the models that the options name; by default the latest run of each family."""
-    from fer_mlops.pipelines.candidates import children_of, latest_runs
+    from fer_mlops.pipelines.candidates import latest_runs
+    from fer_mlops.tracking.queries import finished_children
 
     if is_chosen(models):
         return _words(models)
     if is_chosen(runs):
         ids = _words(runs)
     else:
-        ids = children_of(parent) if is_chosen(parent) else latest_runs(experiment)
+        ids = finished_children(parent) if is_chosen(parent) else latest_runs(experiment)
     return [f"runs:/{run_id}" for run_id in ids]
 
 

@@ -99,7 +99,7 @@ def launch(words: Sequence[str], num_processes: int) -> int:
     return 0
 
 
-def tell_run(run_id: str) -> None:
+def write_run_id(run_id: str) -> None:
     """Writes the run id for the launcher, if ``launch`` started this process."""
     if _RUN_FILE in os.environ:
         Path(os.environ[_RUN_FILE]).write_text(run_id, encoding="utf-8")

@@ -40,7 +40,7 @@ from fer_mlops.cli.options import (
 from fer_mlops.cli.predict import export, predict, score
 from fer_mlops.cli.registry import promote, promote_trained, registry, rollback
 from fer_mlops.cli.serve import serve
-from fer_mlops.cli.train import train
+from fer_mlops.cli.train import check_tracking, train
 from fer_mlops.cli.tune import tune
 from fer_mlops.errors import ConfigError, FerError, printable
 from fer_mlops.files import cache_folder
@@ -108,18 +108,18 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration
-    from fer_mlops.pipelines.train_all import train_all
-    from fer_mlops.tracking.store import check_store
-    from fer_mlops.training.memory import keep_heap
 
-    keep_heap()
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
     experiments = [
         build("baseline", shared),
         build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
         build("transfer", options),
     ]
-    check_store(experiments[0].tracking.experiment)
+    check_tracking(experiments[0])
+    from fer_mlops.pipelines.train_all import train_all  # loads torch
+    from fer_mlops.training.memory import keep_heap
+
+    keep_heap()
     with progress_bars() as progress:
         suite = train_all(experiments, cache_folder(), progress)
     print_comparison(suite.comparison)
@@ -127,7 +127,7 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
         print_registration(trained)
     print_view(suite.trained[0].experiment_id)
     best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # never by test scores
-    promote_trained(best, experiments[0].tracking.experiment)
+    promote_trained(best)
 
 
 @cli.command()
@@ -135,14 +135,12 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment to show.")
 def ui(port: int, experiment: str) -> None:
     """Start the MLflow UI for the runs in this folder."""
-    import mlflow
-
-    from fer_mlops.tracking.connection import shown_uri
+    from fer_mlops.tracking.connection import shown_uri, store_uri
     from fer_mlops.tracking.runs_view import runs_view
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     check_store(experiment)
-    uri = mlflow.get_tracking_uri()
+    uri = store_uri()
     view = runs_view(ensure_experiment(experiment).experiment_id)
     if uri.startswith("http"):
         click.echo(f"{shown_uri().rstrip('/')}{view}")

@@ -13,6 +13,7 @@ from fer_mlops.errors import printable
 from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
+    from fer_mlops.data.loading import Data
     from fer_mlops.pipelines.promote import Decision
     from fer_mlops.pipelines.train import Trained
 
@@ -48,6 +49,7 @@ def through_the_gate(
     experiment: str,
     rules: Path | None = None,
     source: str | None = None,
+    data: Data | None = None,
 ) -> Decision:
     """Runs the gate for a version in a separate run and prints the decision."""
     from fer_mlops.cli.output.screen import print_view, progress_bars
@@ -60,18 +62,21 @@ def through_the_gate(
     with track(experiment, f"promote-{version}") as tracker:
         with progress_bars() as progress:
             decision = promote(
-                version, limits, tracker, cache_folder(), source=source, progress=progress
+                version, limits, tracker, cache_folder(), source=source, data=data, progress=progress
             )
         print_decision(decision)  # first: it is final even if the run cannot be closed
     print_view(tracker.experiment_id)
     return decision
 
 
-def promote_trained(trained: Trained, experiment: str) -> None:
-    """Runs the gate for the version that training registered, unless it is champion already."""
+def promote_trained(trained: Trained) -> None:
+    """Runs the gate for the version that training registered, unless it is champion already.
+
+    The gate loads the version from the registry, as others will; it does not read the data again.
+    """
     made = trained.registration
     if made and made.alias != "champion":
-        through_the_gate(made.version, experiment)
+        through_the_gate(made.version, trained.experiment.tracking.experiment, data=trained.data)
 
 
 @click.command()

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_mlops.cli.launch import (
@@ -14,8 +15,8 @@ from fer_mlops.cli.launch import (
     is_first,
     launch,
     num_started,
-    tell_run,
     unwinding_undisturbed,
+    write_run_id,
 )
 from fer_mlops.cli.options import build, build_resumed
 from fer_mlops.cli.registry import promote_trained
@@ -25,8 +26,6 @@ from fer_mlops.progress import no_progress
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
-    from fer_mlops.data.loading import Data
-    from fer_mlops.progress import Progress
 
 
 def train(family: str, options: Mapping[str, Any]) -> None:
@@ -35,7 +34,7 @@ def train(family: str, options: Mapping[str, Any]) -> None:
     Raises:
         FerError: Training failed; only the first of several processes raises it.
     """
-    resume, seeds = bool(options.get("resume")), options.get("seeds")
+    resume, seeds = options.get("resume") or "", options.get("seeds")
     asked = options.get("processes")
     num_processes = num_started() if asked is None else asked
     with first_speaks(FerError):  # report impossible options before anything starts
@@ -44,6 +43,12 @@ def train(family: str, options: Mapping[str, Any]) -> None:
         check_processes(num_processes, family, repeats)
         if resume and seeds is not None:
             raise ConfigError("--resume continues one run, and --seeds starts several; give one")
+        if experiment and seeds is not None:
+            from fer_mlops.config.experiments import check_seeds
+
+            check_seeds(experiment, seeds)
+        if is_first():
+            check_tracking(experiment)
     if experiment and repeats:
         _train_repeats(experiment, seeds)
     elif num_processes > num_started():
@@ -55,85 +60,86 @@ def train(family: str, options: Mapping[str, Any]) -> None:
         with first_speaks(TrainingError), distributed.process_group(num_processes):
             if num_processes > 1:
                 exit_with_parent(os.getppid())
-            _train_here(family, options)
+            _train_here(family, experiment, options)
 
 
-def _train_here(family: str, options: Mapping[str, Any]) -> None:
+def check_tracking(experiment: Experiment | None) -> None:
+    """Checks that runs can be stored, before torch is loaded.
+
+    Args:
+        experiment: Experiment of a new run; None for a resumed run, whose settings are not read yet.
+
+    Raises:
+        TrackingError: The tracking store cannot be used.
+    """
+    from fer_mlops.tracking.store import check_store
+
+    check_store(experiment.tracking.experiment if experiment else None)
+
+
+def _train_here(family: str, experiment: Experiment | None, options: Mapping[str, Any]) -> None:
+    """Trains ``experiment``, or resumes a run if it is None."""
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_step, print_trained
-    from fer_mlops.tracking.runs import track
+    from fer_mlops.data.loading import prepare_data
+    from fer_mlops.pipelines.train import assist_experiment, run_experiment
+    from fer_mlops.tracking.runs import track_training
+    from fer_mlops.training import distributed
     from fer_mlops.training.checkpoints import checkpoint_path
     from fer_mlops.training.memory import keep_heap
 
     keep_heap()
+    cache, state = cache_folder(), None
     with progress_bars() if is_first() else nullcontext(no_progress) as progress:
-        experiment, data, state = _prepare(family, options, progress)
-        from fer_mlops.pipelines.train import assist_experiment, run_experiment  # slow to import
-
+        with distributed.main_process_first():
+            if experiment is None:
+                experiment, state = _resumed(family, options, cache)
+            data = prepare_data(experiment, cache, progress)
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
+        name = f"{family}-{data.table.name}-{data.split.kind}"
+        resume = options.get("resume") or None
         with (
-            track(
-                experiment.tracking.experiment,
-                f"{family}-{data.table.name}-{data.split.kind}",
-                resume=options.get("resume") or None,
-                system_metrics=experiment.tracking.system_metrics,
-            ) as tracker,
+            track_training(experiment.tracking, name, resume=resume) as tracker,
             unwinding_undisturbed(),
         ):
-            tell_run(tracker.run_id)
+            write_run_id(tracker.run_id)
             trained = run_experiment(
                 experiment,
                 data,
                 tracker,
                 progress=progress,
                 on_step=print_step,
-                checkpoint=checkpoint_path(cache_folder(), tracker.run_id),
+                checkpoint=checkpoint_path(cache, tracker.run_id),
                 resume_from=state,
             )
     print_trained(trained)
     if experiment.tracking.auto_promote:
-        promote_trained(trained, experiment.tracking.experiment)
+        promote_trained(trained)
 
 
-def _prepare(
-    family: str, options: Mapping[str, Any], progress: Progress
-) -> tuple[Experiment, Data, dict[str, Any] | None]:
-    """Returns the experiment, its data, and the checkpoint to resume from.
-
-    Only the first process reports errors.
-    """
-    from fer_mlops.pipelines.run_checkpoint import read_kept
-    from fer_mlops.tracking.store import check_store
-    from fer_mlops.training import distributed
+def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Returns the experiment and the checkpoint of the run that ``--resume`` names."""
+    from fer_mlops.pipelines.run_checkpoint import read_checkpoint
     from fer_mlops.training.checkpoints import checkpoint_path, claim
 
-    resume = options.get("resume") or None
-    state = None
-    with distributed.main_process_first():
-        if resume:
-            path = checkpoint_path(cache_folder(), resume)
-            with claim(path) if is_first() else nullcontext():  # lock it before the run changes
-                state = read_kept(path)
-        experiment = build_resumed(family, options, state) if state else build(family, options)
-        check_store(experiment.tracking.experiment)
-        from fer_mlops.data.loading import prepare_data  # slow to import, so after the checks
-
-        return experiment, prepare_data(experiment, cache_folder(), progress), state
+    path = checkpoint_path(cache, options["resume"])
+    with claim(path) if is_first() else nullcontext():  # lock it before the run changes
+        state = read_checkpoint(path)
+    experiment = build_resumed(family, options, state)
+    if is_first():
+        check_tracking(experiment)
+    return experiment, state
 
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_repetition
-    from fer_mlops.pipelines.cross_validate import check_seeds, cross_validate, repeat_seeds
-    from fer_mlops.tracking.store import check_store
+    from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
     from fer_mlops.training.memory import keep_heap
 
     keep_heap()
-    if seeds is not None:
-        check_seeds(experiment, seeds)
-    check_store(experiment.tracking.experiment)
     with progress_bars() as progress:
         if seeds is None:
             done = cross_validate(experiment, cache_folder(), progress)

@@ -22,6 +22,7 @@ from fer_mlops.cli.options import (
     with_options,
 )
 from fer_mlops.cli.registry import promote_trained
+from fer_mlops.cli.train import check_tracking
 from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
@@ -133,13 +134,13 @@ def tune(family: str, **options: Any) -> None:
     """
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_trained
-    from fer_mlops.tracking.store import check_store
+
+    plan = _plan(family, options)
+    check_tracking(plan.experiment)
     from fer_mlops.training.memory import keep_heap
-    from fer_mlops.tuning.tune import tune as search
+    from fer_mlops.tuning.tune import tune as search  # loads torch
 
     keep_heap()
-    plan = _plan(family, options)
-    check_store(plan.experiment.tracking.experiment)
     with progress_bars() as progress:
         sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=_print_trial)
     if sweep is None:
@@ -152,7 +153,7 @@ def tune(family: str, **options: Any) -> None:
     if sweep.winner:
         print_trained(sweep.winner)
         if plan.experiment.tracking.auto_promote:
-            promote_trained(sweep.winner, plan.experiment.tracking.experiment)
+            promote_trained(sweep.winner)
     else:
         click.echo(f"the winner was already trained, in run {sweep.winner_run}")
         print_view(sweep.experiment_id)
@@ -212,7 +213,7 @@ def _print_sweep(sweep: Sweep, plan: Plan) -> None:
     for place, finalist in enumerate(sweep.finalists):
         click.echo(
             f"{'  winner:' if not place else '         '} {finalist.name}, {finalist.trial.value:.4f}; "
-            f"over {len(finalist.values)} folds {finalist.told}"
+            f"over {len(finalist.values)} folds {finalist.summary}"
         )
     for key, value in sweep.winner_settings.items():
         click.echo(f"  {key}: {shown(value)}")

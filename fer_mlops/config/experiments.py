@@ -12,6 +12,7 @@ from fer_mlops.config.data import AugmentConfig, DataConfig
 from fer_mlops.config.models import CnnConfig, HogSvmConfig, TransferConfig
 from fer_mlops.config.training import TrackingConfig, TrainingConfig
 from fer_mlops.config.validation import Settings, require
+from fer_mlops.errors import ConfigError
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What NumPy and torch accept."""
@@ -106,3 +107,17 @@ def image_size(experiment: Experiment) -> int:
             return experiment.cnn.image_size
         case TransferExperiment():
             return experiment.transfer.image_size
+
+
+def check_seeds(experiment: Experiment, num: int) -> None:
+    """Checks that the experiment can be repeated with ``num`` seeds.
+
+    Raises:
+        ConfigError: There are fewer than two seeds, or folds are set as well.
+    """
+    if num < 2:
+        raise ConfigError(f"--seeds must be 2 or more, for a spread, got {num}")
+    if experiment.data.folds:
+        raise ConfigError(
+            f"--seeds {num} and --folds {experiment.data.folds} both repeat the training; give one"
+        )

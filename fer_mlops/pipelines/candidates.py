@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-
 from fer_mlops.config import Experiment
+from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
-from fer_mlops.pipelines.evaluate import load_run_config
+from fer_mlops.pipelines.train import Trained
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME
-from fer_mlops.tracking.connection import shown_uri
+from fer_mlops.tracking.logged_model import PROBE_FILE
+from fer_mlops.tracking.queries import finished_runs, get_run, load_run_config, read_text
 from fer_mlops.tracking.registry import (
     ModelName,
-    TrainingProvenance,
     bundle_in,
     downloaded_model,
     resolve_model_uri,
@@ -33,7 +31,7 @@ from fer_mlops.tracking.registry import (
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A trained model in a comparison, loaded as for serving."""
+    """A trained model in a comparison, as it is loaded for serving."""
 
     name: str
     """Short name, unique in the comparison."""
@@ -42,7 +40,7 @@ class Candidate:
     run_id: str | None
     classifier: Classifier
     num_bytes: int
-    """Size of the bundle on disk, in bytes."""
+    """Size of the bundle on disk, in bytes, without the faces stored with it."""
     provenance: TrainingProvenance | None
     """People and faces it was trained and selected on; None if unknown."""
     experiment: Experiment | None
@@ -82,7 +80,7 @@ def candidate_of(name: str) -> Candidate:
     with downloaded_model(name) as folder:
         bundle = bundle_in(folder, name)
         classifier = Classifier.load(bundle, name)
-        num_bytes = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
+        num_bytes = _size_of(bundle)
     provenance, run_id = training_provenance(name), run_id_of(name)
     return Candidate(
         name=name,
@@ -94,6 +92,30 @@ def candidate_of(name: str) -> Candidate:
         experiment=load_run_config(run_id) if run_id and provenance else None,
         minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),
     )
+
+
+def candidate_just_trained(trained: Trained) -> Candidate:
+    """Returns a model that this process trained as a candidate, without reading its run."""
+    with tempfile.TemporaryDirectory() as folder:
+        trained.classifier.save(Path(folder) / "classifier")
+        num_bytes = _size_of(Path(folder))
+    data = trained.data
+    return Candidate(
+        name=trained.family,
+        uri=f"runs:/{trained.run_id}",
+        run_id=trained.run_id,
+        classifier=trained.classifier,
+        num_bytes=num_bytes,
+        provenance=TrainingProvenance.from_csv(data.digest(), data.split.as_csv(data.table)),
+        experiment=trained.experiment,
+        minutes=trained.minutes,
+    )
+
+
+def _size_of(bundle: Path) -> int:
+    """Returns the size of a bundle's files in bytes, without the faces stored with it."""
+    files = (file for file in bundle.rglob("*") if file.is_file() and file.name != PROBE_FILE)
+    return sum(file.stat().st_size for file in files)
 
 
 def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
@@ -137,21 +159,6 @@ def _check_run(run_id: str) -> None:
         )
 
 
-def children_of(parent: str) -> list[str]:
-    """Returns the finished runs nested under ``parent``, oldest first.
-
-    Raises:
-        ModelError: There is no such run.
-    """
-    experiment_id = get_run(parent).info.experiment_id
-    found = MlflowClient().search_runs(
-        [experiment_id],
-        f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time ASC"],
-    )
-    return [run.info.run_id for run in found]
-
-
 def repeats_of(parent: str) -> Repeats | None:
     """Returns the scores of a recipe's seeds or folds; None if ``parent`` is another kind of run.
 
@@ -161,35 +168,15 @@ def repeats_of(parent: str) -> Repeats | None:
     if "repeats" not in get_run(parent).data.tags:
         return None
     try:
-        return Repeats.from_dict(mlflow.artifacts.load_dict(f"runs:/{parent}/{REPEATS_FILE}"))
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"run {parent} has no {REPEATS_FILE}; it ended before all its fits") from error
+        return Repeats.from_dict(json.loads(read_text(parent, REPEATS_FILE)))
+    except ModelError as error:
+        raise ModelError(f"{error}; it ended before all its fits") from error
 
 
 def latest_runs(experiment_name: str) -> list[str]:
     """Returns the latest finished training run of each family, excluding runs of seeds and folds."""
-    experiment = MlflowClient().get_experiment_by_name(experiment_name)
-    if experiment is None:
-        return []
-    found = MlflowClient().search_runs(
-        [experiment.experiment_id],
-        "attributes.status = 'FINISHED' and metrics.`test/macro_f1` >= 0",
-        order_by=["attributes.start_time DESC"],
-    )
     by_family: dict[str, str] = {}
-    for run in found:
+    for run in finished_runs(experiment_name, "test/macro_f1"):
         if "family" in run.data.tags and REPEAT_TAG not in run.data.tags:
             by_family.setdefault(run.data.tags["family"], run.info.run_id)
     return list(by_family.values())
-
-
-def get_run(run_id: str) -> Run:
-    """Returns the MLflow run with this id.
-
-    Raises:
-        ModelError: There is no such run.
-    """
-    try:
-        return MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        raise ModelError(f"no run {run_id!r} at {shown_uri()}") from error

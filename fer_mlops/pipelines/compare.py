@@ -6,10 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
-
 from fer_mlops.config import DataConfig
-from fer_mlops.data.loading import Data
 from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.comparison import (
     SCORES,
@@ -28,7 +25,7 @@ from fer_mlops.metrics.bootstrap import holm
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count_people
 from fer_mlops.models.calibration import OperatingPoint
-from fer_mlops.pipelines.candidates import Candidate, find_candidates
+from fer_mlops.pipelines.candidates import Candidate, candidate_just_trained, find_candidates
 from fer_mlops.pipelines.cross_validate import log_repeats
 from fer_mlops.pipelines.shared_test_set import SharedTestSet, check_fairness, find_shared_test_set
 from fer_mlops.pipelines.train import Trained
@@ -37,13 +34,11 @@ from fer_mlops.reporting import plots
 from fer_mlops.reporting.comparison_page import charts_of, render_comparison
 from fer_mlops.reporting.comparison_text import answers_of
 from fer_mlops.reporting.repeats_page import render_repeats
-from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.tracking.run_log import RunLog
 
 PAGE = "comparison.html"
 _MEASURED = 64
 """Number of faces for measuring speed."""
-_TAG = 5000
-"""Longest tag that MLflow servers accept, in characters."""
 
 
 def compare_models(
@@ -84,36 +79,34 @@ def compare_models(
     return compare_predictions(candidates, answers, speeds, ground, point), ground.table.root
 
 
-def compare_trained(trained: Sequence[Trained], data: Sequence[Data]) -> tuple[Comparison, Path]:
-    """Returns a comparison of models trained on one split, and the folder of the faces.
+def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
+    """Returns a comparison of models that this process trained on one split, and the faces' folder.
 
-    The comparison reuses the test predictions of the training runs.
+    The comparison uses the models, their data and their test predictions in memory.
 
     Args:
-        trained: Results of two or more training runs.
-        data: Data of each run.
+        trained: Results of two or more training runs, one of each family.
 
     Raises:
         ModelError: The models do not share their test faces.
     """
-    if len({one.digest() for one in data}) > 1:
+    if len({one.data.digest() for one in trained}) > 1:
         raise ModelError("the models were not trained on the same faces with the same split")
-    candidates = find_candidates([f"runs:/{one.run_id}" for one in trained])
-    answers = [one.answers for one in trained]
-    split, experiment = data[0].split, candidates[0].experiment
-    assert experiment is not None, "a run that just ended has its settings"
+    candidates = [candidate_just_trained(one) for one in trained]
+    answers = [one.predictions for one in trained]
+    first = trained[0]
     ground = SharedTestSet(
-        config=experiment.data,
+        config=first.experiment.data,
         table=answers[0].table,
-        described=f"test part of {data[0].table.name}, {split.kind} split",
+        described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )
     ground = check_fairness(ground, candidates, is_one_split=True)
-    few = [one.parts["test"].pixels[:_MEASURED] for one in data]
+    few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
     speeds = measure_speed([one.classifier for one in candidates], few)
     return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
 
 
-def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict[str, str]:
+def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:
     """Logs metrics, charts, JSON and the page; returns the page and JSON by file name.
 
     Args:
@@ -133,22 +126,22 @@ def log_comparison(comparison: Comparison, root: Path, tracker: Tracker) -> dict
         tracker.log_text(name, text)
     answers = answers_of(comparison)
     warnings = "; ".join(comparison.warnings)
-    told = {**answers, **({"Warning": warnings} if warnings else {})}
-    described = "".join(f"- **{question}**: {said}.\n" for question, said in told.items())
+    rows = {**answers, **({"Warning": warnings} if warnings else {})}
+    described = "".join(f"- **{question}**: {said}.\n" for question, said in rows.items())
     tracker.log_facts(
         {
-            **{question.lower().replace(" ", "_"): said[:_TAG] for question, said in told.items()},
-            MLFLOW_RUN_NOTE: f"{described}- **Page**: `{PAGE}` among the artifacts\n"[:_TAG],
+            **{question.lower().replace(" ", "_"): said for question, said in rows.items()},
             "faces": comparison.faces,
             "point": comparison.point,
-            "compared": ", ".join(entry.uri for entry in comparison.entries)[:_TAG],
-            "compared_runs": json.dumps([entry.run_id for entry in comparison.entries])[:_TAG],
+            "compared": ", ".join(entry.uri for entry in comparison.entries),
+            "compared_runs": json.dumps([entry.run_id for entry in comparison.entries]),
         }
     )
+    tracker.log_note(f"{described}- **Page**: `{PAGE}` among the artifacts\n")
     return files
 
 
-def log_parent(repeats: Repeats, tracker: Tracker) -> dict[str, str]:
+def log_parent(repeats: Repeats, tracker: RunLog) -> dict[str, str]:
     """Logs a recipe's seeds or folds and their page; returns the page and JSON by file name."""
     log_repeats(repeats, tracker)
     page = render_repeats(repeats)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fer_mlops.config import Experiment
+from fer_mlops.config.experiments import check_seeds
 from fer_mlops.data.loading import prepare_each
-from fer_mlops.errors import ConfigError
 from fer_mlops.evaluation.repeats import POINTS, SCORES, Kind, Repeat, Repeats
 from fer_mlops.evaluation.report import Report, evaluate
 from fer_mlops.pipelines.evaluation_logging import log_report
@@ -18,8 +18,8 @@ from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.repeats_page import chart_of
-from fer_mlops.tracking.runs import track
-from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.tracking.run_log import RunLog
+from fer_mlops.tracking.runs import track, track_training
 
 REPEATS_FILE = "repeats.json"
 """Artifact of a parent run with the scores of its children."""
@@ -71,26 +71,13 @@ def repeat_seeds(
     return _repeat("seeds", experiments, [f"seed {seed}" for seed in seeds], cache, progress)
 
 
-def check_seeds(experiment: Experiment, num: int) -> None:
-    """Checks that the experiment can be repeated with ``num`` seeds.
-
-    Raises:
-        ConfigError: There are fewer than two seeds, or folds are set as well.
-    """
-    if num < 2:
-        raise ConfigError(f"--seeds must be 2 or more, for a spread, got {num}")
-    if experiment.data.folds:
-        raise ConfigError(
-            f"--seeds {num} and --folds {experiment.data.folds} both repeat the training; give one"
-        )
-
-
 def _repeat(
     kind: Kind, experiments: Sequence[Experiment], names: Sequence[str], cache: Path, progress: Progress
 ) -> Repetition:
     """Trains each experiment without registering a model: the recipe is evaluated, not one model."""
     first = experiments[0]
     tracking = replace(first.tracking, register=False)
+    unmeasured = replace(tracking, system_metrics=False)
     prepared = prepare_each(experiments, cache, progress)  # first, so that bad data stops at once
     data, divided = prepared[0].table.name, prepared[0].split.kind
     trained = []
@@ -100,7 +87,7 @@ def _repeat(
         parent.log_facts({"family": first.family, **facts})
         for experiment, faces, repeat in zip(experiments, prepared, names, strict=True):
             name = f"{first.family}-{data}-{repeat.replace(' ', '-')}"
-            with track(tracking.experiment, name, nested=True) as tracker:
+            with track_training(unmeasured, name, nested=True) as tracker:
                 tracker.log_facts({REPEAT_TAG: repeat})
                 quiet = replace(experiment, tracking=tracking)
                 trained.append(run_experiment(quiet, faces, tracker, progress=progress))
@@ -120,7 +107,6 @@ def _repeat(
 
 
 def _scored(name: str, trained: Trained) -> Repeat:
-    assert trained.test
     reports = {"default": trained.test, **trained.points}
     scores: dict[str, dict[str, float]] = {
         point: {score: float(getattr(reports[point], score).value) for score in SCORES}
@@ -129,7 +115,7 @@ def _scored(name: str, trained: Trained) -> Repeat:
     return Repeat(name, trained.run_id, trained.test.num_faces, trained.minutes, scores)
 
 
-def log_repeats(repeats: Repeats, tracker: Tracker) -> None:
+def log_repeats(repeats: Repeats, tracker: RunLog) -> None:
     """Logs mean, spread and interval over the runs: metrics, JSON and a chart."""
     tracker.log_metrics(repeats.metrics())
     tracker.log_json(REPEATS_FILE, repeats.as_dict())
@@ -139,9 +125,9 @@ def log_repeats(repeats: Repeats, tracker: Tracker) -> None:
 
 
 def _pooled(trained: Sequence[Trained]) -> Report:
-    answers = [one.answers for one in trained if one.answers]
+    predictions = [one.predictions for one in trained]
     return evaluate(
-        np.concatenate([one.labels for one in answers]),
-        np.concatenate([one.probabilities() for one in answers]),
-        np.concatenate([one.identities for one in answers]),
+        np.concatenate([one.labels for one in predictions]),
+        np.concatenate([one.probabilities() for one in predictions]),
+        np.concatenate([one.identities for one in predictions]),
     )

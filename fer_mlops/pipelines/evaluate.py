@@ -8,18 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-import mlflow
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from fer_mlops.config import DataConfig, Experiment
-from fer_mlops.config.recipes import experiment_from_json
+from fer_mlops.config import DataConfig
 from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.loading import divide_faces, read_faces
 from fer_mlops.data.quality.leakage import find_known_people
 from fer_mlops.data.table import FaceTable
-from fer_mlops.errors import ConfigError, DataError, ModelError
+from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.evaluation.attribution.report import measure_explanations
 from fer_mlops.evaluation.full_report import ModelEvaluation, evaluate_predictions
 from fer_mlops.evaluation.predictions import predict_table
@@ -36,9 +32,10 @@ from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.identities import is_named
 from fer_mlops.models.calibration import OperatingPoint
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.evaluation_logging import log_explained_faces, log_judged
+from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting.evaluation_page import render_page
+from fer_mlops.tracking.queries import get_run, load_run_config
 from fer_mlops.tracking.registry import (
     DIGEST_TAG,
     load_classifier,
@@ -46,7 +43,7 @@ from fer_mlops.tracking.registry import (
     run_id_of,
     training_provenance,
 )
-from fer_mlops.tracking.tracker import CONFIG_FILE, Tracker
+from fer_mlops.tracking.run_log import RunLog
 
 _REPORT = "evaluate"
 _POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
@@ -65,27 +62,14 @@ class Evaluation:
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        data = [judged.as_dict() for judged in self.judgements]
+        data = [one.as_dict() for one in self.judgements]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
-
-
-def load_run_config(run_id: str) -> Experiment:
-    """Returns the settings of a run.
-
-    Raises:
-        ModelError: The run does not exist or holds no settings.
-    """
-    try:
-        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{CONFIG_FILE}")
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"run {run_id!r} holds no {CONFIG_FILE} of fer_mlops") from error
-    return experiment_from_json(text)
 
 
 def evaluate_model(
     name: str,
     sources: Sequence[str],
-    tracker: Tracker,
+    tracker: RunLog,
     cache: Path,
     progress: Progress = no_progress,
     *,
@@ -110,36 +94,36 @@ def evaluate_model(
         DataError: The data cannot be read.
     """
     classifier = load_classifier(name)
-    judgements: list[ModelEvaluation] = []
+    evaluations: list[ModelEvaluation] = []
     parts: set[str] = set()
     sheets, warnings = {}, []
     asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
     for source in asked:
         chosen = choose_faces(name, source, classifier.image_size, cache, progress)
-        if any(chosen.described == before.faces for before in judgements):
+        if any(chosen.described == before.faces for before in evaluations):
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         pixels = chosen.pixels
         answers = predict_table(classifier, chosen.table, pixels)
-        judged = replace(
+        evaluation = replace(
             evaluate_predictions(chosen.described, answers, pixels, robustness),
             attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
         )
         part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
-        log_judged(judged, part, tracker)
-        sheets[judged.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
-        judgements.append(judged)
+        log_evaluation(evaluation, part, tracker)
+        sheets[evaluation.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
+        evaluations.append(evaluation)
         warnings += [chosen.warning] if chosen.warning else []
     fixed = resolve_model_uri(name)
     facts = {"model": fixed, "family": classifier.family}
-    facts["faces"] = "; ".join(judged.faces for judged in judgements)
+    facts["faces"] = "; ".join(one.faces for one in evaluations)
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
-    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in judgements]
-    page = render_page(fixed, judgements, [*digests, f"run {tracker.run_id}"], sheets, warnings)
-    evaluation = Evaluation(fixed, tuple(judgements), page, tuple(warnings))
+    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in evaluations]
+    page = render_page(fixed, evaluations, [*digests, f"run {tracker.run_id}"], sheets, warnings)
+    whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings))
     tracker.log_text(f"{_REPORT}/report.html", page)
-    return evaluation
+    return whole
 
 
 def _names_of(part: str) -> set[str]:
@@ -190,7 +174,7 @@ def choose_faces(
             split = divide_faces(table, config, trained_on.seed, cache, progress)
         except DataError:  # other data, too small for the model's split: use all of it
             split = None
-        stated = MlflowClient().get_run(run_id).data.tags.get(DIGEST_TAG)
+        stated = get_run(run_id).data.tags.get(DIGEST_TAG)
         if split and split.digest(table) == stated:
             return Chosen(
                 table=table.select(split.test),

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.config.promotion import GateRules
 from fer_mlops.data.file_info import read_records
+from fer_mlops.data.loading import Data
 from fer_mlops.errors import ConfigError, TrackingError
 from fer_mlops.evaluation.paired import Pairing, pair
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
@@ -27,8 +26,7 @@ from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproducti
 from fer_mlops.pipelines.shared_test_set import SharedTestSet
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, REGISTERED_NAME, find_version
-from fer_mlops.tracking.aliases import keep_out, move_champion
-from fer_mlops.tracking.registry import DECISION_TAG
+from fer_mlops.tracking.aliases import keep_out, move_champion, record_decision
 from fer_mlops.tracking.tracker import Tracker
 
 _TIMED = 64
@@ -90,6 +88,7 @@ def promote(
     cache: Path,
     *,
     source: str | None = None,
+    data: Data | None = None,
     progress: Progress = no_progress,
 ) -> Decision:
     """Runs the gate: makes the version champion or else challenger, and logs the decision.
@@ -109,6 +108,8 @@ def promote(
         tracker: Open run.
         cache: Folder for decoded faces.
         source: Other labelled data to evaluate on, as for ``--data``.
+        data: Data that this process trained the version on; it is not read again. The version itself is
+            always loaded from the registry, because the gate decides on what others will load.
         progress: Called at the start of each stage.
 
     Raises:
@@ -122,7 +123,7 @@ def promote(
         raise ConfigError(f"version {version} is champion already")
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
     candidates = [candidate_of(name) for name in names]
-    ground, is_common = promotion_test_set(candidates, source, cache, progress)
+    ground, is_common = promotion_test_set(candidates, source, cache, progress, data)
     measured = _measure(candidates, ground, cache, progress) if len(ground.table) else []
     cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
     checks = tuple(_checks(rules, candidates[0], measured, len(ground.table), is_common))
@@ -137,8 +138,8 @@ def promote(
         decision = replace(decision, outcome=CHAMPION)
         try:
             move_champion(version, before, lambda: _record(decision, rules, tracker))
-        except MlflowException:
-            with suppress(MlflowException, TrackingError):
+        except TrackingError:
+            with suppress(TrackingError):
                 _record(replace(decision, outcome="not promoted"), rules, tracker)
             raise
     else:
@@ -264,14 +265,6 @@ def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
         }
     )
     tracker.ask(lambda: None)  # flush the run before the version links to it
-    client = MlflowClient()
-    number = str(decision.version)
     said = f"{decision.outcome}: {decision.reason}"
-    client.set_model_version_tag(REGISTERED_NAME, number, DECISION_TAG, said[:5000])
-    client.set_model_version_tag(REGISTERED_NAME, number, "gate_run", tracker.run_id)
     checks = {check.rule: [check.measured, check.required, check.is_passed] for check in decision.checks}
-    client.set_model_version_tag(REGISTERED_NAME, number, "gate", json.dumps(checks)[:5000])
-    card = client.get_model_version(REGISTERED_NAME, number).description or ""
-    before = card.partition("\n## Promotion\n")[0]
-    added = f"\n## Promotion\n\n{said} (run `{tracker.run_id}`).\n"
-    client.update_model_version(REGISTERED_NAME, number, description=before[: 4990 - len(added)] + added)
+    record_decision(decision.version, said, json.dumps(checks), tracker.run_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.loading import divide_faces, read_faces
+from fer_mlops.data.loading import Data, divide_faces, read_faces
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.metrics.identities import count_people
 from fer_mlops.pipelines.candidates import Candidate
@@ -18,7 +18,11 @@ from fer_mlops.progress import Progress
 
 
 def promotion_test_set(
-    candidates: Sequence[Candidate], source: str | None, cache: Path, progress: Progress
+    candidates: Sequence[Candidate],
+    source: str | None,
+    cache: Path,
+    progress: Progress,
+    data: Data | None = None,
 ) -> tuple[SharedTestSet, bool]:
     """Returns the faces to evaluate on, and whether they are fair to all candidates.
 
@@ -30,6 +34,7 @@ def promotion_test_set(
         source: Other labelled data; all its faces are used.
         cache: Folder for decoded faces.
         progress: Called at the start of each stage.
+        data: Data that this process trained the version on; None to read it.
 
     Raises:
         ConfigError: The version's data is unknown, and there is no source.
@@ -39,19 +44,24 @@ def promotion_test_set(
     if source:
         config = version.experiment.data if version.experiment else DataConfig()
         return find_shared_test_set(candidates, replace(config, source=source), cache, progress), True
-    ground = _validation_part(version, cache, progress)
+    ground = _validation_part(version, cache, progress, data)
     if champion is None or _digest(champion) == _digest(version):
         return ground, True
     ground = check_fairness(_unseen(ground, champion), [champion])
     return replace(ground, warnings=(*ground.warnings, _favours(ground, champion))), False
 
 
-def _validation_part(version: Candidate, cache: Path, progress: Progress) -> SharedTestSet:
+def _validation_part(
+    version: Candidate, cache: Path, progress: Progress, data: Data | None
+) -> SharedTestSet:
     if version.experiment is None or version.provenance is None:
         raise ConfigError(f"the validation faces of {version.uri} are unknown; pass --data")
     config = version.experiment.data
-    table, _ = read_faces(config, version.classifier.image_size, cache, progress)
-    split = divide_faces(table, config, version.experiment.seed, cache, progress)
+    if data:
+        table, split = data.table, data.split
+    else:
+        table, _ = read_faces(config, version.classifier.image_size, cache, progress)
+        split = divide_faces(table, config, version.experiment.seed, cache, progress)
     if split.digest(table) != version.provenance.digest:
         raise DataError(
             f"the faces of {config.source!r} or their split have changed since {version.uri} was "
@@ -61,6 +71,7 @@ def _validation_part(version: Candidate, cache: Path, progress: Progress) -> Sha
         config=config,
         table=table.select(split.valid),
         described=f"validation part of {table.name}, {split.kind} split",
+        decoded={version.classifier.image_size: data.parts["valid"].pixels} if data else {},
     )
 
 
@@ -72,7 +83,7 @@ def _unseen(ground: SharedTestSet, champion: Candidate) -> SharedTestSet:
     _, num_unnamed = count_people(ground.table.identities)
     limit = ", as far as they are named" if num_unnamed else ""
     described = f"{ground.described}, without people in the training data of {champion.uri}{limit}"
-    return replace(ground, table=ground.table.select(np.flatnonzero(is_new)), described=described)
+    return replace(ground.select(np.flatnonzero(is_new)), described=described)
 
 
 def _digest(candidate: Candidate) -> str | None:

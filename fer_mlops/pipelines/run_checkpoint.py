@@ -12,12 +12,12 @@ from typing import Any
 from fer_mlops.config import Experiment
 from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.data.loading import Data
-from fer_mlops.errors import TrackingError, TrainingError
-from fer_mlops.tracking.tracker import Tracker
+from fer_mlops.errors import DataError, TrackingError, TrainingError
+from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoint
 
 
-def read_kept(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """Returns the state that a ``RunCheckpoint`` wrote to ``path``, without running code from the file.
 
     Raises:
@@ -52,8 +52,13 @@ _TRACKER = {"entries": list, "curves": dict, "last_step": int, "has_pictures": b
 _LEARNING = {"phase": int, "steps_before": int, "facts": dict, "fit": dict}
 
 
+def learning_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Returns the part of a checkpoint that ``train_classifier`` resumes from; None at the start."""
+    return state["learning"] if state else None
+
+
 class RunCheckpoint:
-    """Keeps the training state and the entries not yet sent to MLflow in one file.
+    """Run log and checkpoint of a run, kept in step.
 
     Entries of a step are sent only after they are in the file. So a kill at any moment loses no logged
     step, and entries that are sent again after a resume are identical.
@@ -64,42 +69,70 @@ class RunCheckpoint:
         path: Path | None,
         experiment: Experiment,
         data: Data,
-        tracker: Tracker,
+        log: RunLog,
         resume_from: Mapping[str, Any] | None,
     ) -> None:
-        self.path, self.family, self.tracker = path, experiment.family, tracker
-        self.is_resumed = resume_from is not None
-        self.last_step: int = resume_from["step"] if resume_from else 0
-        self._minutes_before: float = resume_from["minutes"] if resume_from else 0.0
-        self._started = time.perf_counter()
-        self._unchanged = {"settings": settings_as_json(experiment), "digest": data.digest()}
-
-    def save(self, number: int, learning: Callable[[], dict[str, Any]] | None) -> None:
-        """Writes the checkpoint after a step.
+        """Starts the clock of the run, or restores its log if it resumes.
 
         Args:
-            number: Step just done, from 1; 0 before the first.
+            path: Checkpoint file; None to save nothing.
+            experiment: Settings of the run.
+            data: Data of the run.
+            log: Log of the run.
+            resume_from: Content of a checkpoint, to resume its run.
+
+        Raises:
+            DataError: The faces or their split have changed since the checkpoint.
+        """
+        self._path, self._family, self._log = path, experiment.family, log
+        self._unchanged = {"settings": settings_as_json(experiment), "digest": data.digest()}
+        self._started = time.perf_counter()
+        self._minutes_before, self.last_step = 0.0, 0
+        self.is_resumed = resume_from is not None
+        if resume_from is None:
+            return
+        if resume_from["digest"] != self._unchanged["digest"]:
+            raise DataError(
+                f"run {log.run_id} cannot resume: the faces or their split have changed since it "
+                "started; restore them, or start a new run"
+            )
+        self._minutes_before, self.last_step = resume_from["minutes"], resume_from["step"]
+        log.restore(resume_from["tracker"])
+
+    @contextmanager
+    def step(self, number: int, learning: Callable[[], dict[str, Any]] | None = None) -> Iterator[None]:
+        """Saves what the block logs, then sends it; does neither if the block or the save fails.
+
+        Args:
+            number: Step that the block logs, from 1; 0 for what is logged before the first.
             learning: Returns the state that ``train_classifier`` resumes from.
         """
-        self.last_step = number
-        if self.path:
-            state = {
-                **self._unchanged,
-                "step": number,
-                "learning": learning() if learning else None,
-                "minutes": self.minutes(),
-                "tracker": self.tracker.state(),
-            }
-            save_checkpoint(self.path, state)
+        with self._log.together():
+            yield
+            self.last_step = number
+            if self._path:
+                state = {
+                    **self._unchanged,
+                    "step": number,
+                    "learning": learning() if learning else None,
+                    "minutes": self.minutes(),
+                    "tracker": self._log.state(),
+                }
+                save_checkpoint(self._path, state)
 
     def minutes(self) -> float:
         """Returns the run's working time in minutes, summed over all its resumes."""
         return self._minutes_before + (time.perf_counter() - self._started) / 60
 
-    def discard(self) -> None:
-        """Removes the checkpoint of a finished run."""
-        if self.path:
-            self.path.unlink(missing_ok=True)
+    def finish(self) -> float:
+        """Logs the minutes, ends the run as FINISHED and removes the checkpoint; returns the minutes."""
+        minutes = self.minutes()
+        if not (self.is_resumed and self._log.has_metric("minutes")):
+            self._log.log_metrics({"minutes": minutes})
+        self._log.finish()
+        if self._path:
+            self._path.unlink(missing_ok=True)
+        return minutes
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -108,11 +141,11 @@ class RunCheckpoint:
         Raises:
             TrainingError: Another process holds the lock.
         """
-        if not self.path:
+        if not self._path:
             yield
             return
-        how = f"resume with 'fer-mlops {self.family} --resume {self.tracker.run_id}'"
-        with claim(self.path):
+        how = f"resume with 'fer-mlops {self._family} --resume {self._log.run_id}'"
+        with claim(self._path):
             try:
                 yield
             except KeyboardInterrupt as error:

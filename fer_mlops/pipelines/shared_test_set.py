@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_mlops.config import DataConfig
 from fer_mlops.data.loading import load_table, read_faces
+from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
@@ -17,7 +19,6 @@ from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.identities import count_people
 from fer_mlops.pipelines.candidates import Candidate
 from fer_mlops.progress import Progress
-from fer_mlops.tracking.registry import TrainingProvenance
 
 _WAYS_OUT = (
     "compare models of the same data, split and seed, pass faces that no model has seen with --data, "
@@ -36,9 +37,18 @@ class SharedTestSet:
     """``test part of sample, identity split`` or ``all of other-set``."""
     warnings: tuple[str, ...] = ()
     """Reasons why the comparison may be unfair or unreliable."""
+    decoded: Mapping[int, Images] = field(default_factory=dict)
+    """Faces in memory by their side, one per row of ``table``; others are read."""
+
+    def select(self, rows: NDArray[np.int64]) -> SharedTestSet:
+        """Returns the test set with these rows only."""
+        decoded = {side: take_images(pixels, rows) for side, pixels in self.decoded.items()}
+        return replace(self, table=self.table.select(rows), decoded=decoded)
 
     def pixels(self, side: int, cache: Path, progress: Progress) -> Images:
         """Returns the decoded faces, one per row of ``table``; training has usually cached them."""
+        if side in self.decoded:
+            return self.decoded[side]
         whole, pixels = read_faces(self.config, side, cache, progress)
         row_of = {path: row for row, path in enumerate(whole.paths)}
         return take_images(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +34,12 @@ def with_fixed_teacher(experiment: Experiment) -> Experiment:
     return replace(experiment, training=replace(experiment.training, teacher=fixed))
 
 
-def with_answers(
-    experiment: Experiment, data: Data, cache: Path, progress: Progress
-) -> tuple[Faces, dict[str, str]]:
+def with_answers(experiment: Experiment, data: Data, progress: Progress) -> tuple[Faces, dict[str, str]]:
     """Returns the training faces, with the teacher's predictions if there is one, and facts to log.
 
     Args:
         experiment: Experiment that names the teacher.
-        data: Data of the experiment.
-        cache: Folder for faces decoded from the original files at the teacher's own size.
+        data: Data of the experiment; its cache gets the faces at the teacher's own size.
         progress: Called at the start of each stage.
 
     Raises:
@@ -59,7 +55,7 @@ def with_answers(
     pixels = train.pixels
     if teacher.image_size != pixels.shape[-1]:
         advance = progress("reading faces for the teacher", len(data.table))
-        _, all_pixels = load_images(data.table, teacher.image_size, cache, advance=advance)
+        _, all_pixels = load_images(data.table, teacher.image_size, data.cache, advance=advance)
         pixels = take_images(all_pixels, data.split.train)
     temperature = experiment.training.teacher_temperature
     answers = soft_answers(teacher, pixels, temperature, progress("teacher predictions", len(train)))
@@ -102,8 +98,8 @@ def _check(name: str, data: Data) -> dict[str, str]:
         return {"teacher_warning": "its training faces are unknown, so scores may be optimistic"}
     if provenance.digest == data.digest():
         return {}
-    judged = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
-    known = sorted(provenance.people & set(judged.tolist()))
+    other = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
+    known = sorted(provenance.people & set(other.tolist()))
     if known:
         raise DataError(
             f"the teacher {name} was trained on people in this run's validation or test faces "

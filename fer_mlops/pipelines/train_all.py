@@ -12,7 +12,7 @@ from fer_mlops.evaluation.comparison import Comparison
 from fer_mlops.pipelines.compare import compare_trained, log_comparison
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress, no_progress
-from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.runs import track, track_training
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,8 @@ def train_all(experiments: Sequence[Experiment], cache: Path, progress: Progress
         trained = []
         for experiment, faces in zip(experiments, data, strict=True):
             name = f"{experiment.family}-{faces.table.name}-{faces.split.kind}"
-            with track(
-                tracking.experiment, name, nested=True, system_metrics=tracking.system_metrics
-            ) as tracker:
+            with track_training(tracking, name, nested=True) as tracker:
                 trained.append(run_experiment(experiment, faces, tracker, progress=progress))
-        comparison, root = compare_trained(trained, data)
+        comparison, root = compare_trained(trained)
         log_comparison(comparison, root, parent)
         return Suite(parent.run_id, tuple(trained), comparison)

@@ -31,8 +31,8 @@ from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Card, Classifier, NetworkScorer
 from fer_mlops.models.inputs import as_images
 from fer_mlops.models.onnx import CARD_KEY, INPUT, LOGITS, PROBABILITIES, OnnxScorer, load_onnx
-from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.progress import Progress, no_progress
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import run_id_of
 
 MOST_OFF = 1e-5

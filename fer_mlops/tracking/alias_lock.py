@@ -7,16 +7,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import ModelError
+from fer_mlops.tracking.connection import MISSING, client
 
 REGISTERED_NAME = "fer-classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-MISSING = "RESOURCE_DOES_NOT_EXIST"
-"""MLflow's error code of a run, model, version or alias that does not exist."""
 _LOCK = "fer_mlops.lock."
 """Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
 _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
@@ -26,7 +24,7 @@ _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
 def make_registered_model() -> None:
     """Creates the registered model unless it exists."""
     try:
-        MlflowClient().create_registered_model(REGISTERED_NAME)
+        client().create_registered_model(REGISTERED_NAME)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -35,7 +33,7 @@ def make_registered_model() -> None:
 def find_version(alias: str) -> ModelVersion | None:
     """Returns the version that has the alias, or None."""
     try:
-        return MlflowClient().get_model_version_by_alias(REGISTERED_NAME, alias)
+        return client().get_model_version_by_alias(REGISTERED_NAME, alias)
     except MlflowException as error:
         if error.error_code in (MISSING, "INVALID_PARAMETER_VALUE"):
             return None
@@ -49,7 +47,7 @@ def get_version(number: int | str) -> ModelVersion:
         ModelError: There is no such version.
     """
     try:
-        return MlflowClient().get_model_version(REGISTERED_NAME, str(number))
+        return client().get_model_version(REGISTERED_NAME, str(number))
     except MlflowException as error:
         if error.error_code == MISSING:
             raise ModelError(f"{REGISTERED_NAME} has no version {number}") from error
@@ -59,7 +57,7 @@ def get_version(number: int | str) -> ModelVersion:
 def all_aliases() -> dict[str, int]:
     """Returns the version of each alias."""
     try:
-        found = MlflowClient().get_registered_model(REGISTERED_NAME).aliases
+        found = client().get_registered_model(REGISTERED_NAME).aliases
     except MlflowException as error:
         if error.error_code == MISSING:
             return {}
@@ -83,7 +81,7 @@ def make_challenger(version: int) -> bool:
     aliases = all_aliases()
     if version == aliases.get(CHAMPION) or version < aliases.get(CHALLENGER, version):
         return False
-    MlflowClient().set_registered_model_alias(REGISTERED_NAME, CHALLENGER, str(version))
+    client().set_registered_model_alias(REGISTERED_NAME, CHALLENGER, str(version))
     return True
 
 
@@ -100,28 +98,28 @@ def alias_lock() -> Iterator[None]:
     Raises:
         MlflowException: There is no registered model, or MLflow does not respond.
     """
-    client, own = MlflowClient(), _LOCK + uuid.uuid4().hex
+    store, own = client(), _LOCK + uuid.uuid4().hex
     is_written, since = False, dict[str, float]()
     try:
         while True:
-            tags = client.get_registered_model(REGISTERED_NAME).tags
+            tags = store.get_registered_model(REGISTERED_NAME).tags
             now = time.monotonic()
             since = {key: since.get(key, now) for key in tags if key.startswith(_LOCK) and key != own}
             if is_written and not since:
                 break
             if not since:
                 is_written = True  # set first, as a call that fails may still have written the tag
-                client.set_registered_model_tag(REGISTERED_NAME, own, "held")
+                store.set_registered_model_tag(REGISTERED_NAME, own, "held")
                 continue
             if is_written and min(since) < own:
-                client.delete_registered_model_tag(REGISTERED_NAME, own)
+                store.delete_registered_model_tag(REGISTERED_NAME, own)
                 is_written = False
             for key, seen in since.items():
                 if now - seen > _LOCK_LOST:
-                    client.delete_registered_model_tag(REGISTERED_NAME, key)
+                    store.delete_registered_model_tag(REGISTERED_NAME, key)
             time.sleep(_LOCK_POLL)
         yield
     finally:
         if is_written:
             with suppress(MlflowException):  # the aliases have changed; others wait a minute
-                client.delete_registered_model_tag(REGISTERED_NAME, own)
+                store.delete_registered_model_tag(REGISTERED_NAME, own)

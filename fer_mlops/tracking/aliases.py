@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import ModelError
@@ -21,7 +20,11 @@ from fer_mlops.tracking.alias_lock import (
     get_version,
     make_challenger,
 )
+from fer_mlops.tracking.connection import client, our_errors
 from fer_mlops.tracking.registry import DECISION_TAG
+
+_MOST_LETTERS = 5000
+"""Longest tag or description of a version that MLflow's servers accept, in characters."""
 
 
 def move_champion(version: int, expected: int | None, record: Callable[[], None] = lambda: None) -> None:
@@ -34,9 +37,10 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
 
     Raises:
         ModelError: Another version became champion in the meantime.
+        TrackingError: MLflow refuses a change.
     """
-    client = MlflowClient()
-    with alias_lock():
+    store = client()
+    with our_errors(), alias_lock():
         champion = find_version(CHAMPION)
         current = int(champion.version) if champion else None
         if current != expected:
@@ -49,11 +53,34 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
             return
         record()
         if current is not None:
-            client.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(current))
-        client.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(version))
+            store.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(current))
+        store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(version))
         with suppress(MlflowException):  # the champion has moved; a leftover alias does no harm
             for alias in {CHALLENGER, PREVIOUS} & set(aliases_of(version)):
-                client.delete_registered_model_alias(REGISTERED_NAME, alias)
+                store.delete_registered_model_alias(REGISTERED_NAME, alias)
+
+
+def record_decision(version: int, decision: str, checks: str, run_id: str) -> None:
+    """Records a decision of the promotion gate in a version's tags and at the end of its card.
+
+    Args:
+        version: Version that the gate decided on.
+        decision: Outcome and reason.
+        checks: Checked rules, as JSON.
+        run_id: Run of the gate.
+
+    Raises:
+        TrackingError: MLflow refuses a change.
+    """
+    store, number = client(), str(version)
+    with our_errors():
+        for key, value in {DECISION_TAG: decision, "gate_run": run_id, "gate": checks}.items():
+            store.set_model_version_tag(REGISTERED_NAME, number, key, value[:_MOST_LETTERS])
+        card = store.get_model_version(REGISTERED_NAME, number).description or ""
+        before = card.partition("\n## Promotion\n")[0]
+        added = f"\n## Promotion\n\n{decision} (run `{run_id}`).\n"
+        text = before[: _MOST_LETTERS - len(added)] + added
+        store.update_model_version(REGISTERED_NAME, number, description=text)
 
 
 def keep_out(version: int, *, is_sound: bool) -> bool:
@@ -68,7 +95,7 @@ def keep_out(version: int, *, is_sound: bool) -> bool:
         if is_sound:
             return make_challenger(version)
         if CHALLENGER in aliases_of(version):
-            MlflowClient().delete_registered_model_alias(REGISTERED_NAME, CHALLENGER)
+            client().delete_registered_model_alias(REGISTERED_NAME, CHALLENGER)
         return False
 
 
@@ -90,7 +117,7 @@ def roll_back() -> tuple[int, int]:
     decision = f"{CHAMPION}: rolled back to from version {before}"
 
     def record() -> None:
-        MlflowClient().set_model_version_tag(REGISTERED_NAME, str(now), DECISION_TAG, decision)
+        client().set_model_version_tag(REGISTERED_NAME, str(now), DECISION_TAG, decision)
 
     move_champion(now, before, record)
     return now, before
@@ -110,4 +137,4 @@ def delete_version(version: int) -> None:
                 f"version {version} of {REGISTERED_NAME} is {' and '.join(aliases)}, and may be loaded "
                 "by that alias; promote another version first"
             )
-        MlflowClient().delete_model_version(REGISTERED_NAME, str(version))
+        client().delete_model_version(REGISTERED_NAME, str(version))

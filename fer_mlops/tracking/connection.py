@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from fer_mlops.errors import TrackingError
 
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's error code of a run, model, version or alias that does not exist."""
 _FIRST_ANSWER = 10
 """Seconds to wait for the first response of a tracking server."""
 _LATER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
@@ -19,6 +24,21 @@ _LATER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 _FEW_LETTERS = 2
 _USER = re.compile(r"(\w[\w+.-]*://)(?!/)[^\s'\"]*@")
 """User and password of an address, up to the last @."""
+
+
+def client(uri: str | None = None) -> MlflowClient:
+    """Returns a client of the tracking store at ``uri``, by default the one in use."""
+    return MlflowClient(uri)
+
+
+def store_uri() -> str:
+    """Returns the address of the tracking store in use."""
+    return mlflow.get_tracking_uri()
+
+
+def use_store(uri: str) -> None:
+    """Makes this process use the tracking store at ``uri``."""
+    mlflow.set_tracking_uri(uri)
 
 
 def is_remote() -> bool:
@@ -105,3 +125,12 @@ def refused(error: Exception) -> TrackingError:
     """Returns the TrackingError for an error that no later try would fix."""
     verb = "refused" if isinstance(error, MlflowException) else "cannot store the data"
     return TrackingError(f"MLflow at {shown_uri()} {verb}: {reason_of(error)}")
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Raises a TrackingError instead of an error of MLflow."""
+    try:
+        yield
+    except MlflowException as error:
+        raise refused(error) from error

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -23,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from fer_mlops.errors import TrackingError
 from fer_mlops.files import locked
-from fer_mlops.tracking.connection import is_remote, reason_of, shown_uri, without_password
+from fer_mlops.tracking.connection import client, is_remote, reason_of, shown_uri, without_password
 
 KINDS = ("sqlite", "postgresql", "mysql", "mssql")
 _PATIENCE = 1
@@ -174,7 +173,7 @@ def _make(url: URL) -> None:
     """Lets MLflow create its tables; retries if a process without our lock creates them meanwhile."""
     for left in reversed(range(_TRIES)):
         try:
-            MlflowClient(url.render_as_string(hide_password=False)).search_experiments(max_results=1)
+            client(url.render_as_string(hide_password=False)).search_experiments(max_results=1)
             return
         except (MlflowException, SQLAlchemyError) as error:
             if not left:

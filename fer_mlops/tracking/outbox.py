@@ -14,18 +14,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import TrackingError
-from fer_mlops.tracking.connection import check_server, is_unreachable, reason_of, refused, shown_uri
+from fer_mlops.tracking.connection import (
+    check_server,
+    client,
+    is_unreachable,
+    reason_of,
+    refused,
+    shown_uri,
+)
+from fer_mlops.tracking.run_log import Answer
 
 Entry = dict[str, Any]
 """``kind`` and the fields that its sender reads, as plain values, so that a checkpoint can store it."""
-Answer = TypeVar("Answer")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Shortest and longest pause before the next try, in seconds; the pause doubles after each failure."""
 _MOST_METRICS = 100
@@ -68,35 +75,35 @@ def _cut(clean: str, original: str, most_bytes: int) -> str:
     return f"{head}-{digest}{suffix}"
 
 
-def _send_metrics(client: MlflowClient, run_id: str, entry: Entry) -> None:
+def _send_metrics(store: MlflowClient, run_id: str, entry: Entry) -> None:
     moment = {"timestamp": entry["time"], "step": entry["step"], "model_id": entry.get("model")}
     metrics = [Metric(stored_name(key), value, **moment) for key, value in entry["values"].items()]
     for start in range(0, len(metrics), _MOST_METRICS):
-        client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
+        store.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
 
-def _send_params(client: MlflowClient, run_id: str, entry: Entry) -> None:
+def _send_params(store: MlflowClient, run_id: str, entry: Entry) -> None:
     params = [Param(stored_name(key), value) for key, value in entry["values"].items()]
-    client.log_batch(run_id, params=params)
+    store.log_batch(run_id, params=params)
 
 
-def _send_tags(client: MlflowClient, run_id: str, entry: Entry) -> None:
+def _send_tags(store: MlflowClient, run_id: str, entry: Entry) -> None:
     tags = [RunTag(stored_name(key), value[:_TAG]) for key, value in entry["values"].items()]
-    client.log_batch(run_id, tags=tags)
+    store.log_batch(run_id, tags=tags)
 
 
-def _send_files(client: MlflowClient, run_id: str, entry: Entry) -> None:
+def _send_files(store: MlflowClient, run_id: str, entry: Entry) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for path, content in entry["files"].items():
             target = Path(folder) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        client.log_artifacts(run_id, folder)
+        store.log_artifacts(run_id, folder)
 
 
-def _send_input(client: MlflowClient, run_id: str, entry: Entry) -> None:
+def _send_input(store: MlflowClient, run_id: str, entry: Entry) -> None:
     tags = [InputTag("mlflow.data.context", entry["context"])]
-    client.log_inputs(run_id, [DatasetInput(Dataset(**entry["dataset"]), tags)])
+    store.log_inputs(run_id, [DatasetInput(Dataset(**entry["dataset"]), tags)])
 
 
 _SENDERS: dict[str, Callable[[MlflowClient, str, Entry], None]] = {
@@ -205,10 +212,10 @@ class Outbox:
             time.sleep(min(self._pause, left))
 
     def _send(self) -> int:
-        client = MlflowClient()
+        store = client()
         num_sent = 0
         while self.entries:
-            _SENDERS[self.entries[0]["kind"]](client, self.run_id, self.entries[0])
+            _SENDERS[self.entries[0]["kind"]](store, self.run_id, self.entries[0])
             del self.entries[0]
             num_sent += 1
         return num_sent

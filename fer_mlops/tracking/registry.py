@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import yaml
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
+from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
@@ -28,8 +26,9 @@ from fer_mlops.tracking.alias_lock import (
     make_challenger,
     make_registered_model,
 )
-from fer_mlops.tracking.connection import reason_of, shown_uri
+from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
+from fer_mlops.tracking.queries import get_run, read_text
 from fer_mlops.tracking.tracker import MODEL_NAME, SPLIT_FILE
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
         model_id: ID of a LoggedModel.
         tags: Tags of the version; must include SCORE_TAG and DIGEST_TAG.
     """
-    client = MlflowClient()
+    store = client()
     make_registered_model()
     with alias_lock():
         made = _version_before(model_id)
@@ -88,23 +87,23 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
         champion = find_version(CHAMPION)
         if champion is None or int(champion.version) == number:
             alias, reason = CHAMPION, "there was no champion"
-            client.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
+            store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
         else:
             reason = f"fer-mlops promote --version {number} takes it through the gate"
             alias = CHALLENGER if make_challenger(number) else NO_ALIAS
-        client.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
+        store.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
     return Registration(number, alias, reason)
 
 
 def describe(version: int, text: str) -> None:
     """Stores a version's model card, Markdown of at most 5,000 characters, as its description."""
-    MlflowClient().update_model_version(REGISTERED_NAME, str(version), description=text)
+    client().update_model_version(REGISTERED_NAME, str(version), description=text)
 
 
 def _version_before(model_id: str) -> ModelVersion | None:
     """Returns the version that was registered from this model, or None."""
     wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
-    return next(iter(MlflowClient().search_model_versions(wanted)), None)
+    return next(iter(client().search_model_versions(wanted)), None)
 
 
 @dataclass(frozen=True)
@@ -158,9 +157,9 @@ class ModelName:
         Raises:
             MlflowException: There is no such version, or the registry does not respond.
         """
-        client = MlflowClient()
-        model, version = get_model_name_and_version(client, self.text)  # type: ignore[no-untyped-call]
-        return client.get_model_version(model, version)
+        store = client()
+        model, version = get_model_name_and_version(store, self.text)  # type: ignore[no-untyped-call]
+        return store.get_model_version(model, version)
 
 
 def load_classifier(name: str) -> Classifier:
@@ -264,7 +263,7 @@ def run_id_of(name: str) -> str | None:
     try:
         if wanted.is_registered:
             return wanted.found().run_id or None
-        return MlflowClient().get_logged_model(wanted.model).source_run_id or None
+        return client().get_logged_model(wanted.model).source_run_id or None
     except MlflowException as error:
         raise _missing(name, error) from error
 
@@ -288,18 +287,6 @@ def resolve_model_uri(name: str) -> str:
         raise _missing(name, error) from error
 
 
-@dataclass(frozen=True)
-class TrainingProvenance:
-    """People and faces in the data that a model was trained with."""
-
-    digest: str
-    """Digest of the data and the split."""
-    people: frozenset[str]
-    """Identities in the training and validation parts."""
-    tested: frozenset[tuple[str, str, str]]
-    """(image, emotion, identity) of each face in the test part."""
-
-
 def training_provenance(name: str) -> TrainingProvenance | None:
     """Returns the people and faces in the model's data; None if its run is unknown or has no record."""
     is_stored = ModelName.parse(name).is_stored
@@ -307,16 +294,9 @@ def training_provenance(name: str) -> TrainingProvenance | None:
     if not run_id:
         return None
     try:
-        digest = MlflowClient().get_run(run_id).data.tags[DIGEST_TAG]
-        text = mlflow.artifacts.load_text(f"runs:/{run_id}/{SPLIT_FILE}")
-        rows = list(csv.DictReader(io.StringIO(text)))
-        tested = [row for row in rows if row["part"] == "test"]
-        return TrainingProvenance(
-            digest=digest,
-            people=frozenset(row["identity"] for row in rows if row["part"] != "test"),
-            tested=frozenset((row["image"], row["emotion"], row["identity"]) for row in tested),
-        )
-    except (MlflowException, OSError, KeyError):
+        digest = get_run(run_id).data.tags[DIGEST_TAG]
+        return TrainingProvenance.from_csv(digest, read_text(run_id, SPLIT_FILE))
+    except (ModelError, MlflowException, KeyError):
         return None
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from fer_mlops.tracking.connection import check_server, refused
+from fer_mlops.config.training import TrackingConfig
+from fer_mlops.tracking.connection import check_server, client, refused
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.store import ensure_experiment, takes_artifacts
 from fer_mlops.tracking.tracker import Tracker
@@ -31,6 +31,7 @@ def track(
     parent: str | None = None,
     resume: str | None = None,
     system_metrics: bool = False,
+    wait_minutes: float = 10.0,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[Tracker]:
     """Opens a run and yields its tracker.
@@ -45,6 +46,7 @@ def track(
         parent: ID of a parent run that another process has open.
         resume: ID of a run to continue instead of opening a new one.
         system_metrics: Whether MLflow logs the machine's load.
+        wait_minutes: Longest wait for a server that does not respond, where the run needs the response.
         tags: Tags that a new or resumed run has from its start.
 
     Raises:
@@ -57,11 +59,11 @@ def track(
     except BaseException as error:
         opened = mlflow.active_run()
         if opened and opened is not before:
-            _tracker_of(opened).end_unfinished("FAILED")
+            Tracker(opened.info.run_id, opened.info.experiment_id).end_unfinished("FAILED")
         if isinstance(error, MlflowException):
             raise refused(error) from error
         raise
-    tracker = _tracker_of(run)
+    tracker = Tracker(run.info.run_id, run.info.experiment_id, patience=60 * wait_minutes)
     status = "FAILED"
     try:
         try:
@@ -80,8 +82,24 @@ def track(
         tracker.end_unfinished(status)
 
 
-def _tracker_of(run: mlflow.ActiveRun) -> Tracker:
-    return Tracker(run.info.run_id, run.info.experiment_id)
+def track_training(
+    tracking: TrackingConfig,
+    run_name: str,
+    *,
+    nested: bool = False,
+    parent: str | None = None,
+    resume: str | None = None,
+) -> AbstractContextManager[Tracker]:
+    """Opens a run as ``track`` does, with the tracking settings of an experiment."""
+    return track(
+        tracking.experiment,
+        run_name,
+        nested=nested,
+        parent=parent,
+        resume=resume,
+        system_metrics=tracking.system_metrics,
+        wait_minutes=tracking.wait_minutes,
+    )
 
 
 def fail_run(run_id: str) -> None:
@@ -102,13 +120,13 @@ def _open(
     if resume:
         os.environ.pop("MLFLOW_RUN_ID", None)
         if project_run:
-            MlflowClient().set_tag(project_run, "fer_mlops.continued_as", resume)
+            client().set_tag(project_run, "fer_mlops.continued_as", resume)
         return mlflow.start_run(
             run_id=resume, nested=nested, log_system_metrics=system_metrics, tags=dict(tags or {})
         )
     if project_run and not nested:
         os.environ.pop("MLFLOW_RUN_ID")  # otherwise a later nested run would reuse the project's run
-        if takes_artifacts(MlflowClient().get_run(project_run).info.artifact_uri or ""):
+        if takes_artifacts(client().get_run(project_run).info.artifact_uri or ""):
             return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
     # set_experiment would hold for the whole process, whose next run may be in another experiment
     run = mlflow.start_run(
@@ -121,7 +139,7 @@ def _open(
     )
     if project_run and not nested:
         # `mlflow ui` created the project run's experiment, and only a server can store its artifacts
-        MlflowClient().set_tag(project_run, "fer_mlops.continued_as", run.info.run_id)
+        client().set_tag(project_run, "fer_mlops.continued_as", run.info.run_id)
         mlflow.set_tag("fer_mlops.project_run", project_run)
     return run
 

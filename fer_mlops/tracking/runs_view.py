@@ -7,8 +7,9 @@ import json
 import time
 import zlib
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+
+from fer_mlops.tracking.connection import client
 
 _KEY = "fer_mlops_scores"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
@@ -35,10 +36,10 @@ def runs_view(experiment_id: str) -> str:
     that may only read, the address is that of the plain table.
     """
     address = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-    client = MlflowClient()
+    store = client()
     try:
-        if _TAG not in client.get_experiment(experiment_id).tags:
-            client.set_experiment_tag(experiment_id, _TAG, _shared_view())
+        if _TAG not in store.get_experiment(experiment_id).tags:
+            store.set_experiment_tag(experiment_id, _TAG, _shared_view())
     except MlflowException:
         return address
     return f"{address}&viewStateShareKey={_KEY}"

@@ -13,7 +13,7 @@ from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import TrackingError
-from fer_mlops.tracking.connection import check_server, is_remote, refused
+from fer_mlops.tracking.connection import check_server, client, is_remote, refused
 from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, local_path
 
 
@@ -59,9 +59,9 @@ def ensure_experiment(name: str) -> MlflowExperiment:
     Raises:
         TrackingError: The experiment is deleted, or its runs could not store their files.
     """
-    client = MlflowClient()
+    store = client()
     try:
-        experiment = client.get_experiment_by_name(name) or _made(client, name)
+        experiment = store.get_experiment_by_name(name) or _made(store, name)
     except MlflowException as error:
         raise refused(error) from error
     location, number = experiment.artifact_location, experiment.experiment_id
@@ -77,7 +77,7 @@ def ensure_experiment(name: str) -> MlflowExperiment:
         )
     folder = None if is_remote() else local_path(location)
     if folder and not folder.is_dir():
-        if client.search_runs([number], max_results=1):
+        if store.search_runs([number], max_results=1):
             raise TrackingError(
                 f"experiment {name!r} stores its artifacts in {str(folder)!r}, which is missing; "
                 "restore that folder, or choose another experiment"
@@ -86,12 +86,12 @@ def ensure_experiment(name: str) -> MlflowExperiment:
     return experiment
 
 
-def _made(client: MlflowClient, name: str) -> MlflowExperiment:
+def _made(store: MlflowClient, name: str) -> MlflowExperiment:
     location = None if is_remote() else (Path("mlruns") / name).resolve().as_uri()
     try:
-        return client.get_experiment(client.create_experiment(name, location))
+        return store.get_experiment(store.create_experiment(name, location))
     except MlflowException as error:
-        made = client.get_experiment_by_name(name)  # another process may have created it just now
+        made = store.get_experiment_by_name(name)  # another process may have created it just now
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or made is None:
             raise
         return made

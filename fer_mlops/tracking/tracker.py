@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import tempfile
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import LoggedModelStatus
@@ -26,62 +24,62 @@ from PIL import Image
 
 from fer_mlops.config.experiments import Experiment
 from fer_mlops.config.recipes import Scalar, flatten, settings_as_json
-from fer_mlops.data.quality.findings import Finding
 from fer_mlops.errors import ModelError, TrackingError
-from fer_mlops.tracking.connection import reason_of
+from fer_mlops.tracking.connection import client, reason_of
 from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE, SIGNATURE, probe_of, requirements_of
-from fer_mlops.tracking.outbox import Answer, Outbox, stored_name
+from fer_mlops.tracking.outbox import Outbox, stored_name
+from fer_mlops.tracking.queries import CONFIG_FILE, get_run
 from fer_mlops.tracking.run_end import end_run, undisturbed
+from fer_mlops.tracking.run_log import Answer, RunLog
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fer_mlops.data.quality.findings import Finding
     from fer_mlops.data.splits import Split
     from fer_mlops.data.table import FaceTable
     from fer_mlops.models.classifier import Classifier
 
 MODEL_NAME = "classifier"
 """Name of the LoggedModel within a run."""
-CONFIG_FILE = "config.json"
 SPLIT_FILE = "data/split.csv"
 _log = logging.getLogger(__name__)
 
 
-class Tracker:
-    """Writes to one open run; entries wait in an outbox while the server does not respond."""
+class Tracker(RunLog):
+    """Log of one open run in MLflow; entries wait in an outbox while the server does not respond."""
 
-    def __init__(self, run_id: str, experiment_id: str) -> None:
-        self.run_id = run_id
-        self.experiment_id = experiment_id
-        self.patience = 600.0
-        """Seconds to wait for a server that does not respond, where the run needs the response."""
+    def __init__(self, run_id: str, experiment_id: str, *, patience: float = 600.0) -> None:
+        """Takes over an open run.
+
+        Args:
+            run_id: ID of the run.
+            experiment_id: ID of the run's experiment.
+            patience: Seconds to wait for a server that does not respond, where the run needs the
+                response.
+        """
+        super().__init__(run_id, experiment_id)
+        self.patience = patience
         self.outbox = Outbox(run_id)
-        self._curves: dict[str, list[tuple[int, float]]] = {}
         self._last_step = 0
         self._stopped_clock = 0
-        self.has_pictures = False
-        """Whether images were logged, by this process or by an earlier process of the same run."""
         self.is_finished = False
         """Whether MLflow has stored all entries and marked the run FINISHED."""
 
     def state(self) -> dict[str, Any]:
         """Returns the state that another process needs to resume this run, as plain values."""
-        return {
-            "entries": list(self.outbox.entries),
-            "curves": {key: [list(point) for point in points] for key, points in self._curves.items()},
-            "last_step": self._last_step,
-            "has_pictures": self.has_pictures,
-        }
+        unsent = {"entries": list(self.outbox.entries), "last_step": self._last_step}
+        return {**super().state(), **unsent}
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Restores the ``state`` of a process that was killed, and sends the entries it had not sent."""
-        self._curves = {
-            key: [(step, value) for step, value in points] for key, points in state["curves"].items()
-        }
-        self._last_step, self.has_pictures = state["last_step"], state["has_pictures"]
-        with self.outbox.together():
+        super().restore(state)
+        self._last_step = state["last_step"]
+        with self.together():
             self.outbox.entries += state["entries"]
+
+    def together(self) -> AbstractContextManager[None]:
+        """Sends what the block logs when it ends; drops it if the block fails."""
+        return self.outbox.together()
 
     def stop_clock(self) -> None:
         """Gives all further metrics the time of the last step, so that MLflow recognises metrics that
@@ -132,7 +130,7 @@ class Tracker:
 
         Parameters that the run already has are kept: ``mlflow run`` logs a project's parameters first.
         """
-        known = self.ask(lambda: MlflowClient().get_run(self.run_id).data.params)
+        known = self.ask(lambda: get_run(self.run_id).data.params)
         flat = {"family": experiment.family, **flatten(experiment)}
         fresh = {key: str(value) for key, value in flat.items() if key not in known}
         self.outbox.put({"kind": "params", "values": fresh})
@@ -140,6 +138,7 @@ class Tracker:
 
     def log_facts(self, facts: Mapping[str, Scalar]) -> None:
         """Logs facts as tags of the run."""
+        super().log_facts(facts)
         if facts:
             values = {key: str(value) for key, value in facts.items()}
             self.outbox.put({"kind": "tags", "values": values})
@@ -161,12 +160,11 @@ class Tracker:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Logs scalar metrics, at a step if one is given."""
+        super().log_metrics(metrics, step)
         values = {key: float(value) for key, value in metrics.items()}
         moment = self._stopped_clock or _now()
         if step is not None:
             self._last_step = moment
-            for key, value in values.items():
-                self._curves.setdefault(key, []).append((step, value))
         self.outbox.put({"kind": "metrics", "time": moment, "step": step or 0, "values": values})
 
     def log_picture(self, key: str, picture: Image.Image, step: int) -> None:
@@ -189,10 +187,6 @@ class Tracker:
         figure.savefig(buffer, format=Path(path).suffix.removeprefix("."))
         self._log_files({stored_name(path): buffer.getvalue()})
 
-    def log_json(self, path: str, value: object) -> None:
-        """Logs plain values as a JSON file."""
-        self.log_text(path, json.dumps(value, indent=2))
-
     def log_text(self, path: str, text: str) -> None:
         """Logs a text as a file."""
         self._log_files({stored_name(path): text.encode()})
@@ -202,21 +196,9 @@ class Tracker:
         files = {path: bytearray(content) for path, content in contents.items()}
         self.outbox.put({"kind": "files", "files": files})
 
-    def log_findings(self, findings: Sequence[Finding]) -> None:
-        """Logs the findings of the data check: all as a file, each error and warning as a tag."""
-        from fer_mlops.data.quality.findings import findings_as_json
-
-        self.log_text("data/findings.json", findings_as_json(findings))
-        spoiling = [finding for finding in findings if finding.severity != "note"]
-        self.log_facts({f"data.{finding.kind}": finding.what for finding in spoiling})
-
-    def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Returns every metric logged at steps, as (step, value) pairs in order."""
-        return {key: list(points) for key, points in self._curves.items()}
-
     def has_metric(self, key: str) -> bool:
         """Returns whether MLflow has stored a metric of this name for the run."""
-        return stored_name(key) in self.ask(lambda: MlflowClient().get_run(self.run_id).data.metrics)
+        return stored_name(key) in self.ask(lambda: get_run(self.run_id).data.metrics)
 
     def log_classifier(
         self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
@@ -236,15 +218,15 @@ class Tracker:
 
     def _model_before(self) -> str | None:
         """Returns the model that this run logged before it was killed; deletes incomplete models."""
-        client = MlflowClient()
+        store = client()
         complete = None
-        for model in client.search_logged_models(
+        for model in store.search_logged_models(
             [self.experiment_id], f"source_run_id = '{self.run_id}' AND name = '{MODEL_NAME}'"
         ):
             if model.status == LoggedModelStatus.READY:
                 complete = str(model.model_id)
             else:
-                client.delete_logged_model(model.model_id)
+                store.delete_logged_model(model.model_id)
         return complete
 
     def _log_model(self, classifier: Classifier, examples: Sequence[bytes]) -> str:

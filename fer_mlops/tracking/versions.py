@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.config.conversion import RENAMED
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
-    MISSING,
     REGISTERED_NAME,
     all_aliases,
     find_version,
     get_version,
 )
+from fer_mlops.tracking.connection import client
+from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import DECISION_TAG, SCORE_TAG
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
@@ -49,7 +48,7 @@ class Version:
 
 def list_versions() -> list[Version]:
     """Returns all versions, newest first."""
-    found = MlflowClient().search_model_versions(f"name = '{REGISTERED_NAME}'")
+    found = client().search_model_versions(f"name = '{REGISTERED_NAME}'")
     aliases = all_aliases()
     return sorted((_version(entry, aliases) for entry in found), key=lambda version: -version.number)
 
@@ -133,8 +132,6 @@ def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
 
 def _run(version: Version) -> Run:
     try:
-        return MlflowClient().get_run(version.run_id)
-    except MlflowException as error:
-        if error.error_code != MISSING:
-            raise
+        return get_run(version.run_id)
+    except ModelError as error:
         raise ModelError(f"the run of version {version.number} is gone") from error

@@ -12,11 +12,9 @@ from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models import build_network
 from fer_mlops.progress import Progress
-from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.devices import choose_device
-from fer_mlops.training.examples import Examples
-from fer_mlops.training.loop import Epoch, fit
-from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
+from fer_mlops.training.loop import Epoch
+from fer_mlops.training.networks import Stage, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
 
@@ -40,17 +38,6 @@ def train_cnn(
         on_step(to_step(epoch, Stage("cnn", experiment.cnn)))
         advance(1)
 
-    fit(
-        network,
-        Examples.from_faces(train),
-        Examples.from_faces(valid),
-        loss,
-        experiment.training,
-        seed=experiment.seed,
-        augment=make_augment(experiment.augment),
-        mix=make_mix(experiment.augment, len(EMOTIONS)),
-        on_epoch=on_epoch,
-        resume_from=resume_from["fit"] if resume_from else None,
-    )
+    fit_faces(network, experiment, train, valid, loss, on_epoch, resume_from)
     classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)
     return TrainingResult(classifier=classifier, facts={})

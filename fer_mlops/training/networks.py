@@ -1,19 +1,29 @@
-"""Helpers of the network families: the loss, an epoch as a step, the calibrated bundle."""
+"""Training of both network families: the loss, the fit, an epoch as a step, the calibrated bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
-from fer_mlops.config import CnnConfig, TrainingConfig, TransferConfig
+from fer_mlops.config import (
+    CnnConfig,
+    CnnExperiment,
+    TrainingConfig,
+    TransferConfig,
+    TransferExperiment,
+)
 from fer_mlops.data.faces import Faces
+from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models.calibration import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier, NetworkScorer
-from fer_mlops.training.loop import Epoch
+from fer_mlops.training.augmentation import make_augment, make_mix
+from fer_mlops.training.examples import Examples
+from fer_mlops.training.loop import Epoch, OnEpoch, fit
 from fer_mlops.training.losses import LOSSES, Loss, after_sampling, log_prior, logit_adjusted
 from fer_mlops.training.sampling import face_weights
 from fer_mlops.training.steps import Step, uncalibrated
@@ -72,6 +82,40 @@ def to_step(epoch: Epoch, stage: Stage) -> Step:
             "facts": dict(stage.facts),
             "fit": epoch.state(),
         },
+    )
+
+
+def fit_faces(
+    network: nn.Module,
+    experiment: CnnExperiment | TransferExperiment,
+    train: Faces,
+    valid: Faces,
+    loss: Loss,
+    on_epoch: OnEpoch,
+    resume_from: Mapping[str, Any] | None,
+) -> None:
+    """Trains the whole network on augmented faces; it ends with the weights that ``fit`` keeps.
+
+    Args:
+        network: Network on its device.
+        experiment: Settings, seed and augmentation.
+        train: Faces to train on.
+        valid: Faces that select the epoch.
+        loss: Loss for the training faces.
+        on_epoch: Called after each epoch.
+        resume_from: Result of ``Step.state``, to resume after that step.
+    """
+    fit(
+        network,
+        Examples.from_faces(train),
+        Examples.from_faces(valid),
+        loss,
+        experiment.training,
+        seed=experiment.seed,
+        augment=make_augment(experiment.augment),
+        mix=make_mix(experiment.augment, len(EMOTIONS)),
+        on_epoch=on_epoch,
+        resume_from=resume_from["fit"] if resume_from else None,
     )
 
 

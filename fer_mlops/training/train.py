@@ -11,7 +11,6 @@ import torch
 from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, TransferExperiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.errors import TrainingError
-from fer_mlops.files import cache_folder
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.training.baseline import train_baseline
 from fer_mlops.training.cnn import train_cnn
@@ -26,7 +25,7 @@ def train_classifier(
     *,
     on_step: OnStep,
     progress: Progress = no_progress,
-    cache: Path | None = None,
+    cache: Path,
     resume_from: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Returns the classifier trained on ``train``, selected and calibrated on ``valid``.
@@ -37,13 +36,12 @@ def train_classifier(
         valid: Faces that select epochs, prior strength and temperature.
         on_step: Called after each step; may raise to stop training.
         progress: Called at the start of each stage.
-        cache: Folder for features; None for ``cache_folder()``.
+        cache: Folder for features of the faces.
         resume_from: Result of ``Step.state``, to resume after that step.
 
     Raises:
         TrainingError: The loss is not finite, or the device is out of memory.
     """
-    cache = cache or cache_folder()
     try:
         match experiment:
             case BaselineExperiment():

@@ -23,13 +23,12 @@ from fer_mlops.models.inputs import to_images
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.progress import Progress
 from fer_mlops.training import distributed
-from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.devices import choose_arithmetic, choose_device
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels, digest_of_weights
 from fer_mlops.training.frozen_features import frozen_features
 from fer_mlops.training.loop import Epoch, fit
-from fer_mlops.training.networks import Stage, calibrated, make_loss, to_step
+from fer_mlops.training.networks import Stage, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
 _FACES_TO_SETTLE = 512
@@ -78,18 +77,7 @@ def train_transfer(
         num_steps_before = resume_from["steps_before"]
     phase = 2
     advance = progress("whole-network epochs", experiment.training.epochs)
-    fit(
-        network,
-        Examples.from_faces(train),
-        Examples.from_faces(valid),
-        loss,
-        experiment.training,
-        seed=experiment.seed,
-        augment=make_augment(experiment.augment),
-        mix=make_mix(experiment.augment, len(EMOTIONS)),
-        on_epoch=on_epoch,
-        resume_from=resume_from["fit"] if resume_from else None,
-    )
+    fit_faces(network, experiment, train, valid, loss, on_epoch, resume_from)
     rate = experiment.max_error
     classifier = calibrated("transfer", network, architecture, train, valid, loss, rate)
     return TrainingResult(classifier=classifier, facts=facts)

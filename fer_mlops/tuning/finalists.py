@@ -48,7 +48,7 @@ class Finalist:
         return spread_of(self.values)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Mean ± standard deviation as text."""
         return f"{self.spread.mean:.4f} ± {self.spread.deviation:.4f}"
 
@@ -121,7 +121,7 @@ def hold_finals(
         for trial in trials
     ]
     finals.sort(key=lambda one: one.spread.mean, reverse=plan.direction == "maximize")
-    _tell(plan, finals, parent)
+    _log_finalists(plan, finals, parent)
     return Outcome(best, tuple(finals))
 
 
@@ -178,7 +178,7 @@ def _fit(
     return value
 
 
-def _tell(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
+def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
     rows: list[dict[str, Scalar | list[float]]] = []
     for one in finals:
         parent.log_metrics({f"final/{plan.objective}": one.spread.mean}, one.trial.number)

@@ -146,7 +146,7 @@ class Objective:
                 value = self._fit(fit, variant, tracker, watch, is_again=is_again)
             else:
                 value = self._fit_apart(fit, variant, trial, tracker, watch)
-                done[variant.name] = {"value": value, "scores": watch.told}
+                done[variant.name] = {"value": value, "scores": watch.reported}
                 trial.set_user_attr(_FITS, done)
             values.append(value)
         mean = float(np.mean(values))
@@ -205,7 +205,7 @@ class _Watch:
     ) -> None:
         self.plan, self.trial, self.tracker = plan, trial, tracker
         self.values, self.steps_before, self.steps_in_all = values, steps_before, steps_in_all
-        self.told: list[tuple[int, float]] = []
+        self.reported: list[tuple[int, float]] = []
 
     def repeat(self, scores: list[tuple[int, float]]) -> None:
         """Reports again the values from before the worker died, without pruning."""
@@ -216,25 +216,25 @@ class _Watch:
         """Returns the function that a fit calls after each step."""
 
         def report(step: Step) -> None:
-            if not self.told:  # first the scores from the checkpoint
+            if not self.reported:  # first the scores from the checkpoint
                 for score in fit.scores[:-1]:
-                    self._tell(score.step, score.value)
-            self._tell(step.number, fit.scores[-1].value)
+                    self._report_mean(score.step, score.value)
+            self._report_mean(step.number, fit.scores[-1].value)
             self._keep_budget(step, data)
-            is_last = self.told[-1][0] == self.steps_in_all  # pruning would save nothing
+            is_last = self.reported[-1][0] == self.steps_in_all  # pruning would save nothing
             if not is_last and self.trial.should_prune():
                 raise RunStopped(
-                    f"epoch {self.told[-1][0]}: {self.plan.objective} {self.told[-1][1]:.4f}, "
+                    f"epoch {self.reported[-1][0]}: {self.plan.objective} {self.reported[-1][1]:.4f}, "
                     f"{_REASONS.get(self.plan.pruner, 'behind')}"
                 )
 
         return report
 
-    def _tell(self, step: int, score: float) -> None:
+    def _report_mean(self, step: int, score: float) -> None:
         """Reports the mean over the fits so far."""
         number = self.steps_before + step
         value = float(np.mean([*self.values, score]))
-        self.told.append((number, value))
+        self.reported.append((number, value))
         self.trial.report(value, number)
 
     def _keep_budget(self, step: Step, data: Data) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import optuna
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from fer_mlops.tracking.run_end import end_run
+from fer_mlops.tracking.run_end import end_open_runs_below
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.locks import StudyLocks, is_gone
 from fer_mlops.tuning.study import RUN, RUNS, WINNER, WINNER_BEGUN
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 _LIVE = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -47,17 +48,4 @@ def end_orphans(
         is_new = time.time() - run.info.start_time / 1000 < grace
         return run.info.run_id not in wanted and not is_new
 
-    return parent.ask(lambda: _end_below(parent.run_id, parent.experiment_id, is_orphan))
-
-
-def _end_below(run_id: str, experiment_id: str, is_orphan: Callable[[Run], bool]) -> int:
-    client, num_ended = MlflowClient(), 0
-    wanted = f"tags.`mlflow.parentRunId` = '{run_id}' AND attributes.status = 'RUNNING'"
-    for child in client.search_runs([experiment_id], wanted):
-        own = child.info.run_id
-        num_ended += _end_below(own, experiment_id, is_orphan)
-        if is_orphan(child):
-            client.set_tag(own, "ended", "its worker is gone")
-            end_run(own, "FAILED")
-            num_ended += 1
-    return num_ended
+    return parent.ask(lambda: end_open_runs_below(parent.run_id, parent.experiment_id, is_orphan))

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import TrainingError
 from fer_mlops.evaluation.report import Estimate
-from fer_mlops.pipelines.run_checkpoint import read_kept
+from fer_mlops.pipelines.run_checkpoint import read_checkpoint
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress
+from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
-from fer_mlops.tracking.runs import track
+from fer_mlops.tracking.runs import track_training
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
@@ -29,7 +29,7 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.search_space import with_settings
 from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN
-from fer_mlops.tuning.study_logging import tell_pictures, tell_winner
+from fer_mlops.tuning.study_logging import log_pictures, log_winner
 
 _POLL = 1.0
 
@@ -58,14 +58,14 @@ def train_winner(
     Raises:
         TrainingError: No trial was complete.
     """
-    told = False
+    is_announced = False
     while True:
         if claims.take(WINNER):
             try:
                 end_orphans(study, parent, claims, plan.grace)
                 outcome = hold_finals(plan, study, data, parent, claims.owner, cache, progress)
                 chosen = outcome.winner
-                tell_pictures(plan, study, parent, outcome)
+                log_pictures(plan, study, parent, outcome)
                 made = study.user_attrs.get(WINNER, {})
                 if made.get("trial") == chosen.number:
                     return Winner(outcome, made["run"], None)
@@ -74,15 +74,15 @@ def train_winner(
                 if run_id is None:
                     trained = _train(plan, study, chosen, data, parent, cache, progress)
                     run_id = trained.run_id
-                test = _tell_scores(run_id, parent)
-                tell_winner(plan, parent, outcome, run_id, test)
+                test = _log_scores(run_id, parent)
+                log_winner(plan, parent, outcome, run_id, test)
                 study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
                 return Winner(outcome, run_id, trained)
             finally:
                 claims.drop(WINNER)
-        if not told:
+        if not is_announced:
             progress(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
-            told = True
+            is_announced = True
         time.sleep(_POLL)
 
 
@@ -98,13 +98,12 @@ def _train(
     """Trains, tests and registers the chosen settings in a full run; resumes after a kill."""
     experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
     resume, state = _begun(study, chosen, cache)
-    with track(
-        experiment.tracking.experiment,
+    with track_training(
+        experiment.tracking,
         f"winner-{experiment.family}-trial-{chosen.number:03d}",
         nested=True,
         parent=parent.run_id,
         resume=resume,
-        system_metrics=experiment.tracking.system_metrics,
     ) as tracker:
         study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
         tracker.log_facts({"trial": chosen.number, "winner_of": plan.study_name})
@@ -118,9 +117,9 @@ def _train(
         )
 
 
-def _tell_scores(run_id: str, parent: Tracker) -> str:
+def _log_scores(run_id: str, parent: Tracker) -> str:
     """Logs the winner's scores to the study's run and returns its test score in words."""
-    known = parent.ask(lambda: MlflowClient().get_run(run_id).data.metrics)
+    known = parent.ask(lambda: get_run(run_id).data.metrics)
     names = {"test": "test/macro_f1", "valid": "final_valid/macro_f1"}
     parent.log_metrics(
         {f"winner/{part}/macro_f1": known[name] for part, name in names.items() if name in known}
@@ -139,7 +138,7 @@ def _finished(study: optuna.Study, chosen: FrozenTrial, parent: Tracker, cache: 
     run_id = _run_begun(study, chosen)
     if run_id is None:
         return None
-    run = parent.ask(lambda: MlflowClient().get_run(run_id))
+    run = parent.ask(lambda: get_run(run_id))
     if run.info.status != "FINISHED":
         if REGISTERED_TAG not in run.data.tags:
             return None
@@ -161,7 +160,7 @@ def _begun(
     if run_id is None:
         return None, None
     try:
-        return run_id, read_kept(checkpoint_path(cache, run_id))
+        return run_id, read_checkpoint(checkpoint_path(cache, run_id))
     except TrainingError:
         end_run(run_id, "FAILED")
         return None, None

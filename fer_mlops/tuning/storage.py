@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import mlflow
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
@@ -26,6 +25,7 @@ from sqlalchemy.exc import (
 )
 
 from fer_mlops.errors import ConfigError, FerError, TrackingError
+from fer_mlops.tracking.connection import store_uri
 
 Answer = TypeVar("Answer")
 MOST_RETRIES = 2
@@ -75,7 +75,7 @@ class PatientStorage(RDBStorage):
     def __init__(self, url: URL, *, heartbeat: int, grace: int, patience: float) -> None:
         self.patience, self.heartbeat, self.grace = patience, heartbeat, grace
         self.shown = shown_url(url)
-        self.was_interrupted = self._is_told = False
+        self.was_interrupted = self._is_reported = False
         self._away_at = float("-inf")
         arguments = {"timeout": 60} if url.get_backend_name() == "sqlite" else {}
         with warnings.catch_warnings():
@@ -104,14 +104,14 @@ class PatientStorage(RDBStorage):
         while True:
             try:
                 answer = question()
-                self._is_told = False
+                self._is_reported = False
                 return answer
             except (OptunaError, SQLAlchemyError) as error:
                 if not is_away(error):
                     raise
                 reason = reason_of(error)
-                if not self._is_told:
-                    self._is_told = True
+                if not self._is_reported:
+                    self._is_reported = True
                     _log.warning(
                         "the study storage at %s does not respond; retrying (%s)", self.shown, reason
                     )
@@ -259,7 +259,7 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
 def _refuse_mlflows_own(url: URL) -> None:
     """Raises ConfigError for MLflow's database, because Optuna has a table ``alembic_version`` too."""
     same = "the study needs a database of its own, not MLflow's; choose another --storage"
-    if mlflow.get_tracking_uri() == url.render_as_string(hide_password=False):
+    if store_uri() == url.render_as_string(hide_password=False):
         raise ConfigError(same)
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url)

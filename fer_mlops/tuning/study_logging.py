@@ -7,10 +7,10 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import optuna
-from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 
 from fer_mlops.progress import Advance
+from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, Outcome
@@ -21,7 +21,7 @@ from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS
 from fer_mlops.tuning.study_plots import study_plots
 from fer_mlops.tuning.study_records import TrialRecord, record_of, records_of
 
-_TELLING = "telling the parent run"
+_LOGGING = "telling the parent run"
 OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]
 """Called with a trial that ended, the best trial so far if any, and the reason if the trial failed."""
 
@@ -41,7 +41,7 @@ class StudyLogger:
         self.plan, self.study, self.claims, self.parent = plan, study, claims, parent
         self.advance, self.on_trial = advance, on_trial
         self.best: TrialRecord | None = None
-        self._told: set[int] | None = None
+        self._logged: set[int] | None = None
         self._seen: set[int] = set()
         self._new(is_first=True)
 
@@ -53,8 +53,8 @@ class StudyLogger:
                 self.advance(1)
             if self.on_trial:
                 self.on_trial(record, best, trial.user_attrs.get(ERROR, ""))
-        if self._told is None or self._seen - self._told:
-            self._tell_parent()
+        if self._logged is None or self._seen - self._logged:
+            self._log_to_parent()
 
     def _new(self, *, is_first: bool = False) -> list[tuple[FrozenTrial, TrialRecord | None]]:
         """Returns the trials that ended since the last call, each with the best trial so far."""
@@ -72,27 +72,24 @@ class StudyLogger:
             new.append((trial, self.best))
         return [] if is_first else new
 
-    def _tell_parent(self) -> None:
+    def _log_to_parent(self) -> None:
         """Logs values that are not logged yet, in the one process that holds the lock."""
-        if not self.claims.take(_TELLING):
+        if not self.claims.take(_LOGGING):
             return
         key = self.plan.objective
-        if self._told is None:
-            history = self.parent.ask(
-                lambda: MlflowClient().get_metric_history(self.parent.run_id, f"best/{key}")
-            )
-            self._told = {point.step for point in history}
+        if self._logged is None:
+            self._logged = self.parent.ask(lambda: logged_steps(self.parent.run_id, f"best/{key}"))
         best: float | None = None
-        with self.parent.outbox.together():
+        with self.parent.together():
             for record in records_of(self.study):
                 if record.number not in self._seen:
                     continue
                 if record.state == "complete" and record.value is not None:
                     is_better = best is None or self.plan.is_better(record.value, best)
                     best = record.value if is_better else best
-                if record.number in self._told:
+                if record.number in self._logged:
                     continue
-                self._told.add(record.number)
+                self._logged.add(record.number)
                 values = {f"trial/{key}": record.value} if record.state == "complete" else {}
                 metrics = {name: value for name, value in values.items() if value is not None}
                 metrics |= {} if best is None else {f"best/{key}": best}
@@ -100,7 +97,7 @@ class StudyLogger:
                     self.parent.log_metrics(metrics, record.number)
 
 
-def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
+def log_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
     """Logs the sweep's settings, search method and space."""
     parent.log_settings(plan.experiment)
     parent.log_facts(
@@ -117,7 +114,7 @@ def tell_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
     parent.log_json("space.json", json.loads(plan.space.as_json()))
 
 
-def tell_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
+def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
     """Logs pictures of the study's current state and the winner's settings."""
     best = outcome.best
     parent.log_metrics({f"best/{plan.objective}": float(best.value or 0.0)}, best.number)
@@ -126,7 +123,7 @@ def tell_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Out
         parent.log_figure(f"study/{name}.png", figure)
 
 
-def tell_winner(
+def log_winner(
     plan: Plan,
     parent: Tracker,
     outcome: Outcome,
@@ -149,7 +146,7 @@ def tell_winner(
     )
     rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in winner.user_attrs[SETTINGS].items())
     again = "".join(
-        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.told} |\n" for one in finals
+        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.summary} |\n" for one in finals
     )
     head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
     note = (
@@ -160,4 +157,4 @@ def tell_winner(
         f"| setting | winner |\n|---|---|\n{rows}\n\n"
         "Pictures: artifacts, `study/`."
     )
-    parent.log_facts({"mlflow.note.content": note})
+    parent.log_note(note)

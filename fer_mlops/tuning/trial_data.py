@@ -37,7 +37,7 @@ class TrialFaces:
         data = self._data[key]
         if self.num_folds:
             data = self._fold(experiment, data, fold)
-        train, _ = with_answers(experiment, data, self.cache, no_progress)
+        train, _ = with_answers(experiment, data, no_progress)
         return replace(data, parts={"train": train, "valid": data.parts["valid"]})
 
     def _fold(self, experiment: Experiment, data: Data, fold: int) -> Data:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-
 from fer_mlops.config import BaselineExperiment, Experiment
 from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import TrainingError
+from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from fer_mlops.training.steps import Step
@@ -59,12 +58,12 @@ class Fit:
         path = checkpoint_path(cache, tracker.run_id)
         unchanged = {"settings": settings_as_json(self.experiment), "digest": data.digest()}
         kept = _kept(path, unchanged) if is_again else None
-        last_told = self._last_told(tracker) if is_again else 0
+        last_logged = self._last_logged(tracker) if is_again else 0
         last_kept = time.monotonic()
 
         def on_step(step: Step) -> None:
             nonlocal last_kept
-            if step.number > last_told:
+            if step.number > last_logged:
                 tracker.log_metrics(step.metrics, step.number)
             self._take(step)
             if step.state and time.monotonic() - last_kept > KEEP_EVERY:
@@ -105,9 +104,8 @@ class Fit:
         phase = int(step.metrics.get("train/phase", 1))
         self.scores.append(Score(step.number, phase, step.metrics[self.objective]))
 
-    def _last_told(self, tracker: Tracker) -> int:
-        history = tracker.ask(lambda: MlflowClient().get_metric_history(tracker.run_id, self.objective))
-        return max((point.step for point in history), default=0)
+    def _last_logged(self, tracker: Tracker) -> int:
+        return max(tracker.ask(lambda: logged_steps(tracker.run_id, self.objective)), default=0)
 
 
 def _kept(path: Path, unchanged: dict[str, str]) -> dict[str, Any] | None:

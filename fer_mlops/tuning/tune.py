@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.config.recipes import Scalar
 from fer_mlops.data.loading import Data, prepare_data
-from fer_mlops.errors import ConfigError, TrackingError
+from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.pipelines.train import Trained
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.connection import shown_uri
+from fer_mlops.tracking.queries import get_run
+from fer_mlops.tracking.run_end import reopen_run
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
@@ -26,7 +26,7 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.retrain import Winner, train_winner
 from fer_mlops.tuning.study import SETTINGS, begin_at, open_study, standing_of
-from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, tell_beginning
+from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, log_beginning
 from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
 
 _PARENT = "parent_run"
@@ -126,7 +126,7 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data)
                 parent = stack.enter_context(_open_parent(plan, study))
                 if _PARENT not in study.user_attrs:
                     study.set_user_attr(_PARENT, parent.run_id)
-                    tell_beginning(plan, parent, data.table.name)
+                    log_beginning(plan, parent, data.table.name)
                     parent.log_data(data.table, data.split)
                 begin_at(study, plan)
                 end_orphans(study, parent, claims, plan.grace)
@@ -145,7 +145,7 @@ def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data)
 def _leave(study: optuna.Study, claims: StudyLocks) -> None:
     """Sets the study's run back to RUNNING if other processes continue."""
     if claims.others():
-        MlflowClient().update_run(study.user_attrs[_PARENT], status="RUNNING")
+        reopen_run(study.user_attrs[_PARENT])
 
 
 def _open_parent(plan: Plan, study: optuna.Study) -> AbstractContextManager[Tracker]:
@@ -157,8 +157,8 @@ def _open_parent(plan: Plan, study: optuna.Study) -> AbstractContextManager[Trac
 
 def _require_run(run_id: str, plan: Plan) -> None:
     try:
-        MlflowClient().get_run(run_id)
-    except MlflowException:
+        get_run(run_id)
+    except ModelError:
         raise ConfigError(
             f"study {plan.study_name!r} belongs to run {run_id}, which does not exist at {shown_uri()}; "
             "set MLFLOW_TRACKING_URI to where the study began, or choose another --study"

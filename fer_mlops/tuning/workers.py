@@ -15,7 +15,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NoReturn
 
-import mlflow
 import optuna
 import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,6 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import FerError, TrackingError, TrainingError
 from fer_mlops.processes import exit_with_parent, silence_third_party_logs
+from fer_mlops.tracking.connection import store_uri, use_store
 from fer_mlops.training.memory import keep_heap
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.locks import StudyLocks
@@ -156,7 +156,7 @@ class WorkerPool:
             for _ in range(plan.num_workers):
                 receiver, sender = context.Pipe(duplex=False)
                 seconds = until - time.monotonic()
-                words = (plan, parent, cache, seconds, num_threads, mlflow.get_tracking_uri(), sender)
+                words = (plan, parent, cache, seconds, num_threads, store_uri(), sender)
                 process = context.Process(target=_work, args=words)
                 process.start()
                 sender.close()
@@ -224,7 +224,7 @@ def _work(
     keep_heap()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(num_threads)
-    mlflow.set_tracking_uri(tracking_uri)
+    use_store(tracking_uri)
     os.environ.pop("MLFLOW_RUN_ID", None)
     until = time.monotonic() + seconds
     try:

@@ -150,6 +150,7 @@ def _first_loss(experiment, data) -> float:  # type: ignore[no-untyped-def]
         data.parts["train"],
         data.parts["valid"],
         on_step=lambda step: seen.append(step.metrics["train/loss"]),
+        cache=data.cache,
     )
     return seen[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -288,7 +289,7 @@ def drawn(people: range, variants: int) -> tuple[Faces, list[tuple[Region, ...]]
 
 
 @pytest.mark.slow
-def test_a_network_that_learned_drawn_faces_looks_at_their_action_units() -> None:
+def test_a_network_that_learned_drawn_faces_looks_at_their_action_units(tmp_path: Path) -> None:
     """Over four seeds: peak .52 to .67, mass .38 to .41, shuffled .09 to .19; by chance .155."""
     settings = {
         "cnn.widths": [16, 32, 48],
@@ -304,7 +305,8 @@ def test_a_network_that_learned_drawn_faces_looks_at_their_action_units() -> Non
     (train, _), (valid, _) = drawn(range(28), 2), drawn(range(40, 44), 1)
     test, regions = drawn(range(50, 60), 1)
     experiment = build_experiment("cnn", settings=settings)
-    classifier = train_classifier(experiment, train, valid, on_step=lambda _: None).classifier
+    learned = train_classifier(experiment, train, valid, on_step=lambda _: None, cache=tmp_path)
+    classifier = learned.classifier
     report: AttributionReport = measure_explanations(
         classifier, test.pixels, test.labels, regions=regions, most=70
     )

@@ -20,6 +20,7 @@ from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
 from fer_mlops.data.datasets.sample import draw_sample
+from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
@@ -30,13 +31,18 @@ from fer_mlops.files import cache_folder
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.candidates import Candidate, find_candidates, latest_runs
-from fer_mlops.pipelines.compare import compare_models, compare_predictions, log_comparison
+from fer_mlops.pipelines.compare import (
+    compare_models,
+    compare_predictions,
+    compare_trained,
+    log_comparison,
+)
 from fer_mlops.pipelines.shared_test_set import SharedTestSet, check_fairness, find_shared_test_set
 from fer_mlops.pipelines.train import Trained
 from fer_mlops.progress import no_progress
 from fer_mlops.reporting.comparison_page import charts_of, render_comparison
 from fer_mlops.reporting.comparison_text import answers_of, p_value, percent, verdict_of
-from fer_mlops.tracking.registry import TrainingProvenance, load_classifier
+from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.tracking.runs import track
 
 PLAIN = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
@@ -268,6 +274,21 @@ def test_runs_answer_anew_about_the_test_faces_they_share(two: list[Trained]) ->
     for trained in two:
         entry = next(e for e in natural.entries if e.family == trained.family)
         assert entry.scores["accuracy"] == trained.points["natural"].accuracy
+
+
+def test_models_just_trained_are_compared_as_their_stored_copies_without_reading_their_runs(
+    two: list[Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, folder = compare_models([f"runs:/{one.run_id}" for one in two], cache_folder())
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", None)
+    monkeypatch.setattr(mlflow.MlflowClient, "get_run", None)
+    here, root = compare_trained(two)
+    assert root == folder
+    assert (here.faces, here.digest, here.warnings) == (stored.faces, stored.digest, stored.warnings)
+    for ours, theirs in zip(here.entries, stored.entries, strict=True):
+        assert (ours.name, ours.uri, ours.scores) == (theirs.name, theirs.uri, theirs.scores)
+        assert (ours.num_bytes, ours.num_parameters) == (theirs.num_bytes, theirs.num_parameters)
+        assert ours.minutes == pytest.approx(theirs.minutes)
 
 
 def test_the_order_of_labels_is_the_bundles_own(two: list[Trained], tmp_path: Path) -> None:

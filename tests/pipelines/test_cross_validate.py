@@ -11,11 +11,12 @@ import pytest
 from commands import fer
 from tiny import tiny
 
+from fer_mlops.config.experiments import check_seeds
 from fer_mlops.errors import ConfigError
 from fer_mlops.evaluation.repeats import Spread, spread_of
 from fer_mlops.files import cache_folder
 from fer_mlops.pipelines.candidates import latest_runs
-from fer_mlops.pipelines.cross_validate import check_seeds, cross_validate
+from fer_mlops.pipelines.cross_validate import cross_validate
 
 
 def test_an_interval_is_that_of_students_t() -> None:

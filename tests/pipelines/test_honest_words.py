@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,25 +24,20 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.report import evaluate
 from fer_mlops.metrics.identities import describe_people, unnamed_identity
 from fer_mlops.models.backbones import find_backbone
-from fer_mlops.pipelines.train import _facts, _log_beginning, _origin
+from fer_mlops.pipelines.registration import _origin
+from fer_mlops.pipelines.train import _facts, _log_beginning
 from fer_mlops.reporting.html import people_tile
+from fer_mlops.tracking.run_log import RunLog
 
 
-class Listener:
-    """A tracker that keeps what it is told."""
+class Listener(RunLog):
+    """A log that keeps the findings."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, object] = {}
+        super().__init__()
         self.findings: list[Finding] = []
 
-    def log_settings(self, _: object) -> None: ...
-
-    def log_data(self, *_: object) -> None: ...
-
-    def log_facts(self, facts: dict[str, object]) -> None:
-        self.facts |= facts
-
-    def log_findings(self, findings: list[Finding]) -> None:
+    def log_findings(self, findings: Sequence[Finding]) -> None:
         self.findings += findings
 
 

@@ -307,6 +307,26 @@ def test_a_version_that_fails_does_not_take_challenger_from_a_newer_one(
     )
 
 
+def test_the_gate_reads_no_data_of_a_version_that_this_process_trained(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = [run(tiny("baseline", faces_folder)) for _ in range(2)][1]
+    read = decide(2)
+    roll_back()
+    for name in (
+        "promotion_data.read_faces",
+        "promotion_data.divide_faces",
+        "shared_test_set.read_faces",
+    ):
+        monkeypatch.setattr(f"fer_mlops.pipelines.{name}", None)
+    reused = decide(2, data=trained.data)
+    assert (reused.faces, reused.warnings, reused.outcome) == (read.faces, read.warnings, CHAMPION)
+    timeless = ("faces to compare on", "macro-F1", "calibration error", "worst slice", "loads, answers")
+    for ours, theirs in zip(reused.checks, read.checks, strict=True):
+        assert ours.rule == theirs.rule
+        assert ours == theirs or not ours.rule.startswith(timeless) or "champion" in ours.rule
+
+
 def test_a_version_that_does_not_load_is_no_challenger(
     bare_versions: None, verdict: list[Check]
 ) -> None:

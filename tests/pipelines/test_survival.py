@@ -16,7 +16,7 @@ import mlflow
 import pytest
 import torch
 from mlflow import MlflowClient
-from tiny import SETTINGS, run, tiny
+from tiny import SETTINGS, run, tiny, train
 from tracking_server import Server
 
 from fer_mlops.errors import TrackingError, TrainingError
@@ -116,7 +116,7 @@ MOMENTS: dict[str, list[list[object]]] = {
         ["fer_mlops.training.state", "TrainingState.step", random.randint(1, 2), "after"],
         ["fer_mlops.training.state", "TrainingState.step", random.randint(1, 4), "before"],
         ["fer_mlops.pipelines.train", "_evaluate_valid", 1, "after"],  # everything learned, told in part
-        ["fer_mlops.pipelines.train", "register", 1, "after"],  # everything but the end
+        ["fer_mlops.pipelines.registration", "register", 1, "after"],  # everything but the end
     ],
 }
 
@@ -212,7 +212,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(world: Path, faces_folder: Pa
             pass
 
     with pytest.raises(TrainingError, match="run some is being trained by another process"):
-        run(tiny("cnn", faces_folder), checkpoint=path, on_step=second)
+        train(tiny("cnn", faces_folder), checkpoint=path, on_step=second)
 
 
 @pytest.mark.long

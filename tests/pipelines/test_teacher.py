@@ -14,17 +14,17 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from sweeps import SPACES, plan_of, untrained
-from tiny import run, tiny
+from tiny import run, tiny, train
 
 from fer_mlops.cli.main import cli
 from fer_mlops.config import CnnExperiment, TrainingConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import load_run_config
 from fer_mlops.pipelines.teacher import soft_answers, with_answers
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import no_progress
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.tracking.runs import track
 from fer_mlops.training.checkpoints import load_checkpoint
@@ -108,7 +108,7 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
 ) -> None:
     experiment = student(faces_folder, f"runs:/{teacher.run_id}", training__teacher_temperature=4.0)
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, cache_folder(), no_progress)
+    train, facts = with_answers(experiment, data, no_progress)
     assert facts == {"teacher": f"runs:/{teacher.run_id}", "teacher_family": "baseline"}
     own = prepare_data(tiny("baseline", faces_folder), cache_folder()).parts["train"].pixels[:]
     natural = teacher.classifier.calibration.at("natural")
@@ -124,7 +124,7 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
 
 
 def test_a_run_learns_from_its_teacher_and_says_so(teacher: Trained, faces_folder: Path) -> None:
-    alone = run(student(faces_folder, ""))
+    alone = train(student(faces_folder, ""))
     taught = run(student(faces_folder, "models:/fer-classifier@champion"))
     tags = MlflowClient().get_run(taught.run_id).data.tags
     assert tags["teacher"] == "models:/fer-classifier/1"
@@ -139,7 +139,7 @@ def test_a_killed_student_goes_on_to_the_same_numbers(
     teacher: Trained, world: Path, faces_folder: Path
 ) -> None:
     experiment = student(faces_folder, "models:/fer-classifier@champion")
-    whole = run(experiment)
+    whole = train(experiment)
     checkpoint = world / "checkpoint.pt"
 
     def stop(step: Step) -> None:
@@ -166,7 +166,7 @@ def test_a_teacher_that_has_seen_the_judged_people_is_refused(
     with pytest.raises(
         DataError, match=r"was trained on people in this run's validation or test faces \(\d+, such as"
     ):
-        with_answers(experiment, data, cache_folder(), no_progress)
+        with_answers(experiment, data, no_progress)
 
 
 def test_a_teacher_of_other_people_may_teach(
@@ -179,7 +179,7 @@ def test_a_teacher_of_other_people_may_teach(
         shutil.copy(path, target)
     experiment = student(others, f"runs:/{teacher.run_id}")
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, cache_folder(), no_progress)
+    train, facts = with_answers(experiment, data, no_progress)
     assert train.answers is not None
     assert "teacher_warning" not in facts
 
@@ -190,7 +190,7 @@ def test_a_folder_that_does_not_tell_its_faces_teaches_with_a_warning(
     teacher.classifier.save(tmp_path / "bundle")
     experiment = student(faces_folder, str(tmp_path / "bundle"))
     data = prepare_data(experiment, cache_folder())
-    _, facts = with_answers(experiment, data, cache_folder(), no_progress)
+    _, facts = with_answers(experiment, data, no_progress)
     assert "may be optimistic" in facts["teacher_warning"]
 
 
@@ -199,7 +199,7 @@ def test_a_teacher_that_is_not_there_stops_with_a_sentence(
     name: str, world: Path, faces_folder: Path
 ) -> None:
     with pytest.raises(ModelError, match="no model"):
-        run(student(faces_folder, name))
+        train(student(faces_folder, name))
 
 
 def test_a_logged_network_teaches_as_the_one_in_memory(world: Path, faces_folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,16 +17,18 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from PIL import Image
-from tiny import run, tiny
+from tiny import SETTINGS, run, tiny, train
 
 from fer_mlops.config import FAMILIES
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.evaluate import load_run_config
+from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME, find_version
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import load_classifier
+from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.tracking.runs import track
 from fer_mlops.training.checkpoints import load_checkpoint
 from fer_mlops.training.steps import Step
@@ -193,9 +196,14 @@ def test_a_model_loads_by_run_version_alias_and_folder(family: str, trained: dic
 
 def test_the_same_config_gives_the_same_numbers(trained: dict[str, Trained], faces_folder: Path) -> None:
     for family in FAMILIES:
-        again = run(tiny(family, faces_folder, tracking__register=False))
-        assert again.test == trained[family].test
-        assert again.registration is None
+        assert train(tiny(family, faces_folder)).test == trained[family].test
+
+
+def test_a_run_registers_nothing_if_told_so(world: Path, faces_folder: Path) -> None:
+    ended = run(tiny("baseline", faces_folder, tracking__register=False))
+    assert ended.registration is None
+    assert MlflowClient().search_logged_models([ended.experiment_id])
+    assert find_version("champion") is None
 
 
 @pytest.mark.parametrize(("failure", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
@@ -264,10 +272,10 @@ def test_a_run_carries_what_the_doctor_says_of_its_data(trained: dict[str, Train
 
 
 def test_a_random_split_is_labelled_optimistic(world: Path, faces_folder: Path) -> None:
-    result = run(tiny("baseline", faces_folder, data__split="random"))
-    tags = MlflowClient().get_run(result.run_id).data.tags
-    assert tags["warning"].startswith("Optimistic: ")
-    assert float(tags["test_faces_of_known_people"]) > 0.5
+    log = RunLog()
+    train(tiny("baseline", faces_folder, data__split="random"), log)
+    assert log.facts["warning"].startswith("Optimistic: ")
+    assert float(log.facts["test_faces_of_known_people"]) > 0.5
 
 
 @pytest.mark.slow
@@ -280,7 +288,17 @@ def test_a_run_tells_how_many_faces_are_almost_black(
         target.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(path) as image:
             Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) << 4).save(target)
-    ended = run(tiny("baseline", folder, tracking__register=False))
-    tags = MlflowClient().get_run(ended.run_id).data.tags
+    log = RunLog()
+    ended = train(tiny("baseline", folder), log)
     assert "faces are almost black: no pixel reaches 64 of 255" in ended.facts["almost-black"]
-    assert tags["data.almost-black"] == ended.facts["almost-black"]
+    assert log.facts["data.almost-black"] == ended.facts["almost-black"]
+
+
+def test_the_python_of_the_docs_trains_without_and_with_mlflow(world: Path, faces_folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.partition("## From Python")[2], re.DOTALL))
+    quick = {**SETTINGS["cnn"], "data.source": str(faces_folder), "tracking.images_every": 0}
+    names: dict[str, object] = {}
+    exec(re.sub(r"settings=\{.*?\}", f"settings={quick!r}", code), names)
+    assert Classifier.load(world / "model").family == "cnn"
+    assert find_version("champion") is not None

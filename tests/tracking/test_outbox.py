@@ -181,7 +181,7 @@ def test_without_a_server_nothing_is_put_off(world: Path) -> None:
 
 def test_telling_everything_twice_changes_nothing(world: Path) -> None:
     with track("fer_mlops", "some") as tracker:
-        with tracker.outbox.together():
+        with tracker.together():
             tracker.log_facts({"family": "cnn"})
             tracker.log_metrics({"valid/loss": 0.25, "valid/accuracy": 0.5}, 1)
             tracker.log_picture("gradcam/anger", Image.new("RGB", (300, 200)), 1)
@@ -190,7 +190,7 @@ def test_telling_everything_twice_changes_nothing(world: Path) -> None:
             save_checkpoint(world / "checkpoint.pt", tracker.state())
         state = load_checkpoint(world / "checkpoint.pt")
         again = Tracker(tracker.run_id, tracker.experiment_id)
-        again.go_on(state)
+        again.restore(state)
         assert again.curves() == tracker.curves()
     client = MlflowClient()
     (point,) = client.get_metric_history(tracker.run_id, "valid/loss")
@@ -208,7 +208,7 @@ def test_a_metric_after_the_last_step_keeps_its_time_when_it_is_told_again(world
         tracker.stop_clock()
         tracker.log_metrics({"test/accuracy": 0.5})
         again = Tracker(tracker.run_id, tracker.experiment_id)
-        again.go_on(state)
+        again.restore(state)
         again.stop_clock()
         again.log_metrics({"test/accuracy": 0.5})
     assert len(MlflowClient().get_metric_history(tracker.run_id, "test/accuracy")) == 1

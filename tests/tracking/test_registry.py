@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
-from tiny import run, tiny
+from tiny import tiny, train
 
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking import registry
@@ -20,7 +20,7 @@ from fer_mlops.tracking.runs import track
 @pytest.fixture
 def model_ids(world: Path, faces_folder: Path) -> list[str]:
     """Of one bundle, logged by three runs."""
-    classifier = run(tiny("baseline", faces_folder, tracking__register=False)).classifier
+    classifier = train(tiny("baseline", faces_folder)).classifier
     face = io.BytesIO()
     Image.new("L", (32, 32)).save(face, format="PNG")
     logged = []

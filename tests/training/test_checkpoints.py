@@ -13,7 +13,7 @@ import torch
 from rivals import at_once
 
 from fer_mlops.errors import TrainingError
-from fer_mlops.pipelines.run_checkpoint import read_kept
+from fer_mlops.pipelines.run_checkpoint import read_checkpoint
 from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoint
 
 STATE = {
@@ -195,10 +195,10 @@ def test_a_checkpoint_of_something_else_than_a_run_is_refused(
         "tracker": TRACKER,
     }
     save_checkpoint(path, whole)
-    assert read_kept(path) == whole
+    assert read_checkpoint(path) == whole
     save_checkpoint(path, {**whole, **change})
     with pytest.raises(TrainingError, match=f"not one of a run, '{next(iter(change))}' is missing"):
-        read_kept(path)
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_checkpoint_whose_parts_have_other_contents_is_refused(
     whole = {"settings": "{}", "digest": "", "step": 0, "learning": None, "minutes": 0.0}
     save_checkpoint(path, {**whole, "tracker": TRACKER, **change})
     with pytest.raises(TrainingError, match=f"not one of a run, '{name}' is missing"):
-        read_kept(path)
+        read_checkpoint(path)
 
 
 def test_of_processes_that_claim_a_checkpoint_at_once_one_owns_it(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from rivals import at_once
-from tiny import run, tiny
+from tiny import tiny, train
 
 from fer_mlops.config import TransferConfig
 from fer_mlops.data.loading import prepare_data
@@ -24,7 +24,6 @@ from fer_mlops.files import cache_folder
 from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.models.transfer import TransferNetwork
 from fer_mlops.pipelines.train import run_experiment
-from fer_mlops.tracking.runs import track
 from fer_mlops.training import baseline, transfer
 from fer_mlops.training import feature_cache as kept_module
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels, digest_of_weights
@@ -171,11 +170,11 @@ def test_a_second_run_of_one_backbone_on_the_same_faces_skips_its_pass(
         return frozen_features(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(transfer, "frozen_features", counted)
-    experiment = tiny("transfer", faces_folder, tracking__images_every=0, tracking__register=False)
-    first = run(experiment)
+    experiment = tiny("transfer", faces_folder, tracking__images_every=0)
+    first = train(experiment)
     stored = sorted(cache_folder().glob("features-*.npy"))
     assert len(passes) == len(stored) == 3
-    again = run(experiment)
+    again = train(experiment)
     assert len(passes) == 3
     assert sorted(cache_folder().glob("features-*.npy")) == stored
     assert again.test == first.test
@@ -188,8 +187,7 @@ def test_features_are_kept_in_the_cache_that_the_faces_were_read_into(
     monkeypatch.setenv("FER_MLOPS_CACHE", str(world / "default"))
     experiment = tiny(family, faces_folder, tracking__images_every=0)
     data = prepare_data(experiment, world / "named")
-    with track("fer_mlops", family) as tracker:
-        run_experiment(experiment, data, tracker)
+    run_experiment(experiment, data)
     assert list((world / "named").glob("features-*.npy"))
     assert not (world / "default").exists()
 
@@ -205,13 +203,13 @@ def test_trials_of_the_baseline_with_equal_histograms_compute_them_once(
         return hog_vectors(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(baseline, "hog_vectors", counted)
-    quiet = {"tracking__images_every": 0, "tracking__register": False}
-    first = run(tiny("baseline", faces_folder, **quiet))
+    quiet = {"tracking__images_every": 0}
+    first = train(tiny("baseline", faces_folder, **quiet))
     assert len(passes) == 2  # of train and of valid; the test faces' are taken by the model
-    assert run(tiny("baseline", faces_folder, **quiet)).test == first.test
-    run(tiny("baseline", faces_folder, hog_svm__c=3.0, hog_svm__gamma=2.0, **quiet))
+    assert train(tiny("baseline", faces_folder, **quiet)).test == first.test
+    train(tiny("baseline", faces_folder, hog_svm__c=3.0, hog_svm__gamma=2.0, **quiet))
     assert len(passes) == 2
     for changed in ({"cells": [16]}, {"orientations": 7}, {"mirror": False}):
         ((key, value),) = changed.items()
-        run(tiny("baseline", faces_folder, **{f"hog_svm__{key}": value}, **quiet))
+        train(tiny("baseline", faces_folder, **{f"hog_svm__{key}": value}, **quiet))
     assert len(passes) == 8

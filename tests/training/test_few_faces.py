@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def even(num: int) -> np.ndarray:
     ],
     ids=lambda labels: "-".join(map(str, np.bincount(labels, minlength=7))),
 )
-def test_the_baseline_s_default_recipe_learns_from_few_faces(labels: np.ndarray) -> None:
+def test_the_baseline_s_default_recipe_learns_from_few_faces(labels: np.ndarray, tmp_path: Path) -> None:
     experiment = build_experiment("baseline", settings={})
     assert experiment.hog_svm.fractions == HogSvmConfig().fractions
     small = dataclasses.replace(experiment.hog_svm, cells=(8,))
@@ -54,6 +55,7 @@ def test_the_baseline_s_default_recipe_learns_from_few_faces(labels: np.ndarray)
         drawn(np.unique(labels), seed=1),
         on_step=steps.append,
         progress=no_progress,
+        cache=tmp_path,
     )
     assert steps[-1].metrics["train/faces"] == len(labels)
     probabilities = learned.classifier.predict_proba(drawn(labels, seed=2).pixels)
@@ -69,19 +71,19 @@ def test_a_machine_is_calibrated_only_where_every_fold_keeps_two_emotions() -> N
     assert can_calibrate(even(17))
 
 
-def test_the_baseline_learns_from_pictures_that_are_all_alike() -> None:
+def test_the_baseline_learns_from_pictures_that_are_all_alike(tmp_path: Path) -> None:
     experiment = build_experiment("baseline", settings={})
     labels = even(21)
     faces = dataclasses.replace(drawn(labels), pixels=np.full((21, 48, 48), 90, np.uint8))
-    learned = train_classifier(experiment, faces, faces, on_step=lambda _: None, progress=no_progress)
+    learned = train_classifier(experiment, faces, faces, on_step=lambda _: None, cache=tmp_path)
     assert np.isfinite(learned.classifier.predict_proba(faces.pixels)).all()
 
 
 @pytest.mark.parametrize("family", ["cnn", "transfer"])
 @pytest.mark.parametrize("num", [7, 9])
-def test_networks_learn_from_few_faces(family: str, num: int) -> None:
+def test_networks_learn_from_few_faces(family: str, num: int, tmp_path: Path) -> None:
     experiment = build_experiment(family, settings=tiny.SETTINGS[family])
     faces = drawn(even(num))
     faces = dataclasses.replace(faces, pixels=np.ascontiguousarray(faces.pixels[:, :32, :32]))
-    learned = train_classifier(experiment, faces, faces, on_step=lambda _: None, progress=no_progress)
+    learned = train_classifier(experiment, faces, faces, on_step=lambda _: None, cache=tmp_path)
     assert np.isfinite(learned.classifier.predict_proba(faces.pixels)).all()

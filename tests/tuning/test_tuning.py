@@ -193,9 +193,10 @@ def test_every_family_reports_every_objective_at_every_step(
     from fer_mlops.training.train import train_classifier
 
     plan = plan_of(world, faces_folder, family, 1)
-    parts = prepare_data(plan.experiment, cache_folder()).parts
+    cache = cache_folder()
+    parts = prepare_data(plan.experiment, cache).parts
     steps: list[Step] = []
-    train_classifier(plan.experiment, parts["train"], parts["valid"], on_step=steps.append)
+    train_classifier(plan.experiment, parts["train"], parts["valid"], on_step=steps.append, cache=cache)
     assert steps
     assert all(set(OBJECTIVES) <= step.metrics.keys() for step in steps)
 
@@ -239,7 +240,9 @@ def test_latency_is_measured_on_one_thread_and_leaves_the_others_as_they_were(
 
     plan = plan_of(world, faces_folder, "cnn", 1, training__epochs=1)
     parts = prepare_data(plan.experiment, cache_folder()).parts
-    learned = train_classifier(plan.experiment, parts["train"], parts["valid"], on_step=lambda _: None)
+    learned = train_classifier(
+        plan.experiment, parts["train"], parts["valid"], on_step=lambda _: None, cache=cache_folder()
+    )
     threads = torch.get_num_threads()
     assert 0 < latency_ms(learned.classifier, parts["valid"].pixels) < 1000
     assert torch.get_num_threads() == threads

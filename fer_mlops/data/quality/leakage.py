@@ -81,12 +81,22 @@ class KnownPeople:
             )
         return f"{self.share:.0%} of the test faces show a person from train."
 
-    def caution(self) -> str:
-        """Returns why scores may be too good; empty if no test face shows a person from train."""
+    def caution(self, copies: float = 0.0) -> str:
+        """Returns why test scores may be too high; empty if there is no reason.
+
+        Args:
+            copies: Share of the test faces that are near duplicates of photos in train.
+        """
+        reasons = []
         if self.share > 0:
-            return f"Optimistic: {self.sentence()}"
-        is_open = self.num_test and (self._nobody() or self.by_face)
-        return f"Perhaps optimistic: {self.sentence()}" if is_open else ""
+            reasons.append(f"Optimistic: {self.sentence()}")
+        elif self.num_test and (self._nobody() or self.by_face):
+            reasons.append(f"Perhaps optimistic: {self.sentence()}")
+        if copies > 0:
+            reasons.append(
+                f"Optimistic: {copies:.1%} of the test faces are near duplicates of photos in train."
+            )
+        return " ".join(reasons)
 
     def _nobody(self) -> str:
         if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:

@@ -9,14 +9,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import mlflow
-
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.serving.batch.job import Job, Scored, finish, missing_parts, opened
 from fer_mlops.serving.batch.local import Task, score_part, tasks_of
 from fer_mlops.serving.batch.source import FileSource, Source
 from fer_mlops.serving.predictor import load
+from fer_mlops.tracking.connection import store_uri, use_store
 
 _AHEAD = 4
 """Tasks per core in one Spark job; the progress is reported after each job."""
@@ -55,7 +54,7 @@ def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = n
         missing, before = missing_parts(out, job)
         advance = progress("faces", job.num_rows)
         advance(before)
-        score = _scorer(mlflow.get_tracking_uri())
+        score = _scorer(store_uri())
         tasks = tasks_of(_everywhere(source), out.absolute(), job, missing)
         try:
             context = SparkSession.builder.appName("fer-mlops score").getOrCreate().sparkContext
@@ -87,7 +86,7 @@ def _scorer(tracking_uri: str) -> Callable[[Task], int | str]:
         import torch
 
         torch.set_num_threads(1)  # Spark runs a process per core
-        mlflow.set_tracking_uri(tracking_uri)
+        use_store(tracking_uri)
         try:
             return score_part(*task)
         except Exception as error:  # Spark would add its own long traceback

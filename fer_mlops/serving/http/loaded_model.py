@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import Any, get_args
 
 import numpy as np
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.explanation import explain
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import Logits, OperatingPoint
@@ -24,6 +24,7 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting import plots
 from fer_mlops.serving.http.batching import Batcher
 from fer_mlops.serving.predictions import PredictionBatch
+from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import DIGEST_TAG
 
 POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
@@ -134,12 +135,12 @@ def card_of(version: ModelVersion) -> Card:
 def _known_scores(run_id: str) -> dict[str, float]:
     try:
         return _scores(run_id) if run_id else {}
-    except MlflowException:
+    except (ModelError, MlflowException):
         return {}
 
 
 @lru_cache(maxsize=16)
 def _scores(run_id: str) -> dict[str, float]:
     """Returns the final scores of the training run."""
-    metrics = MlflowClient().get_run(run_id).data.metrics
+    metrics = get_run(run_id).data.metrics
     return {key: value for key, value in metrics.items() if key.startswith(_SCORES)}

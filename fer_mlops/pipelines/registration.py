@@ -1,0 +1,77 @@
+"""Registration of a trained model: bundle, version and model card."""
+
+from __future__ import annotations
+
+from fer_mlops.config import Experiment, TransferExperiment
+from fer_mlops.data.loading import Data
+from fer_mlops.data.quality.leakage import find_known_people
+from fer_mlops.evaluation.full_report import ModelEvaluation
+from fer_mlops.evaluation.report import Report
+from fer_mlops.images.reading import as_png
+from fer_mlops.models.backbones import find_backbone
+from fer_mlops.reporting.model_card import Origin, make_card
+from fer_mlops.tracking.alias_lock import REGISTERED_NAME
+from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG, Registration, describe, register
+from fer_mlops.tracking.run_log import RunLog
+from fer_mlops.training.steps import TrainingResult
+
+_EXAMPLES = 8
+"""Number of validation faces stored with a model, with its predictions."""
+
+
+def register_trained(
+    experiment: Experiment,
+    data: Data,
+    learned: TrainingResult,
+    valid: Report,
+    test: ModelEvaluation,
+    log: RunLog,
+) -> Registration | None:
+    """Stores the bundle; also registers it with a card if ``tracking.register`` is set.
+
+    Returns:
+        Registered version; None if there is none.
+    """
+    examples = [as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
+    scores = {**valid.metrics("final_valid"), **test.report.metrics("test")}
+    model_id = log.log_classifier(learned.classifier, examples, scores)
+    if model_id is None or not experiment.tracking.register:
+        return None
+    tags = {
+        "family": experiment.family,
+        "data": data.table.name,
+        "split": data.split.kind,
+        DIGEST_TAG: data.digest(),
+        SCORE_TAG: f"{valid.macro_f1.value:.6f}",
+        "test_macro_f1": f"{test.report.macro_f1.value:.6f}",
+        "test_n": str(test.report.num_faces),
+    }
+    registration = log.ask(lambda: register(model_id, tags))
+    origin = _origin(experiment, data, learned, registration.version, log.run_id)
+    card = make_card(learned.classifier, test, origin)
+    log.log_text("model_card.html", card.html)
+    log.ask(lambda: describe(registration.version, card.markdown))
+    log.log_facts(registration.facts)
+    return registration
+
+
+def _origin(
+    experiment: Experiment, data: Data, learned: TrainingResult, version: int, run_id: str
+) -> Origin:
+    """Returns the model's origin for its card, in words."""
+    known = find_known_people(data.table, data.split)
+    counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
+    weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
+    lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""
+    copies = data.share_of_known_photos()
+    return Origin(
+        name=f"{REGISTERED_NAME}/{version}",
+        run_id=run_id,
+        data=f"{data.table.name}: {len(data.table):,} faces; data and split {data.digest()}. "
+        f"{data.table.terms}",
+        split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known.sentence()} "
+        f"{copies:.1%} of the test faces are near duplicates of train's. Every "
+        "choice was made on validation; the test part was used once.",
+        weights=lineage,
+        caution=known.caution(copies),
+    )
