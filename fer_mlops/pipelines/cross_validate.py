@@ -120,7 +120,6 @@ def _repeat(
 
 
 def _scored(name: str, trained: Trained) -> Repeat:
-    assert trained.test
     reports = {"default": trained.test, **trained.points}
     scores: dict[str, dict[str, float]] = {
         point: {score: float(getattr(reports[point], score).value) for score in SCORES}
