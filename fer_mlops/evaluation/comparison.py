@@ -16,7 +16,6 @@ from fer_mlops.metrics.bootstrap import Units
 from fer_mlops.metrics.identities import describe_people
 from fer_mlops.models.calibration import OperatingPoint
 
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 DOUBT = 0.05
 """Corrected p below which a difference is significant."""
 _MOST_DISPUTES = 8
@@ -124,7 +123,10 @@ class Comparison:
         return ["".join(c if c.isalnum() or c in "-_." else "_" for c in e.name) for e in self.entries]
 
     def metrics(self) -> dict[str, float]:
-        """Returns every number by its metric name, such as ``compare/cnn/macro_f1``."""
+        """Returns the scores that a run logs as metrics, such as ``compare/cnn/macro_f1``.
+
+        ``as_dict`` has all numbers.
+        """
         flat: dict[str, float] = {"compare/faces": self.num_faces}
         if self.num_people:
             flat["compare/people"] = self.num_people
@@ -132,23 +134,14 @@ class Comparison:
         for slug, entry in zip(slugs, self.entries, strict=True):
             for score, estimate in entry.scores.items():
                 flat[f"compare/{slug}/{score}"] = estimate.value
-                flat[f"compare/{slug}/{score}_low"] = estimate.low
-                flat[f"compare/{slug}/{score}_high"] = estimate.high
-            flat[f"compare/{slug}/faces_per_second"] = entry.speed.faces_per_second
             flat[f"compare/{slug}/milliseconds"] = entry.speed.milliseconds
             flat[f"compare/{slug}/megabytes"] = entry.num_bytes / 1e6
-            flat[f"compare/{slug}/parameters"] = entry.num_parameters
-            flat[f"compare/{slug}/minutes"] = entry.minutes
         for match in self.matches:
             part = f"best_against/{slugs[match.other]}"
-            for score in SCORES:
-                gap = getattr(match.pairing, score)
-                flat[f"{part}/{score}"] = gap.value
-                flat[f"{part}/{score}_low"] = gap.low
-                flat[f"{part}/{score}_high"] = gap.high
-                flat[f"{part}/{score}_probability"] = gap.probability
+            gap = match.pairing.macro_f1
+            flat |= {f"{part}/macro_f1": gap.value, f"{part}/macro_f1_probability": gap.probability}
+            flat |= {f"{part}/macro_f1_low": gap.low, f"{part}/macro_f1_high": gap.high}
             flat[f"{part}/p_macro_f1"] = match.p_macro_f1
-            flat[f"{part}/p_accuracy"] = match.p_accuracy
         return {name: value for name, value in flat.items() if np.isfinite(value)}
 
     def as_dict(self) -> dict[str, object]:

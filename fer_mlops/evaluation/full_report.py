@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from fer_mlops.data.file_info import read_records
 from fer_mlops.evaluation.attribution.report import AttributionReport
 from fer_mlops.evaluation.predictions import LabelledPredictions
-from fer_mlops.evaluation.report import Report, confidence_metrics, evaluate
+from fer_mlops.evaluation.report import SCORES, Report, confidence_measures, evaluate
 from fer_mlops.evaluation.robustness import Robustness
 from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
 from fer_mlops.images.arrays import Images
-from fer_mlops.models.calibration import OperatingPoint
-
-POINTS: tuple[OperatingPoint, ...] = ("default", "natural", "balanced")
+from fer_mlops.models.calibration import POINTS, OperatingPoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +44,17 @@ class ModelEvaluation:
         return self.reports["default"]
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number by its metric name."""
+        """Returns the scores that a run logs as metrics; ``as_dict`` has all numbers."""
         flat = self.report.metrics(part)
         for point, report in self.reports.items():
             if point != "default":
-                flat |= report.metrics(f"{part}_{point}")
-        flat |= {f"{part}/{name}": value for name, value in self.confidence.items()}
-        flat |= self.slices.metrics(part)
-        flat |= self.robustness.metrics(part) if self.robustness else {}
-        return flat | (self.attribution.metrics(part) if self.attribution else {})
+                flat |= {f"{part}_{point}/{score}": getattr(report, score).value for score in SCORES}
+        if np.isfinite(self.slices.worst_gap):
+            flat[f"{part}/worst_slice_gap"] = self.slices.worst_gap
+        if self.robustness:
+            flat[f"{part}/robustness_mean"] = self.robustness.mean
+            flat[f"{part}/robustness_clean"] = self.robustness.clean
+        return flat
 
     def as_dict(self) -> dict[str, object]:
         """Returns everything but the predictions as plain values, for JSON."""
@@ -84,7 +84,6 @@ def evaluate_predictions(
     """
     labels, identities = answers.labels, answers.identities
     probabilities = answers.probabilities()
-    named = confidence_metrics(answers.calibration, answers.logits, labels, "")
     return ModelEvaluation(
         faces=faces,
         answers=answers,
@@ -93,7 +92,7 @@ def evaluate_predictions(
             point: evaluate(labels, answers.probabilities(point), identities)
             for point in (POINTS if answers.calibration.log_prior else POINTS[:1])
         },
-        confidence={name.removeprefix("/"): value for name, value in named.items()},
+        confidence=confidence_measures(answers.calibration, answers.logits, labels),
         slices=slice_faces(
             labels, probabilities, identities, traits_of(answers.table, read_records(answers.table))
         ),

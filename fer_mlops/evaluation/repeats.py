@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import t as student
 
-from fer_mlops.models.calibration import OperatingPoint
+from fer_mlops.evaluation.report import SCORES
+from fer_mlops.models.calibration import POINTS, OperatingPoint
 
 Kind = Literal["folds", "seeds"]
-
-
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
-
-
-POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +70,20 @@ class Repeats:
         return spread_of([run.scores[point][score] for run in self.runs])
 
     def metrics(self) -> dict[str, float]:
-        """Returns every number by its metric name, such as ``seeds/macro_f1_mean``."""
+        """Returns the numbers that a run logs as metrics, such as ``seeds/macro_f1_mean``.
+
+        ``as_dict`` has all numbers.
+        """
         flat = {}
         for point in POINTS:
             part = self.kind if point == "default" else f"{self.kind}_{point}"
             for score in SCORES:
                 spread = self.spread(score, point)
                 flat[f"{part}/{score}_mean"] = spread.mean
-                flat[f"{part}/{score}_sd"] = spread.deviation
-                flat[f"{part}/{score}_low"] = spread.low
-                flat[f"{part}/{score}_high"] = spread.high
+                if point == "default":
+                    flat[f"{part}/{score}_sd"] = spread.deviation
+                    flat[f"{part}/{score}_low"] = spread.low
+                    flat[f"{part}/{score}_high"] = spread.high
         return flat
 
     def as_dict(self) -> dict[str, object]:

@@ -43,9 +43,8 @@ HEADLINES = (
     "ece",
 )
 """Scores of a whole report, each with an interval; the last three are better when lower."""
-_PER_EMOTION = ("auroc", "average_precision")
-"""Headlines that are means of a per-emotion score of the same name. Their metric names get the suffix
-``/mean``: no metric name may be the parent path of another, as a store may keep metrics as files."""
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+"""Scores that models are compared by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +129,18 @@ class Report:
         return describe_people(self.num_faces, self.num_people, self.num_unnamed)
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number by its metric name, such as ``test/macro_f1``."""
+        """Returns the scores that a run logs as metrics, such as ``test/macro_f1``.
+
+        ``as_dict`` has all numbers; as metrics they would bury these in MLflow's UI.
+        """
         flat: dict[str, float] = {f"{part}/faces": self.num_faces}
         if self.num_people:
             flat[f"{part}/people"] = self.num_people
-        for name in HEADLINES:
-            estimate: Estimate = getattr(self, name)
-            key = f"{part}/{name}/mean" if name in _PER_EMOTION else f"{part}/{name}"
-            flat[key] = estimate.value
-            flat[f"{key}_low"] = estimate.low
-            flat[f"{key}_high"] = estimate.high
-        for row in self.classes:
-            if row.support:
-                flat[f"{part}/precision/{row.emotion}"] = row.precision
-                flat[f"{part}/recall/{row.emotion}"] = row.recall
-                flat[f"{part}/f1/{row.emotion}"] = row.f1.value
-                flat[f"{part}/auroc/{row.emotion}"] = row.auroc
-                flat[f"{part}/average_precision/{row.emotion}"] = row.average_precision
+        for score in SCORES:
+            estimate: Estimate = getattr(self, score)
+            flat |= {f"{part}/{score}": estimate.value}
+            flat |= {f"{part}/{score}_low": estimate.low, f"{part}/{score}_high": estimate.high}
+        flat[f"{part}/ece"] = self.ece.value
         return {name: value for name, value in flat.items() if np.isfinite(value)}
 
     def as_dict(self) -> dict[str, object]:
@@ -235,10 +229,8 @@ def _of_ranks(own: Scores, drawn: Scores, units: Units) -> Estimate:
     return Estimate.of(float(mean_over_present(own)), mean_over_present(drawn[is_known]), units.num)
 
 
-def confidence_metrics(
-    calibration: Calibration, logits: Logits, labels: Labels, part: str
-) -> dict[str, float]:
-    """Returns measures of the calibration, by metric name.
+def confidence_measures(calibration: Calibration, logits: Logits, labels: Labels) -> dict[str, float]:
+    """Returns measures of the calibration, by name.
 
     ``ece_before_temperature`` is the counterpart of ``ece``; ``answered_share`` is the share of sure
     predictions; ``answered_error`` is the error rate among them, left out if there are none.
@@ -246,11 +238,11 @@ def confidence_metrics(
     probabilities = calibration.probabilities(logits)
     raw = dataclasses.replace(calibration, temperature=1.0).probabilities(logits)
     is_sure = calibration.is_sure(probabilities)
-    metrics = {
-        f"{part}/ece_before_temperature": expected_calibration_error(labels, raw),
-        f"{part}/answered_share": float(is_sure.mean()),
+    measures = {
+        "ece_before_temperature": expected_calibration_error(labels, raw),
+        "answered_share": float(is_sure.mean()),
     }
     if is_sure.any():
         is_wrong = probabilities.argmax(1) != labels
-        metrics[f"{part}/answered_error"] = float(is_wrong[is_sure].mean())
-    return metrics
+        measures["answered_error"] = float(is_wrong[is_sure].mean())
+    return measures

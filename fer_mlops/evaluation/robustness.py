@@ -103,19 +103,6 @@ class Robustness:
         """Mean balanced accuracy over corruptions and strengths 1 to 5."""
         return float(np.mean([curve.balanced_accuracy[1:] for curve in self.curves.values()]))
 
-    def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number by its metric name."""
-        means = {
-            f"{part}/robustness/{name}": float(np.mean(curve.balanced_accuracy[1:]))
-            for name, curve in self.curves.items()
-        }
-        return {
-            f"{part}/robustness_faces": self.num_faces,
-            f"{part}/robustness_clean": self.clean,
-            f"{part}/robustness_mean": self.mean,
-            **means,
-        }
-
     def as_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return {"mean": self.mean, **dataclasses.asdict(self)}

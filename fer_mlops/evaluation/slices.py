@@ -95,17 +95,6 @@ class Slices:
         """Number of slices with a p-value."""
         return sum(np.isfinite(one.p_value) for one in self.slices)
 
-    def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number by its metric name."""
-        flat = {f"{part}/worst_slice_gap": self.worst_gap}
-        for one in self.slices:
-            key = f"{one.trait} {one.value}".replace(
-                "/", "|"
-            )  # a slash would start another section in MLflow's UI
-            flat[f"{part}/slice_accuracy/{key}"] = one.accuracy.value
-            flat[f"{part}/slice_gap/{key}"] = one.gap.value
-        return {name: value for name, value in flat.items() if np.isfinite(value)}
-
     def as_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return {"worst_gap": plain(self.worst_gap), "slices": plain(dataclasses.asdict(self)["slices"])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ Logits = NDArray[np.float32]
 """Shape [n, classes]."""
 
 OperatingPoint = Literal["default", "natural", "balanced"]
+POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 """Operating point: the emotion frequencies that predictions assume."""
 
 _STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)

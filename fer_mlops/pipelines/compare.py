@@ -9,7 +9,6 @@ from pathlib import Path
 from fer_mlops.config import DataConfig
 from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.comparison import (
-    SCORES,
     Comparison,
     Entry,
     PairedResult,
@@ -18,7 +17,7 @@ from fer_mlops.evaluation.comparison import (
 from fer_mlops.evaluation.paired import pair
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.repeats import Repeats
-from fer_mlops.evaluation.report import Report, evaluate
+from fer_mlops.evaluation.report import SCORES, Report, evaluate
 from fer_mlops.evaluation.speed import Speed, count_parameters, measure_speed
 from fer_mlops.files import write_text
 from fer_mlops.metrics.bootstrap import holm

@@ -11,8 +11,9 @@ import numpy as np
 from fer_mlops.config import Experiment
 from fer_mlops.config.experiments import check_seeds
 from fer_mlops.data.loading import prepare_each
-from fer_mlops.evaluation.repeats import POINTS, SCORES, Kind, Repeat, Repeats
-from fer_mlops.evaluation.report import Report, evaluate
+from fer_mlops.evaluation.repeats import Kind, Repeat, Repeats
+from fer_mlops.evaluation.report import SCORES, Report, evaluate
+from fer_mlops.models.calibration import POINTS
 from fer_mlops.pipelines.evaluation_logging import log_report
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress, no_progress

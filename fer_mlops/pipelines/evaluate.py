@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from fer_mlops.evaluation.robustness import (
 from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.identities import is_named
-from fer_mlops.models.calibration import OperatingPoint
+from fer_mlops.models.calibration import POINTS
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces
 from fer_mlops.progress import Progress, no_progress
@@ -46,7 +45,6 @@ from fer_mlops.tracking.registry import (
 from fer_mlops.tracking.run_log import RunLog
 
 _REPORT = "evaluate"
-_POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def evaluate_model(
 
 def _names_of(part: str) -> set[str]:
     """Returns the names of a part's logged reports, including one per operating point."""
-    return {part, *(f"{part}_{point}" for point in _POINTS)}
+    return {part, *(f"{part}_{point}" for point in POINTS)}
 
 
 def _free_part(data: str, taken: set[str]) -> str:

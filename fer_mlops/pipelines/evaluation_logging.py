@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from matplotlib.figure import Figure
 
 from fer_mlops.evaluation.full_report import ModelEvaluation
@@ -14,16 +16,25 @@ from fer_mlops.tracking.run_log import RunLog
 
 
 def log_report(report: Report, part: str, log: RunLog) -> None:
-    """Logs a report's metrics, JSON, confusion matrix and per-class bars."""
-    figures = report_pictures(report, f"{part}, n = {report.num_faces}")
+    """Logs a report: its main scores as metrics, all numbers as JSON, and figures."""
     log.log_metrics(report.metrics(part))
-    log.log_json(f"{part}/report.json", report.as_dict())
-    for name, figure in figures.items():
+    _log_details(report, {}, part, log)
+
+
+def log_valid_report(report: Report, confidence: Mapping[str, float], log: RunLog) -> None:
+    """Logs the trained model's report on the validation faces; only its macro-F1 as a metric."""
+    log.log_metrics({"final_valid/macro_f1": report.macro_f1.value})
+    _log_details(report, {"confidence": dict(confidence)}, "final_valid", log)
+
+
+def _log_details(report: Report, more: Mapping[str, object], part: str, log: RunLog) -> None:
+    log.log_json(f"{part}/report.json", {**report.as_dict(), **more})
+    for name, figure in report_pictures(report, f"{part}, n = {report.num_faces}").items():
         log.log_figure(f"{part}/{name}.png", figure)
 
 
 def log_evaluation(evaluation: ModelEvaluation, part: str, log: RunLog) -> None:
-    """Logs the metrics, JSON and pictures of a model evaluation."""
+    """Logs a model evaluation: its main scores as metrics, all numbers as JSON, and figures."""
     figures = pictures(evaluation, part)
     log.log_metrics(evaluation.metrics(part))
     log.log_json(f"{part}/report.json", evaluation.as_dict())

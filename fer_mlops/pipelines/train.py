@@ -14,9 +14,9 @@ from fer_mlops.data.quality.leakage import find_known_people
 from fer_mlops.data.quality.report import check_before_training
 from fer_mlops.evaluation.full_report import ModelEvaluation, evaluate_predictions
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
-from fer_mlops.evaluation.report import Report, confidence_metrics, evaluate
+from fer_mlops.evaluation.report import Report, confidence_measures, evaluate
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces, log_report
+from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces, log_valid_report
 from fer_mlops.pipelines.registration import register_trained
 from fer_mlops.pipelines.run_checkpoint import RunCheckpoint, learning_state
 from fer_mlops.pipelines.step_logging import StepLogger
@@ -148,8 +148,7 @@ def _conclude(
     valid, confidence = _evaluate_valid(classifier, data.parts["valid"])
     test = _evaluate_test(classifier, data)
     log.log_facts({**learned.facts, "test_used": "once, after every choice was made on validation"})
-    log.log_metrics(confidence)
-    log_report(valid, "final_valid", log)
+    log_valid_report(valid, confidence, log)
     log_evaluation(test, "test", log)
     faces = data.parts["test"]
     log_explained_faces(classifier, faces.pixels, faces.labels, log, "test")
@@ -209,9 +208,9 @@ def _darkness(data: Data) -> dict[str, str]:
 
 
 def _evaluate_valid(classifier: Classifier, faces: Faces) -> tuple[Report, dict[str, float]]:
-    """Returns the report on the validation faces, and metrics of the classifier's confidence."""
+    """Returns the report on the validation faces, and measures of the classifier's confidence."""
     calibration, logits = classifier.calibration, classifier.scorer.logits(faces.pixels)
-    confidence = confidence_metrics(calibration, logits, faces.labels, "final_valid")
+    confidence = confidence_measures(calibration, logits, faces.labels)
     return evaluate(faces.labels, calibration.probabilities(logits), faces.identities), confidence
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_mlops.evaluation.comparison import SCORES, Comparison, PairedResult
+from fer_mlops.evaluation.comparison import Comparison, PairedResult
 from fer_mlops.evaluation.paired import Difference
+from fer_mlops.evaluation.report import SCORES
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.comparison_text import answers_of, megabytes, p_value, percent, verdict_of

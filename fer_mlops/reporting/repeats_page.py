@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from fer_mlops.evaluation.repeats import POINTS, SCORES, Repeats
+from fer_mlops.evaluation.repeats import Repeats
+from fer_mlops.evaluation.report import SCORES
+from fer_mlops.models.calibration import POINTS
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.html import (
     Cell,

@@ -111,7 +111,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _print_match(comparison: Comparison, match: PairedResult) -> None:
     """Prints the differences between the best and another model, overall and per emotion."""
-    from fer_mlops.evaluation.repeats import SCORES
+    from fer_mlops.evaluation.report import SCORES
     from fer_mlops.metrics.classification import FEW
     from fer_mlops.reporting.comparison_text import p_value, percent
 

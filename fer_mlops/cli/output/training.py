@@ -68,7 +68,8 @@ def print_repetition(done: Repetition) -> None:
 
 def print_repeats(repeats: Repeats) -> None:
     """Prints the scores run by run, then mean, spread and 95 % interval at each operating point."""
-    from fer_mlops.evaluation.repeats import POINTS, SCORES
+    from fer_mlops.evaluation.report import SCORES
+    from fer_mlops.models.calibration import POINTS
 
     for run in repeats.runs:
         own = run.scores["default"]

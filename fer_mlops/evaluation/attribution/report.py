@@ -43,27 +43,6 @@ class AttributionReport:
     hits: Hits | None
     """None for faces whose emotion has no known regions."""
 
-    def metrics(self, part: str) -> dict[str, float]:
-        """Returns every number by its metric name, such as ``test/attribution/inside``."""
-        flat = {
-            "faces": self.num_faces,
-            "inside": self.inside,
-            "inside_uniform": self.inside_uniform,
-            "deletion_area": self.removal.deletion_area,
-            "insertion_area": self.removal.insertion_area,
-            "random_area": self.removal.random_area,
-            "deletion_wins": self.removal.deletion_wins,
-            "insertion_wins": self.removal.insertion_wins,
-        }
-        if self.sanity:
-            flat["rank_correlation_randomised"] = self.sanity.rank_correlation
-            flat["ssim_randomised"] = self.sanity.similarity
-        if self.hits:
-            flat["hits/peak"] = self.hits.peak
-            flat["hits/peak_by_chance"] = self.hits.peak_by_chance
-            flat["hits/mass"] = self.hits.mass
-        return {f"{part}/attribution/{k}": float(v) for k, v in flat.items() if np.isfinite(v)}
-
     def as_dict(self) -> dict[str, Any]:
         """Returns the report as plain values, for JSON; a measure that does not exist is None."""
         plain: dict[str, Any] = json.loads(

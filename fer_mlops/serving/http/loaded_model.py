@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
@@ -19,7 +19,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.explanation import explain
 from fer_mlops.images.arrays import Images
-from fer_mlops.models.calibration import Logits, OperatingPoint
+from fer_mlops.models.calibration import POINTS, Logits, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting import plots
 from fer_mlops.serving.http.batching import Batcher
@@ -27,7 +27,6 @@ from fer_mlops.serving.predictions import PredictionBatch
 from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import DIGEST_TAG
 
-POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 _SCORES = ("test/", "final_valid/")
 _OVERLAY = 320
 """Side of a heat map, in pixels."""
