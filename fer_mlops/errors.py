@@ -15,7 +15,8 @@ and exits with status 1 (2 for a ConfigError, as for any usage error).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 _CONTROL = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -64,3 +65,26 @@ class ModelError(FerError):
 
 class TrackingError(FerError):
     """The tracking server or store does not respond."""
+
+
+def without_extra(extra: str, need: str) -> str:
+    """Returns the message about a missing optional package, such as "Spark scoring needs pyspark: …"."""
+    return f"{need}: pip install 'fer-mlops[{extra}]'"
+
+
+@contextmanager
+def needs_extra(extra: str, need: str, error: type[FerError] = ConfigError) -> Iterator[None]:
+    """Imports of an optional package go inside this block.
+
+    Args:
+        extra: Name in ``[project.optional-dependencies]`` of the extra that installs the package.
+        need: Start of the message: the task and its package, such as "Spark scoring needs pyspark".
+        error: Class to raise.
+
+    Raises:
+        FerError: The package is not installed; the message has the command that installs it.
+    """
+    try:
+        yield
+    except ImportError as missing:
+        raise error(without_extra(extra, need)) from missing

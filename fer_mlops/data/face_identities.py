@@ -25,7 +25,7 @@ from PIL import Image
 from fer_mlops.data.duplicates import join
 from fer_mlops.data.image_cache import files_key, read_in_chunks
 from fer_mlops.data.table import FaceTable, Note
-from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.errors import ConfigError, DataError, without_extra
 from fer_mlops.files import write_bytes
 from fer_mlops.images.reading import gray_photo
 from fer_mlops.metrics.identities import face_identity, is_named, unnamed_identity
@@ -184,9 +184,7 @@ def embed_faces(table: FaceTable, cache: Path, progress: Progress = no_progress)
     if path.is_file():
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
     if not can_embed():
-        raise ConfigError(
-            "--identities faces needs dlib: pip install 'fer-mlops[face]', or choose --identities names"
-        )
+        raise ConfigError(without_extra("face", "--identities faces needs dlib and its weights"))
     network = fetch_embedding_network().to(memory_format=torch.channels_last)
     advance = progress("comparing faces", len(table))
     parts = []

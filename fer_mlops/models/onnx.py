@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ModelError
+from fer_mlops.errors import ModelError, needs_extra
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import Logits
 from fer_mlops.models.classifier import Card, Classifier
@@ -55,10 +55,8 @@ def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
         ModelError: The file does not exist or was not written by ``fer-mlops export``, or onnxruntime
             is not installed.
     """
-    try:
+    with needs_extra("onnx", f"{str(path)!r} needs onnxruntime", ModelError):
         import onnxruntime
-    except ImportError as error:
-        raise ModelError(f"{str(path)!r} needs onnxruntime: pip install 'fer-mlops[onnx]'") from error
     if not path.is_file():
         raise ModelError(f"no model {str(path)!r}: there is no such file")
     options = onnxruntime.SessionOptions()

@@ -24,7 +24,7 @@ from fer_mlops.data.datasets.synthetic_faces import Person, draw_face
 from fer_mlops.data.faces import Faces
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ConfigError, ModelError
+from fer_mlops.errors import ConfigError, ModelError, needs_extra
 from fer_mlops.files import write_bytes
 from fer_mlops.metrics.classification import accuracy, confusion_counts, macro_f1
 from fer_mlops.models.calibration import Calibration
@@ -188,11 +188,9 @@ def _float_graph(classifier: Classifier) -> bytes:
         raise ModelError(
             f"only networks can be exported to ONNX, and this {classifier.family} is {what}"
         )
-    try:
+    with needs_extra("onnx", "exporting to ONNX needs onnx, onnxruntime and onnxscript"):
         import onnxruntime  # noqa: F401 - fail before minutes of work, not after
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("exporting needs more packages: pip install 'fer-mlops[onnx]'") from error
     side = classifier.image_size
     with _quietly():
         program = torch.onnx.export(

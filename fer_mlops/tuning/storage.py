@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from fer_mlops.errors import ConfigError, FerError, TrackingError
+from fer_mlops.errors import ConfigError, FerError, TrackingError, without_extra
 from fer_mlops.tracking.connection import store_uri
 
 Answer = TypeVar("Answer")
@@ -242,9 +242,10 @@ def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> P
                 time.sleep(1 + number)  # another process is creating the tables
         raise AssertionError
     except (ImportError, NoSuchModuleError) as error:
-        driver = url.get_backend_name()
-        extra = "pip install 'fer-mlops[postgres]'" if driver == "postgresql" else "its Python driver"
-        raise ConfigError(f"storage {shown_url(url)} needs {extra}") from error
+        need = f"storage {shown_url(url)} needs "
+        if url.get_backend_name() == "postgresql":
+            raise ConfigError(without_extra("postgres", f"{need}psycopg")) from error
+        raise ConfigError(f"{need}its Python driver") from error
     except FerError:
         raise
     except (OptunaError, SQLAlchemyError, RuntimeError, OSError) as error:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import sys
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -316,7 +317,7 @@ def test_a_version_whose_files_are_named_or_linked_out_of_its_folder_is_refused(
 def test_a_backbone_that_cannot_be_built_is_one_sentence(
     backbone: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fer_mlops.models.backbones.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "timm", None)
     bundle = spoiled(tmp_path, "transfer", card_with(architecture__backbone=backbone))
     with pytest.raises(ModelError, match=message):
         Classifier.load(bundle)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.errors import DataError, needs_extra
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.serving.batch.job import Job, Scored, finish, missing_parts, opened
 from fer_mlops.serving.batch.local import Task, score_part, tasks_of
@@ -39,12 +39,10 @@ def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = n
         DataError: ``out`` cannot be written, or Spark failed.
         ModelError: There is no such model.
     """
-    try:
+    with needs_extra("spark", "Spark scoring needs pyspark"):
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise ConfigError("--engine spark needs pyspark: pip install 'fer-mlops[spark]'") from error
     load(job.model)  # a missing model fails here, not in every task
     with opened(out, job), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
