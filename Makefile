@@ -47,7 +47,7 @@ check: $(DEV)  ## format, lint, types, spelling and links
 	$(BIN)/python docs/check_links.py
 
 docs: $(DEV)  ## build the documentation site in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(DEV)  ## mend what a machine can mend
 	$(BIN)/ruff check --fix .

@@ -79,6 +79,25 @@ def test_the_map_of_the_house_names_every_room() -> None:
         assert name in chart.group(1) or path.stem in chart.group(1), name
 
 
+def test_the_readme_is_two_screens() -> None:
+    words = [word for word in (ROOT / "README.md").read_text().split() if re.search(r"\w", word)]
+    assert len(words) <= 900
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    named = re.findall(r"`([\w/]+(?:\.py|\.yaml|/))`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) >= 30
+    for name in named:
+        assert (ROOT / "fer_mlops" / name).exists() or (ROOT / name).exists(), name
+
+
+def test_every_page_has_a_place_on_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text()
+    outside = re.findall(r'": "(\w+\.md)"', (ROOT / "docs" / "site_pages.py").read_text())
+    placed = re.findall(r": (\w+\.md)$", site, re.MULTILINE)
+    assert sorted(placed) == sorted(outside + [page.name for page in (ROOT / "docs").glob("*.md")])
+
+
 def test_the_python_shown_loads_the_model_by_its_name() -> None:
     assert 'mlflow.pyfunc.load_model("models:/fer-classifier@champion")' in TEXT
 
