@@ -104,7 +104,7 @@ def test_every_picture_of_a_judgement_is_drawn(judged: ModelEvaluation) -> None:
         "robustness",
         "mistakes",
     }
-    assert "n = 50" in shown["robustness"].axes[0].get_title()
+    assert "n = 50" in shown["robustness"].get_suptitle()
 
 
 def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: ModelEvaluation) -> None:
