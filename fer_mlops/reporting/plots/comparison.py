@@ -66,7 +66,7 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
         rows: (label, difference) from top to bottom.
         title: Title of the figure.
     """
-    figure = Figure(figsize=(WIDTH, 1.5 + 0.36 * len(rows)))
+    figure = Figure(figsize=(1.4 * WIDTH, 1.5 + 0.36 * len(rows)))
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
     for place, (_, gap) in zip(places, rows, strict=True):
@@ -79,7 +79,8 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
     axes.axvline(0, color=INK, lw=1)
     reach = 1.1 * np.nanmax([0.01, *(abs(x) for _, gap in rows for x in (gap.value, gap.low, gap.high))])
     axes.set(xlim=(-reach, reach), ylim=(-0.6, len(rows) - 0.4))
-    axes.set_xlabel("← other is better   difference, 95% interval   best is better →")
+    caption = "← other is better      difference with 95% interval      best is better →"
+    figure.supxlabel(caption, fontsize=9)  # a label of the axes is wider than they are
     axes.set_yticks(places, [name for name, _ in rows], fontsize=8)
     set_title(figure, title)
     axes.grid(axis="x")
