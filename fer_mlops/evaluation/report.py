@@ -50,7 +50,7 @@ _PER_EMOTION = ("auroc", "average_precision")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Score with the 95 % interval of its clustered bootstrap."""
+    """Score with the 95% interval of its clustered bootstrap."""
 
     value: float
     low: float

@@ -158,7 +158,7 @@ def test_a_page_says_what_an_interval_means(judged: ModelEvaluation) -> None:
     assert f"{between}: of 100 intervals drawn so, 95 hold the true score." in page
     for text in (page, card):
         assert "With only 20 people the intervals are rough, and rather too narrow." in text
-        assert "95 % intervals over people" in text
+        assert "95% intervals over people" in text
         assert "No intervals" not in text
 
 

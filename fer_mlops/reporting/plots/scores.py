@@ -93,7 +93,7 @@ class ConfusionPictures:
 
 @styled
 def class_bars(report: Report, title: str) -> Figure:
-    """Returns precision, recall and F1 of each emotion, with F1's 95 % interval and n."""
+    """Returns precision, recall and F1 of each emotion, with F1's 95% interval and n."""
     figure = Figure(figsize=(WIDTH, 4))
     axes = figure.subplots()
     places = np.arange(len(EMOTIONS))
