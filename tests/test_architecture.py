@@ -36,6 +36,8 @@ EDGES = {
     "pyspark": {"serving"},
     "captum": {"evaluation"},
     "matplotlib": {"reporting", "tracking", "pipelines", "tuning"},
+    "jinja2": {"reporting"},
+    "markupsafe": {"reporting"},
 }
 """Third-party package to the only packages that import it."""
 

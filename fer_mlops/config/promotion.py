@@ -20,7 +20,7 @@ class GateRules(Settings):
     macro_f1_floor: NotNegative = 0.3
     """Smallest macro-F1 of the version."""
     margin: NotNegative = 0.02
-    """Macro-F1 by which the champion may be ahead, at 95 %, if the version is cheaper; also the lead
+    """Macro-F1 by which the champion may be ahead, at 95%, if the version is cheaper; also the lead
     that the version needs if the champion was trained on another split."""
     cheaper_by: NotNegative = 0.1
     """Share by which latency or size must be lower for the version to count as cheaper."""

@@ -45,7 +45,7 @@ class Difference:
     value: float
     """a - b, -1 to 1."""
     low: float
-    """Lower end of the 95 % interval of a paired bootstrap that resamples people. ``low``, ``high`` and
+    """Lower end of the 95% interval of a paired bootstrap that resamples people. ``low``, ``high`` and
     ``probability`` are nan below 5 people."""
     high: float
     """Upper end of the interval."""

@@ -24,7 +24,7 @@ class Spread:
     deviation: float
     """Standard deviation over the runs (n - 1)."""
     low: float
-    """Lower end of the 95 % interval of the mean, by Student's t."""
+    """Lower end of the 95% interval of the mean, by Student's t."""
     high: float
 
     def __str__(self) -> str:

@@ -49,7 +49,7 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Score with the 95 % interval of its clustered bootstrap."""
+    """Score with the 95% interval of its clustered bootstrap."""
 
     value: float
     low: float

@@ -68,7 +68,7 @@ class Slice:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the gap is significant at the 5 % level, corrected for all slices."""
+        """Whether the gap is significant at the 5% level, corrected for all slices."""
         return self.adjusted_p < 0.05
 
 

@@ -68,7 +68,7 @@ class Units:
         """Sentences on the units that intervals are over, and on their reliability."""
         if self.num < LEAST_FOR_INTERVAL:
             return self.caution
-        return f"95 % intervals {self.over}. {self.caution}".strip()
+        return f"95% intervals {self.over}. {self.caution}".strip()
 
     @property
     def caution(self) -> str:
@@ -129,7 +129,7 @@ def resample_people(
 
 
 def interval(scores: Numbers, num: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a score from its resamples; nan if there is none.
+    """Returns the 95% interval of a score from its resamples; nan if there is none.
 
     It is the expanded percentile interval (Hesterberg, The American Statistician 69, 2015), widened by
     Student's t: plain percentiles cover the true score too seldom when there are few people.

@@ -167,12 +167,12 @@ def with_thresholds(
 
 
 def fit_threshold(labels: Labels, probabilities: NDArray[np.float64], max_error: float) -> float:
-    """Returns a low confidence from which at most ``max_error`` of predictions are wrong, at 95 %.
+    """Returns a low confidence from which at most ``max_error`` of predictions are wrong, at 95%.
 
     Selection with guaranteed risk (arXiv 1705.08500, algorithm 1): a binary search over the faces'
-    confidences; each step tests the upper Clopper-Pearson bound at its share of the 5 %. The result is
+    confidences; each step tests the upper Clopper-Pearson bound at its share of the 5%. The result is
     above 1 if no confidence is enough, as with few faces: even a single test needs 59 faces without an
-    error to bound it by 5 %.
+    error to bound it by 5%.
 
     The bound holds for faces that selected nothing else. A run's validation faces also selected epoch,
     operating point and temperature, so its bound is somewhat too low.

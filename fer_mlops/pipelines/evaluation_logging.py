@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matplotlib.figure import Figure
-
 from fer_mlops.evaluation.full_report import ModelEvaluation
 from fer_mlops.evaluation.report import Report
 from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.reporting.evaluation_plots import explained_sheet, pictures, report_pictures
+from fer_mlops.reporting.evaluation_plots import (
+    HeatMapSheet,
+    explained_sheet,
+    pictures,
+    report_pictures,
+)
 from fer_mlops.tracking.run_log import RunLog
 
 
@@ -29,7 +32,7 @@ def log_valid_report(report: Report, confidence: Mapping[str, float], log: RunLo
 
 def _log_details(report: Report, more: Mapping[str, object], part: str, log: RunLog) -> None:
     log.log_json(f"{part}/report.json", {**report.as_dict(), **more})
-    for name, figure in report_pictures(report, f"{part}, n = {report.num_faces}").items():
+    for name, figure in report_pictures(report, part).items():
         log.log_figure(f"{part}/{name}.png", figure)
 
 
@@ -44,8 +47,8 @@ def log_evaluation(evaluation: ModelEvaluation, part: str, log: RunLog) -> None:
 
 def log_explained_faces(
     classifier: Classifier, pixels: Images, labels: Labels, log: RunLog, part: str
-) -> Figure:
+) -> HeatMapSheet:
     """Logs heat maps of the predicted emotion for one face of each emotion; returns the sheet."""
-    sheet, method = explained_sheet(classifier, pixels, labels)
-    log.log_figure(f"{part}/{method}.png", sheet)
+    sheet = explained_sheet(classifier, pixels, labels)
+    log.log_figure(f"{part}/{sheet.method}.png", sheet.figure())
     return sheet

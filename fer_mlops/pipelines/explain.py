@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_mlops.data.image_files import FaceImages
@@ -87,22 +88,21 @@ def _write(looks: list[ExplainedFaces], images: FaceImages, folder: Path) -> Non
             picture.save(folder / name)
             drawn.append(picture)
         overlays.append(drawn)
-    sheet = None
+    order = list(range(len(images.paths)))
     if len(looks) == 2:
-        rows = _most_different(looks)[:_MOST_IN_SHEET]
-        sheet = _sheet(looks, images, rows)
-        sheet.save(folder / "side_by_side.png")
-    means: list[Image.Image | None] = []
-    curves: list[Image.Image | None] = []
+        order = _most_different(looks)
+        _sheet(looks, images, order[:_MOST_IN_SHEET]).save(folder / "side_by_side.png")
+    means: list[Figure | None] = []
+    curves: list[Figure | None] = []
     for mark, one in zip(marks, looks, strict=True):
-        mean = plots.mean_heats(one.pixels, one.heats, one.targets, f"mean map: {one.described()}")
-        means.append(plots.to_image(mean, 120) if mean else None)
-        curve = plots.attribution_curves(one.report, one.described()) if one.report else None
-        curves.append(plots.to_image(curve, 120) if curve else None)
+        about = one.described()
+        means.append(plots.mean_heats(one.pixels, one.heats, one.targets, f"Mean maps, {about}"))
+        title = f"Quality of the maps, {about}"
+        curves.append(plots.attribution_curves(one.report, title) if one.report else None)
         for shown, name in ((means[-1], "mean_heat"), (curves[-1], "figures")):
             if shown:
-                shown.save(folder / f"{mark}{name}.png")
-    pictures = Pictures(overlays=overlays, sheet=sheet, means=means, curves=curves)
+                shown.savefig(folder / f"{mark}{name}.png")
+    pictures = Pictures(overlays=overlays, order=order, means=means, curves=curves)
     numbers = json.dumps(_numbers(looks, images), indent=2)
     (folder / NUMBERS).write_text(numbers, encoding="utf-8")
     (folder / PAGE).write_text(render_page(looks, images, pictures), encoding="utf-8")

@@ -152,7 +152,8 @@ def _conclude(
     log_evaluation(test, "test", log)
     faces = data.parts["test"]
     log_explained_faces(classifier, faces.pixels, faces.labels, log, "test")
-    log.log_figure("training_curves.png", plots.training_curves(log.curves(), experiment.family))
+    title = f"Training curves, {experiment.family}, {data.table.name}"
+    log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
     registration = register_trained(experiment, data, learned, valid, test, log)
     return Trained(
         run_id=log.run_id,

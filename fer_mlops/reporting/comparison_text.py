@@ -48,7 +48,7 @@ def how_much(comparison: Comparison, match: PairedResult) -> str:
 def _between(gap: Difference) -> str:
     if gap.low != gap.low:
         return "no interval"
-    return f"95 % interval {gap.low:+.3f} to {gap.high:+.3f}"
+    return f"95% interval {gap.low:+.3f} to {gap.high:+.3f}"
 
 
 def how_sure(comparison: Comparison, match: PairedResult) -> str:

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from fer_mlops.data.table import count_or_unknown
+from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
 from fer_mlops.evaluation.full_report import ModelEvaluation, confident_mistakes
-from fer_mlops.evaluation.report import HEADLINES, Estimate, Report
+from fer_mlops.evaluation.report import HEADLINES, Report
 from fer_mlops.evaluation.slices import Slice
 from fer_mlops.metrics.bootstrap import LEAST_FOR_INTERVAL, LEAST_FOR_P
 from fer_mlops.metrics.classification import FEW
-from fer_mlops.reporting import plots
-from fer_mlops.reporting.evaluation_plots import mistake_captions, pictures
+from fer_mlops.reporting.evaluation_plots import HeatMapSheet, mistake_captions, pictures
 from fer_mlops.reporting.html import (
     Cell,
-    Html,
-    Mood,
-    document,
-    gallery,
-    heading,
-    paragraph,
+    Picture,
+    Tile,
     people_tile,
-    picture,
-    table,
-    text,
-    tiles,
-    uri_of,
+    photo,
+    render,
+    svg_of,
+    with_note,
 )
-from fer_mlops.reporting.html.thumbnails import picture_uri
 
 NAMES = {
     "accuracy": "accuracy",
@@ -44,14 +39,42 @@ NAMES = {
     "ece": "calibration error, 15 bins (lower is better)",
 }
 """Label of each headline score on the page."""
-_MOST_MISTAKES = 24
+_CHARTS = {
+    "per_class": "precision, recall and F1 of each emotion",
+    "reliability": "reliability diagram",
+    "precision_recall": "precision-recall curves",
+    "slices": "gap of each slice at equal emotions",
+    "robustness": "balanced accuracy against strength",
+    "attribution": "deletion, insertion and shuffled weights",
+}
+"""Figures of the page by file name, with their text for screen readers."""
+_MOST_MISTAKES, _MOST_IN_CELL = 24, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Content of a table."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionCell:
+    """Cell of the confusion matrix."""
+
+    num: int
+    share: float
+    """Share of the label's faces."""
+    anchor: str
+    """Id of the element that shows its faces; empty without faces."""
 
 
 def render_page(
     model: str,
     judgements: Sequence[ModelEvaluation],
     facts: Sequence[str],
-    sheets: Mapping[str, Figure],
+    sheets: Mapping[str, HeatMapSheet],
     warnings: Sequence[str] = (),
 ) -> str:
     """Returns the page of one model on one or more sets of faces.
@@ -64,49 +87,73 @@ def render_page(
         warnings: Reasons why the scores may be too good; shown first.
     """
     first = judgements[0]
-    said = "".join(paragraph(Html(f"<b>{text(one)}</b>"), "verdict") for one in warnings)
-    body = [Html(heading("Data set by data set") + _across(judgements))] if len(judgements) > 1 else []
-    for judged in judgements:
-        if len(judgements) > 1:
-            body.append(heading(f"On {judged.faces}"))
-        body += _about(judged, sheets.get(judged.faces))
-    return document(
-        "fer-mlops evaluate",
-        model,
-        lead=Html(_tiles(first.report) + said + paragraph(_verdict(first), "verdict")),
-        body=body,
-        foot=facts,
+    return render(
+        "evaluation.html",
+        command="fer-mlops evaluate",
+        title=model,
         mood="warning" if warnings else "note",
+        numbers=_tiles(first.report),
+        warnings=warnings,
+        conclusion=_conclusion(first),
+        across=_across(judgements) if len(judgements) > 1 else None,
+        parts=[
+            _part(number, judged, sheets.get(judged.faces)) for number, judged in enumerate(judgements)
+        ],
+        emotions=EMOTIONS,
+        few=FEW,
+        least_for_p=LEAST_FOR_P,
+        least_for_interval=LEAST_FOR_INTERVAL,
+        facts=facts,
     )
 
 
-def _tiles(report: Report) -> Html:
-    shown: list[tuple[str, str, Mood]] = [
+def _part(number: int, judged: ModelEvaluation, sheet: HeatMapSheet | None) -> dict[str, object]:
+    """Returns the content of the page about one set of faces."""
+    drawn = pictures(judged, "", names=set(_CHARTS))
+    by_cell = _mistakes_by_cell(number, judged)
+    trusted, said = maps_are_trustworthy(judged.attribution) if judged.attribution else (False, "")
+    return {
+        "judged": judged,
+        "scores": _headlines(judged),
+        "classes": _classes(judged.report),
+        "has_few": any(0 < one.support < FEW for one in judged.report.classes),
+        "confusion": _confusion(number, judged.report, {anchor for anchor, _, _ in by_cell}),
+        "charts": {name: svg_of(figure, _CHARTS[name]) for name, figure in drawn.items()},
+        "calibration": _calibration(judged),
+        "slices": _slices(judged),
+        "heat_maps": sheet.pictures() if sheet else [],
+        "maps": f"Measures {'support' if trusted else 'do not support'} these maps: {said}",
+        "mistakes": mistakes_of(judged),
+        "by_cell": by_cell,
+    }
+
+
+def _tiles(report: Report) -> list[Tile]:
+    return [
         (f"{report.num_faces:,}", "faces", ""),
         people_tile(report.num_people, report.num_unnamed),
         (f"{report.macro_f1.value:.3f}", "macro-F1", ""),
         (f"{report.balanced_accuracy.value:.3f}", "balanced accuracy", ""),
         (f"{report.accuracy.value:.3f}", "accuracy", ""),
     ]
-    return tiles(shown)
 
 
-def _verdict(judged: ModelEvaluation) -> Html:
+def _conclusion(judged: ModelEvaluation) -> list[str]:
     """Returns the conclusions that the scores support, in a few sentences."""
     report = judged.report
     few = [one.emotion for one in report.classes if 0 < one.support < FEW]
     absent = [one.emotion for one in report.classes if not one.support]
     said = [
-        f"<b>Conclusion.</b> On the {text(judged.faces)}, {report.people()}, it predicts the "
+        f"On the {judged.faces}, {report.people()}, it predicts the "
         f"labelled emotion for {report.accuracy.value:.1%} of the faces."
     ]
     if np.isfinite(report.accuracy.low):
         said.append(
-            f"The 95 % interval is {report.accuracy.low:.1%} to {report.accuracy.high:.1%} "
+            f"The 95% interval is {report.accuracy.low:.1%} to {report.accuracy.high:.1%} "
             f"({report.units.over}): of 100 intervals drawn so, 95 hold the true score."
         )
     if report.units.caution:
-        said.append(f"<b>{report.units.caution}</b>")
+        said.append(report.units.caution)
     commonest = max(report.classes, key=lambda one: one.support)
     share = commonest.support / report.num_faces
     said.append(f"Always predicting {commonest.emotion} would be right {share:.1%} of the time.")
@@ -122,98 +169,75 @@ def _verdict(judged: ModelEvaluation) -> Html:
     worst = judged.slices.worst
     if worst and worst.is_significant and worst.gap.value < 0:
         said.append(
-            f"Accuracy on faces with {text(worst.trait)} “{text(worst.value)}” is "
+            f"Accuracy on faces with {worst.trait} “{worst.value}” is "
             f"{-worst.gap.value:.1%} lower at equal emotions."
         )
-    return Html(" ".join(said))
+    return said
 
 
-def _across(judgements: Sequence[ModelEvaluation]) -> Html:
+def _across(judgements: Sequence[ModelEvaluation]) -> Table:
     columns = ["faces", "n", "people", "emotions", "accuracy", "balanced accuracy", "macro-F1", "ECE"]
     rows: list[list[Cell]] = []
     for judged in judgements:
         report = judged.report
         num = sum(one.support > 0 for one in report.classes)
-        scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
         people = count_or_unknown(report.num_people, report.num_unnamed)
-        row: list[Cell] = [judged.faces, report.num_faces, people, num]
-        rows.append([*row, *(_shown(score) for score in scores)])
-    about = (
-        "Means are over the emotions that a data set has faces of. Data sets were labelled by different "
-        "people in different ways, so a drop between them is due to both the faces and the labels."
-    )
-    return Html(table(columns, rows) + paragraph(about))
+        scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
+        rows.append([judged.faces, report.num_faces, people, num, *scores])
+    return Table(columns, rows)
 
 
-def _about(judged: ModelEvaluation, sheet: Figure | None) -> list[Html]:
-    shown = pictures(judged, judged.faces)
-    parts = [
-        heading("Scores", judged.report.units.told),
-        _headlines(judged),
-        heading("Emotion by emotion"),
-        _classes(judged.report),
-        _chart(shown["per_class"], "precision, recall and F1 of each emotion"),
-        _chart(shown["confusion_matrix"], "confusion matrix"),
-        heading("Calibration", "whether its confidence is right"),
-        paragraph(_calibration(judged)),
-        _chart(shown["reliability"], "reliability diagram"),
-        heading("Precision against recall"),
-        _chart(shown["precision_recall"], "precision-recall curves"),
-        heading("Slices", "groups of faces with lower accuracy"),
-        _slices(judged),
-    ]
-    if "slices" in shown:
-        parts.append(_chart(shown["slices"], "gap of each slice at equal emotions"))
-    if judged.robustness:
-        parts += [
-            heading(
-                "Corrupted images", f"{judged.robustness.num_faces} faces, emotions as even as possible"
-            ),
-            paragraph(
-                f"Balanced accuracy is {judged.robustness.clean:.3f} on the clean images and "
-                f"{judged.robustness.mean:.3f} on average when they are blurred, noisy, dark, "
-                "compressed, rotated or partly hidden."
-            ),
-            _chart(shown["robustness"], "balanced accuracy against strength"),
-        ]
-    if sheet:
-        parts += [heading("Heat maps"), _chart(sheet, "heat maps of one face of each emotion")]
-    if judged.attribution:
-        is_good, said = maps_are_trustworthy(judged.attribution)
-        verdict = "Measures support these maps" if is_good else "Measures do not support these maps"
-        parts.append(paragraph(f"{verdict}: {said}."))
-        parts.append(_chart(shown["attribution"], "deletion, insertion and shuffled weights"))
-    return [*parts, heading("Most confident mistakes", "label → prediction"), mistakes_of(judged)]
-
-
-def _shown(estimate: Estimate) -> Cell:
-    if not np.isfinite(estimate.value):
-        return None
-    return Html(f"{estimate.value:.3f} <small>{estimate.interval}</small>")
-
-
-def _headlines(judged: ModelEvaluation) -> Html:
+def _headlines(judged: ModelEvaluation) -> Table:
     rows = [
-        [NAMES[name], *(_shown(getattr(report, name)) for report in judged.reports.values())]
+        [NAMES[name], *(getattr(report, name) for report in judged.reports.values())]
         for name in HEADLINES
     ]
-    about = (
-        "One model, three operating points: natural assumes emotions as frequent as in training and is "
-        "right most often, balanced favours rare emotions, default lies between."
-    )
-    several = Html("") if len(judged.reports) == 1 else paragraph(about)
-    return Html(table(["score", *judged.reports], rows) + several)
+    return Table(["score", *judged.reports], rows)
 
 
-def _classes(report: Report) -> Html:
+def _classes(report: Report) -> Table:
     rows: list[list[Cell]] = []
     for one in report.classes:
         name = one.emotion + (" *" if 0 < one.support < FEW else "")
-        scores: list[Cell] = [one.precision if one.support else None, one.recall]
-        rows.append([name, one.support, *scores, _shown(one.f1), one.auroc, one.average_precision])
-    columns = ["emotion", "n", "precision", "recall", "F1", "AUROC", "average precision"]
-    note = paragraph(f"* fewer than {FEW} faces: too few for a claim")
-    return Html(table(columns, rows) + (note if any("*" in str(row[0]) for row in rows) else ""))
+        precision = one.precision if one.support else None
+        rows.append([name, one.support, precision, one.recall, one.f1, one.auroc, one.average_precision])
+    return Table(["emotion", "n", "precision", "recall", "F1", "AUROC", "average precision"], rows)
+
+
+def _confusion(number: int, report: Report, anchors: set[str]) -> list[tuple[str, list[ConfusionCell]]]:
+    """Returns the confusion matrix by label; a cell whose faces are on the page has their anchor."""
+    rows = []
+    for label, counts in zip(EMOTIONS, report.confusion, strict=True):
+        cells = []
+        for predicted, num in zip(EMOTIONS, counts, strict=True):
+            anchor = _anchor(number, label, predicted)
+            share = num / max(sum(counts), 1)
+            cells.append(ConfusionCell(num, share, anchor if anchor in anchors else ""))
+        rows.append((label, cells))
+    return rows
+
+
+def _anchor(number: int, label: str, predicted: str) -> str:
+    return f"mistakes-{number}-{label}-{predicted}"
+
+
+def _mistakes_by_cell(number: int, judged: ModelEvaluation) -> list[tuple[str, str, list[Picture]]]:
+    """Returns (anchor, title, most confident mistakes) of each cell, the fullest cell first."""
+    probabilities, labels = judged.answers.probabilities(), judged.answers.labels
+    predictions, confidence = probabilities.argmax(1), probabilities.max(1)
+    counts = np.array(judged.report.confusion)
+    np.fill_diagonal(counts, 0)
+    found = []
+    for cell in np.argsort(-counts, axis=None, kind="stable"):
+        label, predicted = divmod(int(cell), len(EMOTIONS))
+        rows = np.flatnonzero((labels == label) & (predictions == predicted) & (label != predicted))
+        rows = rows[np.argsort(-confidence[rows], kind="stable")][:_MOST_IN_CELL]
+        shown = _photos(judged, rows, [f"{confidence[row]:.0%}" for row in rows])
+        if shown:
+            names = EMOTIONS[label], EMOTIONS[predicted]
+            title = f"{names[0]} → {names[1]}: {counts[label, predicted]} faces"
+            found.append((_anchor(number, *names), title.replace(": 1 faces", ": 1 face"), shown))
+    return found
 
 
 def _calibration(judged: ModelEvaluation) -> str:
@@ -232,21 +256,9 @@ def _calibration(judged: ModelEvaluation) -> str:
     return said + "."
 
 
-def _slices(judged: ModelEvaluation) -> Html:
-    if not judged.slices.slices:
-        return paragraph("The data have no traits that divide these faces.")
+def _slices(judged: ModelEvaluation) -> Table:
     columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
-    rows = [_slice_row(one) for one in judged.slices.slices]
-    about = (
-        "gap: accuracy minus the accuracy that all other faces would have with the slice's share of "
-        "each emotion, so that harder emotions in a slice do not count against it; below 0 the slice "
-        f"does worse. p is corrected for the {judged.slices.num_tested} slices that have one (Holm). "
-        f"There is no gap where fewer than {FEW} faces show an emotion that others show too, no p below "
-        f"{LEAST_FOR_P} people inside or outside, and no interval [–] below {LEAST_FOR_INTERVAL}. "
-        "macro-F1 is over the slice's own emotions."
-        f"{' ?: faces without a known person.' if judged.report.num_unnamed else ''}"
-    )
-    return Html(table(columns, rows) + paragraph(about))
+    return Table(columns, [_slice_row(one) for one in judged.slices.slices])
 
 
 def _slice_row(one: Slice) -> list[Cell]:
@@ -254,26 +266,23 @@ def _slice_row(one: Slice) -> list[Cell]:
         f"{one.trait}: {one.value}",
         one.num_faces,
         count_or_unknown(one.num_people, one.num_unnamed),
-        _shown(one.accuracy),
-        _shown(one.macro_f1),
-        _shown(one.gap),
-        Html(f"– <small>{one.why_no_p}</small>") if one.why_no_p else one.adjusted_p,
+        one.accuracy,
+        one.macro_f1,
+        one.gap,
+        with_note("–", one.why_no_p) if one.why_no_p else one.adjusted_p,
     ]
 
 
-def mistakes_of(judged: ModelEvaluation) -> Html:
+def mistakes_of(judged: ModelEvaluation) -> list[Picture]:
     """Returns the most confident mistakes with their images."""
     rows = confident_mistakes(judged.answers, _MOST_MISTAKES)
-    if not len(rows):
-        return paragraph("None.")
-    captions = mistake_captions(judged.answers, rows)
-    names = [judged.answers.table.paths[row] for row in rows]
-    shown = zip(
-        (picture_uri(judged.answers.table.root, name) for name in names), names, captions, strict=True
-    )
-    about = "Inspect them: some are mistakes of the model, some are wrong labels."
-    return Html(paragraph(about) + gallery(shown))
+    return _photos(judged, rows, mistake_captions(judged.answers, rows))
 
 
-def _chart(figure: Figure, said: str) -> Html:
-    return picture(uri_of(plots.to_image(figure), is_drawing=True), said)
+def _photos(judged: ModelEvaluation, rows: NDArray[np.int64], captions: Sequence[str]) -> list[Picture]:
+    """Returns the pictures of the faces that can be read."""
+    table = judged.answers.table
+    found = [
+        photo(table.root, table.paths[row], caption) for row, caption in zip(rows, captions, strict=True)
+    ]
+    return [picture for picture in found if picture]

@@ -11,7 +11,7 @@ from fer_mlops.evaluation.slices import Slice
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting.evaluation_page import mistakes_of
-from fer_mlops.reporting.html import Html, document, heading, paragraph, table, text
+from fer_mlops.reporting.html import render
 
 USE = (
     "Research, teaching, and products that sort pictures of consenting adults by visible expression. It "
@@ -91,6 +91,7 @@ def _scores(judged: ModelEvaluation) -> list[list[str]]:
 
 
 _COLUMNS = ("point", "accuracy", "balanced accuracy", "macro-F1", "ECE")
+_CLASS_COLUMNS = ("emotion", "n", "recall", "F1")
 
 
 def _classes(report: Report) -> list[list[str]]:
@@ -159,7 +160,7 @@ def _markdown(
     lines += [f"{report.people()}. {report.units.told}", ""]
     lines += _as_markdown(_COLUMNS, _scores(judged))
     lines += ["", "## Emotion by emotion", ""]
-    lines += _as_markdown(("emotion", "n", "recall", "F1"), _classes(report))
+    lines += _as_markdown(_CLASS_COLUMNS, _classes(report))
     for title, said in sections:
         lines += ["", f"## {title}", "", *said]
     return "\n".join(lines) + "\n"
@@ -173,23 +174,19 @@ def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 def _html(
     origin: Origin, facts: str, judged: ModelEvaluation, sections: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
-    caution = paragraph(Html(f"<b>{text(origin.caution)}</b>"), "verdict") if origin.caution else ""
-    body = [
-        heading("Scores", judged.faces),
-        paragraph(judged.report.units.told),
-        table(_COLUMNS, _scores(judged)),
-        heading("Emotion by emotion"),
-        table(("emotion", "n", "recall", "F1"), _classes(judged.report)),
-    ]
-    for title, said in sections:
-        body += [heading(title), *(paragraph(text(one.replace("`", ""))) for one in said)]
-    failures = heading("Known failures", "most confident mistakes: label → prediction")
-    body += [failures, mistakes_of(judged)]
-    return document(
-        "model card",
-        origin.name,
-        lead=Html(paragraph(facts) + caution),
-        body=body,
-        foot=[f"run {origin.run_id}"],
+    return render(
+        "model_card.html",
+        command="model card",
+        title=origin.name,
         mood="warning" if origin.caution else "note",
+        about=facts,
+        caution=origin.caution,
+        judged=judged,
+        score_columns=_COLUMNS,
+        scores=_scores(judged),
+        class_columns=_CLASS_COLUMNS,
+        classes=_classes(judged.report),
+        sections=sections,
+        mistakes=mistakes_of(judged),
+        facts=[f"run {origin.run_id}"],
     )

@@ -140,7 +140,7 @@ def _light(images: Tensor, config: AugmentConfig, generator: Generator) -> Tenso
 
 
 def _erase(images: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Fills one rectangle of 2 to 20 % of a face's area with its mean (arXiv 1708.04896)."""
+    """Fills one rectangle of 2 to 20% of a face's area with its mean (arXiv 1708.04896)."""
     n, _, height, width = images.shape
     chosen = torch.rand(n, generator=generator) < probability
     area = 0.02 + 0.18 * torch.rand(n, generator=generator)

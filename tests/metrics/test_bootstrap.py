@@ -46,7 +46,7 @@ def test_an_interval_is_wider_with_few_people_and_none_below_five() -> None:
 
 @pytest.mark.parametrize(("num", "least"), [(5, 0.88), (10, 0.92), (30, 0.93)])
 def test_an_interval_over_people_covers_the_true_score(num: int, least: float) -> None:
-    """Of people with accuracies Beta(8, 2), 20 faces each: .91, .94, .95 of 95 % intervals. Plain
+    """Of people with accuracies Beta(8, 2), 20 faces each: .91, .94, .95 of 95% intervals. Plain
     percentiles reach .84, .90, .93."""
     generator = np.random.default_rng(num)
     people = np.array([f"p{i:02}" for i in range(num)])

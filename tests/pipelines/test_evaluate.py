@@ -46,8 +46,8 @@ def test_a_model_is_judged_on_its_own_test_part_and_on_other_data_side_by_side(
         assert f"{part}/occlusion.png" in files
     files = {item.path for item in MlflowClient().list_artifacts(tracker.run_id, "evaluate")}
     assert "evaluate/report.html" in files
-    sheets = re.findall(r'src="([^"]+)" alt="heat maps of', found.page)
-    assert len(set(sheets)) == 3
+    sheets = re.findall(r'src="([^"]+)" alt="heat map of', found.page)
+    assert len(set(sheets)) == 3 * 7
 
 
 def test_every_data_set_has_a_part_that_no_other_writes_to() -> None:

@@ -90,7 +90,8 @@ def test_one_model_writes_an_overlay_of_each_face_a_mean_numbers_and_a_page(
     page = (out / "index.html").read_text()
     assert "b<b>" not in page
     assert "b&lt;b&gt;&amp;.png" in page
-    assert page.count("<img") == 4 + 1  # overlays, mean maps
+    assert page.count("<img") == 4 + 4  # faces and overlays
+    assert page.count("<svg") == 1  # mean maps
     assert "http" not in page.replace("http-equiv", "")
     assert "use --measure" in page
 

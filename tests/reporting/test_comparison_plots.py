@@ -7,6 +7,7 @@ from test_plots import texts, ticks
 
 from fer_mlops.evaluation.paired import Difference
 from fer_mlops.reporting import plots
+from fer_mlops.reporting.plots.style import MUTED
 
 
 def test_a_difference_chart_has_a_line_over_each_interval_and_its_numbers() -> None:
@@ -20,7 +21,7 @@ def test_a_difference_chart_has_a_line_over_each_interval_and_its_numbers() -> N
     assert [list(span) for span in spans] == [[0.05, 0.2], [-0.1, 0.1], [-0.2, -0.05]]  # type: ignore[arg-type]
     assert [line.get_color() for line in axes.lines[:6:2]] == [
         plots.COLOURS[0],
-        "gray",
+        MUTED,
         plots.COLOURS[3],
     ]
     assert [line.get_ydata()[0] for line in axes.lines[:6:2]] == [2, 1, 0]  # type: ignore[index]

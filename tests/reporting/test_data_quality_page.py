@@ -18,7 +18,7 @@ from fer_mlops.data.quality.findings import Example, Finding, Listing
 from fer_mlops.data.quality.report import DataReport, check_data, check_metadata
 from fer_mlops.data.table import Note
 from fer_mlops.reporting.data_quality_page import render_page, summarise
-from fer_mlops.reporting.html.thumbnails import picture_uri
+from fer_mlops.reporting.html.pictures import picture_uri
 
 EVIL = "<script>alert('x')</script>&\"\udcff.png"
 VOID = {"meta", "img", "br"}
@@ -121,7 +121,7 @@ def test_pictures_are_small_and_their_number_bounded(tmp_path: Path, ill: DataRe
         assert "All 40" in page.words
     content = base64.b64decode(picture_uri(tmp_path, "00.jpg").split(",")[1])
     with Image.open(io.BytesIO(content)) as picture:
-        assert max(picture.size) == 112
+        assert max(picture.size) == 224
 
 
 def test_a_list_of_names_is_bounded_too(ill: DataReport) -> None:
@@ -158,7 +158,7 @@ def test_cells_are_shown_by_what_they_are(ill: DataReport) -> None:
     listing = Listing(title="t", about="a", columns=("a", "b", "c", "d"), rows=(("x", 1234, 0.5, -1),))
     scores = Listing(title="t", about="a", columns=("a", "b"), rows=(("x", 0.75),), chances=(0.0, 0.5))
     text = render_page(dataclasses.replace(ill, listings=(listing, scores), findings=()))
-    assert '<td class="number">1,234</td>' in text
+    assert '<td data-label="b">1,234</td>' in text
     assert 'width:50%"></i></span> 50%' in text
-    assert '<td class="number">–</td>' in text
+    assert '<td data-label="d">–</td>' in text
     assert '--shade:0.50">0.75<' in text

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import load_faces
@@ -21,7 +20,7 @@ from fer_mlops.metrics.identities import unnamed_identity
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting.evaluation_page import render_page
-from fer_mlops.reporting.evaluation_plots import pictures
+from fer_mlops.reporting.evaluation_plots import HeatMapSheet, pictures
 from fer_mlops.reporting.model_card import Origin, make_card
 
 CALIBRATION = Calibration(
@@ -106,11 +105,13 @@ def test_every_picture_of_a_judgement_is_drawn(judged: ModelEvaluation) -> None:
         "robustness",
         "mistakes",
     }
-    assert "n = 50" in shown["robustness"].axes[0].get_title()
+    assert shown["robustness"].get_suptitle() == "Corrupted images, test, 50 faces"
 
 
 def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: ModelEvaluation) -> None:
-    sheets = {judged.faces: Figure(figsize=(1, 1))}
+    face, heat = np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8), np.float32)
+    sheet = HeatMapSheet(faces=face, heats=heat, captions=["fear\n→ anger 50%"], method="gradcam")
+    sheets = {judged.faces: sheet}
     page = render_page("models:/x/1", [judged], ["run abc"], sheets, ["Too <good>."])
     report = judged.report
     assert f"{report.macro_f1.value:.3f} <small>[{report.macro_f1.low:.3f}, " in page
@@ -118,9 +119,25 @@ def test_a_page_says_scores_with_intervals_warnings_and_shows_pictures(judged: M
     assert "AUROC" in page
     assert "balanced" in page
     assert "fewer than 30" in page  # 20 drawn faces of each emotion
-    assert page.count("<img") >= 8 + 3
+    assert page.count("<svg") == 5
+    assert page.count("<img") >= 2 + 3
+    assert 'alt="heat map of fear → anger 50%"' in page
     assert 'src="http' not in page
     assert "<script" not in page
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_faces_and_is_blank_without(
+    judged: ModelEvaluation,
+) -> None:
+    page = re.sub(r'"data:[^"]*"', "", render_page("m", [judged], [], {}))
+    opened = re.findall(r'popovertarget="([^"]+)">(\d+)<', page)
+    counts = judged.report.confusion
+    wrong = sum(num > 0 for row, each in enumerate(counts) for i, num in enumerate(each) if i != row)
+    assert len(opened) == wrong > 0
+    for anchor, num in opened:
+        label, predicted = anchor.split("-")[2:]
+        assert f'<section popover id="{anchor}"><h3>{label} → {predicted}: {num} face' in page
+    assert page.count("<td></td>") == sum(num == 0 for each in counts for num in each)
 
 
 def of_people(answers: LabelledPredictions, identities: list[str]) -> ModelEvaluation:
@@ -139,11 +156,11 @@ def told(judged: ModelEvaluation) -> tuple[str, str]:
 def test_a_page_says_what_an_interval_means(judged: ModelEvaluation) -> None:
     page, card = told(judged)
     accuracy = judged.report.accuracy
-    between = f"The 95 % interval is {accuracy.low:.1%} to {accuracy.high:.1%} (over people)"
+    between = f"The 95% interval is {accuracy.low:.1%} to {accuracy.high:.1%} (over people)"
     assert f"{between}: of 100 intervals drawn so, 95 hold the true score." in page
     for text in (page, card):
         assert "With only 20 people the intervals are rough, and rather too narrow." in text
-        assert "95 % intervals over people" in text
+        assert "95% intervals over people" in text
         assert "No intervals" not in text
 
 

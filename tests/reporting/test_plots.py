@@ -25,9 +25,13 @@ def ticks(labels: list[object]) -> list[str]:
 
 
 def legend(axes: Axes) -> list[str]:
-    shown = axes.get_legend()
-    assert shown is not None
+    """Returns the names in the legend of the axes, or in that of their figure."""
+    shown = axes.get_legend() or axes.figure.legends[0]  # type: ignore[union-attr]
     return [text.get_text() for text in shown.get_texts()]
+
+
+def title(axes: Axes) -> str:
+    return axes.figure.get_suptitle()  # type: ignore[union-attr]
 
 
 def middles(axes: Axes) -> list[float]:
@@ -53,7 +57,7 @@ def report_of(counts: dict[str, int]) -> Report:
 # ── confusion matrix ──
 
 
-def test_a_confusion_matrix_writes_count_and_row_share_in_every_cell() -> None:
+def test_a_confusion_matrix_writes_count_and_row_share_in_every_cell_that_has_faces() -> None:
     counts = np.zeros((7, 7), dtype=int)
     counts[0, 0], counts[0, 3] = 3, 1
     counts[4, 4] = 5
@@ -61,10 +65,10 @@ def test_a_confusion_matrix_writes_count_and_row_share_in_every_cell() -> None:
     axes = figure.axes[0]
     cells = texts(axes)
     assert len(cells) == 49
-    assert (cells[0], cells[3], cells[1]) == ("3\n75%", "1\n25%", "0\n0%")
+    assert (cells[0], cells[3], cells[1]) == ("3\n75%", "1\n25%", "")
     assert cells[4 * 7 + 4] == "5\n100%"
     assert cells[7:14] == ["–"] * 7  # an emotion without faces has no shares
-    assert axes.get_title() == "test split"
+    assert title(axes) == "test split"
 
 
 def test_a_confusion_matrix_has_labels_down_and_predictions_across() -> None:
@@ -94,12 +98,12 @@ def test_confusion_matrices_drawn_one_after_another_equal_figures_of_their_own()
 def test_class_bars_show_precision_recall_and_f1_of_all_seven() -> None:
     report = report_of({"anger": 4, "happiness": 40})
     axes = plots.class_bars(report, "cnn").axes[0]
-    assert legend(axes) == ["precision", "recall", "F1"]
+    assert sorted(legend(axes)) == ["F1", f"macro-F1 {report.macro_f1}", "precision", "recall"]
     heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
     assert len(heights) == 21
     assert heights[7] == pytest.approx(3 / 4)  # recall of anger
     assert heights[14:21] == pytest.approx(np.nan_to_num([row.f1.value for row in report.classes]))
-    assert axes.get_title() == f"cnn: macro-F1 {report.macro_f1}"
+    assert title(axes) == "cnn"
     assert axes.get_ylim() == (0, 1)
 
 
@@ -129,12 +133,12 @@ def test_class_bars_state_n_and_mark_emotions_with_few_faces() -> None:
     assert names[0] == "anger\nn = 4 *"
     assert names[2] == "fear\nn = 0 *"
     assert names[3] == "happiness\nn = 40"
-    assert figure.get_supxlabel() == "* fewer than 30 faces: too few for a claim"
+    assert figure.axes[0].get_xlabel() == "* fewer than 30 faces: too few for a claim"
 
 
 def test_class_bars_explain_no_mark_where_there_is_none() -> None:
     figure = plots.class_bars(report_of(dict.fromkeys(EMOTIONS, 30)), "cnn")
-    assert figure.get_supxlabel() == ""
+    assert figure.axes[0].get_xlabel() == ""
 
 
 # ── curves ──
@@ -148,7 +152,11 @@ def test_training_curves_draw_one_panel_for_each_kind_of_number_there_is() -> No
         "train/learning_rate": [(0, 0.001)],
     }
     figure = plots.training_curves(curves, "cnn")
-    assert [axes.get_title() for axes in figure.axes] == ["loss", "validation", "learning rate"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "loss",
+        "validation scores",
+        "learning rate",
+    ]
     assert legend(figure.axes[0]) == ["train/loss", "valid/loss"]
     line = figure.axes[0].lines[0]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 1], [2.0, 1.0])  # type: ignore[arg-type]
@@ -156,9 +164,27 @@ def test_training_curves_draw_one_panel_for_each_kind_of_number_there_is() -> No
     assert figure.get_suptitle() == "cnn"
 
 
+def test_training_curves_mark_where_the_frozen_epochs_end() -> None:
+    loss = [(step, 1 / step) for step in (1, 2, 3)]
+    phases = [(1, 1.0), (2, 1.0), (3, 2.0)]
+    (axes,) = plots.training_curves({"train/loss": loss, "train/phase": phases}, "transfer").axes
+    assert axes.get_xlabel() == "epoch"
+    assert legend(axes) == ["train/loss", "backbone frozen until here"]
+    assert list(axes.lines[-1].get_xdata()) == [2.5, 2.5]  # type: ignore[arg-type]
+    frozen = {"train/loss": loss, "train/phase": [(step, 1.0) for step in (1, 2, 3)]}
+    assert legend(plots.training_curves(frozen, "transfer").axes[0]) == ["train/loss"]
+
+
+def test_a_learning_curve_is_drawn_over_the_number_of_faces() -> None:
+    curves = {"train/faces": [(1, 50.0), (2, 100.0)], "valid/accuracy": [(1, 0.3), (2, 0.4)]}
+    (axes,) = plots.training_curves(curves, "baseline").axes
+    assert axes.get_xlabel() == "training faces"
+    assert list(axes.lines[0].get_xdata()) == [50, 100]  # type: ignore[arg-type]
+
+
 def test_training_curves_leave_out_panels_without_numbers() -> None:
     figure = plots.training_curves({"valid/accuracy": [(0, 0.5)], "train/loss": []}, "baseline")
-    assert [axes.get_title() for axes in figure.axes] == ["validation"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["validation scores"]
 
 
 # ── models side by side ──
@@ -262,8 +288,9 @@ def test_precision_recall_curves_name_each_emotion_with_its_number() -> None:
     axes = figure.axes[0]
     happiness = axes.lines[0].get_xydata()
     np.testing.assert_allclose(happiness, [[0, 1], [0.5, 1], [0.5, 0.5], [1, 2 / 3], [1, 0.5]])
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    names = [axes.get_title(loc="left") for axes in figure.axes]
     assert names == ["happiness (n = 2)", "neutral (n = 2)"]
+    assert list(axes.lines[1].get_ydata()) == [0.5, 0.5]  # type: ignore[arg-type]
 
 
 def test_slices_stand_top_down_and_significant_ones_stand_out() -> None:
@@ -286,6 +313,30 @@ def test_mistakes_stand_in_rows_of_eight_with_their_captions() -> None:
     figure = plots.mistakes(pixels, [f"face {i}" for i in range(9)], "mistakes")
     assert len(figure.axes) == 16
     assert [axes.get_title() for axes in figure.axes if axes.images] == [f"face {i}" for i in range(9)]
+
+
+def test_a_long_title_stays_inside_its_figure() -> None:
+    long = "Confusion matrix, test part of a data set with a long name, identity split, 1,024 faces"
+    figure = plots.confusion_matrix(np.eye(7, dtype=int).tolist(), long)
+    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    shown = figure._suptitle.get_window_extent()  # type: ignore[attr-defined]
+    assert figure.bbox.x0 <= shown.x0 < shown.x1 <= figure.bbox.x1
+    assert figure.get_suptitle().replace("\n", " ") == long
+
+
+def test_no_legend_covers_data() -> None:
+    labels, probabilities = np.repeat(np.arange(7), 9), np.random.default_rng(0).random((63, 7))
+    report = report_of(dict.fromkeys(EMOTIONS, 30))
+    for figure in (
+        plots.class_bars(report, "t"),
+        plots.reliability_diagram(labels, probabilities, "t", threshold=0.9),
+        plots.precision_recall(labels, probabilities, "t"),
+        plots.score_against_minutes({"a": (1.0, 0.5, 0.4, 0.6), "b": (2.0, 0.5, 0.4, 0.6)}, "t"),
+    ):
+        figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+        (box,) = (one.get_window_extent() for one in figure.legends)
+        assert all(axes.get_legend() is None for axes in figure.axes)
+        assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes)
 
 
 def test_no_figure_has_its_legend_placed_by_a_search_which_on_a_slow_machine_takes_seconds() -> None:

@@ -26,7 +26,7 @@ def print_report(report: Report, title: str) -> None:
 
     table = Table(title=f"{title}: {report.people()}")
     table.add_column("emotion")
-    for column in ("n", "precision", "recall", "F1", "95 % interval"):
+    for column in ("n", "precision", "recall", "F1", "95% interval"):
         table.add_column(column, justify="right")
     for row in report.classes:
         if not row.support:
@@ -118,7 +118,7 @@ def _print_match(comparison: Comparison, match: PairedResult) -> None:
     best, other = comparison.best.name, comparison.entries[match.other].name
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column(f"{best} less {other}", overflow="fold", max_width=30)
-    for column in ("difference", "95 % interval", "better in"):
+    for column in ("difference", "95% interval", "better in"):
         table.add_column(column, justify="right", no_wrap=True)
     for score in reversed(SCORES):
         gap = getattr(match.pairing, score)

@@ -67,7 +67,7 @@ def print_repetition(done: Repetition) -> None:
 
 
 def print_repeats(repeats: Repeats) -> None:
-    """Prints the scores run by run, then mean, spread and 95 % interval at each operating point."""
+    """Prints the scores run by run, then mean, spread and 95% interval at each operating point."""
     from fer_mlops.evaluation.report import SCORES
     from fer_mlops.models.calibration import POINTS
 
@@ -76,6 +76,6 @@ def print_repeats(repeats: Repeats) -> None:
         scores = "  ".join(f"{name.replace('_', ' ')} {own[name]:.3f}" for name in SCORES)
         console.print(f"{run.name}  n {run.num_faces}  {scores}")
     for point in POINTS:
-        console.print(f"{point} point, mean ± standard deviation [95 % interval of the mean]:")
+        console.print(f"{point} point, mean ± standard deviation [95% interval of the mean]:")
         for score in SCORES:
             console.print(f"  {score.replace('_', ' '):18} {repeats.spread(score, point)}")

@@ -59,7 +59,7 @@ def quick_probabilities(
 
     HOG, principal components, ridge regression on an approximate RBF kernel, and a multinomial
     logistic regression that turns the scores into probabilities. On Muxspace its accuracy on unseen
-    people is 81 %; that of support vectors is 83 %, in ten times the time.
+    people is 81%; that of support vectors is 83%, in ten times the time.
 
     Args:
         pixels: Gray faces, uint8 [n, 48, 48].

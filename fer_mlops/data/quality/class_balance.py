@@ -101,7 +101,7 @@ def _design_effect(faces_of_each: np.ndarray[tuple[int], np.dtype[np.float64]]) 
 
 
 def interval_width(share: float, n: float) -> float:
-    """Returns the width of Wilson's 95 % interval around a share of ``n`` faces, 0 to 1.
+    """Returns the width of Wilson's 95% interval around a share of ``n`` faces, 0 to 1.
 
     Wilson, JASA 22 (1927), 209: it stays within 0 and 1 however few the faces.
     """
@@ -197,7 +197,7 @@ def balance_listing(sizes: list[ClassSize]) -> Listing:
         about=(
             "Effective faces: number of independent faces with the precision of the test faces, since "
             f"faces of one person are similar (design effect, correlation {LIKENESS}). The last columns "
-            "are the precision in points of a recall of 50 % and of 80 % (95 % interval)."
+            "are the precision in points of a recall of 50% and of 80% (95% interval)."
         ),
         columns=(
             "emotion",

@@ -99,8 +99,8 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
     of each label, estimate how many labels are wrong. The result contains the off-diagonal faces whose
     true emotion is also more probable than their label, sorted by the margin between the two. It
     includes the mistakes of a weak classifier, so the estimate is too high and the order matters more:
-    in four trials on Muxspace with 3 % of its labels swapped on purpose, 83 to 96 % of the first 24 and
-    65 to 72 % of the first 100 were swapped ones.
+    in four trials on Muxspace with 3% of its labels swapped on purpose, 83 to 96% of the first 24 and
+    65 to 72% of the first 100 were swapped ones.
 
     Args:
         labels: Labels as given [n].

@@ -47,6 +47,6 @@ def _precision(sizes: Sequence[ClassSize], split: str) -> str:
     few = [size.emotion for size in sizes if size.faces and size.effective < FEW]
     but = f"; those of {listed(few, 7)} will be mostly chance" if few else ""
     return (
-        f"Scores on the {count(num_test, 'test face')} of the {split} split: an accuracy of 80 % will "
+        f"Scores on the {count(num_test, 'test face')} of the {split} split: an accuracy of 80% will "
         f"be known to ±{100 * known:.1f} points{but}."
     )

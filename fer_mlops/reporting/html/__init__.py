@@ -1,39 +1,20 @@
-"""Self-contained HTML pages without scripts; every text is escaped."""
+"""Self-contained HTML pages without scripts, made from the templates in ``templates/``."""
 
-from fer_mlops.reporting.html.components import (
-    Cell,
-    Html,
-    Mood,
-    details,
-    document,
-    gallery,
-    heading,
-    paragraph,
-    people_tile,
-    picture,
-    section,
-    shaded,
-    table,
-    text,
-    tiles,
-    uri_of,
-)
+from fer_mlops.reporting.html.pictures import Picture, photo, svg_of, uri_of
+from fer_mlops.reporting.html.rendering import Cell, bar, render, shaded, with_note
+from fer_mlops.reporting.html.tiles import Mood, Tile, people_tile
 
 __all__ = [
     "Cell",
-    "Html",
     "Mood",
-    "details",
-    "document",
-    "gallery",
-    "heading",
-    "paragraph",
+    "Picture",
+    "Tile",
+    "bar",
     "people_tile",
-    "picture",
-    "section",
+    "photo",
+    "render",
     "shaded",
-    "table",
-    "text",
-    "tiles",
+    "svg_of",
     "uri_of",
+    "with_note",
 ]

@@ -9,12 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fer_mlops.evaluation.paired import Difference, Pairing
-from fer_mlops.reporting.plots.style import COLOURS
+from fer_mlops.reporting.plots.style import (
+    COLOURS,
+    INK,
+    MUTED,
+    WIDTH,
+    legend_below,
+    set_title,
+    styled,
+)
 
 _DARK = (COLOURS[0], COLOURS[2], COLOURS[3])
 """Colours on which black text is unreadable."""
+_LEAST_LABELLED = 0.06
+"""Smallest score whose bar is high enough for its number."""
 
 
+@styled
 def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
     """Returns a bar chart of the scores of several models.
 
@@ -22,7 +33,7 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
         scores: Model name to metric name to (value, low, high).
         title: Title of the figure.
     """
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4))
     axes = figure.subplots()
     metrics = list(next(iter(scores.values())))
     width = 0.8 / len(scores)
@@ -33,45 +44,53 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
         places = np.arange(len(metrics)) + (i - (len(scores) - 1) / 2) * width
         error = np.stack([heights - low, high - heights]).clip(0)
         colour = COLOURS[i % len(COLOURS)]
-        bars = axes.bar(places, heights, width * 0.95, yerr=error, capsize=3, color=colour, label=model)
-        ink = "white" if colour in _DARK else "black"
-        labels = [f"{h:.2f}" for h in heights]
-        axes.bar_label(bars, labels, label_type="center", fontsize=8, color=ink)
+        bars = axes.bar(
+            places, heights, width * 0.95, yerr=error, capsize=2, ecolor=INK, color=colour, label=model
+        )
+        ink = "white" if colour in _DARK else INK
+        labels = [f"{h:.2f}" if h > _LEAST_LABELLED else "" for h in heights]
+        axes.bar_label(bars, labels, label_type="center", fontsize=7, color=ink)
     axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
-    axes.set(ylim=(0, 1), ylabel="score with 95 % interval", title=title)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
+    axes.set(ylim=(0, 1), ylabel="score with 95% interval")
+    axes.grid(axis="y")
+    set_title(figure, title)
+    legend_below(figure, axes, 3)
     return figure
 
 
+@styled
 def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figure:
-    """Returns the differences between the best model and others, with 95 % intervals and a zero line.
+    """Returns the differences between the best model and others, with 95% intervals and a zero line.
 
     Args:
         rows: (label, difference) from top to bottom.
         title: Title of the figure.
     """
-    figure = Figure(figsize=(8, 1.3 + 0.36 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(1.4 * WIDTH, 1.5 + 0.36 * len(rows)))
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
     for place, (_, gap) in zip(places, rows, strict=True):
-        colour = COLOURS[0] if gap.low > 0 else COLOURS[3] if gap.high < 0 else "gray"
+        colour = COLOURS[0] if gap.low > 0 else COLOURS[3] if gap.high < 0 else MUTED
         axes.plot([gap.low, gap.high], [place, place], color=colour, lw=2)
         axes.plot(gap.value, place, "o", color=colour)
         axes.annotate(
-            str(gap), (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
+            str(gap), (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5
         )
-    axes.axvline(0, color="black", lw=1)
+    axes.axvline(0, color=INK, lw=1)
     reach = 1.1 * np.nanmax([0.01, *(abs(x) for _, gap in rows for x in (gap.value, gap.low, gap.high))])
-    axes.set(xlim=(-reach, reach), ylim=(-0.6, len(rows) - 0.4), title=title)
-    axes.set_xlabel("← other is better      difference with 95 % interval      best is better →")
-    axes.set_yticks(places, [name for name, _ in rows])
-    axes.grid(axis="x", alpha=0.3)
+    axes.set(xlim=(-reach, reach), ylim=(-0.6, len(rows) - 0.4))
+    caption = "← other is better      difference with 95% interval      best is better →"
+    figure.supxlabel(caption, fontsize=9)  # a label of the axes is wider than they are
+    axes.set_yticks(places, [name for name, _ in rows], fontsize=8)
+    set_title(figure, title)
+    axes.grid(axis="x")
     return figure
 
 
+@styled
 def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
     """Returns the number of faces of each emotion that only one of the two models gets right."""
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.8))
     axes = figure.subplots()
     shown = [row for row in pairing.classes if row.support]
     places = np.arange(len(shown))[::-1]
@@ -80,34 +99,34 @@ def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
         (other, [row.only_b for row in shown], -1, COLOURS[1]),
     )
     for name, counts, sign, colour in sides:
-        bars = axes.barh(
-            places, [sign * num for num in counts], color=colour, label=f"only {name} is right"
-        )
+        bars = axes.barh(places, [sign * num for num in counts], color=colour, label=f"only {name}")
         axes.bar_label(bars, [str(num) for num in counts], padding=3, fontsize=8)
     most = max([1, *sides[0][1], *sides[1][1]])
     axes.set_xlim(-1.15 * most, 1.15 * most)
-    axes.axvline(0, color="black", lw=1)
+    axes.axvline(0, color=INK, lw=1)
     axes.set_yticks(places, [f"{row.emotion}, n = {row.support}" for row in shown])
     axes.set_xticks([])
-    axes.set(xlabel="faces", title=f"{best} against {other}")
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False)
+    axes.spines["bottom"].set_visible(False)
+    set_title(figure, f"Faces that only one model gets right, {best} against {other}")
+    legend_below(figure, axes, 2)
     return figure
 
 
+@styled
 def spread_chart(
     runs: Mapping[str, Mapping[str, Sequence[float]]],
     means: Mapping[str, Mapping[str, tuple[float, float, float]]],
     title: str,
 ) -> Figure:
-    """Returns each run's scores as dots, beside their mean and its 95 % interval.
+    """Returns each run's scores as dots, beside their mean and its 95% interval.
 
     Args:
         runs: Score to operating point to the value of each run.
         means: Score to operating point to (mean, low, high).
         title: Title of the figure.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(9, 3.6))
+    set_title(figure, title)
     for axes, (score, points) in zip(
         figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True
     ):
@@ -115,7 +134,7 @@ def spread_chart(
             _dots(axes, place, values, means[score][point])
         axes.set_xticks(range(len(points)), list(points))
         axes.set(title=score.replace("_", " "), xlim=(-0.4, len(points) - 0.2))
-        axes.grid(axis="y", alpha=0.3)
+        axes.grid(axis="y")
     return figure
 
 

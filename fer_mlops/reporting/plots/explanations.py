@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,17 +16,16 @@ from fer_mlops.evaluation.attribution.report import AttributionReport
 from fer_mlops.evaluation.explanation import HeatMaps
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.reporting.plots.heat_maps import overlay
-from fer_mlops.reporting.plots.style import COLOURS
+from fer_mlops.reporting.plots.style import COLOURS, MUTED, legend_below, set_title, styled
 
 _SIDE, _CAPTION, _GAP = 128, 36, 10
 """Layout of a sheet in pixels: side of an image, height of its caption, and space between faces."""
 _ACROSS = 3
 """Faces per row of a sheet."""
-_LETTERS = 12
-"""Letters of a 10-point title that fit into an inch."""
 _INK = (29, 33, 41)
 
 
+@styled
 def mean_heats(
     pixels: NDArray[np.uint8], heats: HeatMaps, emotions: Labels, title: str
 ) -> Figure | None:
@@ -46,9 +44,8 @@ def mean_heats(
     if not len(shown):
         return None
     width = max(1.7 * len(shown), 3.4)
-    lines = textwrap.wrap(title, int(_LETTERS * width))
-    figure = Figure(figsize=(width, 2 + 0.15 * len(lines)), layout="constrained")
-    figure.suptitle("\n".join(lines), fontsize=10)
+    figure = Figure(figsize=(width, 2.3))
+    set_title(figure, title)
     angle = np.linspace(0, 2 * np.pi, 100)
     for axes, label in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         own = emotions == label
@@ -57,7 +54,7 @@ def mean_heats(
         picture = overlay(face, np.asarray(heat / max(heat.max(), 1e-9), np.float32))
         axes.imshow(picture, extent=(0, 1, 1, 0))
         axes.plot(0.5 + HALF_WIDTH * np.cos(angle), 0.5 + HALF_HEIGHT * np.sin(angle), "w:", lw=1)
-        axes.set_title(f"{EMOTIONS[label]}\nn = {counts[label]}", fontsize=9)
+        axes.set_title(f"{EMOTIONS[label]}\nn = {counts[label]}", fontsize=9, loc="center")
         axes.set_axis_off()
     return figure
 
@@ -102,10 +99,11 @@ def _fitted(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> st
     return line
 
 
+@styled
 def attribution_curves(report: AttributionReport, title: str) -> Figure:
     """Returns deletion and insertion curves beside a random order, and the shuffled-weights test."""
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure = Figure(figsize=(11, 3.6))
+    set_title(figure, title)
     panels = figure.subplots(1, 3 if report.sanity else 2)
     removal = report.removal
     shares, backwards = np.array(removal.shares), removal.random_deletion[::-1]
@@ -115,16 +113,15 @@ def attribution_curves(report: AttributionReport, title: str) -> Figure:
     )
     for axes, (name, own, by_chance, verb) in zip(panels, series, strict=False):
         axes.plot(shares, own, color=COLOURS[0], marker=".", label="strongest first")
-        axes.plot(shares, by_chance, color="gray", ls="--", label="smooth random order")
+        axes.plot(shares, by_chance, color=MUTED, ls="--", label="smooth random order")
         axes.fill_between(shares, own, by_chance, color=COLOURS[0], alpha=0.12)
         axes.set(xlabel=f"share of pixels {verb}", title=name, ylim=(0, 1))
-        axes.legend(fontsize=8, loc="upper center")
     panels[0].set_ylabel("probability of the explained emotion")
     if report.sanity:
         _cascade(panels[2], report)
     for axes in panels:
-        axes.grid(alpha=0.3)
-        axes.title.set_fontsize(10)
+        axes.grid()
+    legend_below(figure, panels[0], 2)
     return figure
 
 
@@ -132,7 +129,7 @@ def _cascade(axes: Axes, report: AttributionReport) -> None:
     assert report.sanity
     shares, alike = (0.0, *report.sanity.randomised), (1.0, *report.sanity.cascade)
     axes.plot(shares, alike, color=COLOURS[3], marker="o")
-    axes.axhline(0, color="gray", lw=1)
+    axes.axhline(0, color=MUTED, lw=1)
     axes.set(
         xlabel="share of layers shuffled, from the top",
         ylabel="rank correlation",

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fer_mlops.evaluation.explanation import HeatMaps
 from fer_mlops.images.arrays import Images
+from fer_mlops.reporting.plots.style import set_title, styled
 
 
 def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192) -> Image.Image:
@@ -26,16 +27,17 @@ def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], side: int = 192)
     return Image.fromarray((mixed * 255).round().astype(np.uint8))
 
 
+@styled
 def explanation_sheet(pixels: Images, heats: HeatMaps, captions: Sequence[str], title: str) -> Figure:
     """Returns the faces above their overlays, one column per face."""
     columns = len(captions)
-    figure = Figure(figsize=(1.7 * columns, 4.0), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(1.7 * columns, 4.0))
+    set_title(figure, title)
     grid = figure.subplots(2, columns, squeeze=False)
     for i, caption in enumerate(captions):
         grid[0][i].imshow(pixels[i], cmap="gray", vmin=0, vmax=255)
         grid[1][i].imshow(overlay(pixels[i], heats[i]))
-        grid[0][i].set_title(caption, fontsize=8)
+        grid[0][i].set_title(caption, fontsize=9, fontweight="normal", loc="center")
     for axes in grid.flat:
         axes.set_axis_off()
     return figure

@@ -8,40 +8,59 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.report import Report
 from fer_mlops.metrics.classification import FEW
-from fer_mlops.reporting.plots.style import COLOURS
+from fer_mlops.reporting.plots.style import (
+    COLOURS,
+    INK,
+    LINE,
+    MUTED,
+    WIDTH,
+    legend_below,
+    set_title,
+    styled,
+)
+
+_BLUE = to_rgb(COLOURS[0])
+_SHARES = LinearSegmentedColormap.from_list("shares", [(*_BLUE, 0.0), (*_BLUE, 1.0)])
+"""Transparent to blue, which is a light scale on white paper and a dark one on a dark page."""
 
 
+@styled
 def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
-    """Returns the confusion matrix: counts in the cells, colour by share of the row."""
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    """Returns the confusion matrix: counts and shares in the cells, colour by share of the row."""
+    figure = Figure(figsize=(WIDTH, 5))
     axes = figure.subplots()
-    picture = axes.imshow(np.zeros((len(EMOTIONS), len(EMOTIONS))), cmap="cividis", vmin=0, vmax=1)
-    for row, column in np.ndindex(len(EMOTIONS), len(EMOTIONS)):
+    num = len(EMOTIONS)
+    edges = np.arange(num + 1) - 0.5
+    axes.pcolormesh(edges, edges, np.zeros((num, num)), cmap=_SHARES, vmin=0, vmax=1, ec=LINE, lw=0.5)
+    for row, column in np.ndindex(num, num):
         axes.text(column, row, "", ha="center", va="center", fontsize=8)
-    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, rotation=35, ha="right")
-    axes.set_yticks(range(len(EMOTIONS)), EMOTIONS)
+    axes.set_xticks(range(num), EMOTIONS, rotation=35, ha="right")
+    axes.set_yticks(range(num), EMOTIONS)
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     axes.set(xlabel="predicted", ylabel="label")
-    figure.colorbar(picture, ax=axes, label="share of the label's faces", shrink=0.8)
-    _write_cells(axes, counts, title)
+    set_title(figure, title)
+    _write_cells(axes, counts)
     return figure
 
 
-def _write_cells(axes: Axes, counts: Sequence[Sequence[int]], title: str) -> None:
-    """Writes counts and a title into a confusion matrix."""
+def _write_cells(axes: Axes, counts: Sequence[Sequence[int]]) -> None:
+    """Writes counts into a confusion matrix; a cell without faces stays blank."""
     table = np.asarray(counts)
     totals = np.broadcast_to(table.sum(1, keepdims=True), table.shape)
     shares = table / np.maximum(totals, 1)
-    axes.images[0].set_data(shares)
+    axes.collections[0].set_array(shares)
     for text, count, total, share in zip(axes.texts, table.flat, totals.flat, shares.flat, strict=True):
-        text.set_text(f"{count}\n{share:.0%}" if total else "–")
-        text.set_color("black" if share > 0.55 else "white")
-    axes.set_title(title)
+        text.set_text(f"{count}\n{share:.0%}" if count else "" if total else "–")
+        text.set_color("white" if share > 0.55 else INK)
 
 
 class ConfusionPictures:
@@ -51,11 +70,11 @@ class ConfusionPictures:
     """
 
     def __init__(self, dots_per_inch: int) -> None:
-        figure = confusion_matrix(np.zeros((len(EMOTIONS), len(EMOTIONS)), int).tolist(), "title")
+        nothing = np.zeros((len(EMOTIONS), len(EMOTIONS)), int).tolist()
+        figure = confusion_matrix(nothing, "validation, step 0")
         figure.set_dpi(dots_per_inch)
-        self.axes = figure.axes[0]
-        cells, frame = self.axes.images[0], self.axes.spines.values()  # the frame overlaps the cells
-        self.changing = (cells, *frame, *self.axes.texts, self.axes.title)
+        self.axes, (self.title,) = figure.axes[0], figure.texts
+        self.changing = (self.axes.collections[0], *self.axes.texts, self.title)
         for artist in self.changing:
             artist.set_animated(True)
         canvas: Any = FigureCanvasAgg(figure)
@@ -65,15 +84,17 @@ class ConfusionPictures:
     def draw(self, counts: Sequence[Sequence[int]], title: str) -> Image.Image:
         """Returns ``confusion_matrix`` as an RGB picture."""
         self.canvas.restore_region(self.background)
-        _write_cells(self.axes, counts, title)
+        _write_cells(self.axes, counts)
+        self.title.set_text(title)
         for artist in self.changing:
             self.axes.draw_artist(artist)
         return Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3].copy())
 
 
+@styled
 def class_bars(report: Report, title: str) -> Figure:
-    """Returns precision, recall and F1 of each emotion, with F1's 95 % interval and n."""
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    """Returns precision, recall and F1 of each emotion, with F1's 95% interval and n."""
+    figure = Figure(figsize=(WIDTH, 4))
     axes = figure.subplots()
     places = np.arange(len(EMOTIONS))
     f1 = np.nan_to_num([row.f1.value for row in report.classes])
@@ -90,16 +111,19 @@ def class_bars(report: Report, title: str) -> Figure:
             values,
             0.27,
             yerr=error,
-            capsize=3,
+            capsize=2,
+            ecolor=INK,
             color=COLOURS[i],
             label=name,
         )
     marks = ["" if row.support >= FEW else " *" for row in report.classes]
     ticks = [f"{r.emotion}\nn = {r.support}{m}" for r, m in zip(report.classes, marks, strict=True)]
-    axes.set_xticks(places, ticks, fontsize=8)
-    axes.axhline(report.macro_f1.value, color="gray", ls="--", lw=1)
-    axes.set(ylim=(0, 1), ylabel="score", title=f"{title}: macro-F1 {report.macro_f1}")
-    axes.legend(ncols=3, fontsize=8, loc="upper right")
+    axes.set_xticks(places, ticks, fontsize=7.5)
+    axes.axhline(report.macro_f1.value, color=MUTED, ls="--", lw=1, label=f"macro-F1 {report.macro_f1}")
+    axes.set(ylim=(0, 1), ylabel="score; F1 with 95% interval")
+    axes.grid(axis="y")
+    set_title(figure, title)
+    legend_below(figure, axes, 4)
     if any(marks):
-        figure.supxlabel(f"* fewer than {FEW} faces: too few for a claim", fontsize=8)
+        axes.set_xlabel(f"* fewer than {FEW} faces: too few for a claim", fontsize=8)
     return figure

@@ -19,7 +19,7 @@ from fer_mlops.data.quality.findings import Finding
 from fer_mlops.data.table import FaceTable, Row, make_table
 from fer_mlops.errors import DataError
 from fer_mlops.images.reading import SUFFIXES, gray_face
-from fer_mlops.reporting.html.thumbnails import picture_uri
+from fer_mlops.reporting.html.pictures import picture_uri
 
 CONFIG = DataConfig()
 

@@ -320,7 +320,7 @@ def test_the_verdict_says_what_scores_are_worth() -> None:
     sizes = class_sizes(table, CONFIG, None)
     verdict = give_verdict([], sizes, "identity")
     assert verdict == (
-        "Scores on the 110 test faces of the identity split: an accuracy of 80 % will be known to "
+        "Scores on the 110 test faces of the identity split: an accuracy of 80% will be known to "
         "±7.4 points; those of fear will be mostly chance."
     )
 
