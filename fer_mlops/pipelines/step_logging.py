@@ -10,6 +10,7 @@ from fer_mlops.evaluation.explanation import explain
 from fer_mlops.metrics.classification import confusion_counts
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.evaluation_plots import one_of_each
+from fer_mlops.reporting.training_page import MATRIX
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.steps import Step
 
@@ -36,9 +37,7 @@ class StepLogger:
             return
         counts = confusion_counts(self.valid.labels, step.probabilities.argmax(1))
         pictures = {
-            "confusion_matrix/valid": self.matrices.draw(
-                counts.tolist(), f"validation, step {step.number}"
-            ),
+            MATRIX: self.matrices.draw(counts.tolist(), f"validation, step {step.number}"),
             **self._heat_maps(step),
         }
         # MLflow's slider opens at step 0 and would be empty, so the first pictures are logged there too

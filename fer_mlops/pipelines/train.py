@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_mlops.config import Experiment
+from fer_mlops.config import BaselineExperiment, Experiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.data.loading import Data
 from fer_mlops.data.quality.leakage import find_known_people
@@ -23,6 +23,8 @@ from fer_mlops.pipelines.step_logging import StepLogger
 from fer_mlops.pipelines.teacher import with_answers, with_fixed_teacher
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
+from fer_mlops.reporting.evaluation_plots import one_of_each
+from fer_mlops.reporting.training_page import augmented_faces, render_training
 from fer_mlops.tracking.registry import DIGEST_TAG, Registration
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.tracking.runs import git_commit
@@ -153,6 +155,7 @@ def _conclude(
     faces = data.parts["test"]
     log_explained_faces(classifier, faces.pixels, faces.labels, log, "test")
     title = f"Training curves, {experiment.family}, {data.table.name}"
+    log.log_text("training.html", _training_page(experiment, data, log))
     log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
     registration = register_trained(experiment, data, learned, valid, test, log)
     return Trained(
@@ -169,6 +172,17 @@ def _conclude(
         facts={**learned.facts, **_darkness(data)},
         minutes=run_checkpoint.finish(),
     )
+
+
+def _training_page(experiment: Experiment, data: Data, log: RunLog) -> str:
+    augmented = []
+    if not isinstance(experiment, BaselineExperiment):
+        train = data.parts["train"]
+        faces = train.pixels[one_of_each(train.labels)]
+        augmented = augmented_faces(experiment.augment, faces, experiment.seed)
+    title = f"{experiment.family}, {data.table.name}, seed {experiment.seed}"
+    facts = [f"run {log.run_id}" if log.run_id else "a run without MLflow", data.table.terms]
+    return render_training(title, log.curves(), log.pictures(), augmented, facts)
 
 
 def assist_experiment(

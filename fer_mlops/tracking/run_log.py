@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
 
 Answer = TypeVar("Answer")
+_SIDE = 480
+"""Largest longer side of a picture that is kept, in pixels."""
 
 
 class RunLog:
-    """Log of one run in memory: it keeps facts, metrics and curves, and drops files and pictures.
+    """Log of one run in memory: it keeps facts, metrics, curves and pictures, and drops files.
 
     ``Tracker`` has the same methods and stores everything in MLflow.
     """
@@ -39,6 +42,7 @@ class RunLog:
         self.has_pictures = False
         """Whether pictures were logged, by this process or by an earlier process of the same run."""
         self._curves: dict[str, list[tuple[int, float]]] = {}
+        self._pictures: dict[str, dict[int, bytes]] = {}
 
     def state(self) -> dict[str, Any]:
         """Returns the state that another process needs to resume this run, as plain values."""
@@ -47,6 +51,11 @@ class RunLog:
             "curves": {key: [list(point) for point in points] for key, points in self._curves.items()},
             "last_step": 0,
             "has_pictures": self.has_pictures,
+            "pictures": {
+                # torch.load does not read bytes
+                key: {step: bytearray(webp) for step, webp in own.items()}
+                for key, own in self._pictures.items()
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -55,6 +64,10 @@ class RunLog:
             key: [(step, value) for step, value in points] for key, points in state["curves"].items()
         }
         self.has_pictures = state["has_pictures"]
+        pictures = state.get("pictures", {})  # earlier versions kept none
+        self._pictures = {
+            key: {step: bytes(webp) for step, webp in own.items()} for key, own in pictures.items()
+        }
 
     def together(self) -> AbstractContextManager[None]:
         """Stores what the block logs when it ends; drops it if the block fails."""
@@ -102,6 +115,11 @@ class RunLog:
     def log_picture(self, key: str, picture: Image.Image, step: int) -> None:
         """Logs an image under a key that the UI shows with a step slider."""
         self.has_pictures = True
+        small = picture.copy()
+        small.thumbnail((_SIDE, _SIDE))
+        webp = io.BytesIO()
+        small.save(webp, format="webp")
+        self._pictures.setdefault(key, {})[step] = webp.getvalue()
 
     def log_figure(self, path: str, figure: Figure) -> None:
         """Logs a figure as a file."""
@@ -128,6 +146,10 @@ class RunLog:
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Returns every metric logged at steps, as (step, value) pairs in order."""
         return {key: list(points) for key, points in self._curves.items()}
+
+    def pictures(self) -> dict[str, dict[int, bytes]]:
+        """Returns every picture logged so far as WebP, by key and step."""
+        return {key: dict(own) for key, own in self._pictures.items()}
 
     def has_metric(self, key: str) -> bool:
         """Returns whether a metric of this name is stored for the run."""

@@ -179,7 +179,7 @@ class Tracker(RunLog):
         self._log_files({f"{stem}.png": _encoded(picture, "png"), f"{stem}+compressed.webp": small})
         if not self.has_pictures:
             self.log_facts({MLFLOW_LOGGED_IMAGES: True})
-            self.has_pictures = True
+        super().log_picture(key, picture, step)
 
     def log_figure(self, path: str, figure: Figure) -> None:
         """Logs a figure as a file."""

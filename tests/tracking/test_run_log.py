@@ -44,7 +44,7 @@ def test_a_log_in_memory_resumes_with_its_curves() -> None:
     assert again.curves() == {"valid/loss": [(1, 0.5), (2, 0.25)]}
 
 
-IN_MEMORY = {"log_note", "log_findings", "log_json", "curves"}
+IN_MEMORY = {"log_note", "log_findings", "log_json", "curves", "pictures"}
 """Methods that use the others, so that the tracker has them from the log."""
 
 

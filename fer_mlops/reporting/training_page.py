@@ -1,0 +1,93 @@
+"""Training page: curves, pictures of each epoch behind a row of radio buttons, and augmented faces."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from fer_mlops.config import AugmentConfig
+from fer_mlops.images.arrays import Images
+from fer_mlops.reporting import plots
+from fer_mlops.reporting.html import Picture, render, svg_of, uri_of
+from fer_mlops.reporting.plots.training_curves import Curves
+from fer_mlops.training.augmentation import make_augment
+
+Pictures = Mapping[str, Mapping[int, bytes]]
+"""WebP images by key, such as ``confusion_matrix/valid``, and step."""
+MATRIX = "confusion_matrix/valid"
+_SCORES = ("train/loss", "valid/loss", "valid/accuracy", "valid/balanced_accuracy", "valid/macro_f1")
+_COPIES = 4
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Scores and pictures of one step."""
+
+    number: int
+    scores: Sequence[tuple[str, str]]
+    matrix: str
+    maps: Sequence[Picture]
+
+
+def render_training(
+    title: str, curves: Curves, pictures: Pictures, augmented: Sequence[Picture], facts: Sequence[str]
+) -> str:
+    """Returns the page as one self-contained HTML file without scripts.
+
+    Args:
+        title: Name of the run.
+        curves: Metrics of the steps.
+        pictures: Pictures of the steps; empty if the run logged none.
+        augmented: Training faces beside augmented copies; empty without augmentation.
+        facts: Lines of the footer.
+    """
+    num_steps = len(curves.get("valid/macro_f1", ()))
+    unit = "training set" if "train/faces" in curves else "epoch"
+    return render(
+        "training.html",
+        command="fer_mlops training",
+        title=title,
+        mood="note",
+        numbers=[(str(num_steps), f"{unit}s" if num_steps != 1 else unit, "")],
+        unit=unit,
+        curves=svg_of(plots.training_curves(curves, title), "loss, scores and learning rate"),
+        steps=[_step(n, curves, pictures) for n in sorted(pictures.get(MATRIX, {})) if n],
+        augmented=augmented,
+        facts=facts,
+    )
+
+
+def augmented_faces(config: AugmentConfig, faces: Images, seed: int) -> list[Picture]:
+    """Returns gray faces uint8 [n, side, side], each beside copies augmented as in the last epoch."""
+    augment, generator = make_augment(config), torch.Generator().manual_seed(seed)
+    found = []
+    for face in faces[:]:
+        batch = torch.from_numpy(face).float().div(255).expand(_COPIES, 1, *face.shape)
+        copies = (augment(batch, generator) * 255).round().byte().squeeze(1).numpy()
+        shown = [(_enlarged(face), "training face")]
+        shown += [(_enlarged(copy), "augmented copy") for copy in copies]
+        found.append(Picture(images=tuple(shown), captions=()))
+    return found
+
+
+def _enlarged(face: Images) -> str:
+    return uri_of(Image.fromarray(face[:]).resize((112, 112), Image.Resampling.BICUBIC))
+
+
+def _step(number: int, curves: Curves, pictures: Pictures) -> _Step:
+    at_step = {name: dict(curves.get(name, ())).get(number) for name in _SCORES}
+    scores = [(name, f"{value:.3f}") for name, value in at_step.items() if value is not None]
+    maps = [
+        Picture(images=((_uri(own[number]), f"heat map, {key}"),), captions=(key.rpartition("/")[2],))
+        for key, own in pictures.items()
+        if key != MATRIX and number in own
+    ]
+    return _Step(number, scores, _uri(pictures[MATRIX][number]), maps)
+
+
+def _uri(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
