@@ -161,7 +161,7 @@ def is_chosen(value: object) -> bool:
 
 def build(family: str, options: Mapping[str, Any]) -> Experiment:
     """Returns the experiment that the options describe; ``auto`` and empty options set nothing."""
-    from fer_mlops.config.recipes import build_experiment, parse_assignment, preset_path
+    from fer_mlops.config.recipes import build_experiment, parse_assignments, preset_path
 
     keys = {
         "data": "data.source",
@@ -185,7 +185,7 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
     }
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
-    settings.update(parse_assignment(text) for text in options.get("assignments", ()) if is_chosen(text))
+    settings |= parse_assignments(filter(is_chosen, options.get("assignments", ())))
     recipe, preset = chosen.get("recipe"), chosen.get("preset")
     if recipe and preset:
         raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")

@@ -46,11 +46,11 @@ def serve(
     are set by --set and --settings, such as --set rate=20.
     """
     from fer_mlops.config.conversion import fill
-    from fer_mlops.config.recipes import parse_assignment, read_settings
+    from fer_mlops.config.recipes import parse_assignments, read_settings
     from fer_mlops.serving.http.settings import ServeSettings
 
     chosen = read_settings(Path(settings)) if is_chosen(settings) else {}
-    chosen |= dict(map(parse_assignment, assignments))
+    chosen |= parse_assignments(assignments)
     given = {
         name: value
         for name, value in options.items()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
 
 from fer_mlops.config import FAMILIES, Experiment
 from fer_mlops.config.conversion import RENAMED, fill
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, did_you_mean
 
 Scalar = str | int | float | bool
 Tree = dict[str, object]
@@ -36,9 +36,16 @@ def preset_path(family: str, preset: str) -> Path:
     """
     path = recipes_folder() / f"{family}-{preset}.yaml"
     if not path.is_file():
-        known = sorted(p.stem.removeprefix(f"{family}-") for p in path.parent.glob(f"{family}-*.yaml"))
-        raise ConfigError(f"{family} has no preset {preset!r}; it has: {', '.join(known) or 'none'}")
+        known = presets(family)
+        hint = did_you_mean(preset, known, otherwise=f"it has: {', '.join(known)}")
+        raise ConfigError(f"{family} has no preset {preset!r}; {hint}")
     return path
+
+
+def presets(family: str) -> list[str]:
+    """Returns the names of the family's presets, in alphabetical order."""
+    found = recipes_folder().glob(f"{family}-*.yaml")
+    return sorted(path.stem.removeprefix(f"{family}-") for path in found)
 
 
 def read_settings(path: Path, name: str = "settings file") -> Tree:
@@ -76,25 +83,46 @@ def read_recipe(path: Path, family: str) -> Tree:
     return tree
 
 
-def parse_assignment(text: str) -> tuple[str, object]:
-    """Returns the key and the value of one ``section.key=value``; the value is read as YAML.
+def parse_assignments(texts: Iterable[str]) -> Tree:
+    """Returns the settings of several ``--set`` by dotted key; later ones override earlier ones.
+
+    Args:
+        texts: ``section.key=value``, whose value is read as YAML, or a YAML mapping such as
+            ``{training.loss: focal, seed: 1}``. A section in the mapping may hold a mapping itself.
 
     Raises:
-        ConfigError: The ``=`` is missing, or the value is not valid YAML.
+        ConfigError: The ``=`` is missing, or the text is not valid YAML.
     """
+    settings: Tree = {}
+    for text in texts:
+        for key, value in _pairs(text):
+            if isinstance(value, dict) and "." not in key:
+                settings |= {f"{key}.{name}": inner for name, inner in value.items()}
+            else:
+                settings[key] = value
+    return settings
+
+
+def _pairs(text: str) -> list[tuple[str, object]]:
+    if text.lstrip().startswith("{"):
+        try:
+            tree = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text!r} is not a valid YAML mapping") from error
+        return [(str(key), value) for key, value in tree.items()]
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set needs key=value, such as training.epochs=5, got {text!r}")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return [(key.strip(), yaml.safe_load(value))]
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key.strip()}: {value!r} is not a valid YAML value") from error
 
 
-def build_experiment(
+def merge_settings(
     family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
-) -> Experiment:
-    """Returns the family's experiment after applying a recipe, then ``settings``.
+) -> Tree:
+    """Returns a recipe with ``settings`` applied, by section.
 
     Args:
         family: Key of FAMILIES.
@@ -102,7 +130,7 @@ def build_experiment(
         settings: Values by dotted key, such as ``training.epochs``; they override the recipe.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+        ConfigError: The recipe cannot be read, or a key goes below a value.
     """
     tree = read_recipe(recipe, family) if recipe else {}
     for key, value in (settings or {}).items():
@@ -114,6 +142,18 @@ def build_experiment(
                 raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
             node = inner
         node[name] = value
+    return tree
+
+
+def build_experiment(
+    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+) -> Experiment:
+    """Returns the family's experiment with a recipe and ``settings``, as ``merge_settings`` takes them.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+    """
+    tree = merge_settings(family, recipe=recipe, settings=settings)
     return fill(FAMILIES[family](), tree)
 
 
