@@ -14,18 +14,15 @@ from pathlib import Path
 import yaml
 
 from fer_mlops.config import FAMILIES, Experiment
-from fer_mlops.config.conversion import RENAMED, fill
+from fer_mlops.config.conversion import RENAMED, fill, keys_of
+from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.errors import ConfigError, did_you_mean
+from fer_mlops.files import presets, recipes_folder
 
 Scalar = str | int | float | bool
 Tree = dict[str, object]
-
-
-def recipes_folder() -> Path:
-    """Returns the folder of the project's recipes, in the installed package or the checkout."""
-    package = Path(__file__).parent.parent
-    installed = package / "experiments"
-    return installed if installed.is_dir() else package.parent / "experiments"
+TUNING = "tuning"
+"""Section of a recipe that only sweeps have; the experiment of a trial does not include it."""
 
 
 def preset_path(family: str, preset: str) -> Path:
@@ -40,12 +37,6 @@ def preset_path(family: str, preset: str) -> Path:
         hint = did_you_mean(preset, known, otherwise=f"it has: {', '.join(known)}")
         raise ConfigError(f"{family} has no preset {preset!r}; {hint}")
     return path
-
-
-def presets(family: str) -> list[str]:
-    """Returns the names of the family's presets, in alphabetical order."""
-    found = recipes_folder().glob(f"{family}-*.yaml")
-    return sorted(path.stem.removeprefix(f"{family}-") for path in found)
 
 
 def read_settings(path: Path, name: str = "settings file") -> Tree:
@@ -154,7 +145,27 @@ def build_experiment(
         ConfigError: A key is unknown, or a value is of the wrong type or out of range.
     """
     tree = merge_settings(family, recipe=recipe, settings=settings)
+    if TUNING in tree:
+        raise ConfigError(
+            f"the section {TUNING} has an effect in 'fer-mlops tune {family}' only; leave it out"
+        )
     return fill(FAMILIES[family](), tree)
+
+
+def build_sweep(
+    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+) -> tuple[Experiment, Tree]:
+    """Returns the experiment that a sweep starts from, and the values of the section ``tuning``.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+    """
+    tree = merge_settings(family, recipe=recipe, settings=settings)
+    tuning = tree.pop(TUNING, {})
+    if not isinstance(tuning, dict):
+        raise ConfigError(f"{TUNING} is a section and needs keys of its own, got {tuning!r}")
+    own_keys = keys_of(TuningConfig(), f"{TUNING}.")
+    return fill(FAMILIES[family](), tree, others=own_keys), tuning
 
 
 def settings_as_json(experiment: Experiment) -> str:

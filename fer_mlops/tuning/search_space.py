@@ -17,8 +17,9 @@ import yaml
 
 from fer_mlops.config import Experiment
 from fer_mlops.config.conversion import current_key, unknown_setting
-from fer_mlops.config.recipes import Scalar, build_experiment, flatten, recipes_folder
+from fer_mlops.config.recipes import Scalar, build_experiment, flatten
 from fer_mlops.errors import ConfigError, did_you_mean
+from fer_mlops.files import recipes_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from fer_mlops.cli.data import data
 from fer_mlops.cli.main import cli
 from fer_mlops.cli.mlflow_project import choose_env_manager, project_folder, run_project
+from fer_mlops.cli.project_file import project_text
 from fer_mlops.errors import ConfigError
 from fer_mlops.tracking.alias_lock import find_version
 
@@ -29,6 +30,12 @@ def test_the_entry_points_are_there() -> None:
     assert set(PROJECT["entry_points"]) == expected
     assert PROJECT["conda_env"] == "conda.yaml"
     assert not {"python_env", "docker_env"} & PROJECT.keys()
+
+
+def test_mlproject_is_what_the_options_of_the_commands_make_it() -> None:
+    assert (ROOT / "MLproject").read_text() == project_text(), (
+        "run: python -m fer_mlops.cli.project_file > MLproject"
+    )
 
 
 @pytest.mark.parametrize("name", PROJECT["entry_points"])

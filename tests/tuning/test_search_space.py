@@ -8,8 +8,9 @@ import optuna
 import pytest
 
 from fer_mlops.config import FAMILIES
-from fer_mlops.config.recipes import build_experiment, flatten, preset_path, recipes_folder
+from fer_mlops.config.recipes import build_experiment, flatten, preset_path
 from fer_mlops.errors import ConfigError
+from fer_mlops.files import recipes_folder
 from fer_mlops.tuning.search_space import Parameter, Space, default_space, read_space, with_settings
 
 CNN = build_experiment("cnn")
