@@ -230,7 +230,9 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
     from fer_mlops.config.recipes import build_experiment
 
     recipe, settings = _sources(family, options, {**KEYS, "folds": "data.folds"})
-    return build_experiment(family, recipe=recipe, settings=settings)
+    experiment = build_experiment(family, recipe=recipe, settings=settings)
+    _check_pretrained(experiment)
+    return experiment
 
 
 def build_sweep(family: str, options: Mapping[str, Any]) -> tuple[Experiment, dict[str, object]]:
@@ -239,7 +241,22 @@ def build_sweep(family: str, options: Mapping[str, Any]) -> tuple[Experiment, di
 
     names = ("trials", "timeout", "workers", "objective", "folds", "seeds")
     recipe, settings = _sources(family, options, {**KEYS, **{each: f"tuning.{each}" for each in names}})
-    return recipes.build_sweep(family, recipe=recipe, settings=settings)
+    experiment, tuning = recipes.build_sweep(family, recipe=recipe, settings=settings)
+    _check_pretrained(experiment)
+    return experiment, tuning
+
+
+def _check_pretrained(experiment: Experiment) -> None:
+    """Checks the names of backbone and weights before a run or a study is created."""
+    from fer_mlops.config import TransferConfig, TransferExperiment
+
+    if not isinstance(experiment, TransferExperiment):
+        return
+    config, default = experiment.transfer, TransferConfig()
+    if (config.backbone, config.weights) != (default.backbone, default.weights):
+        from fer_mlops.models.backbones import check_pretrained  # loads torch
+
+        check_pretrained(config.backbone, config.weights)
 
 
 def _sources(

@@ -100,7 +100,12 @@ BAD = [
     (["baseline", "--seeds", "2", "--folds", "3"], 2, "both repeat the training; give one"),
     (["cnn", "--seeds", "2", "--resume", "a"], 2, "--seeds starts several; give one"),
     (["data", "check", "nowhere"], 1, "no data set or path 'nowhere'"),
-    (["run", "banana", "--env-manager", "local"], 1, "entry point 'banana'"),
+    (
+        ["run", "bananas", "--env-manager", "local"],
+        2,
+        "no entry point 'bananas' in MLproject; there are:",
+    ),
+    (["run", "tuned"], 2, "no entry point 'tuned' in MLproject; did you mean tune?"),
     (["run", "cnn", "-P", "epochs"], 2, "-P needs NAME=VALUE"),
 ]
 

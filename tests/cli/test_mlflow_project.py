@@ -94,7 +94,7 @@ def test_paths_are_meant_from_where_the_user_stands(
         monkeypatch,
         "cnn",
         *("data=faces", "recipe=mine.yaml", "split=split.csv", "relabel=./new.csv", "seed=1"),
-        *("teacher=models:/fer-classifier@champion", "preset=fast", "settings=a=faces"),
+        *("teacher=models:/fer-classifier@champion", "preset=fast", "settings=cnn.x=faces"),
     )
     assert asked == {
         "data": str(world / "faces"),
@@ -104,8 +104,13 @@ def test_paths_are_meant_from_where_the_user_stands(
         "seed": "1",
         "teacher": "models:/fer-classifier@champion",
         "preset": "fast",
-        "settings": "a=faces",
+        "settings": "cnn.x=faces",
     }
+    asked = asked_of_mlflow(
+        monkeypatch, "tune", "settings={data.relabel: new.csv, seed: 1, tuning.sampler: random}"
+    )
+    told = {"data.relabel": str(world / "new.csv"), "seed": 1, "tuning.sampler": "random"}
+    assert yaml.safe_load(asked["settings"]) == told
     asked = asked_of_mlflow(monkeypatch, "evaluate", "data=csv:faces", "out=page", "model=faces")
     assert asked == {
         "data": f"csv:{world / 'faces'}",
