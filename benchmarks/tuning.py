@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from machine import describe
 
+from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.files import cache_folder
 from fer_mlops.processes import silence_third_party_logs
 from fer_mlops.tuning.config import Plan
@@ -50,9 +51,13 @@ def make_plan(data: str, folder: Path, settings: dict[str, object], **changes: A
         "space": space,
         "study_name": "s",
         "storage_url": f"sqlite:///{folder}/optuna.db",
-        "first_trial": "sampler",
     }
-    return Plan(**{**given, **changes})
+    default = TuningConfig(first_trial="sampler", finalists=0)
+    return Plan(**given, tuning=dataclasses.replace(default, **changes))
+
+
+def with_tuning(plan: Plan, **changes: Any) -> Plan:
+    return dataclasses.replace(plan, tuning=dataclasses.replace(plan.tuning, **changes))
 
 
 @contextmanager
@@ -90,7 +95,7 @@ def search(plan: Plan) -> list[tuple[float | None, int]]:
         study = open_study(plan, storage, data.digest())
         with track("fer_mlops", "sweep") as parent:
             begin_at(study, plan)
-            if plan.num_workers == 1:
+            if plan.tuning.workers == 1:
                 until = time.monotonic() + 60 * 600
                 Worker(plan, study, claims, until).work(data, parent.run_id, cache_folder())
             else:
@@ -130,7 +135,7 @@ def pruning(data: str, *, quick: bool, seeds: Sequence[int] = (0, 1, 2)) -> None
     for seed in seeds[:1] if quick else seeds:
         with own_store() as folder:
             random = search(make_plan(
-                data, folder, {**settings, "seed": seed}, num_trials=trials, sampler="random",
+                data, folder, {**settings, "seed": seed}, trials=trials, sampler="random",
                 pruner="none",
             ))  # fmt: skip
         best = max(value for value, _ in random if value is not None)
@@ -142,7 +147,7 @@ def pruning(data: str, *, quick: bool, seeds: Sequence[int] = (0, 1, 2)) -> None
                     data, folder, {**settings, "seed": seed}, pruner=pruner, first_trial=first
                 )
                 for total in range(trials // 4, 2 * trials + 1, trials // 4):
-                    found = search(dataclasses.replace(plan, num_trials=total))
+                    found = search(with_tuning(plan, trials=total))
                     needed = epochs_until(found, best)
                     if needed or sum(epochs for _, epochs in found) >= spent:
                         break
@@ -189,14 +194,14 @@ def overhead(data: str, *, quick: bool) -> None:
     trials = 4 if quick else 12
     with own_store() as folder:
         plan = make_plan(
-            data, folder, {**SMALL, "training.epochs": 12}, num_trials=trials, pruner="none",
+            data, folder, {**SMALL, "training.epochs": 12}, trials=trials, pruner="none",
             sampler="random",
         )  # fmt: skip
         prepare_data(plan.experiment, cache_folder())
         trial_fit.train_classifier = timed  # type: ignore[attr-defined]
         try:
             start = time.perf_counter()
-            search(dataclasses.replace(plan, num_trials=1))  # what is paid once
+            search(with_tuning(plan, trials=1))  # what is paid once
             first = time.perf_counter() - start - inside.pop()
             reported.clear()
             start = time.perf_counter()
@@ -225,7 +230,7 @@ def start(data: str, *, quick: bool) -> None:
     count = 100 if quick else 2000
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with own_store() as folder:
-        plan = make_plan(data, folder, {**SMALL, "training.epochs": 1}, num_trials=count + 1)
+        plan = make_plan(data, folder, {**SMALL, "training.epochs": 1}, trials=count + 1)
         digest = prepare_data(plan.experiment, cache_folder()).digest()
         study = open_study(plan, storage_of(plan), digest)
         generator = np.random.default_rng(0)
@@ -263,9 +268,9 @@ def workers(data: str, *, quick: bool) -> None:
             with own_store() as folder:
                 plan = make_plan(
                     data, folder, {**SMALL, "training.epochs": 4 if quick else 24, "seed": number},
-                    num_trials=trials, num_workers=count, sampler="random", pruner="none",
+                    trials=trials, workers=count, sampler="random", pruner="none",
                 )  # fmt: skip
-                search(dataclasses.replace(plan, num_trials=1, num_workers=1))
+                search(with_tuning(plan, trials=1, workers=1))
                 rates[count] = _rate(plan)
         ratios.append(rates[2] / rates[1])
         print(

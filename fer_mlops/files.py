@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and file locks."""
+"""Atomic writes of files and folders, file locks, and the folders of cache and recipes."""
 
 from __future__ import annotations
 
@@ -184,3 +184,16 @@ def make_once(folder: Path, fill: Callable[[Path], None], remedy: str = _REMEDY)
         reason = error.strerror or error
         raise DataError(f"cannot write {str(folder)!r}: {reason}; {remedy}") from error
     return folder
+
+
+def recipes_folder() -> Path:
+    """Returns the folder of the project's recipes, in the installed package or the checkout."""
+    package = Path(__file__).parent
+    installed = package / "experiments"
+    return installed if installed.is_dir() else package.parent / "experiments"
+
+
+def presets(family: str) -> list[str]:
+    """Returns the names of the family's presets, in alphabetical order."""
+    found = recipes_folder().glob(f"{family}-*.yaml")
+    return sorted(path.stem.removeprefix(f"{family}-") for path in found)

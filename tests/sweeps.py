@@ -12,6 +12,8 @@ from mlflow.entities import Run
 from tiny import tiny
 
 from fer_mlops.config import Experiment
+from fer_mlops.config.conversion import fill
+from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.data.loading import Data
 from fer_mlops.files import cache_folder
 from fer_mlops.tracking.tracker import Tracker
@@ -41,17 +43,20 @@ SPACES = {
 
 
 def plan_of(world: Path, faces: Path, family: str, trials: int, **changes: Any) -> Plan:
-    """Returns a plan on ``faces``; settings of the experiment are keywords with ``__`` for the dot."""
+    """Returns a plan on ``faces``; settings of the experiment are keywords with ``__`` for the dot.
+
+    Other keywords are fields of the plan or settings of the section ``tuning``.
+    """
     settings = {key: changes.pop(key) for key in list(changes) if "__" in key}
     given: dict[str, Any] = {
         "experiment": tiny(family, faces, **settings),
         "space": SPACES[family],
         "study_name": "s",
         "storage_url": f"sqlite:///{world}/optuna.db",
-        "num_trials": trials,
-        "pruner": "none",
     }
-    return Plan(**{**given, **changes})
+    given |= {key: changes.pop(key) for key in given if key in changes}
+    default = TuningConfig(trials=trials, pruner="none", finalists=0)
+    return Plan(**given, tuning=fill(default, changes, "tuning."))
 
 
 def sweep(world: Path, faces: Path, family: str, trials: int, **changes: Any) -> Sweep:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.options import ON_BAD_IMAGE, READING, SET, SPLIT, build, with_options
+from fer_mlops.cli.commands import Group, option, with_options
+from fer_mlops.cli.options import READING, SEED, SET, SPLIT, build, is_chosen
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import cache_folder, write_text
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Check, split, list and download data sets."""
 
@@ -29,30 +30,37 @@ def data() -> None:
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@data.command(name="check")
+@data.command(
+    name="check",
+    examples=(
+        "fer-mlops data check faces/ --out report.html",
+        "fer-mlops data check faces/ --label-errors errors.csv",
+    ),
+)
 @click.argument("source", metavar="DATA")
 @with_options(
-    click.option("--out", type=_FILE, help="Write an HTML report with images to this file."),
-    click.option("--json", "json_file", type=_FILE, help="Write all findings as JSON to this file."),
-    click.option(
-        "--label-errors", type=_FILE, help="Write doubtful labels as a CSV file for --relabel."
-    ),
-    *SPLIT,
+    option("--out", type=_FILE, section="Output", help="Write an HTML report with images to this file."),
+    option("--json", "json_file", type=_FILE, help="Write all findings as JSON to this file."),
+    option("--label-errors", type=_FILE, help="Write doubtful labels as a CSV file for --relabel."),
+    option("--track", is_flag=True, help="Also log the findings to an MLflow run."),
+    SPLIT,
+    SEED,
     *READING,
     SET,
-    ON_BAD_IMAGE,
-    click.option(
-        "--model", default="", help="Model that finds label errors (default: a quick baseline)."
+    option(
+        "--model",
+        default="",
+        section="Check",
+        help="Model that finds label errors (default: a quick baseline).",
     ),
-    click.option(
+    option(
         "--fail-on",
         type=click.Choice(["note", "warning", "error"]),
         default="error",
         show_default=True,
         help="Exit with status 1 at findings of this severity or worse.",
     ),
-    click.option("--fast", is_flag=True, help="Check without reading the image files."),
-    click.option("--track", is_flag=True, help="Also log the findings to an MLflow run."),
+    option("--fast", is_flag=True, help="Check without reading the image files."),
 )
 def check_data(
     source: str,
@@ -73,7 +81,7 @@ def check_data(
     from fer_mlops.data.quality.report import check_data, check_metadata
     from fer_mlops.reporting.data_quality_page import render_page
 
-    if fast and (label_errors or model):
+    if fast and (label_errors or is_chosen(model)):
         raise ConfigError("--fast finds no label errors; leave out --label-errors and --model")
     experiment = build("cnn", {"data": source, **options})
     if track:
@@ -81,7 +89,7 @@ def check_data(
 
         check_store(experiment.tracking.experiment)
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
-    judge = _load(model) if model else None
+    judge = _load(model) if is_chosen(model) else None
     if fast:
         table = load_table(config, cache, is_strict=False)
         examination = check_metadata(table, config, seed)
@@ -125,14 +133,14 @@ def _load(model: str) -> Classifier:
     return load_classifier(model)
 
 
-@data.command(name="split")
+@data.command(name="split", examples=("fer-mlops data split faces/ --out split.csv",))
 @click.argument("source", metavar="DATA")
 @with_options(
-    click.option("--out", required=True, type=click.Path(path_type=Path), help="CSV file to write."),
-    *SPLIT,
+    option("--out", required=True, type=click.Path(path_type=Path), help="CSV file to write."),
+    SPLIT,
+    SEED,
     *READING,
     SET,
-    ON_BAD_IMAGE,
 )
 def write_split(source: str, out: Path, **options: Any) -> None:
     """Write a split of DATA to a CSV file, for sharing or for training with --split CSV."""
@@ -149,7 +157,7 @@ def write_split(source: str, out: Path, **options: Any) -> None:
     click.echo(f"written to {out}; use it with --split {out}")
 
 
-@data.command(name="list")
+@data.command(name="list", examples=("fer-mlops data list",))
 def list_datasets() -> None:
     """List the supported data sets with their sources and terms of use."""
     from fer_mlops.cli.output.data import print_datasets
@@ -159,7 +167,7 @@ def list_datasets() -> None:
     click.echo("Use one with --data PATH; --data NAME:PATH names the data set explicitly.")
 
 
-@data.command(name="download")
+@data.command(name="download", examples=("fer-mlops data download muxspace --to faces",))
 @click.argument("name")
 @click.option(
     "--to",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.options import DATA_HELP, ON_BAD_IMAGE, READING, is_chosen, with_options
+from fer_mlops.cli.commands import Command, option, with_options
+from fer_mlops.cli.options import DATA_HELP, READING, is_chosen
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import cache_folder
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from fer_mlops.models.calibration import OperatingPoint
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops evaluate --out judged",
+        "fer-mlops evaluate --model models:/fer-classifier/2 --data other/ --no-robustness",
+    ),
+)
 @click.option(
     "--model",
     default="models:/fer-classifier@champion",
@@ -43,7 +50,10 @@ if TYPE_CHECKING:
 )
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
-    """Evaluate a trained model on its own test faces or on other data."""
+    """Evaluate a trained model and write a report.
+
+    It is evaluated on its own test faces, or on the faces of --data.
+    """
     from fer_mlops.cli.output.scores import print_judged
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.files import write_text
@@ -69,7 +79,13 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
         click.echo(f"The page: {folder / 'report.html'}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops explain photos/ --measure",
+        "fer-mlops explain face.jpg --target fear --method occlusion",
+    ),
+)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--model",
@@ -101,7 +117,10 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     help="Output folder.",
 )
 def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Write heat maps that explain predictions on IMAGES: files, folders, or 'sample'."""
+    """Explain predictions with heat maps.
+
+    IMAGES are files, folders, or 'sample'.
+    """
     from fer_mlops.cli.output.scores import print_looks
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.tracking.registry import load_classifier
@@ -119,37 +138,46 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     print_looks(looks, found, out)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops compare",
+        "fer-mlops compare --models models:/fer-classifier/1,models:/fer-classifier/2 --data other/",
+    ),
+)
 @with_options(
-    click.option("--runs", default="", metavar="ID,ID…", help="Training runs to compare."),
-    click.option(
+    option("--runs", default="", section="Models", metavar="ID,ID…", help="Training runs to compare."),
+    option(
         "--models",
         default="",
         metavar="NAME,NAME…",
         help="Trained models to compare: registered models or folders.",
     ),
-    click.option("--parent", default="", metavar="ID", help="Parent run whose children are compared."),
-    click.option(
+    option("--parent", default="", metavar="ID", help="Parent run whose children are compared."),
+    option(
         "--data",
         default="auto",
+        section="Data",
+        metavar="PATH",
         help=f"Faces to compare on: by default the shared test set, or all faces of: {DATA_HELP}",
     ),
-    click.option(
-        "--point",
-        type=click.Choice(["default", "natural", "balanced"]),
-        default="default",
-        show_default=True,
-        help="Operating point of all models.",
-    ),
-    click.option("--out", default="", metavar="DIR", help="Folder for the HTML page and the JSON file."),
-    click.option(
+    *READING,
+    option(
         "--anyway",
         is_flag=True,
         help="Compare with a warning even if a model was trained on people in the faces.",
     ),
-    *READING,
-    ON_BAD_IMAGE,
-    click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment."),
+    option(
+        "--point",
+        type=click.Choice(["default", "natural", "balanced"]),
+        default="default",
+        show_default=True,
+        section="Comparison",
+        metavar="NAME",
+        help="Operating point of all models: default, natural or balanced.",
+    ),
+    option("--out", default="", metavar="DIR", help="Folder for the HTML page and the JSON file."),
+    option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment."),
 )
 def compare(
     runs: str,

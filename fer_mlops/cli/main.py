@@ -10,44 +10,28 @@ import io
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from fer_mlops import __version__
+from fer_mlops.cli.commands import Command, Group
 from fer_mlops.cli.data import data
 from fer_mlops.cli.evaluate import compare, evaluate, explain
 from fer_mlops.cli.launch import check_processes, first_speaks, is_first, leave, num_started
-from fer_mlops.cli.options import (
-    COMMON,
-    DATA,
-    FIT,
-    FOLDS,
-    INT,
-    PLACE,
-    PROCESSES,
-    PROMOTE,
-    READING,
-    RESUME,
-    SECTIONS,
-    SIZE,
-    SPLIT,
-    TEACHER,
-    TRANSFER,
-    build,
-    with_options,
-)
+from fer_mlops.cli.options import SECTIONS
 from fer_mlops.cli.predict import export, predict, score
-from fer_mlops.cli.registry import promote, promote_trained, registry, rollback
+from fer_mlops.cli.registry import promote, registry, rollback
 from fer_mlops.cli.serve import serve
-from fer_mlops.cli.train import check_tracking, train
+from fer_mlops.cli.train import baseline, cnn, run_everything, transfer
 from fer_mlops.cli.tune import tune
 from fer_mlops.errors import ConfigError, FerError, printable
-from fer_mlops.files import cache_folder
 from fer_mlops.processes import silence_third_party_logs
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="fer-mlops")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -58,79 +42,7 @@ def cli(context: click.Context) -> None:
             check_processes(num_started(), command, repeats=False)
 
 
-cli.add_command(data)
-cli.add_command(evaluate)
-cli.add_command(explain)
-cli.add_command(compare)
-cli.add_command(promote)
-cli.add_command(rollback)
-cli.add_command(registry)
-cli.add_command(tune)
-cli.add_command(predict)
-cli.add_command(score)
-cli.add_command(export)
-cli.add_command(serve)
-
-
-@cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *PROMOTE, *PROCESSES, *RESUME)
-def baseline(**options: Any) -> None:
-    """Train the baseline: HOG features and a support vector machine."""
-    train("baseline", options)
-
-
-@cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TEACHER, *PROMOTE, *PROCESSES, *RESUME)
-def cnn(**options: Any) -> None:
-    """Train a network from scratch (presets: course, fast, best)."""
-    train("cnn", options)
-
-
-@cli.command()
-@with_options(*COMMON, *READING, *FOLDS, *SIZE, *FIT, *TRANSFER, *PROMOTE, *PROCESSES, *RESUME)
-def transfer(**options: Any) -> None:
-    """Train a pretrained backbone: head first, then the whole network."""
-    train("transfer", options)
-
-
-@cli.command(name="all")
-@with_options(
-    *DATA,
-    *SPLIT,
-    *READING,
-    click.option("--epochs", type=INT, default="auto", help="Training epochs of both networks."),
-    click.option("--cnn-preset", default="fast", show_default=True, help="Preset of the CNN."),
-    *TRANSFER,
-    *PLACE,
-)
-def run_everything(cnn_preset: str, **options: Any) -> None:
-    """Train all three model families on the same faces and compare them."""
-    from fer_mlops.cli.output.scores import print_comparison
-    from fer_mlops.cli.output.screen import print_view, progress_bars
-    from fer_mlops.cli.output.training import print_registration
-
-    shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
-    experiments = [
-        build("baseline", shared),
-        build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
-        build("transfer", options),
-    ]
-    check_tracking(experiments[0])
-    from fer_mlops.pipelines.train_all import train_all  # loads torch
-    from fer_mlops.training.memory import keep_heap
-
-    keep_heap()
-    with progress_bars() as progress:
-        suite = train_all(experiments, cache_folder(), progress)
-    print_comparison(suite.comparison)
-    for trained in suite.trained:
-        print_registration(trained)
-    print_view(suite.trained[0].experiment_id)
-    best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # never by test scores
-    promote_trained(best)
-
-
-@cli.command()
+@click.command(cls=Command, examples=("fer-mlops ui --port 5001",))
 @click.option("--port", default=5000, show_default=True, help="Port of the UI.")
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment to show.")
 def ui(port: int, experiment: str) -> None:
@@ -160,7 +72,10 @@ def ui(port: int, experiment: str) -> None:
     os.execv(sys.executable, command)
 
 
-@cli.command()
+@click.command(
+    cls=Command,
+    examples=("fer-mlops run cnn -P data=faces/ -P settings='{training.loss: focal, seed: 1}'",),
+)
 @click.argument("entry_point")
 @click.option(
     "-P",
@@ -179,10 +94,21 @@ def ui(port: int, experiment: str) -> None:
     "--experiment-name", default="fer_mlops", show_default=True, help="MLflow experiment of the run."
 )
 def run(entry_point: str, parameters: tuple[str, ...], env_manager: str, experiment_name: str) -> None:
-    """Run an entry point of the MLflow project in an available environment."""
+    """Run an entry point of the MLflow project.
+
+    It runs in a conda environment or in this one.
+    """
     from fer_mlops.cli.mlflow_project import run_project
 
     run_project(entry_point, parameters, env_manager, experiment_name)
+
+
+cli.add_section("Train", (baseline, cnn, transfer, run_everything, tune))
+cli.add_section("Data", (data,))
+cli.add_section("Evaluate and explain", (evaluate, explain, compare))
+cli.add_section("Use", (predict, score, serve, export))
+cli.add_section("Registry", (promote, rollback, registry))
+cli.add_section("Tools", (ui, run))
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -9,18 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
+import yaml
 from mlflow.exceptions import ExecutionException, MlflowException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from fer_mlops.cli.commands import MOVED
+from fer_mlops.cli.options import KEYS, is_chosen
+from fer_mlops.config.recipes import parse_assignments
 from fer_mlops.data.datasets import DATASETS
-from fer_mlops.errors import ConfigError, TrackingError
+from fer_mlops.errors import ConfigError, TrackingError, did_you_mean
 from fer_mlops.tracking.connection import reason_of
 from fer_mlops.tracking.store import check_store, ensure_experiment
 
-_STORAGE = "sqlite:///optuna.db"
-"""Default of ``tune``; relative to the user's folder, as all other paths are."""
-_INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", "model")
+_INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", "model", "gate")
 
 
 def project_folder() -> Path:
@@ -55,16 +58,10 @@ def run_project(
         experiment_name: MLflow experiment of the run.
 
     Raises:
-        ConfigError: A parameter is malformed, or there is no MLproject.
+        ConfigError: The entry point or a parameter is unknown or malformed, or there is no MLproject.
         TrackingError: The run failed.
     """
-    values = {"storage": _STORAGE} if entry_point == "tune" else {}
-    for text in parameters:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"-P needs NAME=VALUE, such as epochs=5, got {text!r}")
-        values[name] = value
-    values = {name: _from_here(name, value) for name, value in values.items()}
+    values = _values(entry_point, parameters)
     tracking = mlflow.get_tracking_uri()
     if tracking.startswith("sqlite:"):
         mlflow.set_tracking_uri(_absolute_database(tracking))
@@ -89,6 +86,44 @@ def run_project(
         ) from error
 
 
+def _values(entry_point: str, texts: Sequence[str]) -> dict[str, str]:
+    """Returns the value of each parameter, with its path made absolute."""
+    project = yaml.safe_load((project_folder() / "MLproject").read_text(encoding="utf-8"))
+    entries = project["entry_points"]
+    if entry_point not in entries:
+        hint = did_you_mean(entry_point, entries, otherwise=f"there are: {', '.join(entries)}")
+        raise ConfigError(f"no entry point {entry_point!r} in MLproject; {hint}")
+    known = entries[entry_point].get("parameters", {})
+    values = {"storage": known["storage"]["default"]} if "storage" in known else {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"-P needs NAME=VALUE, such as epochs=5, got {text!r}")
+        if name not in known:
+            key = MOVED.get(entry_point, {}).get(f"--{name}".replace("_", "-"))
+            hint = (
+                f"it is now a setting: -P settings='{{{key}: VALUE}}'"
+                if key
+                else did_you_mean(name, known, otherwise=f"it has: {', '.join(known)}")
+            )
+            raise ConfigError(f"{entry_point} has no parameter {name!r}; {hint}")
+        values[name] = value
+    return {name: _from_here(name, value) for name, value in values.items()}
+
+
+def _settings_from_here(text: str) -> str:
+    """Returns the parameter ``settings`` with the paths in it made absolute."""
+    settings = parse_assignments([text])
+    names = {key: name for name, key in KEYS.items()}
+    absolute = {
+        key: _from_here(names[key], value) if key in names and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+    if absolute == settings:
+        return text
+    return yaml.safe_dump(absolute, default_flow_style=True, width=math.inf).strip()
+
+
 def _from_here(name: str, value: str) -> str:
     """Returns a parameter with its path made absolute, because MLflow runs in the project's folder.
 
@@ -108,13 +143,15 @@ def _from_here(name: str, value: str) -> str:
                 "it out and set PGPASSWORD or ~/.pgpass, or start 'fer-mlops tune' itself"
             )
         return _absolute_database(value)
+    if name == "settings" and is_chosen(value):
+        return _settings_from_here(value)
     if name == "models":
         return ",".join(_from_here("model", one.strip()) for one in value.split(","))
     if name == "data" and (kind := value.partition(":"))[0] in DATASETS and kind[1]:
         return f"{kind[0]}:{_absolute(kind[2])}"
     path = _absolute(value)
-    is_output = name == "out" and value not in ("", "auto")
-    is_input = name in _INPUTS and value != "sample" and os.path.lexists(path)
+    is_output = name == "out" and is_chosen(value)
+    is_input = name in _INPUTS and is_chosen(value) and value != "sample" and os.path.lexists(path)
     return path if is_output or is_input else value
 
 

@@ -2,156 +2,222 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_mlops.cli.commands import Option, option
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
 
-Command = Callable[..., Any]
-
-DATA_HELP = "'sample', a folder with one subfolder per emotion, a CSV file, or a copy of Muxspace."
+DATA_HELP = "a folder with one subfolder per emotion, a CSV file, a data set, or 'sample'."
 
 
-class _AutoNumber(click.ParamType[Any]):
-    """A number, or ``auto`` for the value of the recipe or preset."""
+SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
+"""Section of a recipe that describes the model of a family."""
 
-    def __init__(self, kind: type[int] | type[float]) -> None:
+
+class _Auto(click.ParamType[Any]):
+    """A number or a boolean, or ``auto`` for the value of the recipe or preset."""
+
+    def __init__(self, kind: click.ParamType[Any], name: str) -> None:
         self.kind = kind
-        self.name = "integer|auto" if kind is int else "number|auto"
+        self.name = name
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | float | None:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in (None, "auto"):
             return None
         try:
-            return self.kind(value)
-        except (TypeError, ValueError):
-            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+            return self.kind.convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither a {self.name} nor 'auto'", param, ctx)
 
 
-INT, FLOAT = _AutoNumber(int), _AutoNumber(float)
+INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
 
-ON_BAD_IMAGE = click.option(
-    "--on-bad-image",
-    type=click.Choice(["auto", "error", "skip"]),
-    default="auto",
-    help="Stop at an unreadable image, or skip it.",
-)
-SET = click.option(
+
+class _PresetOption(Option):
+    """Option whose help names the presets of the command's family."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from fer_mlops.files import presets
+
+        family = ctx.command.name
+        found = (
+            ", ".join(presets(family))
+            if family in SECTIONS
+            else "; ".join(f"{each}: {', '.join(presets(each))}" for each in SECTIONS)
+        )
+        self.help = f"Recipe of the project: {found}."
+        return super().get_help_record(ctx)
+
+
+SET = option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change any setting; repeatable.",
+    help="Change any setting; repeatable. '{KEY: VALUE, …}' changes several.",
 )
-DATA = (click.option("--data", default="sample", show_default=True, help=DATA_HELP),)
-SPLIT = (
-    click.option(
-        "--split",
-        default="auto",
-        help="Split of the faces: identity (default) keeps each person in one part; random gives scores "
-        "that are too high; given uses the publisher's split; or a CSV file with image,part.",
-    ),
-    click.option("--seed", type=INT, default="auto", help="Random seed."),
+EXPERIMENT = option(
+    "--experiment",
+    default="",
+    section="Tracking",
+    metavar="NAME",
+    help="MLflow experiment (default: fer_mlops).",
 )
-PLACE = (
-    ON_BAD_IMAGE,
-    click.option("--experiment", default="", help="MLflow experiment (default: fer_mlops)."),
+DATA = option(
+    "--data",
+    default="auto",
+    section="Data",
+    metavar="PATH",
+    help="A folder, a CSV file, a published data set, or 'sample' (default).",
 )
-COMMON = (
-    *DATA,
-    *SPLIT,
-    click.option("--recipe", default="", help="YAML file of settings; other options override it."),
-    click.option("--preset", default="", help="Name of one of the project's recipes."),
-    SET,
-    *PLACE,
+SPLIT = option(
+    "--split",
+    default="auto",
+    section="Data",
+    metavar="KIND",
+    help="identity (default): each person in one part; random: scores are too high; "
+    "given: the publisher's; or a CSV file with image,part.",
 )
-SIZE = (
-    click.option("--image-size", type=INT, default="auto", help="Side of the square input, in pixels."),
+SEED = option("--seed", type=INT, default="auto", section="Data", help="Random seed (default: 0).")
+IDENTITIES = option(
+    "--identities",
+    type=click.Choice(["auto", "names", "faces", "none"]),
+    default="auto",
+    section="Data",
+    metavar="KIND",
+    help="Identify people by names (default), by names and faces, or none.",
 )
-FIT = (
-    click.option("--epochs", type=INT, default="auto", help="Largest number of training epochs."),
-    click.option("--batch-size", type=INT, default="auto", help="Faces per optimiser step."),
-    click.option("--learning-rate", type=FLOAT, default="auto", help="Peak learning rate."),
-)
-TEACHER = (click.option("--teacher", default="", metavar="MODEL", help="Trained model to distil from."),)
-TRANSFER = (
-    click.option(
-        "--backbone",
-        default="auto",
-        show_default=True,
-        help="Backbone: efficientnet_lite0, a convolutional network of torchvision, or timm:NAME.",
-    ),
-    click.option(
-        "--weights",
-        default="imagenet",
-        show_default=True,
-        help="Pretrained weights: imagenet, a torchvision name, the path of a state dict, or none.",
-    ),
+ON_BAD_IMAGE = option(
+    "--on-bad-image",
+    type=click.Choice(["auto", "error", "skip"]),
+    default="auto",
+    section="Data",
+    metavar="error|skip",
+    help="Stop at an unreadable image (default), or skip it.",
 )
 READING = (
-    click.option(
-        "--identities",
-        type=click.Choice(["auto", "names", "faces", "none"]),
-        default="auto",
-        help="Identify people by names (default), by names and faces, or not at all.",
+    IDENTITIES,
+    option(
+        "--identity-pattern",
+        default="",
+        section="Data",
+        metavar="REGEX",
+        help="Regular expression; its group in a path is the person.",
     ),
-    click.option(
-        "--identity-pattern", default="", help="Regular expression; its group in a path is the person."
+    option(
+        "--relabel",
+        default="",
+        section="Data",
+        metavar="FILE",
+        help="CSV file of corrected labels, with image,emotion.",
     ),
-    click.option("--relabel", default="", help="CSV file of corrected labels, with image,emotion."),
-    click.option(
+    option(
         "--contempt",
         type=click.Choice(["auto", "drop", *EMOTIONS]),
         default="auto",
-        help="Drop contempt faces (default), or relabel them as another emotion.",
+        section="Data",
+        metavar="EMOTION",
+        help="Drop contempt faces (default), or relabel them as this emotion.",
+    ),
+    ON_BAD_IMAGE,
+)
+SETTINGS = (
+    option("--preset", cls=_PresetOption, default="", section="Training", metavar="NAME"),
+    option(
+        "--recipe",
+        default="",
+        section="Training",
+        metavar="FILE",
+        help="YAML file of settings; other options override it.",
+    ),
+    SET,
+)
+EPOCHS = option(
+    "--epochs", type=INT, default="auto", section="Training", help="Largest number of training epochs."
+)
+FIT = (
+    EPOCHS,
+    option("--batch-size", type=INT, default="auto", help="Faces per optimiser step."),
+    option("--learning-rate", type=FLOAT, default="auto", help="Peak learning rate."),
+)
+IMAGE_SIZE = option(
+    "--image-size",
+    type=INT,
+    default="auto",
+    section="Training",
+    help="Side of the square input, in pixels.",
+)
+TEACHER = option("--teacher", default="", metavar="MODEL", help="Trained model to distil from.")
+BACKBONE = option(
+    "--backbone",
+    default="auto",
+    section="Training",
+    metavar="NAME",
+    help="dlib_face, efficientnet_lite0, a network of torchvision (resnet50), or timm:NAME.",
+)
+WEIGHTS = option(
+    "--weights",
+    default="auto",
+    metavar="NAME|FILE",
+    help="imagenet (default), a name of torchvision, a state dict, or none.",
+)
+PROCESSES = option(
+    "--processes", type=INT, default="auto", help="Processes that train together (default: 1)."
+)
+RESUME = option("--resume", default="", metavar="RUN_ID", help="Resume a stopped run.")
+REPEATS = (
+    option(
+        "--folds",
+        type=INT,
+        default="auto",
+        section="Repeats",
+        help="Cross-validate with this many folds.",
+    ),
+    option(
+        "--seeds",
+        type=INT,
+        default="auto",
+        section="Repeats",
+        help="Train with this many seeds, starting at --seed.",
     ),
 )
-FOLDS = (
-    click.option("--folds", type=INT, default="auto", help="Cross-validate with this many folds."),
-    click.option(
-        "--seeds", type=INT, default="auto", help="Train with this many seeds, starting at --seed."
-    ),
+AUTO_PROMOTE = option(
+    "--auto-promote",
+    type=_Auto(click.BOOL, "boolean"),
+    is_flag=False,
+    flag_value=True,
+    default="auto",
+    section="Tracking",
+    metavar="",
+    help="Promote the trained model if it passes the gate.",
 )
-PROMOTE = (
-    click.option(
-        "--auto-promote",
-        type=click.BOOL,
-        is_flag=False,
-        flag_value=True,
-        default=None,
-        help="Promote the model after training if it passes the gate, as fer-mlops promote does.",
-    ),
-)
-RESUME = (click.option("--resume", default="", metavar="RUN_ID", help="Resume a stopped run."),)
-
-PROCESSES = (
-    click.option(
-        "--processes", type=INT, default="auto", help="Processes that train together (default 1)."
-    ),
-)
-
-
-def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Returns a decorator that adds the options; the help lists them in this order."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
+KEYS = {
+    "data": "data.source",
+    "split": "data.split",
+    "seed": "seed",
+    "on_bad_image": "data.on_bad_image",
+    "identities": "data.identities",
+    "identity_pattern": "data.identity_pattern",
+    "relabel": "data.relabel",
+    "contempt": "data.contempt",
+    "experiment": "tracking.experiment",
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "learning_rate": "training.learning_rate",
+    "backbone": "transfer.backbone",
+    "weights": "transfer.weights",
+    "teacher": "training.teacher",
+    "auto_promote": "tracking.auto_promote",
+}
+"""Setting that an option changes, by the option's name."""
 
 
 def is_chosen(value: object) -> bool:
@@ -161,36 +227,53 @@ def is_chosen(value: object) -> bool:
 
 def build(family: str, options: Mapping[str, Any]) -> Experiment:
     """Returns the experiment that the options describe; ``auto`` and empty options set nothing."""
-    from fer_mlops.config.recipes import build_experiment, parse_assignment, preset_path
+    from fer_mlops.config.recipes import build_experiment
 
-    keys = {
-        "data": "data.source",
-        "split": "data.split",
-        "seed": "seed",
-        "on_bad_image": "data.on_bad_image",
-        "identities": "data.identities",
-        "identity_pattern": "data.identity_pattern",
-        "relabel": "data.relabel",
-        "contempt": "data.contempt",
-        "folds": "data.folds",
-        "experiment": "tracking.experiment",
-        "image_size": f"{SECTIONS[family]}.image_size",
-        "epochs": "training.epochs",
-        "batch_size": "training.batch_size",
-        "learning_rate": "training.learning_rate",
-        "backbone": "transfer.backbone",
-        "weights": "transfer.weights",
-        "teacher": "training.teacher",
-        "auto_promote": "tracking.auto_promote",
-    }
+    recipe, settings = _sources(family, options, {**KEYS, "folds": "data.folds"})
+    experiment = build_experiment(family, recipe=recipe, settings=settings)
+    _check_pretrained(experiment)
+    return experiment
+
+
+def build_sweep(family: str, options: Mapping[str, Any]) -> tuple[Experiment, dict[str, object]]:
+    """Returns the experiment that a sweep starts from, and the values of its section ``tuning``."""
+    from fer_mlops.config import recipes
+
+    names = ("trials", "timeout", "workers", "objective", "folds", "seeds")
+    recipe, settings = _sources(family, options, {**KEYS, **{each: f"tuning.{each}" for each in names}})
+    experiment, tuning = recipes.build_sweep(family, recipe=recipe, settings=settings)
+    _check_pretrained(experiment)
+    return experiment, tuning
+
+
+def _check_pretrained(experiment: Experiment) -> None:
+    """Checks the names of backbone and weights before a run or a study is created."""
+    from fer_mlops.config import TransferConfig, TransferExperiment
+
+    if not isinstance(experiment, TransferExperiment):
+        return
+    config, default = experiment.transfer, TransferConfig()
+    if (config.backbone, config.weights) != (default.backbone, default.weights):
+        from fer_mlops.models.backbones import check_pretrained  # loads torch
+
+        check_pretrained(config.backbone, config.weights)
+
+
+def _sources(
+    family: str, options: Mapping[str, Any], keys: Mapping[str, str]
+) -> tuple[Path | None, dict[str, object]]:
+    """Returns the recipe that the options name, and the settings by dotted key that override it."""
+    from fer_mlops.config.recipes import parse_assignments, preset_path
+
+    keys = {**keys, "image_size": f"{SECTIONS[family]}.image_size"}
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
-    settings.update(parse_assignment(text) for text in options.get("assignments", ()) if is_chosen(text))
+    settings |= parse_assignments(filter(is_chosen, options.get("assignments", ())))
     recipe, preset = chosen.get("recipe"), chosen.get("preset")
     if recipe and preset:
         raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")
     path = preset_path(family, preset) if preset else Path(recipe) if recipe else None
-    return build_experiment(family, recipe=path, settings=settings)
+    return path, settings
 
 
 def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> Experiment:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fer_mlops.cli.options import is_chosen, with_options
+from fer_mlops.cli.commands import Command, option, with_options
+from fer_mlops.cli.options import is_chosen
 from fer_mlops.errors import ConfigError, DataError, printable
 from fer_mlops.files import cache_folder
 
@@ -41,28 +42,37 @@ POINT = (
 )
 
 
-@click.command()
-@click.argument("images", nargs=-1, required=True)
-@with_options(MODEL)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="Output format; json prints one object per line.",
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops predict photos/ --format csv",
+        "fer-mlops predict party.jpg --faces --out seen",
+    ),
 )
-@click.option("--faces", is_flag=True, help="Detect the faces in whole photos first.")
-@click.option("--explain", is_flag=True, help="Write a heat map of each prediction to --out.")
-@with_options(*POINT)
-@click.option("--out", default="", help="Folder for heat maps and for photos with face boxes.")
-@click.option(
-    "--every",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Seconds between two frames of a video or camera.",
+@click.argument("images", nargs=-1, required=True)
+@with_options(
+    MODEL,
+    *POINT,
+    option("--faces", is_flag=True, section="Images", help="Detect the faces in whole photos first."),
+    option(
+        "--every",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Seconds between two frames of a video or camera.",
+    ),
+    option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+        section="Output",
+        help="Output format; json prints one object per line.",
+    ),
+    option("--explain", is_flag=True, help="Write a heat map of each prediction to --out."),
+    option("--out", default="", help="Folder for heat maps and for photos with face boxes."),
 )
 def predict(
     images: tuple[str, ...],
@@ -75,10 +85,11 @@ def predict(
     out: str,
     every: float,
 ) -> int:
-    """Predict the emotion in IMAGES: files, folders, videos, webcam, or - for standard input.
+    """Predict the emotion in images and videos.
 
-    Standard input is one image, or one path per line; webcam:1 is the second camera. Unreadable images
-    are reported on standard error and the exit status is 1; the other images are still predicted.
+    IMAGES are files, folders, videos, webcam, or - for standard input, which is one image, or one path
+    per line; webcam:1 is the second camera. Unreadable images are reported on standard error and the
+    exit status is 1; the other images are still predicted.
     """
     from fer_mlops.serving.image_predictions import ImagePredictor, NoFace, Unread, camera_of, queries_of
     from fer_mlops.serving.output_formats import FORMATS
@@ -114,7 +125,13 @@ def predict(
     return 1 if num_bad else 0
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops score photos/ --out answers",
+        "fer-mlops score faces.parquet --column jpeg --engine spark --out answers",
+    ),
+)
 @click.argument("source", type=click.Path(path_type=Path))
 @with_options(MODEL)
 @click.option(
@@ -144,9 +161,10 @@ def score(
     point: OperatingPoint | None,
     threshold: float | None,
 ) -> None:
-    """Score the images of SOURCE, a folder, CSV or Parquet file, into Parquet files.
+    """Predict many images into Parquet files.
 
-    Unreadable images become rows with an error. Run the same command again to resume a stopped job.
+    SOURCE is a folder, a CSV file or a Parquet file. Unreadable images become rows with an error. Run
+    the same command again to resume a stopped job.
     """
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.serving.batch.job import Job, content_digest
@@ -182,7 +200,13 @@ def score(
     )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops export --onnx model.onnx",
+        "fer-mlops export --onnx small.onnx --int8",
+    ),
+)
 @with_options(MODEL)
 @click.option("--onnx", "path", required=True, metavar="FILE", help="ONNX file to write.")
 @click.option(
@@ -192,7 +216,10 @@ def score(
     "--data", default="auto", help="New location of the model's own data, for --int8, if it has moved."
 )
 def export(model: str, path: str, int8: bool, data: str) -> None:
-    """Write a trained network as one ONNX file, calibrated and verified."""
+    """Export a trained network to ONNX.
+
+    The file includes the calibration, and its predictions are compared with the network's.
+    """
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.serving.onnx_export import data_of, export_int8, export_onnx
     from fer_mlops.serving.predictor import load

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fer_mlops.cli.commands import Command, Group
 from fer_mlops.cli.options import DATA_HELP, INT, is_chosen
 from fer_mlops.errors import printable
 from fer_mlops.files import cache_folder
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from fer_mlops.pipelines.train import Trained
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("fer-mlops promote", "fer-mlops promote --version 3 --data other/"),
+)
 @click.option("--version", type=INT, default="auto", help="Version number (default: the challenger).")
 @click.option(
     "--run", "run_id", default="", metavar="RUN_ID", help="Promote the version registered by this run."
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
 @click.option("--data", default="auto", help=f"Evaluate on all faces of: {DATA_HELP}")
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 def promote(version: int | None, run_id: str, gate: str, data: str, experiment: str) -> None:
-    """Make a version champion if it passes the gate; otherwise exit with status 1."""
+    """Make a version champion if it passes the gate.
+
+    If it does not pass, the exit status is 1.
+    """
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import find_candidate
 
@@ -79,7 +86,7 @@ def promote_trained(trained: Trained) -> None:
         through_the_gate(made.version, trained.experiment.tracking.experiment, data=trained.data)
 
 
-@click.command()
+@click.command(cls=Command, examples=("fer-mlops rollback",))
 def rollback() -> None:
     """Make the previous champion champion again."""
     from fer_mlops.tracking.aliases import roll_back
@@ -90,12 +97,12 @@ def rollback() -> None:
     click.echo(f"version {now} is champion again; version {before} is previous")
 
 
-@click.group()
+@click.group(cls=Group)
 def registry() -> None:
-    """List, show, compare and delete registered versions."""
+    """List, show, compare and delete versions."""
 
 
-@registry.command(name="list")
+@registry.command(name="list", examples=("fer-mlops registry list",))
 def list_registered() -> None:
     """List all versions with their aliases and scores."""
     from fer_mlops.cli.output.versions import print_versions
@@ -106,7 +113,7 @@ def list_registered() -> None:
     print_versions(list_versions())
 
 
-@registry.command(name="show")
+@registry.command(name="show", examples=("fer-mlops registry show champion",))
 @click.argument("version")
 def show_version(version: str) -> None:
     """Show the model card of VERSION, a number or an alias."""
@@ -118,7 +125,7 @@ def show_version(version: str) -> None:
     print_card(version_of(version))
 
 
-@registry.command(name="diff")
+@registry.command(name="diff", examples=("fer-mlops registry diff champion challenger",))
 @click.argument("first")
 @click.argument("second")
 def diff_versions(first: str, second: str) -> None:
@@ -132,7 +139,7 @@ def diff_versions(first: str, second: str) -> None:
     print_differences(one, other, differences(one, other))
 
 
-@registry.command(name="relocate")
+@registry.command(name="relocate", examples=("fer-mlops registry relocate",))
 def relocate_store() -> None:
     """Update the paths in mlflow.db after it was moved or copied together with mlruns."""
     from fer_mlops.tracking.database import relocate
@@ -144,7 +151,7 @@ def relocate_store() -> None:
         click.echo("nothing to do: the paths in mlflow.db are up to date")
 
 
-@registry.command(name="delete")
+@registry.command(name="delete", examples=("fer-mlops registry delete 3",))
 @click.argument("version", type=int)
 def remove_version(version: int) -> None:
     """Delete VERSION; it must not have an alias."""

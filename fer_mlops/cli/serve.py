@@ -9,10 +9,17 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from fer_mlops.cli.commands import Command
 from fer_mlops.cli.options import SET, is_chosen
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops serve --port 8080",
+        "fer-mlops serve --set rate=20 --set proxies=127.0.0.1 --allowed-hosts fer.example.org",
+    ),
+)
 @click.option(
     "--model", default="models:/fer-classifier@champion", show_default=True, help="Model to serve."
 )
@@ -40,17 +47,17 @@ def serve(
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Serve the champion over HTTP: web page, REST, metrics.
+    """Serve the champion over HTTP, with a web page.
 
     The server loads each new champion by itself, without losing a request. Limits, batching and logging
     are set by --set and --settings, such as --set rate=20.
     """
     from fer_mlops.config.conversion import fill
-    from fer_mlops.config.recipes import parse_assignment, read_settings
+    from fer_mlops.config.recipes import parse_assignments, read_settings
     from fer_mlops.serving.http.settings import ServeSettings
 
     chosen = read_settings(Path(settings)) if is_chosen(settings) else {}
-    chosen |= dict(map(parse_assignment, assignments))
+    chosen |= parse_assignments(assignments)
     given = {
         name: value
         for name, value in options.items()

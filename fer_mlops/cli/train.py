@@ -1,4 +1,4 @@
-"""Training commands: train in this process, or in several processes together."""
+"""Training commands: in this process, or in several processes together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.launch import (
     check_processes,
     first_speaks,
@@ -18,7 +21,26 @@ from fer_mlops.cli.launch import (
     unwinding_undisturbed,
     write_run_id,
 )
-from fer_mlops.cli.options import build, build_resumed
+from fer_mlops.cli.options import (
+    AUTO_PROMOTE,
+    BACKBONE,
+    DATA,
+    EPOCHS,
+    EXPERIMENT,
+    FIT,
+    IMAGE_SIZE,
+    PROCESSES,
+    READING,
+    REPEATS,
+    RESUME,
+    SEED,
+    SETTINGS,
+    SPLIT,
+    TEACHER,
+    WEIGHTS,
+    build,
+    build_resumed,
+)
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.errors import ConfigError, FerError, TrainingError
 from fer_mlops.files import cache_folder
@@ -26,6 +48,92 @@ from fer_mlops.progress import no_progress
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
+
+
+_FACES = (DATA, SPLIT, SEED, *READING)
+_RUN = (EXPERIMENT, AUTO_PROMOTE)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops baseline --data faces/",
+        "fer-mlops baseline --data faces/ --preset best --folds 5",
+    ),
+)
+@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, PROCESSES, RESUME, *REPEATS, *_RUN)
+def baseline(**options: Any) -> None:
+    """Train HOG features and a support vector machine."""
+    train("baseline", options)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops cnn --preset fast --data faces/",
+        "fer-mlops cnn --epochs 5 --set training.loss=focal --set augment.mixup=0.2",
+        "fer-mlops cnn --preset best --data faces/ --seeds 3",
+    ),
+)
+@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, PROCESSES, RESUME, *REPEATS, *_RUN)
+def cnn(**options: Any) -> None:
+    """Train a network from scratch."""
+    train("cnn", options)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops transfer --preset best --data faces/",
+        "fer-mlops transfer --backbone resnet50 --data faces/",
+        "fer-mlops transfer --resume 0123456789abcdef0123456789abcdef",
+    ),
+)
+@with_options(
+    *_FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, PROCESSES, RESUME, *REPEATS, *_RUN
+)
+def transfer(**options: Any) -> None:
+    """Train a pretrained backbone.
+
+    The head is trained first, on frozen features, then the whole network.
+    """
+    train("transfer", options)
+
+
+@click.command(name="all", cls=Command, examples=("fer-mlops all --data faces/ --cnn-preset best",))
+@with_options(
+    *_FACES,
+    EPOCHS,
+    option("--cnn-preset", default="fast", show_default=True, metavar="NAME", help="Preset of the CNN."),
+    BACKBONE,
+    WEIGHTS,
+    EXPERIMENT,
+)
+def run_everything(cnn_preset: str, **options: Any) -> None:
+    """Train all three families and compare them."""
+    from fer_mlops.cli.output.scores import print_comparison
+    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.training import print_registration
+
+    shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
+    experiments = [
+        build("baseline", shared),
+        build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
+        build("transfer", options),
+    ]
+    check_tracking(experiments[0])
+    from fer_mlops.pipelines.train_all import train_all  # loads torch
+    from fer_mlops.training.memory import keep_heap
+
+    keep_heap()
+    with progress_bars() as progress:
+        suite = train_all(experiments, cache_folder(), progress)
+    print_comparison(suite.comparison)
+    for trained in suite.trained:
+        print_registration(trained)
+    print_view(suite.trained[0].experiment_id)
+    best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # never by test scores
+    promote_trained(best)
 
 
 def train(family: str, options: Mapping[str, Any]) -> None:

@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import (
-    COMMON,
-    FIT,
+    AUTO_PROMOTE,
+    BACKBONE,
+    DATA,
+    EPOCHS,
+    EXPERIMENT,
     FLOAT,
+    IDENTITIES,
+    IMAGE_SIZE,
     INT,
-    PROMOTE,
-    READING,
     SECTIONS,
-    SIZE,
-    TRANSFER,
-    build,
+    SEED,
+    SETTINGS,
+    SPLIT,
+    build_sweep,
     is_chosen,
-    with_options,
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.cli.train import check_tracking
+from fer_mlops.errors import ConfigError
 from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
@@ -30,107 +35,72 @@ if TYPE_CHECKING:
     from fer_mlops.tuning.study_records import TrialRecord
     from fer_mlops.tuning.tune import Sweep
 
-_FINALISTS = 2
-"""Default number of finalists; the study's initial settings are added to them."""
-_CHOICES = (
-    click.option(
-        "--trials", type=int, default=20, show_default=True, help="Number of trials in the study."
+_SEARCH = (
+    option(
+        "--trials",
+        type=INT,
+        default="auto",
+        section="Search",
+        help="Number of trials in the study (default: 20).",
     ),
-    click.option("--timeout", type=FLOAT, default="auto", help="Minutes after which no trial starts."),
-    click.option("--study", default="", help="Study name; an existing study is continued."),
-    click.option(
+    option("--timeout", type=FLOAT, default="auto", help="Minutes after which no trial starts."),
+    option(
+        "--study",
+        default="",
+        metavar="NAME",
+        help="Study; an existing one is continued (default: FAMILY).",
+    ),
+    option(
         "--storage",
         default="sqlite:///optuna.db",
         show_default=True,
-        help="Database of the study, as an SQLAlchemy URL.",
+        metavar="URL",
+        help="Database of the study.",
     ),
-    click.option(
-        "--workers", type=int, default=1, show_default=True, help="Worker processes on this machine."
-    ),
-    click.option(
-        "--sampler",
-        type=click.Choice(["tpe", "gp", "cmaes", "random", "grid"]),
-        default="tpe",
-        show_default=True,
-        help="Optuna sampler that chooses the settings.",
-    ),
-    click.option(
-        "--pruner",
-        type=click.Choice(["halving", "median", "hyperband", "none"]),
-        default="halving",
-        show_default=True,
-        help="Optuna pruner that stops poor trials early.",
-    ),
-    click.option(
+    option("--workers", type=INT, default="auto", help="Worker processes on this machine (default: 1)."),
+    option(
         "--space",
         default="",
+        metavar="FILE",
         help="YAML file of the search space (default: experiments/tune-FAMILY.yaml).",
     ),
-    click.option(
+    option(
         "--objective",
-        default="valid/macro_f1",
-        show_default=True,
-        help="Validation metric to optimise.",
-    ),
-    click.option(
-        "--direction",
-        type=click.Choice(["auto", "maximize", "minimize"]),
         default="auto",
-        help="Maximise or minimise the objective; auto minimises only a loss.",
+        metavar="METRIC",
+        help="Validation metric to optimise (default: valid/macro_f1).",
     ),
-    click.option(
+    option(
         "--folds",
         type=INT,
         default="auto",
         help="Evaluate each trial on this many folds of train and valid.",
     ),
-    click.option(
-        "--seeds", type=INT, default="auto", help="Fits per trial; the trial's value is their mean."
-    ),
-    click.option(
-        "--finalists",
-        type=INT,
-        default="auto",
-        help="Best trials to fit again on folds before choosing the winner; auto: 2, or 0 with --folds "
-        "or a teacher.",
-    ),
-    click.option(
-        "--latency-budget",
-        type=FLOAT,
-        default="auto",
-        help="Longest latency per face, in milliseconds.",
-    ),
-    click.option(
-        "--max-failures",
-        type=int,
-        default=5,
-        show_default=True,
-        help="Stop after this many failed trials in a row.",
-    ),
-    click.option(
-        "--heartbeat",
-        type=int,
-        default=20,
-        show_default=True,
-        help="Seconds between heartbeats; a worker that misses three counts as dead.",
-    ),
-    click.option(
-        "--first-trial",
-        type=click.Choice(["recipe", "sampler"]),
-        default="recipe",
-        show_default=True,
-        help="Settings of the first trial: the recipe's own, or the sampler's choice.",
-    ),
+    option("--seeds", type=INT, default="auto", help="Fits per trial; its value is their mean."),
 )
 
 
-@click.command()
-@click.argument("family", type=click.Choice(list(SECTIONS)), default="cnn")
-@with_options(*_CHOICES, *COMMON, *READING, *SIZE, *FIT, *TRANSFER, *PROMOTE)
+@click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops tune cnn --preset fast --trials 40 --data faces/",
+        "fer-mlops tune cnn --workers 2 --set tuning.sampler=gp --set tuning.latency_budget=5",
+        "fer-mlops tune transfer --study faces --storage postgresql://optuna@db/optuna",
+    ),
+)
+@click.argument("family", type=click.Choice(list(SECTIONS)), default="cnn", metavar="[FAMILY]")
+@with_options(
+    *_SEARCH,
+    *(DATA, SPLIT, SEED, IDENTITIES),
+    *SETTINGS,
+    *(EPOCHS, IMAGE_SIZE, BACKBONE),
+    *(EXPERIMENT, AUTO_PROMOTE),
+)
 def tune(family: str, **options: Any) -> None:
-    """Search settings of FAMILY with Optuna, then train and test the winner.
+    """Search settings with Optuna, train the winner.
 
-    To share the work, run the same command on other machines with the same --study and --storage.
+    FAMILY is cnn (default), transfer or baseline. Set sampler, pruner, finalists and limits with --set
+    tuning.KEY=VALUE (docs/tuning.md). Machines with the same --study and --storage share the work.
     """
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_trained
@@ -160,35 +130,24 @@ def tune(family: str, **options: Any) -> None:
 
 
 def _plan(family: str, options: dict[str, Any]) -> Plan:
+    from fer_mlops.config.conversion import fill
+    from fer_mlops.config.tuning import TuningConfig
     from fer_mlops.tuning.config import Plan, has_teacher
     from fer_mlops.tuning.search_space import default_space, read_space
 
-    names = ("folds", "seeds", "finalists", "latency_budget")
-    asked = {name: value for name in names if (value := options.pop(name)) is not None}
-    space, minutes, study = (options.pop(name) for name in ("space", "timeout", "study"))
-    if family != "transfer":
-        options = {k: v for k, v in options.items() if k not in ("backbone", "weights")}
-    experiment = build(family, options)
+    if family != "transfer" and is_chosen(options["backbone"]):
+        raise ConfigError(f"--backbone is for transfer; {family} has none, got {options['backbone']!r}")
+    experiment, tuning = build_sweep(family, options)
+    space, study = options["space"], options["study"]
     chosen_space = read_space(Path(space) if is_chosen(space) else default_space(family), experiment)
-    has_none = asked.get("folds") or has_teacher(experiment, chosen_space)
-    asked.setdefault("finalists", 0 if has_none else _FINALISTS)
-    if minutes is not None:
-        asked["minutes"] = minutes
+    if tuning.get("folds") or has_teacher(experiment, chosen_space):
+        tuning.setdefault("finalists", 0)  # they need folds of their own, or would leak to the teacher
     return Plan(
         experiment=experiment,
         space=chosen_space,
+        tuning=fill(TuningConfig(), tuning, "tuning."),
         study_name=study if is_chosen(study) else family,
         storage_url=options["storage"],
-        num_trials=options["trials"],
-        num_workers=options["workers"],
-        sampler=options["sampler"],
-        pruner=options["pruner"],
-        objective=options["objective"],
-        asked_direction=options["direction"],
-        max_failures=options["max_failures"],
-        heartbeat=options["heartbeat"],
-        first_trial=options["first_trial"],
-        **asked,
     )
 
 
@@ -207,7 +166,7 @@ def _print_sweep(sweep: Sweep, plan: Plan) -> None:
     from fer_mlops.tuning.search_space import shown
 
     click.echo(
-        f"study {sweep.study_name}: {sweep.num_trials} trials, best {plan.objective} "
+        f"study {sweep.study_name}: {sweep.num_trials} trials, best {plan.tuning.objective} "
         f"{sweep.best_value:.4f} of trial {sweep.best_trial}"
     )
     for place, finalist in enumerate(sweep.finalists):

@@ -24,18 +24,19 @@ RENAMED = {
 _log = logging.getLogger(__name__)
 
 
-def fill(default: T, tree: Mapping[str, object], prefix: str = "") -> T:
+def fill(default: T, tree: Mapping[str, object], prefix: str = "", *, others: Sequence[str] = ()) -> T:
     """Returns a copy of the settings ``default`` with the values in ``tree``.
 
     Args:
         default: Settings whose values apply where ``tree`` has none.
         tree: Values by field name; nested settings are mappings.
         prefix: Dotted prefix of the keys in error messages, such as ``training.``.
+        others: More dotted keys that the error for an unknown key may suggest.
 
     Raises:
         ConfigError: A key is unknown, or a value is of the wrong type or out of range.
     """
-    return _fill(default, tree, prefix, _keys(default, prefix))
+    return _fill(default, tree, prefix, [*keys_of(default, prefix), *others])
 
 
 def _fill(default: T, tree: Mapping[str, object], prefix: str, known: list[str]) -> T:
@@ -67,12 +68,12 @@ def current_key(key: str) -> str:
     return RENAMED.get(key, key)
 
 
-def _keys(default: object, prefix: str) -> list[str]:
+def keys_of(default: object, prefix: str) -> list[str]:
     """Returns the dotted key of every setting, in its order."""
     keys = []
     for field in dataclasses.fields(default):  # type: ignore[arg-type]
         value, key = getattr(default, field.name), f"{prefix}{field.name}"
-        keys += _keys(value, f"{key}.") if dataclasses.is_dataclass(value) else [key]
+        keys += keys_of(value, f"{key}.") if dataclasses.is_dataclass(value) else [key]
     return keys
 
 

@@ -75,6 +75,7 @@ class DataConfig(Settings):
             "data.split",
             f"one of {', '.join(SPLITS)} or the path of a csv",
             self.split,
+            known=SPLITS,
         )
         require(self.folds == 0 or self.folds >= 3, "data.folds", "0, or 3 or more", self.folds)
         require(

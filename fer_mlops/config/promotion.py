@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.conversion import fill
-from fer_mlops.config.recipes import read_settings, recipes_folder
+from fer_mlops.config.recipes import read_settings
 from fer_mlops.config.validation import AtLeast0, NotNegative, Settings
+from fer_mlops.files import recipes_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
 
 from fer_mlops.config import FAMILIES, Experiment
-from fer_mlops.config.conversion import RENAMED, fill
-from fer_mlops.errors import ConfigError
+from fer_mlops.config.conversion import RENAMED, fill, keys_of
+from fer_mlops.config.tuning import TuningConfig
+from fer_mlops.errors import ConfigError, did_you_mean
+from fer_mlops.files import presets, recipes_folder
 
 Scalar = str | int | float | bool
 Tree = dict[str, object]
-
-
-def recipes_folder() -> Path:
-    """Returns the folder of the project's recipes, in the installed package or the checkout."""
-    package = Path(__file__).parent.parent
-    installed = package / "experiments"
-    return installed if installed.is_dir() else package.parent / "experiments"
+TUNING = "tuning"
+"""Section of a recipe that only sweeps have; the experiment of a trial does not include it."""
 
 
 def preset_path(family: str, preset: str) -> Path:
@@ -36,8 +33,9 @@ def preset_path(family: str, preset: str) -> Path:
     """
     path = recipes_folder() / f"{family}-{preset}.yaml"
     if not path.is_file():
-        known = sorted(p.stem.removeprefix(f"{family}-") for p in path.parent.glob(f"{family}-*.yaml"))
-        raise ConfigError(f"{family} has no preset {preset!r}; it has: {', '.join(known) or 'none'}")
+        known = presets(family)
+        hint = did_you_mean(preset, known, otherwise=f"it has: {', '.join(known)}")
+        raise ConfigError(f"{family} has no preset {preset!r}; {hint}")
     return path
 
 
@@ -76,25 +74,46 @@ def read_recipe(path: Path, family: str) -> Tree:
     return tree
 
 
-def parse_assignment(text: str) -> tuple[str, object]:
-    """Returns the key and the value of one ``section.key=value``; the value is read as YAML.
+def parse_assignments(texts: Iterable[str]) -> Tree:
+    """Returns the settings of several ``--set`` by dotted key; later ones override earlier ones.
+
+    Args:
+        texts: ``section.key=value``, whose value is read as YAML, or a YAML mapping such as
+            ``{training.loss: focal, seed: 1}``. A section in the mapping may hold a mapping itself.
 
     Raises:
-        ConfigError: The ``=`` is missing, or the value is not valid YAML.
+        ConfigError: The ``=`` is missing, or the text is not valid YAML.
     """
+    settings: Tree = {}
+    for text in texts:
+        for key, value in _pairs(text):
+            if isinstance(value, dict) and "." not in key:
+                settings |= {f"{key}.{name}": inner for name, inner in value.items()}
+            else:
+                settings[key] = value
+    return settings
+
+
+def _pairs(text: str) -> list[tuple[str, object]]:
+    if text.lstrip().startswith("{"):
+        try:
+            tree = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text!r} is not a valid YAML mapping") from error
+        return [(str(key), value) for key, value in tree.items()]
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set needs key=value, such as training.epochs=5, got {text!r}")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return [(key.strip(), yaml.safe_load(value))]
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key.strip()}: {value!r} is not a valid YAML value") from error
 
 
-def build_experiment(
+def merge_settings(
     family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
-) -> Experiment:
-    """Returns the family's experiment after applying a recipe, then ``settings``.
+) -> Tree:
+    """Returns a recipe with ``settings`` applied, by section.
 
     Args:
         family: Key of FAMILIES.
@@ -102,7 +121,7 @@ def build_experiment(
         settings: Values by dotted key, such as ``training.epochs``; they override the recipe.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+        ConfigError: The recipe cannot be read, or a key goes below a value.
     """
     tree = read_recipe(recipe, family) if recipe else {}
     for key, value in (settings or {}).items():
@@ -114,7 +133,39 @@ def build_experiment(
                 raise ConfigError(f"{section} is a value, not a section, so {key} cannot be set")
             node = inner
         node[name] = value
+    return tree
+
+
+def build_experiment(
+    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+) -> Experiment:
+    """Returns the family's experiment with a recipe and ``settings``, as ``merge_settings`` takes them.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+    """
+    tree = merge_settings(family, recipe=recipe, settings=settings)
+    if TUNING in tree:
+        raise ConfigError(
+            f"the section {TUNING} has an effect in 'fer-mlops tune {family}' only; leave it out"
+        )
     return fill(FAMILIES[family](), tree)
+
+
+def build_sweep(
+    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+) -> tuple[Experiment, Tree]:
+    """Returns the experiment that a sweep starts from, and the values of the section ``tuning``.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+    """
+    tree = merge_settings(family, recipe=recipe, settings=settings)
+    tuning = tree.pop(TUNING, {})
+    if not isinstance(tuning, dict):
+        raise ConfigError(f"{TUNING} is a section and needs keys of its own, got {tuning!r}")
+    own_keys = keys_of(TuningConfig(), f"{TUNING}.")
+    return fill(FAMILIES[family](), tree, others=own_keys), tuning
 
 
 def settings_as_json(experiment: Experiment) -> str:

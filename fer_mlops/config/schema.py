@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -17,9 +18,10 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from fer_mlops.config import FAMILIES
-from fer_mlops.config.recipes import recipes_folder
+from fer_mlops.config.recipes import TUNING
+from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.config.validation import Settings
-from fer_mlops.files import write_text
+from fer_mlops.files import recipes_folder, write_text
 
 Schema = dict[str, Any]
 SCHEMA_FILE = "recipe.schema.json"
@@ -34,9 +36,15 @@ class _Untitled(GenerateJsonSchema):
 
 def recipe_schema() -> Schema:
     """Returns the schema of a recipe: one of the families, each with its own defaults."""
-    adapters = [(name, "validation", TypeAdapter(cls)) for name, cls in FAMILIES.items()]
+    classes = {**FAMILIES, TUNING: TuningConfig}
+    adapters = [(name, "validation", TypeAdapter(cls)) for name, cls in classes.items()]
     families, schema = TypeAdapter.json_schemas(adapters, schema_generator=_Untitled)  # type: ignore[arg-type]
     parts = schema["$defs"]
+    tuning = parts[TuningConfig.__name__]
+    _describe(tuning, TuningConfig)
+    for setting in tuning["properties"].values():
+        if setting["default"] == math.inf:  # JSON has no infinity
+            del setting["default"]
     for family, cls in FAMILIES.items():
         experiment = cls()
         own = parts[cls.__name__]["properties"]
@@ -48,6 +56,7 @@ def recipe_schema() -> Schema:
                 _describe(part, type(section))
                 if section != type(section)():
                     own[field.name] = _with_defaults(part, dataclasses.asdict(section))
+        own[TUNING] = families[TUNING, "validation"]
         own["family"] = {"const": family, "description": "Family that the recipe is for."}
     return {"anyOf": [families[name, "validation"] for name in FAMILIES], **schema}
 

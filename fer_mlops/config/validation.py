@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -132,7 +133,11 @@ def _plain(limit: object) -> str:
     return str(limit).removesuffix(".0").replace(" or ", ", ").replace("'", "")
 
 
-def require(is_valid: bool, key: str, rule: str, value: object) -> None:
-    """Raises ConfigError with the key, its rule and its value unless ``is_valid``."""
+def require(is_valid: bool, key: str, rule: str, value: object, known: Iterable[str] = ()) -> None:
+    """Raises ConfigError with the key, its rule and its value unless ``is_valid``.
+
+    The message names the value in ``known`` that is spelt most like ``value``, if there is one.
+    """
     if not is_valid:
-        raise ConfigError(f"{key} must be {rule}, got {value!r}")
+        hint = did_you_mean(str(value), known)
+        raise ConfigError(f"{key} must be {rule}, got {value!r}{hint and f'; {hint}'}")

@@ -20,7 +20,7 @@ import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
-from fer_mlops.errors import ConfigError, WeightsError, needs_extra
+from fer_mlops.errors import ConfigError, WeightsError, did_you_mean, needs_extra
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
 from fer_mlops.models.weights import StateDict, download, read_state_dict
@@ -78,6 +78,18 @@ def find_backbone(name: str) -> Backbone:
     if name not in published:
         raise _unknown(name, ["auto", *BACKBONES, *published])
     return _of_torchvision(name)
+
+
+def check_pretrained(name: str, weights: str) -> None:
+    """Checks the names of a backbone and its weights, without loading anything.
+
+    Raises:
+        ConfigError: The backbone is unknown, or the weights are no file and spelt almost as known ones.
+    """
+    known = ["imagenet", "none", *find_backbone("resnet18" if name == "auto" else name).named]
+    is_known = weights in known or Path(weights).expanduser().exists()
+    if not is_known and (hint := did_you_mean(weights, known)):
+        raise ConfigError(f"transfer.weights {weights!r} is neither a file nor a known name; {hint}")
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

@@ -100,7 +100,7 @@ def hold_finals(
         TrainingError: No trial was complete.
     """
     best = best_trial(study)
-    trials = _contenders(plan, study) if plan.finalists else []
+    trials = _contenders(plan, study) if plan.tuning.finalists else []
     if len(trials) < 2:
         return Outcome(best, ())
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
@@ -135,7 +135,7 @@ def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
     complete.sort(key=_value, reverse=plan.direction == "maximize")
     chosen: list[FrozenTrial] = []
     for trial in complete:
-        is_wanted = len(chosen) < plan.finalists or _is_start(plan, trial)
+        is_wanted = len(chosen) < plan.tuning.finalists or _is_start(plan, trial)
         if is_wanted and all(trial.params != other.params for other in chosen):
             chosen.append(trial)
     return chosen
@@ -168,7 +168,7 @@ def _fit(
     ) as tracker:
         tracker.log_settings(experiment)
         tracker.log_facts({"trial": trial.number, "fold": fold, "family": experiment.family})
-        fit = Fit(experiment, plan.objective, plan.is_better)
+        fit = Fit(experiment, plan.tuning.objective, plan.is_better)
         try:
             value = fit.run(faces.of(experiment, fold), tracker, cache, lambda _: None, is_again=False)
         except BaseException:
@@ -181,7 +181,7 @@ def _fit(
 def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
     rows: list[dict[str, Scalar | list[float]]] = []
     for one in finals:
-        parent.log_metrics({f"final/{plan.objective}": one.spread.mean}, one.trial.number)
+        parent.log_metrics({f"final/{plan.tuning.objective}": one.spread.mean}, one.trial.number)
         rows.append(
             {
                 "trial": one.trial.number,

@@ -141,7 +141,9 @@ class Objective:
                 watch.repeat(done[variant.name]["scores"])
                 values.append(done[variant.name]["value"])
                 continue
-            fit = Fit(replace(experiment, seed=variant.seed), self.plan.objective, self.plan.is_better)
+            fit = Fit(
+                replace(experiment, seed=variant.seed), self.plan.tuning.objective, self.plan.is_better
+            )
             if len(variants) == 1:
                 value = self._fit(fit, variant, tracker, watch, is_again=is_again)
             else:
@@ -156,8 +158,8 @@ class Objective:
     def _variants(self, experiment: Experiment) -> list[_Variant]:
         return [
             _Variant(f"fold {fold}, seed {seed}", experiment.seed + seed, fold)
-            for fold in range(max(self.plan.folds, 1))
-            for seed in range(self.plan.seeds)
+            for fold in range(max(self.plan.tuning.folds, 1))
+            for seed in range(self.plan.tuning.seeds)
         ]
 
     def _fit_apart(
@@ -223,9 +225,10 @@ class _Watch:
             self._keep_budget(step, data)
             is_last = self.reported[-1][0] == self.steps_in_all  # pruning would save nothing
             if not is_last and self.trial.should_prune():
+                epoch, value = self.reported[-1]
                 raise RunStopped(
-                    f"epoch {self.reported[-1][0]}: {self.plan.objective} {self.reported[-1][1]:.4f}, "
-                    f"{_REASONS.get(self.plan.pruner, 'behind')}"
+                    f"epoch {epoch}: {self.plan.tuning.objective} {value:.4f}, "
+                    f"{_REASONS.get(self.plan.tuning.pruner, 'behind')}"
                 )
 
         return report
@@ -238,7 +241,7 @@ class _Watch:
         self.trial.report(value, number)
 
     def _keep_budget(self, step: Step, data: Data) -> None:
-        budget = self.plan.latency_budget
+        budget = self.plan.tuning.latency_budget
         if budget == float("inf") or "latency_ms" in self.trial.constraints:
             return
         latency = latency_ms(step.classifier, data.parts["valid"].pixels)

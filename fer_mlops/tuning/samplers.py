@@ -40,7 +40,7 @@ def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
     seed = int(np.random.SeedSequence([plan.experiment.seed, num_trials]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        match plan.sampler:
+        match plan.tuning.sampler:
             case "tpe":
                 return TPESampler(seed=seed)
             case "gp":
@@ -59,9 +59,9 @@ def make_pruner(plan: Plan) -> BasePruner:
     Until then the learning rate of ``one_cycle`` rises, and the ranking of trials hardly predicts their
     final ranking.
     """
-    steps, fits = num_steps(plan.experiment), max(plan.folds, 1) * plan.seeds
+    steps, fits = num_steps(plan.experiment), max(plan.tuning.folds, 1) * plan.tuning.seeds
     third = math.ceil(steps / 3)
-    match plan.pruner:
+    match plan.tuning.pruner:
         case "halving":  # asynchronous: https://arxiv.org/abs/1810.05934
             return SuccessiveHalvingPruner(min_resource=third, reduction_factor=_KEPT)
         case "median":

@@ -10,16 +10,16 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import yaml
 
 from fer_mlops.config import Experiment
-from fer_mlops.config.conversion import current_key
-from fer_mlops.config.recipes import Scalar, build_experiment, flatten, recipes_folder
+from fer_mlops.config.conversion import current_key, unknown_setting
+from fer_mlops.config.recipes import Scalar, build_experiment, flatten
 from fer_mlops.errors import ConfigError, did_you_mean
+from fer_mlops.files import recipes_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -120,7 +120,7 @@ class Space:
         for parameter in self.parameters:
             if parameter.when:
                 raise ConfigError(
-                    f"a grid takes no conditions, and {parameter.key} has one; choose another --sampler"
+                    f"a grid takes no conditions, and {parameter.key} has one; choose another sampler"
                 )
         return {parameter.key: parameter.values() for parameter in self.parameters}
 
@@ -223,14 +223,8 @@ class _Reader:
         return self._range(key, entry, when)
 
     def _require_known(self, key: str) -> None:
-        if key in self.base:
-            return
-        tails = {known.rpartition(".")[2]: known for known in self.base}
-        near = get_close_matches(key, self.base, n=1) or [
-            tails[tail] for tail in get_close_matches(key.rpartition(".")[2], tails, n=1)
-        ]
-        hint = f"did you mean {near[0]}?" if near else f"a {self.experiment.family} has no such setting"
-        raise ConfigError(f"unknown setting {key}; {hint}")
+        if key not in self.base:
+            raise unknown_setting(key, list(self.base))
 
     def _choice(
         self, key: str, entry: Mapping[str, object], when: dict[str, tuple[Scalar, ...]]

@@ -46,10 +46,10 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
         "family": plan.experiment.family,
         "data_digest": data_digest,
         "direction": " and ".join(direction.name.lower() for direction in study.directions),
-        "objective": plan.objective,
+        "objective": plan.tuning.objective,
         "space": plan.space.as_json(),
-        "latency budget": f"{plan.latency_budget:g} ms",
-        "fits of a trial": f"{plan.folds} folds, {plan.seeds} seeds",
+        "latency budget": f"{plan.tuning.latency_budget:g} ms",
+        "fits of a trial": f"{plan.tuning.folds} folds, {plan.tuning.seeds} seeds",
     }
     wanted = {**facts, "direction": plan.direction}
     known = study.user_attrs
@@ -92,7 +92,7 @@ def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
         study.set_user_attr("base settings", json.dumps(own))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([plan.objective])  # for Optuna Dashboard
+            study.set_metric_names([plan.tuning.objective])  # for Optuna Dashboard
         return
     before = {RENAMED.get(key, key): value for key, value in json.loads(stored).items()}
     for key in sorted(own.keys() & before.keys()):
@@ -121,7 +121,11 @@ def standing_of(study: optuna.Study) -> Standing:
 
 def begin_at(study: optuna.Study, plan: Plan) -> None:
     """Queues the experiment's own settings as the first trial of an empty study."""
-    if plan.first_trial == "sampler" or plan.sampler == "grid" or study.get_trials(deepcopy=False):
+    if (
+        plan.tuning.first_trial == "sampler"
+        or plan.tuning.sampler == "grid"
+        or study.get_trials(deepcopy=False)
+    ):
         return
     start = plan.space.start(flatten(plan.experiment))
     if start is not None:

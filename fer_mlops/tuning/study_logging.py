@@ -76,7 +76,7 @@ class StudyLogger:
         """Logs values that are not logged yet, in the one process that holds the lock."""
         if not self.claims.take(_LOGGING):
             return
-        key = self.plan.objective
+        key = self.plan.tuning.objective
         if self._logged is None:
             self._logged = self.parent.ask(lambda: logged_steps(self.parent.run_id, f"best/{key}"))
         best: float | None = None
@@ -106,9 +106,9 @@ def log_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
             "study": plan.study_name,
             "storage": shown_url(read_url(plan.storage_url)),
             "data": data_name,
-            "sampler": plan.sampler,
-            "pruner": plan.pruner,
-            "objective": f"{plan.direction} {plan.objective}",
+            "sampler": plan.tuning.sampler,
+            "pruner": plan.tuning.pruner,
+            "objective": f"{plan.direction} {plan.tuning.objective}",
         }
     )
     parent.log_json("space.json", json.loads(plan.space.as_json()))
@@ -117,9 +117,9 @@ def log_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
 def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
     """Logs pictures of the study's current state and the winner's settings."""
     best = outcome.best
-    parent.log_metrics({f"best/{plan.objective}": float(best.value or 0.0)}, best.number)
+    parent.log_metrics({f"best/{plan.tuning.objective}": float(best.value or 0.0)}, best.number)
     parent.log_json("best_settings.json", outcome.winner.user_attrs[SETTINGS])
-    for name, figure in study_plots(study, plan.objective).items():
+    for name, figure in study_plots(study, plan.tuning.objective).items():
         parent.log_figure(f"study/{name}.png", figure)
 
 
@@ -150,7 +150,7 @@ def log_winner(
     )
     head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
     note = (
-        f"**Study {plan.study_name}**: {plan.direction} `{plan.objective}`\n\n"
+        f"**Study {plan.study_name}**: {plan.direction} `{plan.tuning.objective}`\n\n"
         f"Best: {link(best, f'trial {best.number}')}, {best.value:.4f}. "
         f"Trial {winner.number} was retrained and tested once as [the winner]({base}/{winner_run}): "
         f"{test}.\n\n{head}{again}\n"

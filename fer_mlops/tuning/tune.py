@@ -76,7 +76,7 @@ def tune(
         TrainingError: No trial was complete, or too many failed in a row.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # we print trials ourselves
-    until = time.monotonic() + 60 * plan.minutes
+    until = time.monotonic() + 60 * plan.tuning.timeout
     storage = storage_of(plan)
     data = prepare_data(plan.experiment, cache, progress)
     claims = StudyLocks(storage, plan.study_name)
@@ -111,7 +111,7 @@ def _search(
     logger = StudyLogger(plan, study, claims, parent, advance, on_trial)
     if num_left <= 0:
         return
-    if plan.num_workers == 1:
+    if plan.tuning.workers == 1:
         Worker(plan, study, claims, until).work(data, parent.run_id, cache, logger.look)
     else:
         WorkerPool(plan, parent.run_id, cache, until).wait(logger.look)

@@ -55,7 +55,7 @@ class Worker:
             TrainingError: Too many trials failed in a row.
             TrackingError: MLflow or the storage does not respond.
         """
-        faces = TrialFaces(self.plan.experiment, data, cache, self.plan.folds)
+        faces = TrialFaces(self.plan.experiment, data, cache, self.plan.tuning.folds)
         objective = Objective(
             self.plan, faces, parent, cache, self.claims.owner, lambda: self.claims.drop(_ASKING)
         )
@@ -73,11 +73,11 @@ class Worker:
 
     def _is_done(self) -> bool:
         failed = failures_in_a_row(self.study, self.known_failures)
-        if len(failed) >= self.plan.max_failures:
+        if len(failed) >= self.plan.tuning.max_failures:
             raise TrainingError(
                 f"the last {len(failed)} trials of study {self.study.study_name!r} failed, trial "
                 f"{failed[-1].number} with: {failed[-1].user_attrs[ERROR]}; fix that, or allow more "
-                "failures with --max-failures"
+                "failures with --set tuning.max_failures=N"
             )
         standing = standing_of(self.study)
         return standing.num_finished >= self.plan.total or time.monotonic() >= self.until
@@ -152,8 +152,8 @@ class WorkerPool:
         self.processes: list[BaseProcess] = []
         self.ears: list[Connection] = []
         context = multiprocessing.get_context("spawn")
-        with _few_threads(max(1, num_cores() // plan.num_workers)) as num_threads, _sigint_ignored():
-            for _ in range(plan.num_workers):
+        with _few_threads(max(1, num_cores() // plan.tuning.workers)) as num_threads, _sigint_ignored():
+            for _ in range(plan.tuning.workers):
                 receiver, sender = context.Pipe(duplex=False)
                 seconds = until - time.monotonic()
                 words = (plan, parent, cache, seconds, num_threads, store_uri(), sender)
@@ -247,7 +247,7 @@ def storage_of(plan: Plan) -> PatientStorage:
     """Opens the plan's storage."""
     return open_storage(
         plan.storage_url,
-        heartbeat=plan.heartbeat,
+        heartbeat=plan.tuning.heartbeat,
         grace=plan.grace,
         patience=60 * plan.experiment.tracking.wait_minutes,
     )

@@ -81,7 +81,7 @@ BAD = [
     (["baseline", "--data", "emotion.csv"], 1, "line 2: no image at"),
     (["cnn", "--resume", "0123456789abcdef0123456789abcdef"], 1, "no checkpoint at"),
     (["tune", "svm"], 2, "'svm' is not one of"),
-    (["tune", "cnn", "--trials", "0"], 2, "--trials must be 1 or more, got 0"),
+    (["tune", "cnn", "--trials", "0"], 2, "tuning.trials must be 1 or more, got 0"),
     (["evaluate"], 1, "no model 'models:/fer-classifier@champion'"),
     (["evaluate", "--model", "empty"], 1, "has no classifier.json"),
     (["explain", "nowhere.png"], 1, "no image or folder at 'nowhere.png'"),
@@ -100,7 +100,12 @@ BAD = [
     (["baseline", "--seeds", "2", "--folds", "3"], 2, "both repeat the training; give one"),
     (["cnn", "--seeds", "2", "--resume", "a"], 2, "--seeds starts several; give one"),
     (["data", "check", "nowhere"], 1, "no data set or path 'nowhere'"),
-    (["run", "banana", "--env-manager", "local"], 1, "entry point 'banana'"),
+    (
+        ["run", "bananas", "--env-manager", "local"],
+        2,
+        "no entry point 'bananas' in MLproject; there are:",
+    ),
+    (["run", "tuned"], 2, "no entry point 'tuned' in MLproject; did you mean tune?"),
     (["run", "cnn", "-P", "epochs"], 2, "-P needs NAME=VALUE"),
 ]
 

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from fer_mlops.cli.data import data
 from fer_mlops.cli.main import cli
 from fer_mlops.cli.mlflow_project import choose_env_manager, project_folder, run_project
+from fer_mlops.cli.project_file import project_text
 from fer_mlops.errors import ConfigError
 from fer_mlops.tracking.alias_lock import find_version
 
@@ -29,6 +30,12 @@ def test_the_entry_points_are_there() -> None:
     assert set(PROJECT["entry_points"]) == expected
     assert PROJECT["conda_env"] == "conda.yaml"
     assert not {"python_env", "docker_env"} & PROJECT.keys()
+
+
+def test_mlproject_is_what_the_options_of_the_commands_make_it() -> None:
+    assert (ROOT / "MLproject").read_text() == project_text(), (
+        "run: python -m fer_mlops.cli.project_file > MLproject"
+    )
 
 
 @pytest.mark.parametrize("name", PROJECT["entry_points"])
@@ -87,7 +94,7 @@ def test_paths_are_meant_from_where_the_user_stands(
         monkeypatch,
         "cnn",
         *("data=faces", "recipe=mine.yaml", "split=split.csv", "relabel=./new.csv", "seed=1"),
-        *("teacher=models:/fer-classifier@champion", "preset=fast", "settings=a=faces"),
+        *("teacher=models:/fer-classifier@champion", "preset=fast", "settings=cnn.x=faces"),
     )
     assert asked == {
         "data": str(world / "faces"),
@@ -97,8 +104,13 @@ def test_paths_are_meant_from_where_the_user_stands(
         "seed": "1",
         "teacher": "models:/fer-classifier@champion",
         "preset": "fast",
-        "settings": "a=faces",
+        "settings": "cnn.x=faces",
     }
+    asked = asked_of_mlflow(
+        monkeypatch, "tune", "settings={data.relabel: new.csv, seed: 1, tuning.sampler: random}"
+    )
+    told = {"data.relabel": str(world / "new.csv"), "seed": 1, "tuning.sampler": "random"}
+    assert yaml.safe_load(asked["settings"]) == told
     asked = asked_of_mlflow(monkeypatch, "evaluate", "data=csv:faces", "out=page", "model=faces")
     assert asked == {
         "data": f"csv:{world / 'faces'}",

@@ -23,7 +23,7 @@ from fer_mlops.config.recipes import (
     build_experiment,
     experiment_from_json,
     flatten,
-    parse_assignment,
+    parse_assignments,
     preset_path,
     read_recipe,
     recipes_folder,
@@ -388,19 +388,40 @@ def test_a_missing_recipe_is_refused_by_name(tmp_path: Path) -> None:
     ],
 )
 def test_an_assignment_is_a_key_and_a_yaml_value(text: str, pair: tuple[str, object]) -> None:
-    assert parse_assignment(text) == pair
+    assert parse_assignments([text]) == dict([pair])
 
 
 @pytest.mark.parametrize("text", ["training.epochs", "=5", " =5", ""])
 def test_an_assignment_without_key_or_equals_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_assignment(text)
+        parse_assignments([text])
     assert str(caught.value) == f"--set needs key=value, such as training.epochs=5, got {text!r}"
 
 
 def test_an_assignment_of_broken_yaml_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^--set cnn\.widths: '\[8' is not a valid YAML value$"):
-        parse_assignment("cnn.widths=[8")
+        parse_assignments(["cnn.widths=[8"])
+
+
+def test_one_set_may_be_a_mapping_and_later_ones_override_it() -> None:
+    texts = ["{training.loss: focal, augment: {flip: false}, seed: 1}", "seed=2"]
+    expected = {"training.loss": "focal", "augment.flip": False, "seed": 2}
+    assert parse_assignments(texts) == expected
+    assert parse_assignments(["augment={flip: false}"]) == {"augment.flip": False}
+    assert parse_assignments(["{data.labels: {0: anger}}"]) == {"data.labels": {0: "anger"}}
+
+
+def test_a_mapping_of_a_section_keeps_the_recipe_s_other_settings(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, "training: {epochs: 3, loss: focal}")
+    settings = parse_assignments(["{training: {loss: cross_entropy}}"])
+    training = build_experiment("cnn", recipe=path, settings=settings).training  # type: ignore[union-attr]
+    assert (training.epochs, training.loss) == (3, "cross_entropy")
+
+
+@pytest.mark.parametrize("text", ["{seed: 1", "{seed: [}", "{a: 1} b"])
+def test_a_mapping_of_broken_yaml_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--set .* is not a valid YAML mapping$"):
+        parse_assignments([text])
 
 
 # ── flattening ──

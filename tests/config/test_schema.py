@@ -11,13 +11,16 @@ import pytest
 import yaml
 
 from fer_mlops.config import FAMILIES
-from fer_mlops.config.conversion import RENAMED
-from fer_mlops.config.recipes import build_experiment, flatten, recipes_folder
+from fer_mlops.config.conversion import RENAMED, fill, keys_of
+from fer_mlops.config.recipes import build_experiment, build_sweep, flatten
 from fer_mlops.config.schema import SCHEMA_FILE, recipe_schema
+from fer_mlops.config.tuning import TuningConfig
+from fer_mlops.files import recipes_folder
 
 ROOT = recipes_folder().parent
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-KNOWN = {key for family in FAMILIES for key in flatten(FAMILIES[family]())}
+TUNING_KEYS = set(keys_of(TuningConfig(), "tuning."))
+KNOWN = {key for family in FAMILIES for key in flatten(FAMILIES[family]())} | TUNING_KEYS
 
 
 def schema_settings(family: str) -> dict[str, Any]:
@@ -42,11 +45,14 @@ def test_the_schema_file_is_up_to_date() -> None:
 def test_the_schema_has_every_setting_with_its_default_and_description(family: str) -> None:
     settings = schema_settings(family)
     assert settings.pop("family")["const"] == family
-    assert settings.keys() == flatten(FAMILIES[family]()).keys()
+    assert settings.keys() == flatten(FAMILIES[family]()).keys() | TUNING_KEYS
     assert all(setting["description"] for setting in settings.values())
     stated = {key: setting["default"] for key, setting in settings.items() if "default" in setting}
-    assert settings.keys() - stated.keys() == {"data.labels"}  # an empty mapping
-    assert build_experiment(family, settings=stated) == FAMILIES[family]()
+    without = {"data.labels", "tuning.timeout", "tuning.latency_budget"}  # an empty mapping, no limit
+    assert settings.keys() - stated.keys() == without
+    experiment, tuning = build_sweep(family, settings=stated)
+    assert experiment == FAMILIES[family]()
+    assert fill(TuningConfig(), tuning) == TuningConfig()
 
 
 def test_the_schema_forbids_unknown_settings_and_states_limits() -> None:

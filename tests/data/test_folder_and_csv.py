@@ -13,7 +13,7 @@ from fer_mlops.config.recipes import (
     build_experiment,
     experiment_from_json,
     flatten,
-    parse_assignment,
+    parse_assignments,
     settings_as_json,
 )
 from fer_mlops.data.datasets.identities import person_of
@@ -285,7 +285,7 @@ def test_labels_of_other_names_are_mapped_or_left_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"unknown emotion '0'; .*--set data.labels='{\"0\": \"drop\"}'"):
         read("folder", tmp_path)
     experiment = build_experiment(
-        "cnn", settings=dict([parse_assignment('data.labels={0: anger, "ahegao": "drop"}')])
+        "cnn", settings=parse_assignments(['data.labels={0: anger, "ahegao": "drop"}'])
     )
     table = read("folder", tmp_path, labels=experiment.data.labels)
     assert labelled(table) == {

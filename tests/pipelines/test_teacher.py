@@ -221,9 +221,9 @@ def test_a_trial_may_have_a_teacher_and_the_judges_of_no_fold_do(
     assert 0 <= done.best_value <= 1
     offered = replace(SPACES["cnn"], parameters=(Parameter(key="training.teacher", choices=("", name)),))
     for extra in ({"finalists": 2}, {"folds": 3}):
-        with pytest.raises(ConfigError, match=r"would leak their labels; give --folds 0"):
-            replace(plan, **extra)
-        with pytest.raises(ConfigError, match=r"would leak their labels; give --folds 0"):
+        with pytest.raises(ConfigError, match=r"would leak their labels; set both to 0"):
+            plan_of(world, faces_folder, "cnn", 1, training__teacher=name, **extra)
+        with pytest.raises(ConfigError, match=r"would leak their labels; set both to 0"):
             plan_of(world, faces_folder, "cnn", 1, space=offered, **extra)
 
 
@@ -234,8 +234,8 @@ def test_a_sweep_with_a_teacher_has_no_finalists_unless_asked(
     monkeypatch.setattr("fer_mlops.tuning.tune.tune", lambda plan, **_: plans.append(plan))
     words = ["tune", "cnn", "--data", str(faces_folder), "--set", "training.teacher=models:/t/1"]
     assert CliRunner().invoke(cli, words).exit_code == 0
-    assert [plan.finalists for plan in plans] == [0]
-    refused = CliRunner().invoke(cli, [*words, "--finalists", "2"])
+    assert [plan.tuning.finalists for plan in plans] == [0]
+    refused = CliRunner().invoke(cli, [*words, "--set", "tuning.finalists=2"])
     assert isinstance(refused.exception, ConfigError)
 
 

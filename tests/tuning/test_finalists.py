@@ -146,12 +146,12 @@ def test_finalists_are_judged_on_every_face_of_train_and_valid_and_on_none_of_te
 
 
 def test_finalists_and_folds_are_one_too_many(world: Path, faces_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="give one of them"):
+    with pytest.raises(ConfigError, match="give one"):
         plan_of(world, faces_folder, "baseline", 1, finalists=2, folds=3)
 
 
 @pytest.mark.parametrize(
-    ("words", "finalists"), [([], 2), (["--folds", "3"], 0), (["--finalists", "0"], 0)]
+    ("words", "finalists"), [([], 2), (["--folds", "3"], 0), (["--set", "tuning.finalists=0"], 0)]
 )
 def test_two_finalists_are_judged_unless_asked_otherwise(
     words: list[str], finalists: int, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -160,4 +160,4 @@ def test_two_finalists_are_judged_unless_asked_otherwise(
     monkeypatch.setattr("fer_mlops.tuning.tune.tune", lambda plan, **_: plans.append(plan))
     done = CliRunner().invoke(cli, ["tune", "baseline", "--data", str(faces_folder), *words])
     assert done.exit_code == 0, done.output
-    assert [plan.finalists for plan in plans] == [finalists]
+    assert [plan.tuning.finalists for plan in plans] == [finalists]

@@ -124,7 +124,7 @@ def test_a_winner_whose_process_was_killed_after_its_run_is_taken_as_it_is(
 ) -> None:
     settings = SETTINGS["baseline"] | {"tracking.system_metrics": False}
     words = ["tune", "baseline", "--data", str(faces_folder), "--study", "s", "--trials", "1"]
-    words += ["--finalists", "0", "--storage", f"sqlite:///{world}/optuna.db"]
+    words += ["--set", "tuning.finalists=0", "--storage", f"sqlite:///{world}/optuna.db"]
     words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     moments = json.dumps([["fer_mlops.tuning.retrain", "_train", 1, "after"]])
     script = [sys.executable, str(Path(__file__).parents[1] / "dying.py"), moments]

@@ -8,8 +8,9 @@ import optuna
 import pytest
 
 from fer_mlops.config import FAMILIES
-from fer_mlops.config.recipes import build_experiment, flatten, preset_path, recipes_folder
+from fer_mlops.config.recipes import build_experiment, flatten, preset_path
 from fer_mlops.errors import ConfigError
+from fer_mlops.files import recipes_folder
 from fer_mlops.tuning.search_space import Parameter, Space, default_space, read_space, with_settings
 
 CNN = build_experiment("cnn")
@@ -160,7 +161,7 @@ BROKEN = [
      "you mean training.learning_rate?"),
     ("learning_rate: {low: 1, high: 2}", "unknown setting learning_rate; did you mean "
      "training.learning_rate?"),
-    ("banana: {low: 1, high: 2}", "unknown setting banana; a cnn has no such setting"),
+    ("banana: {low: 1, high: 2}", "unknown setting banana; known here: augment, cnn, data, "),
     ("cnn.dropout: {low: 0.3, high: 0.3}", "has an empty range: low 0.3 is not below high 0.3"),
     ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be below 1, got 1.5"),
     ("cnn.dropout: {low: 0, high: 0.5, log: true}", "a log scale needs low above 0"),

@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import optuna
@@ -19,6 +19,7 @@ from sweeps import SPACES, plan_of, runs_named, study_in, sweep, untrained
 
 from fer_mlops.config import FAMILIES
 from fer_mlops.config.recipes import flatten
+from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, TrackingError, TrainingError
 from fer_mlops.files import cache_folder
@@ -27,7 +28,6 @@ from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.training.steps import Step
 from fer_mlops.tuning import objective as trials_room
 from fer_mlops.tuning import trial_fit as fits_room
-from fer_mlops.tuning.config import OBJECTIVES
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
@@ -171,7 +171,7 @@ def test_folds_divide_train_and_valid_by_people_and_leave_the_test_part_alone(
 
 def value_of(scores: list[float], keep: str, faces: Path, world: Path, **changes: Any) -> float:
     plan = plan_of(world, faces, "cnn", 1, training__keep_weights=keep, **changes)
-    fit = Fit(plan.experiment, plan.objective, plan.is_better)
+    fit = Fit(plan.experiment, plan.tuning.objective, plan.is_better)
     fit.scores = [Score(number, 2, score) for number, score in enumerate(scores, 1)]
     return fit.value()
 
@@ -181,7 +181,7 @@ def test_a_fits_value_is_that_of_the_weights_it_would_keep(world: Path, faces_fo
     assert value_of([0.2, 0.5, 0.4], "last", faces_folder, world) == 0.4
     assert value_of([0.2, 0.5, 0.4], "best", faces_folder, world, objective="valid/loss") == 0.2
     plan = plan_of(world, faces_folder, "transfer", 1)
-    fit = Fit(plan.experiment, plan.objective, plan.is_better)
+    fit = Fit(plan.experiment, plan.tuning.objective, plan.is_better)
     fit.scores = [Score(1, 1, 0.9), Score(2, 2, 0.3), Score(3, 2, 0.2)]
     assert fit.value() == 0.3  # of the network that fine-tuning ends with, not of the frozen head
 
@@ -198,7 +198,8 @@ def test_every_family_reports_every_objective_at_every_step(
     steps: list[Step] = []
     train_classifier(plan.experiment, parts["train"], parts["valid"], on_step=steps.append, cache=cache)
     assert steps
-    assert all(set(OBJECTIVES) <= step.metrics.keys() for step in steps)
+    objectives = set(get_args(get_type_hints(TuningConfig)["objective"]))
+    assert all(objectives <= step.metrics.keys() for step in steps)
 
 
 # ── the latency budget ──
@@ -413,7 +414,7 @@ def test_what_another_machine_trains_at_the_end_is_no_orphan(
 
 def test_no_trial_starts_after_the_time_is_up(world: Path, faces_folder: Path) -> None:
     with pytest.raises(TrainingError, match="no trial of study 's'"):
-        sweep(world, faces_folder, "baseline", 5, minutes=1e-9)
+        sweep(world, faces_folder, "baseline", 5, timeout=1e-9)
     assert [t.state for t in study_in(world).trials] == [TrialState.WAITING]  # the recipe's own
 
 
@@ -421,7 +422,7 @@ def test_who_runs_out_of_time_leaves_the_winner_to_those_who_go_on(
     world: Path, faces_folder: Path
 ) -> None:
     sweep(world, faces_folder, "baseline", 1)
-    plan = plan_of(world, faces_folder, "baseline", 9, minutes=1e-9)
+    plan = plan_of(world, faces_folder, "baseline", 9, timeout=1e-9)
     with StudyLocks(storage_of(plan), "s", "elsewhere:1:abc").present():
         assert tune(plan, cache=cache_folder()) is None
         assert runs_named("tune-s")[0].info.status == "RUNNING"  # it is theirs now
@@ -465,7 +466,7 @@ def test_a_study_of_something_else_is_refused(world: Path, faces_folder: Path) -
 
     again(r"study 's' exists with family 'baseline', not 'cnn'", "cnn")
     again("exists with data_digest", data__split="random")
-    again("exists with direction 'maximize', not 'minimize'", asked_direction="minimize")
+    again("exists with direction 'maximize', not 'minimize'", direction="minimize")
     again("exists with objective 'valid/macro_f1', not", objective="valid/accuracy")
     again(
         "exists with another space",
@@ -517,10 +518,10 @@ def test_a_study_of_another_tracking_server_is_refused(world: Path, faces_folder
     ("changes", "message"),
     [
         ({"objective": "valid/macro-f1"}, "did you mean valid/macro_f1?"),
-        ({"objective": "test/macro_f1"}, "--objective must be one of valid/macro_f1"),
-        ({"folds": 2}, "--folds must be 0, or 3 or more, got 2"),
-        ({"num_workers": 0}, "--workers must be 1 or more"),
-        ({"latency_budget": 0.0}, "--latency-budget must be milliseconds above 0"),
+        ({"objective": "test/macro_f1"}, "tuning.objective must be one of valid/macro_f1"),
+        ({"folds": 2}, "tuning.folds must be 0, or 3 or more, got 2"),
+        ({"workers": 0}, "tuning.workers must be 1 or more"),
+        ({"latency_budget": 0.0}, "tuning.latency_budget must be above 0"),
         ({"sampler": "grid"}, "a grid needs choices or a step for hog_svm.c"),
         ({"data__folds": 3}, "data.folds must be 0 for a sweep"),
     ],

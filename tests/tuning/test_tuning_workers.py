@@ -55,7 +55,7 @@ def start(world: Path, faces: Path, storage: str, *words: str) -> subprocess.Pop
     (world / "space.yaml").write_text(SPACE)
     command = [sys.executable, "-m", "fer_mlops", "tune", "cnn", "--data", str(faces), "--study", "s"]
     command += ["--recipe", "recipe.yaml", "--space", "space.yaml", "--storage", storage]
-    command += ["--heartbeat", "1", "--pruner", "none", "--finalists", "0", *words]
+    command += ["--set", "{tuning: {heartbeat: 1, pruner: none, finalists: 0}}", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     return subprocess.Popen(
@@ -295,7 +295,7 @@ def test_one_workers_error_does_not_hide_that_another_finished_the_study(
 
     context = workers_room.multiprocessing.get_context("spawn")
     monkeypatch.setattr(context, "Process", Process)
-    plan = plan_of(world, faces_folder, "baseline", 1, num_workers=2)
+    plan = plan_of(world, faces_folder, "baseline", 1, workers=2)
     crowd = workers_room.WorkerPool(plan, "run", world, time.monotonic() + 60)
     if is_finished:
         crowd.wait(lambda: None)
@@ -327,7 +327,7 @@ def test_workers_divide_the_cores(
     monkeypatch.setattr(context, "Process", Process)
     monkeypatch.setattr(workers_room, "num_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    plan = plan_of(world, faces_folder, "baseline", 1, num_workers=3)
+    plan = plan_of(world, faces_folder, "baseline", 1, workers=3)
     workers_room.WorkerPool(plan, "run", world, time.monotonic() + 60).wait(lambda: None)
     assert started == [(2, "2")] * 3
     assert "OMP_NUM_THREADS" not in os.environ
