@@ -54,7 +54,7 @@ def render_training(
         mood="note",
         numbers=[(str(num_steps), f"{unit}s" if num_steps != 1 else unit, "")],
         unit=unit,
-        curves=svg_of(plots.training_curves(curves, title), "loss, scores and learning rate"),
+        curves=svg_of(plots.training_curves(curves, ""), "loss, scores and learning rate"),
         steps=[_step(n, curves, pictures) for n in sorted(pictures.get(MATRIX, {})) if n],
         augmented=augmented,
         facts=facts,
