@@ -23,6 +23,12 @@ Scalar = str | int | float | bool
 Tree = dict[str, object]
 TUNING = "tuning"
 """Section of a recipe that only sweeps have; the experiment of a trial does not include it."""
+_MOST_SHOWN = 20
+_MAIN = (
+    *("seed", "data.source", "data.split", "hog_svm.image_size", "cnn.image_size"),
+    *("transfer.image_size", "transfer.backbone", "training.epochs", "training.batch_size"),
+    *("training.learning_rate", "training.optimizer", "training.loss"),
+)
 
 
 def preset_path(family: str, preset: str) -> Path:
@@ -194,6 +200,24 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
         else:
             flat[key] = value
     return flat
+
+
+def main_settings(experiment: Experiment, first: Iterable[str] = ()) -> dict[str, Scalar]:
+    """Returns the settings that MLflow shows as parameters: at most 20, as more would bury them.
+
+    Args:
+        experiment: Settings of a run.
+        first: Keys that come first, such as those of a search space.
+
+    Returns:
+        Values by dotted key: ``first``, the usual ones, then those that differ from the defaults.
+    """
+    flat, default = flatten(experiment), flatten(FAMILIES[experiment.family]())
+    changed = [key for key, value in flat.items() if value != default[key]]
+    fold = ["data.fold"] if flat["data.folds"] else []
+    keys = dict.fromkeys(key for key in (*first, *fold, *_MAIN, *changed) if key in flat)
+    chosen = list(keys)[: _MOST_SHOWN - 1]
+    return {"family": experiment.family, **{key: flat[key] for key in flat if key in chosen}}
 
 
 def _plain(value: object) -> Scalar:

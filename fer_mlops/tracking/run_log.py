@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,8 +83,13 @@ class RunLog:
     def finish(self) -> None:
         """Stores everything logged and marks the run FINISHED."""
 
-    def log_settings(self, experiment: Experiment) -> None:
-        """Logs every setting."""
+    def log_settings(self, experiment: Experiment, first: Iterable[str] = ()) -> None:
+        """Logs all settings as a file, and the main ones as parameters.
+
+        Args:
+            experiment: Settings of the run.
+            first: Keys of settings that are parameters in any case.
+        """
 
     def log_data(self, table: FaceTable, split: Split) -> None:
         """Logs the data and the part of every face."""

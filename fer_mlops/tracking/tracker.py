@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from PIL import Image
 
 from fer_mlops.config.experiments import Experiment
-from fer_mlops.config.recipes import Scalar, flatten, settings_as_json
+from fer_mlops.config.recipes import Scalar, main_settings, settings_as_json
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.tracking.connection import client, reason_of
 from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE, SIGNATURE, probe_of, requirements_of
@@ -125,14 +125,18 @@ class Tracker(RunLog):
             except Exception as error:  # must not hide the exception that ended the run
                 _log.warning("run %s cannot be marked %s: %s", self.run_id, status, reason_of(error))
 
-    def log_settings(self, experiment: Experiment) -> None:
-        """Logs every setting as a parameter, and all settings as one JSON file.
+    def log_settings(self, experiment: Experiment, first: Iterable[str] = ()) -> None:
+        """Logs all settings as a file, and the main ones as parameters.
 
         Parameters that the run already has are kept: ``mlflow run`` logs a project's parameters first.
+
+        Args:
+            experiment: Settings of the run.
+            first: Keys of settings that are parameters in any case.
         """
         known = self.ask(lambda: get_run(self.run_id).data.params)
-        flat = {"family": experiment.family, **flatten(experiment)}
-        fresh = {key: str(value) for key, value in flat.items() if key not in known}
+        shown = main_settings(experiment, first)
+        fresh = {key: str(value) for key, value in shown.items() if key not in known}
         self.outbox.put({"kind": "params", "values": fresh})
         self.log_text(CONFIG_FILE, settings_as_json(experiment))
 

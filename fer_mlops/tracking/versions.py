@@ -9,7 +9,7 @@ from datetime import datetime
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from fer_mlops.config.conversion import RENAMED
+from fer_mlops.config.recipes import Scalar, flatten
 from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
@@ -19,7 +19,7 @@ from fer_mlops.tracking.alias_lock import (
     get_version,
 )
 from fer_mlops.tracking.connection import client
-from fer_mlops.tracking.queries import get_run
+from fer_mlops.tracking.queries import get_run, load_run_config
 from fer_mlops.tracking.registry import DECISION_TAG, SCORE_TAG
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
@@ -117,9 +117,9 @@ def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
     """
     runs = [_run(version) for version in (one, other)]
     found = []
-    settings = [{RENAMED.get(key, key): v for key, v in run.data.params.items()} for run in runs]
+    settings = [_settings(version) for version in (one, other)]
     for key in sorted(settings[0].keys() | settings[1].keys()):
-        values = [params.get(key, "–") for params in settings]
+        values = [str(own.get(key, "–")) for own in settings]
         if values[0] != values[1]:
             found.append((key, values[0], values[1]))
     for score in _SCORES:
@@ -128,6 +128,11 @@ def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
             shown = ["–" if value is None else f"{value:.4f}" for value in scores]
             found.append((f"test/{score}", shown[0], shown[1]))
     return found
+
+
+def _settings(version: Version) -> dict[str, Scalar]:
+    experiment = load_run_config(version.run_id)
+    return {"family": experiment.family, **flatten(experiment)}
 
 
 def _run(version: Version) -> Run:

@@ -129,7 +129,7 @@ class Objective:
     def _value(self, trial: Trial, settings: Settings, tracker: Tracker, *, is_again: bool) -> float:
         """Returns the mean value of the trial's fits."""
         experiment = with_fixed_teacher(with_settings(self.base, settings))
-        tracker.log_settings(experiment)
+        tracker.log_settings(experiment, settings)
         variants = self._variants(experiment)
         done: dict[str, Any] = dict(trial.user_attrs.get(_FITS, {}))
         values: list[float] = []

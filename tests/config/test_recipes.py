@@ -23,6 +23,7 @@ from fer_mlops.config.recipes import (
     build_experiment,
     experiment_from_json,
     flatten,
+    main_settings,
     parse_assignments,
     preset_path,
     read_recipe,
@@ -519,3 +520,18 @@ def test_the_settings_of_an_earlier_run_load_without_a_note(caplog: pytest.LogCa
 def test_an_experiment_reaches_another_process_unchanged(family: str) -> None:
     experiment = build_experiment(family, settings={"data.labels": {"0": "drop"}, "seed": 7})
     assert pickle.loads(pickle.dumps(experiment)) == experiment
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_mlflow_shows_at_most_20_settings_and_the_usual_ones_first(path: Path) -> None:
+    family = path.stem.partition("-")[0]
+    shown = main_settings(build_experiment(family, recipe=path, settings={"data.folds": 5}))
+    assert len(shown) <= 20
+    assert {"family", "seed", "data.source", "data.split", "data.fold"} <= shown.keys()
+
+
+def test_settings_of_a_search_space_and_changed_ones_are_shown() -> None:
+    experiment = build_experiment("cnn", settings={"cnn.dropout": 0.125})
+    assert "training.weight_decay" not in main_settings(experiment)
+    assert main_settings(experiment)["cnn.dropout"] == 0.125
+    assert "training.weight_decay" in main_settings(experiment, ["training.weight_decay"])
