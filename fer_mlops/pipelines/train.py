@@ -25,7 +25,8 @@ from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.evaluation_plots import one_of_each
 from fer_mlops.reporting.training_page import augmented_faces, render_training
-from fer_mlops.tracking.registry import DIGEST_TAG, Registration
+from fer_mlops.tracking.registration import Registration
+from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.tracking.runs import git_commit
 from fer_mlops.training import distributed

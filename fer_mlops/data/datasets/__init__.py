@@ -51,6 +51,10 @@ def load_faces(request: Request) -> FaceTable:
     dataset, path = _find(request.config.source)
     try:
         table = dataset.load(path, request)
+        if table.name == sample.DATASET.name and dataset is not sample.DATASET:
+            table = replace(
+                table, name=f"{table.name} ({dataset.name})"
+            )  # only drawn faces are "sample"
         table = replace(table, terms=dataset.terms, contents=hash_files(table.root, table.paths))
     except OSError as error:
         raise DataError(f"cannot read {error.filename or str(path)!r}: {error.strerror}") from error
