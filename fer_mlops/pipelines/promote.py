@@ -131,7 +131,7 @@ def promote(
     if before == version:
         raise ConfigError(f"version {version} is champion already")
     entry = get_version(version)
-    is_no_measure = champion is not None and is_drawn(champion) and not is_drawn(entry)
+    is_no_measure = champion is not None and is_drawn(champion.tags) and not is_drawn(entry.tags)
     compared = (version,) if is_no_measure else (version, before)
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in compared if number]
     candidates = [candidate_of(name) for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from mlflow.entities.model_registry import ModelVersion
@@ -26,7 +26,8 @@ _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 FLAW_TAG = "flaw"
 """Version tag: reason found on the validation faces for which the version gets no alias."""
 _SAMPLE = "sample"
-"""Value of a version's tag ``data`` for the faces that this project draws."""
+"""Value of the tag ``data`` of versions and runs for the faces that this project draws."""
+DRAWN = "this model was trained on drawn faces; its predictions say nothing about real ones"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _LOCK = "fer_mlops.lock."
 """Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
@@ -46,16 +47,16 @@ def make_registered_model() -> None:
             store.update_registered_model(REGISTERED_NAME, _DESCRIPTION)
 
 
-def is_drawn(version: ModelVersion) -> bool:
-    """Returns whether a version was trained on the drawn sample, which says nothing about real faces."""
-    return bool(version.tags.get("data") == _SAMPLE)
+def is_drawn(tags: Mapping[str, str]) -> bool:
+    """Returns whether the tags of a version or a run show that it was trained on the drawn sample."""
+    return tags.get("data") == _SAMPLE
 
 
 def reason_against(version: ModelVersion, champion: ModelVersion | None) -> str:
     """Returns the reason why a version may have no alias, whatever its scores; empty if it may."""
     if FLAW_TAG in version.tags:
         return str(version.tags[FLAW_TAG])
-    if champion is not None and is_drawn(version) and not is_drawn(champion):
+    if champion is not None and is_drawn(version.tags) and not is_drawn(champion.tags):
         return f"trained on drawn faces; the champion, version {champion.version}, on real ones"
     return ""
 
@@ -122,7 +123,7 @@ def make_champion(version: ModelVersion, old: ModelVersion | None) -> None:
     ``alias_lock``.
     """
     store = client()
-    is_first_real = old is not None and is_drawn(old) and not is_drawn(version)
+    is_first_real = old is not None and is_drawn(old.tags) and not is_drawn(version.tags)
     if old is not None and not is_first_real:
         store.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(old.version))
     store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(version.version))
@@ -130,7 +131,7 @@ def make_champion(version: ModelVersion, old: ModelVersion | None) -> None:
         for alias in (CHALLENGER, PREVIOUS):
             other = find_version(alias)
             is_leftover = other is not None and other.version == version.version
-            if other is not None and (is_leftover or (is_first_real and is_drawn(other))):
+            if other is not None and (is_leftover or (is_first_real and is_drawn(other.tags))):
                 store.delete_registered_model_alias(REGISTERED_NAME, alias)
 
 

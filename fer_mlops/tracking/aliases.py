@@ -107,7 +107,7 @@ def roll_back() -> tuple[int, int]:
             f"{REGISTERED_NAME} has no previous champion to go back to; 'fer-mlops registry list' shows "
             "all versions, 'fer-mlops promote --version N' takes one through the gate"
         )
-    if is_drawn(get_version(now)) and not is_drawn(get_version(before)):
+    if is_drawn(get_version(now).tags) and not is_drawn(get_version(before).tags):
         raise ModelError(
             f"the previous champion, version {now}, was trained on drawn faces, and version {before} on "
             "real ones; 'fer-mlops promote --version N' takes another version through the gate"

@@ -80,7 +80,7 @@ def _give_alias(version: ModelVersion) -> tuple[str, str]:
     if champion is None or champion.version == version.version:
         make_champion(version, None)
         return CHAMPION, "there was no champion"
-    if is_drawn(champion) and not is_drawn(version):
+    if is_drawn(champion.tags) and not is_drawn(version.tags):
         make_champion(version, champion)
         return CHAMPION, (
             f"the first trained on real faces; version {champion.version} was trained on drawn ones"

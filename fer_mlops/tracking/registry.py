@@ -17,7 +17,7 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
+from fer_mlops.tracking.alias_lock import REGISTERED_NAME, is_drawn
 from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
 from fer_mlops.tracking.queries import get_run, read_text
@@ -73,11 +73,16 @@ class ModelName:
         """Whether the name is a registered version, not a run or a LoggedModel."""
         return bool(self.alias or self.version)
 
-    @property
     def artifacts(self) -> str:
-        """MLflow's address of the model's files."""
-        is_bare_run = self.text == f"runs:/{self.run_id}"
-        return f"{self.text}/{MODEL_NAME}" if is_bare_run else self.text
+        """Returns MLflow's address of the model's files.
+
+        ``runs:/ID`` and ``runs:/ID/classifier`` are the run's model, whatever its name is in MLflow.
+        """
+        if self.text not in (f"runs:/{self.run_id}", f"runs:/{self.run_id}/{MODEL_NAME}"):
+            return self.text
+        experiment = client().get_run(self.run_id).info.experiment_id
+        found = client().search_logged_models([experiment], f"source_run_id = '{self.run_id}'")
+        return f"models:/{found[0].model_id}" if found else f"runs:/{self.run_id}/{MODEL_NAME}"
 
     def found(self) -> ModelVersion:
         """Returns the registered version that the name refers to now.
@@ -123,7 +128,7 @@ def downloaded_model(name: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="fer-mlops-model-") as folder:
         try:
-            place = mlflow.artifacts.download_artifacts(artifact_uri=wanted.artifacts, dst_path=folder)
+            place = mlflow.artifacts.download_artifacts(artifact_uri=wanted.artifacts(), dst_path=folder)
         except (MlflowException, OSError) as error:
             raise _missing(name, error) from error
         yield Path(place)
@@ -194,6 +199,34 @@ def run_id_of(name: str) -> str | None:
         return client().get_logged_model(wanted.model).source_run_id or None
     except MlflowException as error:
         raise _missing(name, error) from error
+
+
+def is_of_drawn_faces(name: str) -> bool:
+    """Returns whether the model was trained on the drawn sample; False if its training is unknown."""
+    wanted = ModelName.parse(name)
+    try:
+        if wanted.is_registered:
+            return is_drawn(wanted.found().tags)
+        run_id = run_id_of(name)
+        return bool(run_id) and is_drawn(get_run(str(run_id)).data.tags)
+    except (ModelError, MlflowException):
+        return False
+
+
+def short_name(name: str) -> str:
+    """Returns a short name of a model: ``v3``, the start of a run's ID, or a folder's name."""
+    wanted = ModelName.parse(resolve_model_uri(name))
+    if wanted.is_registered:
+        return f"v{wanted.version}"
+    return (wanted.run_id or wanted.model)[:8] or Path(name).name
+
+
+def data_of(name: str) -> str:
+    """Returns the name of the data that the model was trained on; ``own data`` if it is unknown."""
+    try:
+        return str(get_run(run_id_of(name) or "").data.tags["data"])
+    except (ModelError, MlflowException, KeyError):
+        return "own data"
 
 
 def resolve_model_uri(name: str) -> str:
