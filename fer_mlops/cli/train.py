@@ -40,6 +40,7 @@ from fer_mlops.cli.options import (
     WEIGHTS,
     build,
     build_resumed,
+    is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.errors import ConfigError, FerError, TrainingError
@@ -206,7 +207,8 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
-        name = run_name(experiment, data, options.get("preset") or "")
+        preset = options.get("preset")
+        name = run_name(experiment, data, str(preset) if is_chosen(preset) else "")
         resume = options.get("resume") or None
         with (
             track_training(experiment.tracking, name, resume=resume) as tracker,

@@ -33,6 +33,8 @@ def register_trained(
     Returns:
         Registered version; None if there is none.
     """
+    flaw = {FLAW_TAG: reason} if (reason := flaw_of(valid)) else {}
+    log.log_facts(flaw)
     examples = [as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
     scores = {"final_valid/macro_f1": valid.macro_f1.value, **test.report.metrics("test")}
     name = f"{experiment.family}-{data.table.name}"
@@ -47,9 +49,8 @@ def register_trained(
         SCORE_TAG: f"{valid.macro_f1.value:.6f}",
         "test_macro_f1": f"{test.report.macro_f1.value:.6f}",
         "test_n": str(test.report.num_faces),
+        **flaw,
     }
-    if flaw := flaw_of(valid):
-        tags[FLAW_TAG] = flaw
     registration = log.ask(lambda: register(model_id, tags))
     origin = _origin(experiment, data, learned, registration.version, log.run_id)
     card = make_card(learned.classifier, test, origin)

@@ -27,6 +27,7 @@ def note_of(test: Report, data: Data, run_id: str, registration: Registration | 
     if registration:
         version = f"{REGISTERED_NAME} version {registration.version}"
         lines.append(f"- **Model**: {version} ({registration.alias}): {registration.reason}.")
+    lines.append("- **Pages**: `training.html`" + ", `model_card.html`" * bool(registration))
     lines += [f"- **Next**: `{command}`" for command in next_commands(data, run_id, registration)]
     return "\n".join([lines[0], "", *lines[1:]])
 

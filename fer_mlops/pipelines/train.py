@@ -26,7 +26,6 @@ from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.evaluation_plots import one_of_each
 from fer_mlops.reporting.training_page import augmented_faces, render_training
-from fer_mlops.tracking.alias_lock import FLAW_TAG
 from fer_mlops.tracking.registration import Registration
 from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
@@ -176,8 +175,6 @@ def _conclude(
     title = f"Training curves, {experiment.family}, {data.table.name}"
     log.log_text("training.html", _training_page(experiment, data, log))
     log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
-    if flaw := flaw_of(valid):
-        log.log_facts({FLAW_TAG: flaw})
     registration = register_trained(experiment, data, learned, valid, test, log)
     log.log_note(note_of(test.report, data, log.run_id, registration))
     return Trained(
