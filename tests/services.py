@@ -25,7 +25,8 @@ from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
 from fer_mlops.tracking.alias_lock import CHAMPION, REGISTERED_NAME, find_version
 from fer_mlops.tracking.aliases import move_champion
-from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG, register
+from fer_mlops.tracking.registration import register
+from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
 from fer_mlops.tracking.runs import track
 
 SIDE = 16

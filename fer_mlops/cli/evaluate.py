@@ -55,7 +55,7 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     It is evaluated on its own test faces, or on the faces of --data.
     """
     from fer_mlops.cli.output.scores import print_judged
-    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.screen import print_view, progress_bars, warn_of_drawn_faces
     from fer_mlops.files import write_text
     from fer_mlops.tracking.registry import require_model
     from fer_mlops.tracking.runs import track
@@ -65,9 +65,11 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     chosen = [source for source in sources if is_chosen(source)]
     check_store(experiment)
     require_model(model)
-    from fer_mlops.pipelines.evaluate import evaluate_model
+    warn_of_drawn_faces(model)
+    from fer_mlops.pipelines.evaluate import evaluate_model, evaluation_name
 
-    with progress_bars() as progress, track(experiment, "evaluate") as tracker:
+    name = evaluation_name(model, chosen)
+    with progress_bars() as progress, track(experiment, name) as tracker:
         evaluation = evaluate_model(
             model, chosen, tracker, cache_folder(), progress, with_robustness=robustness
         )
@@ -122,7 +124,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     IMAGES are files, folders, or 'sample'.
     """
     from fer_mlops.cli.output.scores import print_looks
-    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.cli.output.screen import progress_bars, warn_of_drawn_faces
     from fer_mlops.tracking.registry import load_classifier
     from fer_mlops.tracking.store import check_store
 
@@ -132,6 +134,8 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
 
     found = find_images(list(images), cache_folder())
     classifiers = [(name, load_classifier(name)) for name in models]
+    for name in models:
+        warn_of_drawn_faces(name)
     options["measures"] = options.pop("measure")
     with progress_bars() as progress:
         looks = explain_images(classifiers, found, out, progress=progress, **options)
@@ -206,7 +210,12 @@ def compare(
     folder = _writable(out) if is_chosen(out) else None
     check_store(experiment)
     from fer_mlops.pipelines.candidates import repeats_of
-    from fer_mlops.pipelines.compare import compare_models, log_comparison, write_files
+    from fer_mlops.pipelines.compare import (
+        compare_models,
+        comparison_name,
+        log_comparison,
+        write_files,
+    )
 
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
@@ -219,7 +228,8 @@ def compare(
         comparison, root = compare_models(
             names, cache_folder(), other=other, point=point, allow_overlap=anyway, progress=progress
         )
-    with track(experiment, "compare") as tracker:
+    name = comparison_name(names, other)
+    with track(experiment, name) as tracker:
         files = log_comparison(comparison, root, tracker)
     print_comparison(comparison)
     if folder:
@@ -286,7 +296,8 @@ def _show_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> Non
     from fer_mlops.pipelines.compare import log_parent, write_files
     from fer_mlops.tracking.runs import track
 
-    with track(experiment, "compare") as tracker:
+    name = f"compare {len(repeats.runs)} {repeats.kind} · {repeats.data.partition(',')[0]}"
+    with track(experiment, name) as tracker:
         files = log_parent(repeats, tracker)
     print_repeats(repeats)
     if folder:

@@ -91,6 +91,7 @@ def predict(
     per line; webcam:1 is the second camera. Unreadable images are reported on standard error and the
     exit status is 1; the other images are still predicted.
     """
+    from fer_mlops.cli.output.screen import warn_of_drawn_faces
     from fer_mlops.serving.image_predictions import ImagePredictor, NoFace, Unread, camera_of, queries_of
     from fer_mlops.serving.output_formats import FORMATS
     from fer_mlops.serving.predictor import calibration_at, load
@@ -100,6 +101,7 @@ def predict(
     if is_chosen(out) and not (explain or faces):
         raise ConfigError("--out has no effect without --faces or --explain")
     predictor = load(model)
+    warn_of_drawn_faces(model)
     calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
     asking = ImagePredictor(
         predictor=predictor,

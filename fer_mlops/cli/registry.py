@@ -66,7 +66,7 @@ def through_the_gate(
     from fer_mlops.tracking.runs import track
 
     limits = read_rules(rules or gate_file())
-    with track(experiment, f"promote-{version}") as tracker:
+    with track(experiment, f"promote v{version}") as tracker:
         with progress_bars() as progress:
             decision = promote(
                 version, limits, tracker, cache_folder(), source=source, data=data, progress=progress

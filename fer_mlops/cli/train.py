@@ -40,6 +40,7 @@ from fer_mlops.cli.options import (
     WEIGHTS,
     build,
     build_resumed,
+    is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.errors import ConfigError, FerError, TrainingError
@@ -190,7 +191,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_step, print_trained
     from fer_mlops.data.loading import prepare_data
-    from fer_mlops.pipelines.train import assist_experiment, run_experiment
+    from fer_mlops.pipelines.train import assist_experiment, run_experiment, run_name
     from fer_mlops.tracking.runs import track_training
     from fer_mlops.training import distributed
     from fer_mlops.training.checkpoints import checkpoint_path
@@ -206,7 +207,8 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
-        name = f"{family}-{data.table.name}-{data.split.kind}"
+        preset = options.get("preset")
+        name = run_name(experiment, data, str(preset) if is_chosen(preset) else "")
         resume = options.get("resume") or None
         with (
             track_training(experiment.tracking, name, resume=resume) as tracker,

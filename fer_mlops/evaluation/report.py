@@ -45,6 +45,8 @@ HEADLINES = (
 """Scores of a whole report, each with an interval; the last three are better when lower."""
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 """Scores that models are compared by."""
+_ONE_EMOTION, _MOST_LABELS = 0.95, 0.8
+"""Share of predictions of one emotion that shows a useless model, and its largest share of labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,18 @@ class Report:
     def units(self) -> Units:
         """Resampling units of the intervals: people or faces."""
         return Units(self.num_people, self.num_unnamed)
+
+    def one_emotion(self) -> str:
+        """Returns in words that almost all predictions are one emotion, though the labels are not.
+
+        Empty for a report without this flaw.
+        """
+        num_labels, num_predicted = (np.sum(self.confusion, axis) for axis in (1, 0))
+        most = int(num_predicted.argmax())
+        is_one = num_predicted[most] >= _ONE_EMOTION * self.num_faces
+        if not is_one or num_labels[most] > _MOST_LABELS * self.num_faces:
+            return ""
+        return f"predicts {EMOTIONS[most]} for {num_predicted[most]} of {self.num_faces}"
 
     def people(self) -> str:
         """Returns the number of faces and people in words."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fer_mlops.config import DataConfig
+from fer_mlops.data.datasets import data_name
 from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.comparison import (
     Comparison,
@@ -33,6 +34,7 @@ from fer_mlops.reporting import plots
 from fer_mlops.reporting.comparison_page import charts_of, render_comparison
 from fer_mlops.reporting.comparison_text import answers_of
 from fer_mlops.reporting.repeats_page import render_repeats
+from fer_mlops.tracking.registry import data_of
 from fer_mlops.tracking.run_log import RunLog
 
 PAGE = "comparison.html"
@@ -103,6 +105,17 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
     speeds = measure_speed([one.classifier for one in candidates], few)
     return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
+
+
+def comparison_name(models: Sequence[str], other: DataConfig | None) -> str:
+    """Returns the name of a comparison's run, such as ``compare 3 models · faces``.
+
+    Args:
+        models: Names of the models.
+        other: Data that they are compared on; None for their shared test set.
+    """
+    data = data_name(other.source) if other else data_of(models[0])
+    return f"compare {len(set(models))} models · {data}"
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:

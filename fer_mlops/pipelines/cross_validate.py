@@ -82,12 +82,13 @@ def _repeat(
     prepared = prepare_each(experiments, cache, progress)  # first, so that bad data stops at once
     data, divided = prepared[0].table.name, prepared[0].split.kind
     trained = []
-    with track(tracking.experiment, f"{first.family}-{kind}", system_metrics=False) as parent:
+    name = f"{first.family} · {data} · {len(names)} {kind}"
+    with track(tracking.experiment, name, system_metrics=False) as parent:
         parent.log_settings(first)
         facts = {"data": data, "split": f"{len(names)} {kind}, {divided}", "repeats": kind}
         parent.log_facts({"family": first.family, **facts})
         for experiment, faces, repeat in zip(experiments, prepared, names, strict=True):
-            name = f"{first.family}-{data}-{repeat.replace(' ', '-')}"
+            name = f"{first.family} · {data} · {repeat}"
             with track_training(unmeasured, name, nested=True) as tracker:
                 tracker.log_facts({REPEAT_TAG: repeat})
                 quiet = replace(experiment, tracking=tracking)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_mlops.config import DataConfig
+from fer_mlops.data.datasets import data_name
 from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.loading import divide_faces, read_faces
 from fer_mlops.data.quality.leakage import find_known_people
@@ -37,9 +38,11 @@ from fer_mlops.reporting.evaluation_page import render_page
 from fer_mlops.tracking.queries import get_run, load_run_config
 from fer_mlops.tracking.registry import (
     DIGEST_TAG,
+    data_of,
     load_classifier,
     resolve_model_uri,
     run_id_of,
+    short_name,
     training_provenance,
 )
 from fer_mlops.tracking.run_log import RunLog
@@ -62,6 +65,12 @@ class Evaluation:
         """Returns all numbers as JSON."""
         data = [one.as_dict() for one in self.judgements]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
+
+
+def evaluation_name(model: str, sources: Sequence[str]) -> str:
+    """Returns the name of an evaluation's run, such as ``evaluate v1 · sample``."""
+    data = ", ".join(data_name(source) for source in sources) or data_of(model)
+    return f"evaluate {short_name(model)} · {data}"
 
 
 def evaluate_model(

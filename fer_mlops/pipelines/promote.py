@@ -25,7 +25,15 @@ from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproduction_error
 from fer_mlops.pipelines.shared_test_set import SharedTestSet
 from fer_mlops.progress import Progress, no_progress
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, REGISTERED_NAME, find_version
+from fer_mlops.tracking.alias_lock import (
+    CHALLENGER,
+    CHAMPION,
+    REGISTERED_NAME,
+    find_version,
+    get_version,
+    is_drawn,
+    reason_against,
+)
 from fer_mlops.tracking.aliases import keep_out, move_champion, record_decision
 from fer_mlops.tracking.tracker import Tracker
 
@@ -51,7 +59,7 @@ class Decision:
 
     version: int
     champion: int | None
-    """Champion it was compared with; None if there was none."""
+    """Champion before the decision; None if there was none."""
     faces: str
     checks: tuple[Check, ...]
     warnings: tuple[str, ...] = ()
@@ -96,7 +104,8 @@ def promote(
     Version and champion are evaluated on the validation faces of the version's split without people in
     the champion's training data, or on all faces of ``source``. The version's test faces are never used,
     because promotion is a selection. If the champion had another split, only the version was selected
-    on those faces, so it must lead by the margin.
+    on those faces, so it must lead by the margin. A champion of drawn faces is no measure of real ones:
+    a version of real faces is not compared with it.
 
     The decision is recorded before the alias moves, and only by the promotion that moves it. A version
     that does not load, or does not reproduce its stored predictions, does not become challenger. An
@@ -121,12 +130,19 @@ def promote(
     before = int(champion.version) if champion else None
     if before == version:
         raise ConfigError(f"version {version} is champion already")
-    names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
+    entry = get_version(version)
+    is_no_measure = champion is not None and is_drawn(champion.tags) and not is_drawn(entry.tags)
+    compared = (version,) if is_no_measure else (version, before)
+    names = [f"models:/{REGISTERED_NAME}/{number}" for number in compared if number]
     candidates = [candidate_of(name) for name in names]
     ground, is_common = promotion_test_set(candidates, source, cache, progress, data)
     measured = _measure(candidates, ground, cache, progress) if len(ground.table) else []
     cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
+    if is_no_measure:
+        cautions.append(f"not compared with version {before}, which was trained on drawn faces")
     checks = tuple(_checks(rules, candidates[0], measured, len(ground.table), is_common))
+    if barred := reason_against(entry, champion):
+        checks = (Check("fit for an alias", barred, "no reason against it", False), *checks)
     decision = Decision(
         version=version,
         champion=before,
@@ -143,7 +159,7 @@ def promote(
                 _record(replace(decision, outcome="not promoted"), rules, tracker)
             raise
     else:
-        is_sound = any(check.rule == _LOADS and check.is_passed for check in checks)
+        is_sound = not barred and any(one.rule == _LOADS and one.is_passed for one in checks)
         is_challenger = keep_out(version, is_sound=is_sound)
         decision = replace(decision, outcome=CHALLENGER if is_challenger else REFUSED)
         _record(decision, rules, tracker)

@@ -10,8 +10,9 @@ from fer_mlops.evaluation.report import Report
 from fer_mlops.images.reading import as_png
 from fer_mlops.models.backbones import find_backbone
 from fer_mlops.reporting.model_card import Origin, make_card
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
-from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG, Registration, describe, register
+from fer_mlops.tracking.alias_lock import DRAWN, FLAW_TAG, REGISTERED_NAME, is_drawn
+from fer_mlops.tracking.registration import Registration, describe, register
+from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.steps import TrainingResult
 
@@ -32,9 +33,12 @@ def register_trained(
     Returns:
         Registered version; None if there is none.
     """
+    flaw = {FLAW_TAG: reason} if (reason := flaw_of(valid)) else {}
+    log.log_facts(flaw)
     examples = [as_png(face) for face in data.parts["valid"].pixels[:_EXAMPLES]]
     scores = {"final_valid/macro_f1": valid.macro_f1.value, **test.report.metrics("test")}
-    model_id = log.log_classifier(learned.classifier, examples, scores)
+    name = f"{experiment.family}-{data.table.name}"
+    model_id = log.log_classifier(learned.classifier, examples, scores, name)
     if model_id is None or not experiment.tracking.register:
         return None
     tags = {
@@ -45,6 +49,7 @@ def register_trained(
         SCORE_TAG: f"{valid.macro_f1.value:.6f}",
         "test_macro_f1": f"{test.report.macro_f1.value:.6f}",
         "test_n": str(test.report.num_faces),
+        **flaw,
     }
     registration = log.ask(lambda: register(model_id, tags))
     origin = _origin(experiment, data, learned, registration.version, log.run_id)
@@ -53,6 +58,12 @@ def register_trained(
     log.ask(lambda: describe(registration.version, card.markdown))
     log.log_facts(registration.facts)
     return registration
+
+
+def flaw_of(valid: Report) -> str:
+    """Returns the reason found on the validation faces why a model gets no alias; else empty."""
+    found = valid.one_emotion()
+    return f"this model {found} validation faces: train longer, or on more faces" if found else ""
 
 
 def _origin(
@@ -64,6 +75,7 @@ def _origin(
     weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
     lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""
     copies = data.share_of_known_photos()
+    drawn = f"{DRAWN[0].upper()}{DRAWN[1:]}." if is_drawn({"data": data.table.name}) else ""
     return Origin(
         name=f"{REGISTERED_NAME}/{version}",
         run_id=run_id,
@@ -73,5 +85,5 @@ def _origin(
         f"{copies:.1%} of the test faces are near duplicates of train's. Every "
         "choice was made on validation; the test part was used once.",
         weights=lineage,
-        caution=known.caution(copies),
+        caution=" ".join(filter(None, (known.caution(copies), drawn))),
     )

@@ -17,15 +17,17 @@ from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.report import Report, confidence_measures, evaluate
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces, log_valid_report
-from fer_mlops.pipelines.registration import register_trained
+from fer_mlops.pipelines.registration import flaw_of, register_trained
 from fer_mlops.pipelines.run_checkpoint import RunCheckpoint, learning_state
+from fer_mlops.pipelines.run_note import next_commands, note_of
 from fer_mlops.pipelines.step_logging import StepLogger
 from fer_mlops.pipelines.teacher import with_answers, with_fixed_teacher
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.evaluation_plots import one_of_each
 from fer_mlops.reporting.training_page import augmented_faces, render_training
-from fer_mlops.tracking.registry import DIGEST_TAG, Registration
+from fer_mlops.tracking.registration import Registration
+from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.tracking.runs import git_commit
 from fer_mlops.training import distributed
@@ -56,9 +58,25 @@ class Trained:
     minutes: float
 
     @property
+    def flaw(self) -> str:
+        """Reason found on the validation faces why the model gets no alias; empty if there is none."""
+        return flaw_of(self.valid)
+
+    @property
+    def next_commands(self) -> tuple[str, ...]:
+        """Commands that look closer at this model; empty without MLflow."""
+        return next_commands(self.data, self.run_id, self.registration)
+
+    @property
     def family(self) -> str:
         """Model family: ``baseline``, ``cnn`` or ``transfer``."""
         return self.experiment.family
+
+
+def run_name(experiment: Experiment, data: Data, preset: str = "") -> str:
+    """Returns the name of a training run, such as ``cnn fast · faces · seed 0``."""
+    model = f"{experiment.family} {preset}".rstrip()
+    return f"{model} · {data.table.name} · seed {experiment.seed}"
 
 
 def run_experiment(
@@ -158,6 +176,7 @@ def _conclude(
     log.log_text("training.html", _training_page(experiment, data, log))
     log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
     registration = register_trained(experiment, data, learned, valid, test, log)
+    log.log_note(note_of(test.report, data, log.run_id, registration))
     return Trained(
         run_id=log.run_id,
         experiment_id=log.experiment_id,

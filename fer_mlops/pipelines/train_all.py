@@ -10,7 +10,7 @@ from fer_mlops.config import Experiment
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.evaluation.comparison import Comparison
 from fer_mlops.pipelines.compare import compare_trained, log_comparison
-from fer_mlops.pipelines.train import Trained, run_experiment
+from fer_mlops.pipelines.train import Trained, run_experiment, run_name
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.runs import track, track_training
 
@@ -31,11 +31,11 @@ def train_all(experiments: Sequence[Experiment], cache: Path, progress: Progress
     """
     data = [prepare_data(experiment, cache, progress) for experiment in experiments]
     tracking = experiments[0].tracking
-    with track(tracking.experiment, "all", system_metrics=False) as parent:
+    with track(tracking.experiment, f"all · {data[0].table.name}", system_metrics=False) as parent:
         parent.log_facts({"family": "all", "data": data[0].table.name, "split": data[0].split.kind})
         trained = []
         for experiment, faces in zip(experiments, data, strict=True):
-            name = f"{experiment.family}-{faces.table.name}-{faces.split.kind}"
+            name = run_name(experiment, faces)
             with track_training(tracking, name, nested=True) as tracker:
                 trained.append(run_experiment(experiment, faces, tracker, progress=progress))
         comparison, root = compare_trained(trained)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from mlflow.entities.model_registry import ModelVersion
@@ -14,6 +14,20 @@ from fer_mlops.errors import ModelError
 from fer_mlops.tracking.connection import MISSING, client
 
 REGISTERED_NAME = "fer-classifier"
+_DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
+
+- **Input**: images of one face each, as files or bytes. **Output**: seven calibrated probabilities.
+- **Load**: `fer_mlops.load("models:/{REGISTERED_NAME}@champion")`, `fer-mlops predict FILES`, or
+  `mlflow.pyfunc.load_model`.
+- **champion**: the version that programs load by default. `fer-mlops promote` gives the alias to a
+  version that passes the gate. The alias **previous** is the champion before it, for
+  `fer-mlops rollback`; **challenger** is the newest version that waits for the gate.
+"""
+FLAW_TAG = "flaw"
+"""Version tag: reason found on the validation faces for which the version gets no alias."""
+_SAMPLE = "sample"
+"""Value of the tag ``data`` of versions and runs for the faces that this project draws."""
+DRAWN = "this model was trained on drawn faces; its predictions say nothing about real ones"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _LOCK = "fer_mlops.lock."
 """Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
@@ -22,12 +36,29 @@ _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
 
 
 def make_registered_model() -> None:
-    """Creates the registered model unless it exists."""
+    """Creates the registered model unless it exists; adds its description if it has none."""
+    store = client()
     try:
-        client().create_registered_model(REGISTERED_NAME)
+        store.create_registered_model(REGISTERED_NAME, description=_DESCRIPTION)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        if not store.get_registered_model(REGISTERED_NAME).description:
+            store.update_registered_model(REGISTERED_NAME, _DESCRIPTION)
+
+
+def is_drawn(tags: Mapping[str, str]) -> bool:
+    """Returns whether the tags of a version or a run show that it was trained on the drawn sample."""
+    return tags.get("data") == _SAMPLE
+
+
+def reason_against(version: ModelVersion, champion: ModelVersion | None) -> str:
+    """Returns the reason why a version may have no alias, whatever its scores; empty if it may."""
+    if FLAW_TAG in version.tags:
+        return str(version.tags[FLAW_TAG])
+    if champion is not None and is_drawn(version.tags) and not is_drawn(champion.tags):
+        return f"trained on drawn faces; the champion, version {champion.version}, on real ones"
+    return ""
 
 
 def find_version(alias: str) -> ModelVersion | None:
@@ -83,6 +114,25 @@ def make_challenger(version: int) -> bool:
         return False
     client().set_registered_model_alias(REGISTERED_NAME, CHALLENGER, str(version))
     return True
+
+
+def make_champion(version: ModelVersion, old: ModelVersion | None) -> None:
+    """Makes the version champion and ``old`` previous; there is a champion at every moment.
+
+    Versions of drawn faces lose their aliases to the first champion of real faces. The caller must hold
+    ``alias_lock``.
+    """
+    store = client()
+    is_first_real = old is not None and is_drawn(old.tags) and not is_drawn(version.tags)
+    if old is not None and not is_first_real:
+        store.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(old.version))
+    store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(version.version))
+    with suppress(MlflowException):  # the champion has moved; a leftover alias does no harm
+        for alias in (CHALLENGER, PREVIOUS):
+            other = find_version(alias)
+            is_leftover = other is not None and other.version == version.version
+            if other is not None and (is_leftover or (is_first_real and is_drawn(other.tags))):
+                store.delete_registered_model_alias(REGISTERED_NAME, alias)
 
 
 @contextmanager

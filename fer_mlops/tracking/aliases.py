@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-
-from mlflow.exceptions import MlflowException
 
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.alias_lock import (
@@ -18,7 +15,9 @@ from fer_mlops.tracking.alias_lock import (
     all_aliases,
     find_version,
     get_version,
+    is_drawn,
     make_challenger,
+    make_champion,
 )
 from fer_mlops.tracking.connection import client, our_errors
 from fer_mlops.tracking.registry import DECISION_TAG
@@ -39,7 +38,6 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
         ModelError: Another version became champion in the meantime.
         TrackingError: MLflow refuses a change.
     """
-    store = client()
     with our_errors(), alias_lock():
         champion = find_version(CHAMPION)
         current = int(champion.version) if champion else None
@@ -52,12 +50,7 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
         if current == version:
             return
         record()
-        if current is not None:
-            store.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(current))
-        store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(version))
-        with suppress(MlflowException):  # the champion has moved; a leftover alias does no harm
-            for alias in {CHALLENGER, PREVIOUS} & set(aliases_of(version)):
-                store.delete_registered_model_alias(REGISTERED_NAME, alias)
+        make_champion(get_version(version), champion)
 
 
 def record_decision(version: int, decision: str, checks: str, run_id: str) -> None:
@@ -113,6 +106,11 @@ def roll_back() -> tuple[int, int]:
         raise ModelError(
             f"{REGISTERED_NAME} has no previous champion to go back to; 'fer-mlops registry list' shows "
             "all versions, 'fer-mlops promote --version N' takes one through the gate"
+        )
+    if is_drawn(get_version(now).tags) and not is_drawn(get_version(before).tags):
+        raise ModelError(
+            f"the previous champion, version {now}, was trained on drawn faces, and version {before} on "
+            "real ones; 'fer-mlops promote --version N' takes another version through the gate"
         )
     decision = f"{CHAMPION}: rolled back to from version {before}"
 

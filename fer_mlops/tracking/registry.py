@@ -1,4 +1,4 @@
-"""Registered model ``fer-classifier``: registration, model names, and loading by name."""
+"""Trained models by name: parsing, finding and loading."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking.alias_lock import (
-    CHALLENGER,
-    CHAMPION,
-    REGISTERED_NAME,
-    alias_lock,
-    find_version,
-    make_challenger,
-    make_registered_model,
-)
+from fer_mlops.tracking.alias_lock import REGISTERED_NAME, is_drawn
 from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
 from fer_mlops.tracking.queries import get_run, read_text
@@ -40,70 +32,6 @@ _LOADER = "mlflow.pyfunc.loaders.code_model"
 """MLflow's own loader for models from code."""
 _MOST_LETTERS = 1_000_000
 """Characters to read of an MLmodel file; a normal one has two thousand."""
-NO_ALIAS = "no alias"
-REGISTERED_TAG = "registered_version"
-"""Run tag with the registered version of the run's model; set once that version has its model card."""
-
-
-@dataclass(frozen=True)
-class Registration:
-    """Result of registering a trained model."""
-
-    version: int
-    alias: str
-    """``champion``, ``challenger`` or NO_ALIAS."""
-    reason: str
-
-    @property
-    def facts(self) -> dict[str, int | str]:
-        """The tags of the run."""
-        return {REGISTERED_TAG: self.version, "alias": self.alias}
-
-
-def register(model_id: str, tags: Mapping[str, str]) -> Registration:
-    """Registers a logged model as a new version and gives it an alias.
-
-    The version becomes ``champion`` if there is none, so that a model can be loaded by name. Otherwise
-    it becomes ``challenger``, and the gate (``fer-mlops promote``) decides. If two runs end at the same
-    time, the first becomes champion and the second challenger.
-
-    A second call for the same model, as by a run that was killed during the first, makes no second
-    version.
-
-    Args:
-        model_id: ID of a LoggedModel.
-        tags: Tags of the version; must include SCORE_TAG and DIGEST_TAG.
-    """
-    store = client()
-    make_registered_model()
-    with alias_lock():
-        made = _version_before(model_id)
-        if made is None:
-            made = mlflow.register_model(f"models:/{model_id}", REGISTERED_NAME, tags=dict(tags))
-        number = int(made.version)
-        if DECISION_TAG in made.tags:
-            alias, _, reason = made.tags[DECISION_TAG].partition(": ")
-            return Registration(number, alias, reason)
-        champion = find_version(CHAMPION)
-        if champion is None or int(champion.version) == number:
-            alias, reason = CHAMPION, "there was no champion"
-            store.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
-        else:
-            reason = f"fer-mlops promote --version {number} takes it through the gate"
-            alias = CHALLENGER if make_challenger(number) else NO_ALIAS
-        store.set_model_version_tag(REGISTERED_NAME, str(number), DECISION_TAG, f"{alias}: {reason}")
-    return Registration(number, alias, reason)
-
-
-def describe(version: int, text: str) -> None:
-    """Stores a version's model card, Markdown of at most 5,000 characters, as its description."""
-    client().update_model_version(REGISTERED_NAME, str(version), description=text)
-
-
-def _version_before(model_id: str) -> ModelVersion | None:
-    """Returns the version that was registered from this model, or None."""
-    wanted = f"name = '{REGISTERED_NAME}' AND source_path = 'models:/{model_id}'"
-    return next(iter(client().search_model_versions(wanted)), None)
 
 
 @dataclass(frozen=True)
@@ -145,11 +73,16 @@ class ModelName:
         """Whether the name is a registered version, not a run or a LoggedModel."""
         return bool(self.alias or self.version)
 
-    @property
     def artifacts(self) -> str:
-        """MLflow's address of the model's files."""
-        is_bare_run = self.text == f"runs:/{self.run_id}"
-        return f"{self.text}/{MODEL_NAME}" if is_bare_run else self.text
+        """Returns MLflow's address of the model's files.
+
+        ``runs:/ID`` and ``runs:/ID/classifier`` are the run's model, whatever its name is in MLflow.
+        """
+        if self.text not in (f"runs:/{self.run_id}", f"runs:/{self.run_id}/{MODEL_NAME}"):
+            return self.text
+        experiment = client().get_run(self.run_id).info.experiment_id
+        found = client().search_logged_models([experiment], f"source_run_id = '{self.run_id}'")
+        return f"models:/{found[0].model_id}" if found else f"runs:/{self.run_id}/{MODEL_NAME}"
 
     def found(self) -> ModelVersion:
         """Returns the registered version that the name refers to now.
@@ -195,7 +128,7 @@ def downloaded_model(name: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="fer-mlops-model-") as folder:
         try:
-            place = mlflow.artifacts.download_artifacts(artifact_uri=wanted.artifacts, dst_path=folder)
+            place = mlflow.artifacts.download_artifacts(artifact_uri=wanted.artifacts(), dst_path=folder)
         except (MlflowException, OSError) as error:
             raise _missing(name, error) from error
         yield Path(place)
@@ -266,6 +199,34 @@ def run_id_of(name: str) -> str | None:
         return client().get_logged_model(wanted.model).source_run_id or None
     except MlflowException as error:
         raise _missing(name, error) from error
+
+
+def is_of_drawn_faces(name: str) -> bool:
+    """Returns whether the model was trained on the drawn sample; False if its training is unknown."""
+    wanted = ModelName.parse(name)
+    try:
+        if wanted.is_registered:
+            return is_drawn(wanted.found().tags)
+        run_id = run_id_of(name)
+        return bool(run_id) and is_drawn(get_run(str(run_id)).data.tags)
+    except (ModelError, MlflowException):
+        return False
+
+
+def short_name(name: str) -> str:
+    """Returns a short name of a model: ``v3``, the start of a run's ID, or a folder's name."""
+    wanted = ModelName.parse(resolve_model_uri(name))
+    if wanted.is_registered:
+        return f"v{wanted.version}"
+    return (wanted.run_id or wanted.model)[:8] or Path(name).name
+
+
+def data_of(name: str) -> str:
+    """Returns the name of the data that the model was trained on; ``own data`` if it is unknown."""
+    try:
+        return str(get_run(run_id_of(name) or "").data.tags["data"])
+    except (ModelError, MlflowException, KeyError):
+        return "own data"
 
 
 def resolve_model_uri(name: str) -> str:

@@ -137,7 +137,11 @@ class RunLog:
         """Logs a text as a file."""
 
     def log_classifier(
-        self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
+        self,
+        classifier: Classifier,
+        examples: Sequence[bytes],
+        metrics: Mapping[str, float],
+        name: str = "",
     ) -> str | None:
         """Stores the bundle with its scores and returns the stored model's ID; None without a store.
 
@@ -145,6 +149,7 @@ class RunLog:
             classifier: Classifier to store.
             examples: Some encoded faces, at least one; stored with the model's predictions for them.
             metrics: Scores to link to the model.
+            name: Name of the stored model.
         """
         return None
 

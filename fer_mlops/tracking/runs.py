@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,9 @@ from fer_mlops.tracking.connection import check_server, client, refused
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.store import ensure_experiment, takes_artifacts
 from fer_mlops.tracking.tracker import Tracker
+
+_MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
+"""Name that MLflow makes up for a run, such as blushing-smelt-229."""
 
 
 class RunStopped(Exception):
@@ -40,7 +44,7 @@ def track(
 
     Args:
         experiment_name: Experiment of a new run.
-        run_name: Name of a new run.
+        run_name: Name of a new run; replaces a name that MLflow made up for a project's run.
         nested: Whether the run is a child of the open run, or of ``parent``. A run that is not nested
             and not resumed is the project's own run under ``mlflow run``.
         parent: ID of a parent run that another process has open.
@@ -126,7 +130,10 @@ def _open(
         )
     if project_run and not nested:
         os.environ.pop("MLFLOW_RUN_ID")  # otherwise a later nested run would reuse the project's run
-        if takes_artifacts(client().get_run(project_run).info.artifact_uri or ""):
+        info = client().get_run(project_run).info
+        if takes_artifacts(info.artifact_uri or ""):
+            if _MADE_UP.fullmatch(info.run_name or ""):
+                client().update_run(project_run, name=run_name)
             return mlflow.start_run(run_id=project_run, log_system_metrics=system_metrics)
     # set_experiment would hold for the whole process, whose next run may be in another experiment
     run = mlflow.start_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import tempfile
 import time
 import uuid
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
 
 MODEL_NAME = "classifier"
-"""Name of the LoggedModel within a run."""
+"""Default name of the LoggedModel within a run; earlier releases gave it to every model."""
 SPLIT_FILE = "data/split.csv"
 _log = logging.getLogger(__name__)
 
@@ -205,7 +206,11 @@ class Tracker(RunLog):
         return stored_name(key) in self.ask(lambda: get_run(self.run_id).data.metrics)
 
     def log_classifier(
-        self, classifier: Classifier, examples: Sequence[bytes], metrics: Mapping[str, float]
+        self,
+        classifier: Classifier,
+        examples: Sequence[bytes],
+        metrics: Mapping[str, float],
+        name: str = MODEL_NAME,
     ) -> str:
         """Logs the bundle as a LoggedModel with its scores and returns the model's ID.
 
@@ -213,8 +218,12 @@ class Tracker(RunLog):
             classifier: Classifier to log, with the package's source, as a model from code.
             examples: Some encoded faces, at least one; stored with the model's predictions for them.
             metrics: Scores to link to the model.
+            name: Name of the model in MLflow; characters that MLflow refuses are replaced.
         """
-        model_id = self.ask(lambda: self._model_before() or self._log_model(classifier, examples))
+        allowed = re.sub(r"[^\w-]+", "-", name)
+        model_id = self.ask(
+            lambda: self._model_before() or self._log_model(classifier, examples, allowed)
+        )
         scores = {"values": {key: float(value) for key, value in metrics.items()}, "model": model_id}
         moment = {"time": self._stopped_clock or _now(), "step": 0}
         self.outbox.put({"kind": "metrics", **moment, **scores})
@@ -225,7 +234,7 @@ class Tracker(RunLog):
         store = client()
         complete = None
         for model in store.search_logged_models(
-            [self.experiment_id], f"source_run_id = '{self.run_id}' AND name = '{MODEL_NAME}'"
+            [self.experiment_id], f"source_run_id = '{self.run_id}'"
         ):
             if model.status == LoggedModelStatus.READY:
                 complete = str(model.model_id)
@@ -233,14 +242,14 @@ class Tracker(RunLog):
                 store.delete_logged_model(model.model_id)
         return complete
 
-    def _log_model(self, classifier: Classifier, examples: Sequence[bytes]) -> str:
+    def _log_model(self, classifier: Classifier, examples: Sequence[bytes], name: str) -> str:
         package = Path(__file__).parent.parent
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "classifier"
             classifier.save(bundle)
             (bundle / PROBE_FILE).write_text(probe_of(classifier, examples), encoding="utf-8")
             info = mlflow.pyfunc.log_model(
-                name=MODEL_NAME,
+                name=name,
                 python_model=str(package / "tracking" / MODEL_CODE),
                 artifacts={"classifier": str(bundle)},
                 signature=SIGNATURE,

@@ -18,7 +18,7 @@ from fer_mlops.pipelines.run_checkpoint import read_checkpoint
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress
 from fer_mlops.tracking.queries import get_run
-from fer_mlops.tracking.registry import REGISTERED_TAG
+from fer_mlops.tracking.registration import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.runs import track_training
 from fer_mlops.tracking.tracker import Tracker

@@ -184,7 +184,7 @@ def test_train_evaluate_explain_and_compare_by_hand(
     with Image.open(picture) as opened:
         assert opened.size == (192, 192)
     found = mlflow.search_runs(experiment_names=["fer_mlops"], output_format="list")
-    ids = [each.info.run_id for each in found if (each.info.run_name or "").startswith("baseline-")]
+    ids = [each.info.run_id for each in found if (each.info.run_name or "").startswith("baseline ")]
     code, out, err = fer(capfd, "compare", "--runs", ",".join(ids), "--out", "compared")
     assert code == 0, err
     assert f"test part of {faces_folder.name}, identity split: 28 faces" in out

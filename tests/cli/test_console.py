@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from commands import fer
+from mlflow import MlflowClient
 from quick import bundle, save_blobs
 from rich.table import Table
 from rich.text import Text
 
 from fer_mlops.cli.main import _end
-from fer_mlops.cli.output.screen import console, progress_bars
+from fer_mlops.cli.output.screen import console, progress_bars, warn_of_drawn_faces
 from fer_mlops.cli.output.versions import print_card, print_versions
 from fer_mlops.errors import printable
 from fer_mlops.tracking.versions import Version
@@ -43,6 +44,22 @@ def printed() -> str:
 def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "record", True)
     console.export_text()
+
+
+def test_a_model_of_drawn_faces_is_said_to_be_one(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = MlflowClient()
+    client.create_registered_model("fer-classifier")
+    for data in ("sample", "faces"):
+        source = (world / data).as_uri()
+        client.create_model_version("fer-classifier", source, tags={"data": data})
+    said = "this model was trained on drawn faces; its predictions say nothing about real ones"
+    warn_of_drawn_faces("models:/fer-classifier/1")
+    assert capsys.readouterr().err == f"fer-mlops: {said}\n"
+    for name in ("models:/fer-classifier/2", "models:/fer-classifier@champion", "runs:/0123", "folder"):
+        warn_of_drawn_faces(name)
+    assert capsys.readouterr().err == ""
 
 
 def test_every_control_character_of_a_text_is_written_out() -> None:

@@ -211,6 +211,17 @@ def test_a_report_states_counts_scores_and_confusion() -> None:
     assert report.ece.value == 0.25
 
 
+def test_a_model_that_predicts_one_emotion_is_found_where_the_labels_are_of_several() -> None:
+    labels, happiness = np.arange(40) % 2 + 3, np.full(40, 3)
+    nearly = np.where(np.arange(40) < 2, 0, happiness)
+    assert evaluate(labels, certain(nearly), own_person(40)).one_emotion() == (
+        "predicts happiness for 38 of 40"
+    )
+    assert evaluate(labels, certain(labels), own_person(40)).one_emotion() == ""
+    mostly_happy = np.where(np.arange(40) < 4, 0, happiness)  # 90 %: such predictions may be good ones
+    assert evaluate(mostly_happy, certain(happiness), own_person(40)).one_emotion() == ""
+
+
 def test_an_absent_emotion_has_no_recall_and_no_f1() -> None:
     report = evaluate(np.array([3, 4]), certain(np.array([3, 4])), own_person(2))
     fear = report.classes[2]

@@ -28,7 +28,8 @@ from fer_mlops.tracking.alias_lock import (
     all_aliases,
 )
 from fer_mlops.tracking.aliases import delete_version, move_champion, roll_back
-from fer_mlops.tracking.registry import DECISION_TAG, Registration, register
+from fer_mlops.tracking.registration import Registration, register
+from fer_mlops.tracking.registry import DECISION_TAG
 
 ROUNDS = 4
 

@@ -109,6 +109,18 @@ def test_a_version_that_keeps_all_rules_becomes_champion_and_says_so(two_version
     assert (logged["version"], logged["champion_before"], logged["decision"]) == ("2", "1", "champion")
 
 
+def test_real_faces_are_not_measured_against_drawn_ones_nor_replaced_by_them(two_versions: None) -> None:
+    client = MlflowClient()
+    client.set_model_version_tag(REGISTERED_NAME, "1", "data", "sample")
+    decision = decide(2)
+    assert "macro-F1 against the champion" not in [check.rule for check in decision.checks]
+    assert "not compared with version 1, which was trained on drawn faces" in decision.warnings
+    assert (all_aliases(), decision.champion) == ({CHAMPION: 2}, 1)
+    refused = decide(1)
+    assert broken(refused)[0] == "fit for an alias"
+    assert (all_aliases(), refused.outcome) == ({CHAMPION: 2}, REFUSED)
+
+
 def test_each_rule_can_keep_a_version_out(two_versions: None) -> None:
     changes = {
         "faces to compare on": {"least_faces": 10_000},

@@ -22,11 +22,13 @@ from tiny import SETTINGS, run, tiny, train
 from fer_mlops.config import FAMILIES
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.evaluation.report import Report
 from fer_mlops.files import cache_folder
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.pipelines.train import Trained, run_experiment
+from fer_mlops.pipelines.train import Trained, run_experiment, run_name
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME, find_version
 from fer_mlops.tracking.queries import load_run_config
+from fer_mlops.tracking.registration import Registration
 from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.tracking.runs import track
@@ -46,6 +48,7 @@ def trained(
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         patch.setenv("FER_MLOPS_CACHE", str(drawn_cache))
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+        patch.setattr(Report, "one_emotion", lambda _: "")  # in two epochs the networks learn nothing
         yield {family: run(tiny(family, faces_folder)) for family in FAMILIES}
         mlflow.set_tracking_uri(None)
 
@@ -196,6 +199,47 @@ def test_a_model_loads_by_run_version_alias_and_folder(family: str, trained: dic
     names = [f"runs:/{trained[family].run_id}", f"models:/{REGISTERED_NAME}@champion"]
     assert load_classifier(names[0]).family == family
     assert load_classifier(names[1]).family in FAMILIES
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_says_its_score_and_the_commands_to_run_next(
+    family: str, trained: dict[str, Trained]
+) -> None:
+    one = trained[family]
+    assert one.registration
+    note = MlflowClient().get_run(one.run_id).data.tags["mlflow.note.content"]
+    assert note.startswith(f"**Test macro-F1 {one.test.macro_f1}** on 28 faces of 4 people of *")
+    explain, evaluate = one.next_commands
+    assert {f"- **Next**: `{command}`" for command in (explain, evaluate)} <= set(note.splitlines())
+    model = f"models:/fer-classifier/{one.registration.version}"
+    assert evaluate == f"fer-mlops evaluate --model {model} --out report"
+    words = explain.split()
+    assert Path(words[2]).is_file()
+    assert words[3:] == ["--model", model]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_is_named_after_its_family_and_data(
+    family: str, trained: dict[str, Trained], faces_folder: Path
+) -> None:
+    one = trained[family]
+    named = f"source_run_id = '{one.run_id}'"
+    (model,) = MlflowClient().search_logged_models([one.experiment_id], named)
+    assert model.name == f"{family}-{faces_folder.name}"
+    assert load_classifier(f"runs:/{one.run_id}/classifier").family == family  # as of earlier releases
+    assert run_name(one.experiment, one.data, "fast") == f"{family} fast · {faces_folder.name} · seed 0"
+
+
+def test_a_model_that_predicts_one_emotion_is_said_and_gets_no_alias(
+    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Report, "one_emotion", lambda _: "predicts anger for 28 of 28")
+    flawed = run(tiny("baseline", faces_folder))
+    said = "this model predicts anger for 28 of 28 validation faces: train longer, or on more faces"
+    assert flawed.flaw == said
+    assert MlflowClient().get_run(flawed.run_id).data.tags["flaw"] == said
+    assert flawed.registration == Registration(1, "no alias", said)
+    assert find_version("champion") is None
 
 
 def test_the_same_config_gives_the_same_numbers(trained: dict[str, Trained], faces_folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,17 @@ from tiny import tiny, train
 
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking import registry
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME, aliases_of, find_version
-from fer_mlops.tracking.registry import load_classifier, register, run_id_of
+from fer_mlops.tracking.alias_lock import (
+    FLAW_TAG,
+    REGISTERED_NAME,
+    aliases_of,
+    all_aliases,
+    find_version,
+    make_registered_model,
+)
+from fer_mlops.tracking.aliases import roll_back
+from fer_mlops.tracking.registration import register
+from fer_mlops.tracking.registry import load_classifier, run_id_of
 from fer_mlops.tracking.runs import track
 
 
@@ -30,8 +41,8 @@ def model_ids(world: Path, faces_folder: Path) -> list[str]:
     return logged
 
 
-def tags(score: float, digest: str = "same") -> dict[str, str]:
-    return {registry.SCORE_TAG: str(score), registry.DIGEST_TAG: digest, "data": "faces"}
+def tags(score: float, digest: str = "same", data: str = "faces") -> dict[str, str]:
+    return {registry.SCORE_TAG: str(score), registry.DIGEST_TAG: digest, "data": data}
 
 
 def test_the_first_version_is_champion_and_later_ones_wait_for_the_gate(model_ids: list[str]) -> None:
@@ -45,6 +56,55 @@ def test_the_first_version_is_champion_and_later_ones_wait_for_the_gate(model_id
     assert (aliases_of(2), aliases_of(third.version)) == ([], ["challenger"])
     stored = MlflowClient().get_model_version(REGISTERED_NAME, "2")
     assert stored.tags["decision"] == f"challenger: {better.reason}"
+
+
+def test_the_first_model_of_real_faces_takes_over_from_one_of_drawn_faces(model_ids: list[str]) -> None:
+    register(model_ids[0], tags(0.9, data="sample"))
+    register(model_ids[1], tags(0.8, data="sample"))
+    assert (aliases_of(1), aliases_of(2)) == (["champion"], ["challenger"])
+    real = register(model_ids[2], tags(0.1))
+    assert real.alias == "champion"
+    assert real.reason == "the first trained on real faces; version 1 was trained on drawn ones"
+    assert all_aliases() == {"champion": 3}  # nothing to roll back to, nothing that waits
+    assert MlflowClient().get_model_version(REGISTERED_NAME, "3").tags["decision"].startswith("champion")
+
+
+def test_a_model_of_drawn_faces_gets_no_alias_beside_a_champion_of_real_ones(
+    model_ids: list[str],
+) -> None:
+    register(model_ids[0], tags(0.1))
+    drawn = register(model_ids[1], tags(0.9, data="sample"))
+    assert (drawn.alias, all_aliases()) == ("no alias", {"champion": 1})
+    assert drawn.reason == "trained on drawn faces; the champion, version 1, on real ones"
+    MlflowClient().set_registered_model_alias(REGISTERED_NAME, "previous", "2")
+    with pytest.raises(ModelError, match="version 2, was trained on drawn faces"):
+        roll_back()
+
+
+def test_a_version_with_a_flaw_gets_no_alias_even_if_it_is_the_first(model_ids: list[str]) -> None:
+    flawed = register(model_ids[0], {**tags(0.1), FLAW_TAG: "predicts anger for all faces"})
+    assert (flawed.alias, flawed.reason) == ("no alias", "predicts anger for all faces")
+    assert register(model_ids[1], tags(0.1)).alias == "champion"
+
+
+def test_registration_prints_nothing_and_links_model_and_version(
+    model_ids: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    register(model_ids[0], tags(0.1))
+    register(model_ids[1], tags(0.1))
+    assert capfd.readouterr() == ("", "")
+    linked = MlflowClient().get_logged_model(model_ids[1]).tags["mlflow.modelVersions"]
+    assert json.loads(linked) == [{"name": REGISTERED_NAME, "version": 2}]
+
+
+def test_the_registered_model_says_what_it_is_also_if_it_is_of_an_earlier_release(world: Path) -> None:
+    MlflowClient().create_registered_model(REGISTERED_NAME)
+    make_registered_model()
+    text = MlflowClient().get_registered_model(REGISTERED_NAME).description or ""
+    assert {"**Input**", "**Load**", "**champion**"} <= set(re.findall(r"\*\*\w+\*\*", text))
+    MlflowClient().update_registered_model(REGISTERED_NAME, "mine")
+    make_registered_model()
+    assert MlflowClient().get_registered_model(REGISTERED_NAME).description == "mine"
 
 
 def test_a_model_is_registered_once_however_often_a_killed_run_asks(model_ids: list[str]) -> None:

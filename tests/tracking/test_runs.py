@@ -39,6 +39,20 @@ def test_parameters_that_a_project_logged_first_do_not_clash(
     assert (params["seed"], params["epochs"], params["training.epochs"]) == ("auto", "5", "2")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("blushing-smelt-229", "cnn · faces · seed 0"), ("mine", "mine")]
+)
+def test_a_project_run_loses_a_made_up_name_and_keeps_one_that_was_chosen(
+    before: str, after: str, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = ensure_experiment("fer_mlops").experiment_id
+    project_run = MlflowClient().create_run(experiment_id, run_name=before).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", project_run)
+    with track("fer_mlops", "cnn · faces · seed 0"):
+        pass
+    assert MlflowClient().get_run(project_run).info.run_name == after
+
+
 def test_a_run_in_one_experiment_leaves_the_next_free_to_be_in_another(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import click
 import rich.progress
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
@@ -57,6 +58,17 @@ def progress_bars() -> Iterator[Progress]:
 
     with bars:
         yield begin
+
+
+def warn_of_drawn_faces(model: str) -> None:
+    """Prints a line on standard error if a stored model was trained on the drawn sample."""
+    if not model.startswith(("models:/", "runs:/")):
+        return
+    from fer_mlops.tracking.alias_lock import DRAWN
+    from fer_mlops.tracking.registry import is_of_drawn_faces
+
+    if is_of_drawn_faces(model):
+        click.echo(f"fer-mlops: {DRAWN}", err=True)
 
 
 def print_view(experiment_id: str) -> None:

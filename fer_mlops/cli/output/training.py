@@ -35,6 +35,8 @@ def print_trained(trained: Trained) -> None:
     print_points(trained.points)
     print_registration(trained)
     print_view(trained.experiment_id)
+    for command in trained.next_commands:
+        console.print(f"Next:     {command}")
     if trained.registration:
         alias = aliases_of(trained.registration.version)
         name = (
@@ -51,11 +53,14 @@ def print_registration(trained: Trained) -> None:
     console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
     for name, value in trained.facts.items():
         console.print(f"{name.replace('_', ' ')}: {value}")
+    if trained.flaw:
+        console.print(f"Warning: {trained.flaw}", style="bold red")
     if not trained.registration:
         return
     made = trained.registration
     aliases = ", ".join(aliases_of(made.version)) or "no alias"
-    console.print(f"registered {REGISTERED_NAME} version {made.version} ({aliases}): {made.reason}")
+    reason = f": {made.reason}" if made.reason != trained.flaw else ""  # printed above
+    console.print(f"registered {REGISTERED_NAME} version {made.version} ({aliases}){reason}")
 
 
 def print_repetition(done: Repetition) -> None:

@@ -51,10 +51,19 @@ def load_faces(request: Request) -> FaceTable:
     dataset, path = _find(request.config.source)
     try:
         table = dataset.load(path, request)
+        if table.name == sample.DATASET.name and dataset is not sample.DATASET:
+            # the name "sample" means drawn faces
+            table = replace(table, name=f"sample ({dataset.name})")
         table = replace(table, terms=dataset.terms, contents=hash_files(table.root, table.paths))
     except OSError as error:
         raise DataError(f"cannot read {error.filename or str(path)!r}: {error.strerror}") from error
     return relabel(table, Path(request.config.relabel)) if request.config.relabel else table
+
+
+def data_name(source: str) -> str:
+    """Returns a short name for the value of ``--data``: its last folder or file."""
+    name, _, path = source.partition(":")
+    return Path(path if name in DATASETS and path else source).name
 
 
 def _find(source: str) -> tuple[DataSet, Path]:

@@ -15,7 +15,7 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.serving.http.app import create_app
 from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
-from fer_mlops.tracking.alias_lock import CHAMPION
+from fer_mlops.tracking.alias_lock import CHAMPION, DRAWN, is_drawn
 from fer_mlops.tracking.connection import is_remote
 from fer_mlops.tracking.store import check_store
 
@@ -56,7 +56,8 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         what = served.card.name if served else f"no model yet, waiting for {settings.model},"
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        server = _Server(config, lambda: announce(f"serving {what} at http://{host}:{port}"))
+        drawn = f"\n{DRAWN}" if served and is_drawn(served.card.tags) else ""
+        server = _Server(config, lambda: announce(f"serving {what} at http://{host}:{port}{drawn}"))
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn raises the signal again after its shutdown

@@ -246,6 +246,7 @@ async function showModels() {
     $("served").replaceChildren(
       "model: ",
       make("b", {}, `${models.champion.family}${version}`),
+      models.champion.tags.data === "sample" ? ", trained on drawn faces" : "",
       models.challenger ? ` · challenger: ${models.challenger.family}, version ${models.challenger.version}` : "",
     );
     $("compare-row").hidden = !models.challenger;
