@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from wire import send_hostile
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.images.reading import FORMATS
 from fer_mlops.models.classifier import Classifier
+from fer_mlops.serving.http import loaded_model
 from fer_mlops.serving.http.app import PAGES, create_app
 from fer_mlops.serving.http.service import Service
 
@@ -270,6 +272,13 @@ def test_the_model_is_described(client: TestClient) -> None:
         "max_images": 5,
         "rate": 0.0,
     }
+
+
+def test_scores_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"test/accuracy": 0.5, "test/macro_f1": float("nan"), "train/loss": 1.0}
+    run = SimpleNamespace(data=SimpleNamespace(metrics=metrics))
+    monkeypatch.setattr(loaded_model, "get_run", lambda _: run)
+    assert loaded_model._known_scores("of a run with a NaN") == {"test/accuracy": 0.5}
 
 
 def test_everything_is_counted_by_known_names_only(bundle: Path) -> None:
