@@ -14,6 +14,7 @@ import torch
 import uvicorn
 from mlflow import MlflowClient
 from PIL import Image
+from skimage import data
 
 from fer_mlops.config import CnnConfig
 from fer_mlops.models import build_network
@@ -61,6 +62,23 @@ def face(shade: int = 120, kind: str = "JPEG", size: tuple[int, int] = (60, 60))
     content = io.BytesIO()
     picture.save(content, format=kind)
     return content.getvalue()
+
+
+def encoded(photo: Image.Image) -> bytes:
+    """Returns the photo as a PNG."""
+    content = io.BytesIO()
+    photo.save(content, format="PNG")
+    return content.getvalue()
+
+
+def people(num: int) -> Image.Image:
+    """Returns a photo with the same person several times, larger from left to right."""
+    person = Image.fromarray(data.astronaut()).crop((130, 20, 330, 220))
+    photo = Image.new("RGB", (300 * num, 300), (128, 128, 128))
+    for number in range(num):
+        side = 140 + 50 * number
+        photo.paste(person.resize((side, side)), (300 * number, 50))
+    return photo
 
 
 def text(image: bytes) -> str:

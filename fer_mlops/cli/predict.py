@@ -94,6 +94,7 @@ def predict(
     from fer_mlops.cli.output.screen import warn_of_drawn_faces
     from fer_mlops.serving.image_predictions import ImagePredictor, NoFace, Unread, camera_of, queries_of
     from fer_mlops.serving.output_formats import FORMATS
+    from fer_mlops.serving.predictions import NEVER_SURE
     from fer_mlops.serving.predictor import calibration_at, load
 
     if explain and not is_chosen(out):
@@ -113,7 +114,7 @@ def predict(
     )
     if form != "table" and not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # a program reads it
-    num_bad = 0
+    num_bad = num_predicted = 0
     if header := FORMATS[form].header(faces):
         click.echo(header)
     for row in asking.ask(queries_of(images, sys.stdin.buffer, every)):
@@ -121,9 +122,12 @@ def predict(
             num_bad += isinstance(row, DataError)
             click.echo(f"fer-mlops: {printable(str(row))}", err=True)
         else:
+            num_predicted += 1
             line = FORMATS[form].line(row)
             is_shown = sys.stdout.isatty()  # a program needs the unescaped names
             click.echo(printable(line) if is_shown else line, color=True)
+    if num_predicted and not calibration.is_ever_sure:
+        click.echo(f"fer-mlops: {NEVER_SURE}; --threshold sets one", err=True)
     return 1 if num_bad else 0
 
 

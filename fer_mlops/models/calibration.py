@@ -62,6 +62,11 @@ class Calibration(Settings):
     natural_threshold: float = 0.0
     balanced_threshold: float = 0.0
 
+    @property
+    def is_ever_sure(self) -> bool:
+        """Whether a prediction can reach the threshold."""
+        return self.threshold <= 1
+
     def at(self, point: OperatingPoint) -> Calibration:
         """Returns the calibration at an operating point.
 

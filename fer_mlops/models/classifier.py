@@ -90,14 +90,18 @@ class Classifier:
     scorer: Scorer
     calibration: Calibration
 
-    def prepare(self, images: Sequence[bytes | Path | Image.Image]) -> Images:
+    def prepare(self, images: Sequence[bytes | Path | Image.Image], first: int = 0) -> Images:
         """Returns the images as model inputs, uint8 [n, side, side].
 
+        Args:
+            images: Encoded or decoded images.
+            first: Number of the first image in messages.
+
         Raises:
-            DataError: An image cannot be read; the message has its number, from 0.
+            DataError: An image cannot be read; the message has its number.
         """
         faces = []
-        for number, image in enumerate(images):
+        for number, image in enumerate(images, first):
             try:
                 faces.append(gray_face(image, self.image_size))
             except DataError as error:

@@ -247,7 +247,7 @@ def _calibration(judged: ModelEvaluation) -> str:
         f"validation it would be {before:.3f}. "
     )
     threshold = judged.answers.calibration.threshold
-    if threshold > 1:
+    if not judged.answers.calibration.is_ever_sure:
         return said + "No confidence threshold was found above which predictions may be called sure."
     share = judged.confidence["answered_share"]
     said += f"Predictions are sure from a confidence of {threshold:.2f}: {share:.0%} of these faces"

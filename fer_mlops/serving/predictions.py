@@ -15,6 +15,11 @@ from fer_mlops.images.face_detection import Box
 if TYPE_CHECKING:
     import pandas as pd
 
+NEVER_SURE = (
+    "this model is never sure: its validation faces were too few, or too often wrong, to set a threshold"
+)
+"""Reason why no prediction of a model is sure."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:

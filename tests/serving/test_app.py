@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from wire import send_hostile
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.images.reading import FORMATS
 from fer_mlops.models.classifier import Classifier
+from fer_mlops.serving.http import loaded_model
 from fer_mlops.serving.http.app import PAGES, create_app
 from fer_mlops.serving.http.service import Service
 
@@ -162,8 +164,8 @@ def test_mlflows_forms_are_answered_as_the_registered_model_answers(
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
-    ({"content": b"no image", "headers": JPEG}, 400, "image 0 of 1 cannot be read as an image"),
-    ({"content": face()[:-99], "headers": JPEG}, 400, "image 0 of 1: image cannot be read"),
+    ({"content": b"no image", "headers": JPEG}, 400, "image 1 of 1 cannot be read as an image"),
+    ({"content": face()[:-99], "headers": JPEG}, 400, "image 1 of 1: image cannot be read"),
     ({"content": b"", "headers": JPEG}, 400, "the body is empty; send the image itself"),
     (
         {"content": face(kind="PNG", size=(400, 300)), "headers": JPEG},
@@ -187,9 +189,9 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"files": [("a", face())] * 6}, 413, "more than 5 images in one request; 5 are allowed"),
     ({"json": {"images": [text(face())] * 6}}, 413, "6 images in one request; 5 are allowed"),
     ({"json": {"images": []}}, 400, "must be a list of one or more"),
-    ({"json": {"images": [text(face()), 3]}}, 400, "image 1 is int, not base64 text"),
-    ({"json": {"images": [text(face()), text(b"x")]}}, 400, "image 1 of 2 cannot be read as an image"),
-    ({"json": {"image": "#"}}, 400, "image 0 is not base64"),
+    ({"json": {"images": [text(face()), 3]}}, 400, "image 2 is int, not base64 text"),
+    ({"json": {"images": [text(face()), text(b"x")]}}, 400, "image 2 of 2 cannot be read as an image"),
+    ({"json": {"image": "#"}}, 400, "image 1 is not base64"),
     ({"json": [1]}, 400, "the JSON must be"),
     ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "the body is not JSON"),
     ({"content": b"[" * 90_000, "headers": {"Content-Type": "application/json"}}, 400, "is not JSON"),
@@ -272,6 +274,13 @@ def test_the_model_is_described(client: TestClient) -> None:
     }
 
 
+def test_scores_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"test/accuracy": 0.5, "test/macro_f1": float("nan"), "train/loss": 1.0}
+    run = SimpleNamespace(data=SimpleNamespace(metrics=metrics))
+    monkeypatch.setattr(loaded_model, "get_run", lambda _: run)
+    assert loaded_model._known_scores("of a run with a NaN") == {"test/accuracy": 0.5}
+
+
 def test_everything_is_counted_by_known_names_only(bundle: Path) -> None:
     with make_client(bundle) as client:
         client.post("/predict", json={"images": [text(face())] * 3})
@@ -344,8 +353,9 @@ def test_openapi_names_every_address_and_the_docs_need_no_other_host(client: Tes
         "multipart/form-data",
         "application/json",
     }
-    assert [one["name"] for one in predict["parameters"]] == ["point", "explain", "model"]
-    assert "429" in predict["responses"]
+    assert [one["name"] for one in predict["parameters"]] == ["point", "explain", "faces", "model"]
+    assert {"429", "501"} <= set(predict["responses"])
+    assert described["components"]["schemas"]["Face"]["properties"]["emotion"]["enum"] == list(EMOTIONS)
 
 
 def test_hostile_requests_are_refused_and_leave_the_service_as_it_was(bundle: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from commands import fer
 from PIL import Image
 from quick import blobs, bundle, encoded, save_blobs
+from services import save_bundle
 from skimage import data
 
 from fer_mlops import load
@@ -45,6 +46,20 @@ def test_a_table_has_a_line_per_image(model: str, capfd: pytest.CaptureFixture[s
         f"{a.emotion:9} {a.confidence:.2f}  {'sure' if a.is_sure else 'not sure':8}  faces/00{n}.png"
         for n, a in enumerate(expected)
     ]
+
+
+def test_a_model_that_is_never_sure_says_so_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_blobs(Path("faces"), 2)
+    words = ["predict", "faces", "--model", str(save_bundle(tmp_path / "bundle")), "--balanced"]
+    status, out, err = fer(capfd, *words)
+    assert (status, out.count("not sure")) == (0, 2)
+    assert err.splitlines() == [
+        "fer-mlops: this model is never sure: its validation faces were too few, or too often wrong, to "
+        "set a threshold; --threshold sets one"
+    ]
+    assert fer(capfd, *words, "--threshold", "0.3")[2] == ""
 
 
 def test_json_is_one_object_per_line(model: str, capfd: pytest.CaptureFixture[str]) -> None:

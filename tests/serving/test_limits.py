@@ -80,9 +80,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     real = Classifier.prepare
 
-    def prepare(self: Classifier, images: Any) -> Any:
+    def prepare(self: Classifier, images: Any, first: int = 0) -> Any:
         sizes.append(len(images))
-        return real(self, images)
+        return real(self, images, first)
 
     monkeypatch.setattr(Classifier, "prepare", prepare)
     return sizes
@@ -121,7 +121,7 @@ def test_as_many_pixels_as_are_allowed_are_answered(bundle: Path, decoded: list[
 def test_deep_images_count_four_times(mode: str, client: TestClient, decoded: list[int]) -> None:
     refused = client.post("/predict", content=huge(mode, "TIFF", 2001), headers=JPEG)
     assert refused.json()["message"] == (
-        "image 0 of 1 has 2001 x 2001 pixels of 16 or 32 bits, which count 4 times, more than the "
+        "image 1 of 1 has 2001 x 2001 pixels of 16 or 32 bits, which count 4 times, more than the "
         "16,000,000 allowed"
     )
     assert decoded == []
@@ -139,7 +139,7 @@ def test_a_jpeg_of_endless_scans_is_refused(client: TestClient, decoded: list[in
     refused = client.post("/predict", content=many_scans(1000), headers=JPEG)
     assert (refused.status_code, refused.json()["message"]) == (
         400,
-        "image 0 of 1 has more than 64 scans; save it with fewer",
+        "image 1 of 1 has more than 64 scans; save it with fewer",
     )
     assert decoded == []
     assert client.post("/predict", content=many_scans(10), headers=JPEG).status_code == 200
@@ -186,11 +186,11 @@ def test_small_images_are_answered_while_large_ones_are_decoded(
     service = served(bundle, logs_requests=False)
     is_over, real = threading.Event(), Classifier.prepare
 
-    def prepare(self: Classifier, images: Any) -> Any:
+    def prepare(self: Classifier, images: Any, first: int = 0) -> Any:
         if len(images[0]) == len(huge()):
             assert is_over.wait(20)
             return real(self, [face()])
-        return real(self, images)
+        return real(self, images, first)
 
     monkeypatch.setattr(Classifier, "prepare", prepare)
 
@@ -260,7 +260,7 @@ def test_a_request_whose_client_has_gone_is_not_decoded(
     service = served(bundle, logs_requests=False)
     is_over, seen, real = threading.Event(), [], Classifier.prepare
 
-    def prepare(self: Classifier, images: Any) -> Any:
+    def prepare(self: Classifier, images: Any, first: int = 0) -> Any:
         seen.append(len(images))
         assert is_over.wait(20)
         return real(self, [face()] * len(images))

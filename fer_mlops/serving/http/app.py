@@ -18,18 +18,18 @@ from fer_mlops.models.calibration import OperatingPoint
 from fer_mlops.serving.http.allowed_hosts import HostCheck
 from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.middleware import Observer
-from fer_mlops.serving.http.schemas import INVOKE_BODY, PREDICT_BODY, Many, One, Refused
+from fer_mlops.serving.http.schemas import INVOKE_BODY, PREDICT_BODY, InPhoto, Many, One, Refused
 from fer_mlops.serving.http.service import PredictResponse, Service
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 
 Slot = Literal["champion", "challenger"]
 
+_SCRIPTS = ("page.js", "answers.js", "photo.js", "model_card.js", "markdown.js", "dom.js", "docs.js")
 PAGES = {
     "/": ("index.html", "text/html"),
     "/docs": ("docs.html", "text/html"),
     "/page/style.css": ("style.css", "text/css"),
-    "/page/page.js": ("page.js", "text/javascript"),
-    "/page/docs.js": ("docs.js", "text/javascript"),
+    **{f"/page/{name}": (name, "text/javascript") for name in _SCRIPTS},
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
     "/page/drawn.webp": ("drawn.webp", "image/webp"),
 }
@@ -42,6 +42,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         413: "Too many bytes or images",
         415: "The content type is not supported",
         429: "Too many requests from one address; see Retry-After",
+        501: "No face detector is installed, for ?faces=true",
         503: "The service is too busy, or has no model yet; see Retry-After",
     }.items()
 }
@@ -85,7 +86,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post(
         "/predict",
         summary="Emotions of one image or several",
-        responses={200: {"model": One | Many}, **_ERRORS},
+        responses={200: {"model": One | Many | InPhoto}, **_ERRORS},
         openapi_extra=PREDICT_BODY,
     )
     async def predict(
@@ -98,9 +99,12 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             ),
         ] = "default",
         explain: Annotated[bool, Query(description="Adds a heat map over the face.")] = False,
+        faces: Annotated[
+            bool, Query(description="Detects the faces in a whole photo, and predicts each of them.")
+        ] = False,
         model: Annotated[Slot, Query(description="Model slot that predicts.")] = "champion",
     ) -> Response:
-        answered = await service.predict(request, model, point, explain)
+        answered = await service.predict(request, model, point, explain, faces)
         return JSONResponse(_answer(answered, model, point))
 
     @app.post(
@@ -120,6 +124,8 @@ def _answer(answered: PredictResponse, slot: str, point: OperatingPoint) -> dict
         "threshold": answered.served.threshold(point),
         "model": {"slot": slot, "name": card.name, "version": card.version},
     }
+    if answered.num_found is not None:
+        return {"faces": answered.answers, "num_found": answered.num_found, **about}
     if answered.is_batch:
         return {"predictions": answered.answers, **about}
     return {**answered.answers[0], **about}
@@ -136,7 +142,8 @@ def _add_states(app: FastAPI, service: Service) -> None:
             name: getattr(settings, name) for name in ("max_bytes", "max_pixels", "max_images", "rate")
         }
         filled = {slot: served.described() for slot, served in dict(service.slots.filled).items()}
-        return JSONResponse({CHAMPION: None, CHALLENGER: None, **filled, "limits": limits})
+        about = {"limits": limits, "finds_faces": service.photos.is_installed}
+        return JSONResponse({CHAMPION: None, CHALLENGER: None, **filled, **about})
 
     @app.api_route("/health", methods=both, summary="Whether the process is alive")
     @app.api_route("/ping", methods=both, summary="The same, under MLflow's name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,14 +71,14 @@ class LoadedModel:
         labels = self.classifier.calibration.at(point).probabilities(logits).argmax(1)
         heats, method = explain(self.classifier, pixels, labels)
         return [
-            {"method": method, "overlay": _png(plots.overlay(face, heat, _OVERLAY))}
+            {"method": method, "overlay": png_uri(plots.overlay(face, heat, _OVERLAY))}
             for face, heat in zip(np.asarray(pixels), heats, strict=True)
         ]
 
     def threshold(self, point: OperatingPoint) -> float | None:
         """Returns the confidence from which a prediction is sure; None if none is high enough."""
-        threshold = self.classifier.calibration.at(point).threshold
-        return threshold if threshold <= 1 else None
+        calibration = self.classifier.calibration.at(point)
+        return calibration.threshold if calibration.is_ever_sure else None
 
     def warm_up(self, max_batch: int) -> None:
         """Runs everything that is slow the first time: single faces, a batch, a heat map."""
@@ -111,7 +112,8 @@ class LoadedModel:
         }
 
 
-def _png(picture: Image.Image) -> str:
+def png_uri(picture: Image.Image) -> str:
+    """Returns the picture as a PNG in a ``data:`` URI."""
     content = io.BytesIO()
     picture.save(content, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
@@ -140,6 +142,8 @@ def _known_scores(run_id: str) -> dict[str, float]:
 
 @lru_cache(maxsize=16)
 def _scores(run_id: str) -> dict[str, float]:
-    """Returns the final scores of the training run."""
+    """Returns the final scores of the training run that are numbers; JSON has no NaN."""
     metrics = get_run(run_id).data.metrics
-    return {key: value for key, value in metrics.items() if key.startswith(_SCORES)}
+    return {
+        key: value for key, value in metrics.items() if key.startswith(_SCORES) and math.isfinite(value)
+    }

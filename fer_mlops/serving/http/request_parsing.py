@@ -106,7 +106,7 @@ def plain_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
             400, 'the JSON must be {"image": "<base64>"} or {"images": ["<base64>", ...]}'
         )
     if "image" in content:
-        return PredictRequest([_decoded(content["image"], 0)], is_batch=False)
+        return PredictRequest([_decoded(content["image"], 1)], is_batch=False)
     return PredictRequest(_all_decoded(content["images"], max_images), is_batch=True)
 
 
@@ -170,7 +170,7 @@ def _all_decoded(found: Any, max_images: int) -> list[bytes]:
         raise RequestError(400, "the images must be a list of one or more base64 texts")
     if len(found) > max_images:
         raise RequestError(413, f"{len(found)} images in one request; {max_images} are allowed")
-    return [_decoded(image, number) for number, image in enumerate(found)]
+    return [_decoded(image, number) for number, image in enumerate(found, 1)]
 
 
 def _decoded(image: Any, number: int) -> bytes:
@@ -195,12 +195,12 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
         )
     most = settings.max_request_pixels
     total = 0
-    for number, image in enumerate(images):
+    for number, image in enumerate(images, 1):
         total += _cost(image, f"image {number} of {len(images)}", settings.max_pixels)
         if total > most:
             raise RequestError(
                 400,
-                f"the first {number + 1} of {len(images)} images have {total:,} pixels, more than the "
+                f"the first {number} of {len(images)} images have {total:,} pixels, more than the "
                 f"{most:,} allowed in a request; send fewer or smaller images",
             )
     return total
@@ -238,6 +238,6 @@ def prepare(classifier: Classifier, images: list[bytes]) -> Images:
         RequestError: An image cannot be read (400).
     """
     try:
-        return classifier.prepare(images)
+        return classifier.prepare(images, first=1)
     except DataError as error:
         raise RequestError(400, str(error)) from error

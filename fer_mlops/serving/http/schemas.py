@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.models.calibration import OperatingPoint
+
 
 class ModelName(BaseModel):
     """Model version that predicted."""
@@ -25,7 +28,7 @@ class Explanation(BaseModel):
 class Face(BaseModel):
     """Prediction of one face."""
 
-    emotion: str = Field(examples=["happiness"])
+    emotion: str = Field(json_schema_extra={"enum": list(EMOTIONS)})
     confidence: float = Field(description="The largest of the probabilities.")
     probabilities: dict[str, float] = Field(
         description="Calibrated probability of each of the seven emotions; sum 1."
@@ -35,7 +38,7 @@ class Face(BaseModel):
 
 
 class _About(BaseModel):
-    point: str = Field(description="The operating point of the request.")
+    point: OperatingPoint = Field(description="The operating point of the request.")
     threshold: float | None = Field(
         description="Confidence from which a prediction is sure; null if none is high enough."
     )
@@ -50,6 +53,25 @@ class Many(_About):
     """Predictions of several images."""
 
     predictions: list[Face]
+
+
+class PhotoFace(Face):
+    """Prediction of one face in a photo."""
+
+    box: tuple[int, int, int, int] = Field(
+        description="Left, top, right, bottom in pixels of the upright photo; may be outside it."
+    )
+    crop: str = Field(
+        description="The gray face, upright, at most 320 pixels wide; a data: URI, which can be sent "
+        "as an image."
+    )
+
+
+class InPhoto(_About):
+    """Predictions of the faces in a photo, with ?faces=true."""
+
+    faces: list[PhotoFace] = Field(description="From left to right; empty if no face was found.")
+    num_found: int = Field(description="Faces found; the largest 64 are predicted.")
 
 
 class Refused(BaseModel):

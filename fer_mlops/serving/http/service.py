@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from fer_mlops.serving.http.errors import RateLimit, RequestError
 from fer_mlops.serving.http.loaded_model import LoadedModel
 from fer_mlops.serving.http.metrics import Counts
 from fer_mlops.serving.http.model_slots import ModelSlots
+from fer_mlops.serving.http.photo_faces import PhotoSearch
 from fer_mlops.serving.http.request_bodies import Bodies, unless_gone
 from fer_mlops.serving.http.request_parsing import (
     PredictRequest,
@@ -45,10 +46,23 @@ class PredictResponse:
     answers: list[dict[str, Any]]
     served: LoadedModel
     is_batch: bool
+    num_found: int | None = None
+    """Number of faces in the photo; None if faces were not searched for."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Faces of a request, decoded and preprocessed."""
+
+    pixels: Images
+    is_batch: bool
+    places: list[dict[str, Any]] | None = None
+    """Box and crop of each face of a photo; None where each image is a face."""
+    num_found: int | None = None
 
 
 class Service:
-    """Prediction service; thread pools decode, decode large requests, compute and explain."""
+    """Prediction service; thread pools decode, decode large requests, detect, compute and explain."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
@@ -59,6 +73,7 @@ class Service:
         self.large_decoder = ThreadPoolExecutor(1, "decode-large")
         self.computer = ThreadPoolExecutor(1, "compute")
         self.explainer = ThreadPoolExecutor(1, "explain")
+        self.photos = PhotoSearch()
         self.slots = ModelSlots(settings, self.computer, self.counts)
         self._num_asked = 0
 
@@ -70,7 +85,9 @@ class Service:
 
     def close(self) -> None:
         """Stops the threads after they have finished their work."""
-        for pool in (self.decoders, self.large_decoder, self.computer, self.explainer):
+        for pool in (
+            self.decoders, self.large_decoder, self.photos.thread, self.computer, self.explainer,
+        ):  # fmt: skip
             pool.shutdown()
 
     def served(self, slot: str) -> LoadedModel:
@@ -118,7 +135,12 @@ class Service:
             )
 
     async def predict(
-        self, request: Request, slot: str, point: OperatingPoint, explains: bool
+        self,
+        request: Request,
+        slot: str,
+        point: OperatingPoint,
+        explains: bool = False,
+        finds_faces: bool = False,
     ) -> PredictResponse:
         """Returns the predictions for ``POST /predict``.
 
@@ -126,6 +148,8 @@ class Service:
             RequestError: The request is refused or invalid.
         """
         served, most = self.served(slot), self.settings.max_images
+        if finds_faces:
+            self.photos.check()
         async with self._admitted(request) as body:
             kind = media_type(request)
 
@@ -134,7 +158,10 @@ class Service:
                     return form_images(request.headers["content-type"], body, most)
                 return plain_images(body, kind, most)
 
-            return await unless_gone(request, self._answer(served, slot, find, point, explains))
+            decode = self._decode_photo if finds_faces else self._decode
+            return await unless_gone(
+                request, self._answer(served, slot, decode(served, find, explains), point, explains)
+            )
 
     async def invoke(self, request: Request) -> list[dict[str, Any]]:
         """Returns the rows for ``POST /invocations``, with the registered model's output columns.
@@ -145,48 +172,83 @@ class Service:
         served, most = self.served(CHAMPION), self.settings.max_images
         async with self._admitted(request) as body:
             kind = media_type(request)
-            answered = await unless_gone(
-                request, self._answer(served, CHAMPION, lambda: mlflow_images(body, kind, most))
-            )
+            decoding = self._decode(served, lambda: mlflow_images(body, kind, most))
+            answered = await unless_gone(request, self._answer(served, CHAMPION, decoding))
         return [Prediction(**answer).columns() for answer in answered.answers]
+
+    async def _decode(
+        self, served: LoadedModel, find: Callable[[], PredictRequest], explains: bool = False
+    ) -> _Decoded:
+        """Returns the faces of the images that ``find`` parses; ``find`` runs in a thread."""
+        parsed, cost = await self._examine(find)
+        if explains:
+            _check_explained(len(parsed.images), "images")
+        pool = self.decoders if cost <= _QUICK else self.large_decoder
+        loop = asyncio.get_running_loop()
+        pixels = await loop.run_in_executor(pool, prepare, served.classifier, parsed.images)
+        return _Decoded(pixels, parsed.is_batch)
+
+    async def _decode_photo(
+        self, served: LoadedModel, find: Callable[[], PredictRequest], explains: bool
+    ) -> _Decoded:
+        """Returns the faces that are detected in the only image of the request."""
+        parsed, _ = await self._examine(find)
+        if len(parsed.images) > 1:
+            raise RequestError(
+                400, f"{len(parsed.images)} images with ?faces=true; send one photo per request"
+            )
+        found = await self.photos.find(parsed.images[0])
+        if explains:
+            _check_explained(len(found.kept), "faces")
+
+        def prepare_faces() -> _Decoded:
+            pixels = served.classifier.prepare([face.crop for face in found.kept])
+            return _Decoded(pixels, False, found.places(), found.num_found)
+
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, prepare_faces)
+
+    async def _examine(self, find: Callable[[], PredictRequest]) -> tuple[PredictRequest, int]:
+        """Returns the parsed request and its decoding cost."""
+
+        def examine() -> tuple[PredictRequest, int]:
+            parsed = find()
+            return parsed, check_images(parsed.images, self.settings)
+
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, examine)
 
     async def _answer(
         self,
         served: LoadedModel,
         slot: str,
-        find: Callable[[], PredictRequest],
+        decode: Coroutine[Any, Any, _Decoded],
         point: OperatingPoint = "default",
         explains: bool = False,
     ) -> PredictResponse:
-        """Returns the predictions of the images that ``find`` parses; ``find`` runs in a thread."""
-        loop = asyncio.get_running_loop()
-
-        def examine() -> tuple[PredictRequest, int]:
-            parsed = find()
-            if explains and len(parsed.images) > _EXPLAINED:
-                raise RequestError(
-                    400, f"{len(parsed.images)} images to explain; at most {_EXPLAINED} are allowed"
-                )
-            return parsed, check_images(parsed.images, self.settings)
-
-        async def decode() -> tuple[PredictRequest, Images]:
-            parsed, cost = await loop.run_in_executor(self.decoders, examine)
-            pool = self.decoders if cost <= _QUICK else self.large_decoder
-            return parsed, await loop.run_in_executor(pool, prepare, served.classifier, parsed.images)
-
-        decoding = asyncio.ensure_future(decode())
+        """Returns the predictions of the faces that ``decode`` returns."""
+        decoding = asyncio.ensure_future(decode)
 
         async def pixels() -> Images:
-            return (await decoding)[1]
+            return (await decoding).pixels
 
         logits = await served.batcher.submit(pixels())
-        parsed, faces = decoding.result()
+        decoded = decoding.result()
         answers = served.answers(logits, point)
         self.counts.count_answers(slot, answers)
-        if explains:
-            found = await loop.run_in_executor(self.explainer, served.explanations, faces, logits, point)
+        if decoded.places is not None:
+            answers = [
+                {**place, **answer} for place, answer in zip(decoded.places, answers, strict=True)
+            ]
+        if explains and answers:
+            found = await asyncio.get_running_loop().run_in_executor(
+                self.explainer, served.explanations, decoded.pixels, logits, point
+            )
             answers = [
                 {**answer, "explanation": explanation}
                 for answer, explanation in zip(answers, found, strict=True)
             ]
-        return PredictResponse(answers, served, parsed.is_batch)
+        return PredictResponse(answers, served, decoded.is_batch, decoded.num_found)
+
+
+def _check_explained(num: int, what: str) -> None:
+    if num > _EXPLAINED:
+        raise RequestError(400, f"{num} {what} to explain; at most {_EXPLAINED} are allowed")

@@ -1,13 +1,6 @@
 // The REST interface, from /openapi.json.
 
-const $ = (id) => document.getElementById(id);
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
+import { $, make } from "./dom.js";
 
 function rows(caption, cells) {
   const body = cells.map(([name, text]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, text)));
@@ -29,7 +22,7 @@ function fieldsOf(schema, all) {
   const found = name ? all[name] : schema;
   return Object.entries(found.properties ?? {}).map(([field, about]) => [
     field,
-    about.description ?? about.examples?.join(", ") ?? (descriptionOf(about, all) || about.type),
+    about.description ?? (about.enum ?? about.examples)?.join(", ") ?? (descriptionOf(about, all) || about.type),
   ]);
 }
 
