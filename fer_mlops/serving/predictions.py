@@ -15,6 +15,9 @@ from fer_mlops.images.face_detection import Box
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN, _ROWS = 5, 20
+"""Predictions of a batch that its ``repr`` and a notebook show."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
@@ -58,6 +61,14 @@ class PredictionBatch(Sequence[Prediction]):
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    def __repr__(self) -> str:
+        shown = [f"{one.emotion} {one.confidence:.2f}" for one in self[:_SHOWN]]
+        more = [f"{len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        return f"PredictionBatch({', '.join(shown + more)})"
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(float_format="{:.3f}".format, max_rows=_ROWS)
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...

@@ -52,6 +52,9 @@ class Predictor:
     num_threads: int = 0
     """Threads that decode images; 0 for one per core."""
 
+    def __repr__(self) -> str:
+        return f"Predictor({self.name}, {self.classifier.family}, {self.classifier.image_size} px)"
+
     @overload
     def predict(  # type: ignore[overload-overlap]  # str is an iterable of str, but means one path
         self, images: Picture, *, point: OperatingPoint = ..., threshold: float | None = ...
