@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fer_mlops.pipelines.trained_run import Run as Run
     from fer_mlops.pipelines.trained_run import train as train
     from fer_mlops.serving.predictor import load as load
+    from fer_mlops.tuning.api import tune as tune
 
 __version__ = "0.1.0"
 
@@ -18,6 +19,7 @@ _PLACES = {
     "load": "fer_mlops.serving.predictor",
     "evaluate": "fer_mlops.pipelines.api",
     "compare": "fer_mlops.pipelines.api",
+    "tune": "fer_mlops.tuning.api",
 }
 """Module of each public function, imported on first use: ``--help`` must not load torch."""
 

@@ -87,6 +87,6 @@ def libraries_set_up() -> Iterator[None]:
             yield
     finally:
         for name in set(os.environ) - variables:  # torch adds one as well
-            del os.environ[name]
+            os.environ.pop(name, None)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)

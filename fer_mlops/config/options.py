@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fer_mlops.config.experiments import FAMILIES
 from fer_mlops.errors import ConfigError, did_you_mean
 
-_KEYS = {
+KEYS = {
     "data": "data.source",
     "split": "data.split",
     "seed": "seed",
@@ -25,6 +25,7 @@ _KEYS = {
     "teacher": "training.teacher",
     "auto_promote": "tracking.auto_promote",
 }
+"""Setting that an option of every training command changes, by the option's name."""
 _OF_A_SWEEP = ("trials", "timeout", "workers", "objective", "folds", "seeds")
 
 
@@ -43,7 +44,7 @@ def option_keys(family: str, *, is_sweep: bool = False) -> dict[str, str]:
         raise ConfigError(f"there is no family {family!r}; {hint}")
     section = "hog_svm" if family == "baseline" else family
     own = {name: f"tuning.{name}" for name in _OF_A_SWEEP} if is_sweep else {"folds": "data.folds"}
-    return {**_KEYS, **own, "image_size": f"{section}.image_size"}
+    return {**KEYS, **own, "image_size": f"{section}.image_size"}
 
 
 def settings_of(

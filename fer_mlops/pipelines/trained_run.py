@@ -81,9 +81,8 @@ def train(
         faces = prepare_data(experiment, here.cache, here.progress)
         run_it = run_tracked if track else run_experiment
         run = Run(run_it(experiment, faces, progress=here.progress))
-    made = run.trained.registration
-    if experiment.tracking.auto_promote and made and made.alias != "champion":
-        run.promote(progress=progress)
+    if experiment.tracking.auto_promote:
+        run.promote_unless_champion(progress=progress)
     return run
 
 
@@ -272,6 +271,12 @@ class Run:
                     data=self.trained.data,
                     progress=here.progress,
                 )
+
+    def promote_unless_champion(self, *, progress: Progress | None = None) -> None:
+        """Promotes the registered version; does nothing if it is champion already or not registered."""
+        made = self.trained.registration
+        if made and made.alias != "champion":
+            self.promote(progress=progress)
 
     def _test_images(self) -> list[Path]:
         """Returns the paths of some test faces, of every emotion."""

@@ -24,6 +24,7 @@ from fer_mlops.images.face_detection import FaceFinder
 from fer_mlops.images.reading import gray_face, gray_photo
 from fer_mlops.models.calibration import Calibration, OperatingPoint
 from fer_mlops.models.classifier import Classifier
+from fer_mlops.processes import libraries_set_up
 from fer_mlops.serving.predictions import FacePrediction, Prediction, PredictionBatch
 
 if TYPE_CHECKING:
@@ -199,13 +200,14 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
     if (Path(name) / "classifier.json").is_file():
         classifier = Classifier.load(Path(name))
     else:
-        # imported here: MLflow takes seconds to import
-        from fer_mlops.tracking.registry import ModelName, load_classifier
-        from fer_mlops.tracking.store import check_store
+        with libraries_set_up():
+            # imported here: MLflow takes seconds to import
+            from fer_mlops.tracking.registry import ModelName, load_classifier
+            from fer_mlops.tracking.store import check_store
 
-        if ModelName.parse(name).is_stored:
-            check_store()
-        classifier = load_classifier(name)
+            if ModelName.parse(name).is_stored:
+                check_store()
+            classifier = load_classifier(name)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)
 
 
