@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from fer_mlops.serving.onnx_export import Exported
     from fer_mlops.serving.predictor import Predictor
 
-_EXPLAINED = 14
-"""Most test faces that ``Run.explain`` explains if no image is named."""
-
 
 def train(
     data: str | Path = "sample",
@@ -136,6 +133,14 @@ class Run:
 
         return Predictor(name=self.name, classifier=self.trained.classifier)
 
+    def test_images(self, most: int = 14) -> list[Path]:
+        """Returns the paths of at most ``most`` test faces, spread evenly over the emotions."""
+        from fer_mlops.metrics.bootstrap import choose_evenly
+
+        table = self.trained.predictions.table
+        rows = choose_evenly(table.labels, most, seed=0)
+        return [table.root / table.paths[row] for row in rows]
+
     def predict(self, images: Any, **options: Any) -> Any:
         """Returns predictions as ``Predictor.predict`` does, with the same arguments."""
         return self.predictor.predict(images, **options)
@@ -197,7 +202,7 @@ class Run:
             from fer_mlops.pipelines.explain import PAGE, explain_images
             from fer_mlops.reporting.html import Page
 
-            found = find_images([Path(path) for path in paths] or self._test_images(), here.cache)
+            found = find_images([Path(path) for path in paths] or self.test_images(), here.cache)
             explain_images(
                 [(self.name or self.trained.family, self.trained.classifier)],
                 found,
@@ -277,11 +282,3 @@ class Run:
         made = self.trained.registration
         if made and made.alias != "champion":
             self.promote(progress=progress)
-
-    def _test_images(self) -> list[Path]:
-        """Returns the paths of some test faces, of every emotion."""
-        from fer_mlops.metrics.bootstrap import choose_evenly
-
-        table = self.trained.predictions.table
-        rows = choose_evenly(table.labels, _EXPLAINED, seed=0)
-        return [table.root / table.paths[row] for row in rows]

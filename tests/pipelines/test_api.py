@@ -1,8 +1,9 @@
-"""Training, evaluating, comparing and tuning from Python, as the command line does, and with no trace."""
+"""Training, evaluating, comparing and tuning from Python, as the command line does."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import signal
@@ -240,8 +241,8 @@ def test_a_sweep_returns_the_winner_as_a_run(world: Path, faces_folder: Path, em
 
 
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Pretends that this process runs a notebook; yields what it displays."""
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Pretends that this process runs a notebook; returns what it displays."""
     shown: list[str] = []
 
     class Handle:
@@ -257,7 +258,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     inside.display = display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", inside)
-    yield shown
+    return shown
 
 
 def test_progress_is_shown_in_notebooks_only(
@@ -287,3 +288,16 @@ def test_a_page_is_shown_in_a_frame_that_runs_nothing() -> None:
     shown = Page('<p class="a">')._repr_html_()
     assert 'srcdoc="&lt;p class=&quot;a&quot;&gt;"' in shown
     assert shown.startswith("<iframe sandbox ")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_its_first_cell_to_its_last(world: Path, notebook: list[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
+    cells = [cell for cell in json.loads(page.read_text())["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        assert cell["outputs"] == []
+        exec("".join(cell["source"]), names)
+    assert isinstance(names["run"], fer_mlops.Run)
+    assert (world / "explanations" / "index.html").is_file()
+    assert notebook
