@@ -92,8 +92,8 @@ def test_the_package_names_its_functions_and_loads_nothing_for_them() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["['fer_mlops']", "set()"]
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        fer_mlops.trian  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'train_all'"):
+        fer_mlops.train_all  # noqa: B018
 
 
 @pytest.fixture(scope="module")
