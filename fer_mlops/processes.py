@@ -1,4 +1,4 @@
-"""Worker-process helpers: exit with the parent process, quiet third-party logs."""
+"""Process settings: exit with the parent process, settings and logs of other libraries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LOST = (
     "the processes of this run were ended: one of them failed (its error is above) or was killed, or "
@@ -34,12 +36,57 @@ def exit_with_parent(asker: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # we print our own link
+    # MLflow's default of 7 retries blocks training for four minutes at each request; one retry is enough
+    # for a connection that went stale between two epochs
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+_LEVELS = {
+    "alembic": logging.WARNING,
+    # we report an unreachable server once
+    "urllib3": logging.ERROR,
+    "mlflow.system_metrics": logging.ERROR,
+    # tracebacks after a full disk, and after Ctrl-C during a query
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "sqlalchemy.pool": logging.CRITICAL,
+}
+"""Logging level of each library whose lines would repeat this package's own messages at length."""
+
+
 def silence_third_party_logs() -> None:
     """Silences log lines of other libraries that would repeat this package's own messages at length."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    for name in ("urllib3", "mlflow.system_metrics"):  # we report an unreachable server once
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # tracebacks after a full disk, and after Ctrl-C during a query
-    for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", module="PIL")  # we report unreadable images ourselves
+
+
+def set_up_libraries() -> None:
+    """Sets MLflow's environment variables where they are unset, and silences logs, for the process."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    silence_third_party_logs()
+
+
+@contextmanager
+def libraries_set_up() -> Iterator[None]:
+    """Sets up libraries as ``set_up_libraries`` does, until the block ends.
+
+    Environment variables, logging levels and warning filters belong to the process, so other threads
+    see them too while the block runs.
+    """
+    variables = set(os.environ)
+    levels = {name: logging.getLogger(name).level for name in _LEVELS}
+    try:
+        with warnings.catch_warnings():
+            set_up_libraries()
+            yield
+    finally:
+        for name in set(os.environ) - variables:  # torch adds one as well
+            os.environ.pop(name, None)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

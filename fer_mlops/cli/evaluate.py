@@ -57,24 +57,17 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     from fer_mlops.cli.output.scores import print_judged
     from fer_mlops.cli.output.screen import print_view, progress_bars, warn_of_drawn_faces
     from fer_mlops.files import write_text
-    from fer_mlops.tracking.registry import require_model
-    from fer_mlops.tracking.runs import track
-    from fer_mlops.tracking.store import check_store
+    from fer_mlops.pipelines import api
 
     folder = _writable(out) if is_chosen(out) else None
     chosen = [source for source in sources if is_chosen(source)]
-    check_store(experiment)
-    require_model(model)
-    warn_of_drawn_faces(model)
-    from fer_mlops.pipelines.evaluate import evaluate_model, evaluation_name
-
-    name = evaluation_name(model, chosen)
-    with progress_bars() as progress, track(experiment, name) as tracker:
-        evaluation = evaluate_model(
-            model, chosen, tracker, cache_folder(), progress, with_robustness=robustness
+    with progress_bars() as progress:
+        evaluation = api.evaluate(
+            model, chosen, robustness=robustness, experiment=experiment, progress=progress
         )
+    warn_of_drawn_faces(model)
     print_judged(evaluation)
-    print_view(tracker.experiment_id)
+    print_view(evaluation.experiment_id)
     if folder:
         write_text(folder / "report.json", evaluation.as_json())
         write_text(folder / "report.html", evaluation.page)
@@ -199,7 +192,7 @@ def compare(
     """
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
-    from fer_mlops.tracking.runs import track
+    from fer_mlops.pipelines import api
     from fer_mlops.tracking.store import check_store
 
     given = {"--runs": runs, "--models": models, "--parent": parent}
@@ -210,12 +203,7 @@ def compare(
     folder = _writable(out) if is_chosen(out) else None
     check_store(experiment)
     from fer_mlops.pipelines.candidates import repeats_of
-    from fer_mlops.pipelines.compare import (
-        compare_models,
-        comparison_name,
-        log_comparison,
-        write_files,
-    )
+    from fer_mlops.pipelines.compare import write_files
 
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
@@ -225,17 +213,14 @@ def compare(
         return
     names = _names_of(runs, models, parent, experiment)
     with progress_bars() as progress:
-        comparison, root = compare_models(
-            names, cache_folder(), other=other, point=point, allow_overlap=anyway, progress=progress
+        compared = api.compare(
+            names, data=other, point=point, anyway=anyway, experiment=experiment, progress=progress
         )
-    name = comparison_name(names, other)
-    with track(experiment, name) as tracker:
-        files = log_comparison(comparison, root, tracker)
-    print_comparison(comparison)
+    print_comparison(compared.comparison)
     if folder:
-        write_files(files, folder)
+        write_files(compared.files, folder)
         click.echo(f"written to {folder / 'comparison.html'}")
-    print_view(tracker.experiment_id)
+    print_view(compared.experiment_id)
 
 
 def _names_of(runs: str, models: str, parent: str, experiment: str) -> list[str]:

@@ -99,12 +99,6 @@ def launch(words: Sequence[str], num_processes: int) -> int:
     return 0
 
 
-def write_run_id(run_id: str) -> None:
-    """Writes the run id for the launcher, if ``launch`` started this process."""
-    if _RUN_FILE in os.environ:
-        Path(os.environ[_RUN_FILE]).write_text(run_id, encoding="utf-8")
-
-
 def _status(failures: dict[int, ProcessFailure]) -> int:
     if 0 not in failures:
         return 1  # another process failed; the first process has printed that
@@ -150,8 +144,10 @@ def _as_interrupt(_: int, __: FrameType | None) -> None:
 
 
 @contextmanager
-def unwinding_undisturbed() -> Iterator[None]:
-    """Ignores the launcher's SIGTERM while an exception ends the run."""
+def known_to_launcher(run_id: str) -> Iterator[None]:
+    """Writes the run id for the launcher; ignores its SIGTERM while an exception ends the run."""
+    if _RUN_FILE in os.environ:
+        Path(os.environ[_RUN_FILE]).write_text(run_id, encoding="utf-8")
     try:
         yield
     except BaseException:

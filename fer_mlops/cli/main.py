@@ -26,7 +26,7 @@ from fer_mlops.cli.serve import serve
 from fer_mlops.cli.train import baseline, cnn, run_everything, transfer
 from fer_mlops.cli.tune import tune
 from fer_mlops.errors import ConfigError, FerError, printable
-from fer_mlops.processes import silence_third_party_logs
+from fer_mlops.processes import set_up_libraries
 
 
 @click.group(
@@ -113,15 +113,7 @@ cli.add_section("Tools", (ui, run))
 
 def main() -> NoReturn:
     """Runs the command line; users' mistakes end with one sentence instead of a traceback."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print our own link
-    # MLflow's default of 7 retries blocks training for four minutes at each request; one retry is enough
-    # for a connection that went stale between two epochs
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    silence_third_party_logs()
+    set_up_libraries()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # do not crash on unencodable characters
             stream.reconfigure(errors="backslashreplace")

@@ -16,7 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from fer_mlops.cli.commands import MOVED
-from fer_mlops.cli.options import KEYS, is_chosen
+from fer_mlops.cli.options import is_chosen
+from fer_mlops.config.options import KEYS
 from fer_mlops.config.recipes import parse_assignments
 from fer_mlops.data.datasets import DATASETS
 from fer_mlops.errors import ConfigError, TrackingError, did_you_mean

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -199,25 +198,6 @@ AUTO_PROMOTE = option(
     metavar="",
     help="Promote the trained model if it passes the gate.",
 )
-KEYS = {
-    "data": "data.source",
-    "split": "data.split",
-    "seed": "seed",
-    "on_bad_image": "data.on_bad_image",
-    "identities": "data.identities",
-    "identity_pattern": "data.identity_pattern",
-    "relabel": "data.relabel",
-    "contempt": "data.contempt",
-    "experiment": "tracking.experiment",
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "learning_rate": "training.learning_rate",
-    "backbone": "transfer.backbone",
-    "weights": "transfer.weights",
-    "teacher": "training.teacher",
-    "auto_promote": "tracking.auto_promote",
-}
-"""Setting that an option changes, by the option's name."""
 
 
 def is_chosen(value: object) -> bool:
@@ -227,53 +207,28 @@ def is_chosen(value: object) -> bool:
 
 def build(family: str, options: Mapping[str, Any]) -> Experiment:
     """Returns the experiment that the options describe; ``auto`` and empty options set nothing."""
-    from fer_mlops.config.recipes import build_experiment
+    from fer_mlops.pipelines.experiments import experiment_of
 
-    recipe, settings = _sources(family, options, {**KEYS, "folds": "data.folds"})
-    experiment = build_experiment(family, recipe=recipe, settings=settings)
-    _check_pretrained(experiment)
-    return experiment
+    return experiment_of(family, **_sources(family, options))
 
 
 def build_sweep(family: str, options: Mapping[str, Any]) -> tuple[Experiment, dict[str, object]]:
     """Returns the experiment that a sweep starts from, and the values of its section ``tuning``."""
-    from fer_mlops.config import recipes
+    from fer_mlops.pipelines.experiments import sweep_of
 
-    names = ("trials", "timeout", "workers", "objective", "folds", "seeds")
-    recipe, settings = _sources(family, options, {**KEYS, **{each: f"tuning.{each}" for each in names}})
-    experiment, tuning = recipes.build_sweep(family, recipe=recipe, settings=settings)
-    _check_pretrained(experiment)
-    return experiment, tuning
+    return sweep_of(family, **_sources(family, options, is_sweep=True))
 
 
-def _check_pretrained(experiment: Experiment) -> None:
-    """Checks the names of backbone and weights before a run or a study is created."""
-    from fer_mlops.config import TransferConfig, TransferExperiment
+def _sources(family: str, options: Mapping[str, Any], *, is_sweep: bool = False) -> dict[str, Any]:
+    """Returns the recipe or preset that the options name, and the settings by dotted key."""
+    from fer_mlops.config.options import option_keys
+    from fer_mlops.config.recipes import parse_assignments
 
-    if not isinstance(experiment, TransferExperiment):
-        return
-    config, default = experiment.transfer, TransferConfig()
-    if (config.backbone, config.weights) != (default.backbone, default.weights):
-        from fer_mlops.models.backbones import check_pretrained  # loads torch
-
-        check_pretrained(config.backbone, config.weights)
-
-
-def _sources(
-    family: str, options: Mapping[str, Any], keys: Mapping[str, str]
-) -> tuple[Path | None, dict[str, object]]:
-    """Returns the recipe that the options name, and the settings by dotted key that override it."""
-    from fer_mlops.config.recipes import parse_assignments, preset_path
-
-    keys = {**keys, "image_size": f"{SECTIONS[family]}.image_size"}
+    keys = option_keys(family, is_sweep=is_sweep)
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
     settings |= parse_assignments(filter(is_chosen, options.get("assignments", ())))
-    recipe, preset = chosen.get("recipe"), chosen.get("preset")
-    if recipe and preset:
-        raise ConfigError(f"--recipe {recipe} and --preset {preset} both name a recipe; give one")
-    path = preset_path(family, preset) if preset else Path(recipe) if recipe else None
-    return path, settings
+    return {"settings": settings, **{n: chosen[n] for n in ("recipe", "preset") if n in chosen}}
 
 
 def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> Experiment:

@@ -16,10 +16,9 @@ from fer_mlops.cli.launch import (
     check_processes,
     first_speaks,
     is_first,
+    known_to_launcher,
     launch,
     num_started,
-    unwinding_undisturbed,
-    write_run_id,
 )
 from fer_mlops.cli.options import (
     AUTO_PROMOTE,
@@ -40,7 +39,6 @@ from fer_mlops.cli.options import (
     WEIGHTS,
     build,
     build_resumed,
-    is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.errors import ConfigError, FerError, TrainingError
@@ -191,10 +189,8 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_step, print_trained
     from fer_mlops.data.loading import prepare_data
-    from fer_mlops.pipelines.train import assist_experiment, run_experiment, run_name
-    from fer_mlops.tracking.runs import track_training
+    from fer_mlops.pipelines.train import assist_experiment, run_tracked
     from fer_mlops.training import distributed
-    from fer_mlops.training.checkpoints import checkpoint_path
     from fer_mlops.training.memory import keep_heap
 
     keep_heap()
@@ -207,23 +203,16 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
-        preset = options.get("preset")
-        name = run_name(experiment, data, str(preset) if is_chosen(preset) else "")
-        resume = options.get("resume") or None
-        with (
-            track_training(experiment.tracking, name, resume=resume) as tracker,
-            unwinding_undisturbed(),
-        ):
-            write_run_id(tracker.run_id)
-            trained = run_experiment(
-                experiment,
-                data,
-                tracker,
-                progress=progress,
-                on_step=print_step,
-                checkpoint=checkpoint_path(cache, tracker.run_id),
-                resume_from=state,
-            )
+        trained = run_tracked(
+            experiment,
+            data,
+            progress=progress,
+            on_step=print_step,
+            preset=options.get("preset") or "",
+            resume=options.get("resume") or None,
+            resume_from=state,
+            around=known_to_launcher,
+        )
     print_trained(trained)
     if experiment.tracking.auto_promote:
         promote_trained(trained)

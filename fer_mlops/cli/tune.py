@@ -130,24 +130,18 @@ def tune(family: str, **options: Any) -> None:
 
 
 def _plan(family: str, options: dict[str, Any]) -> Plan:
-    from fer_mlops.config.conversion import fill
-    from fer_mlops.config.tuning import TuningConfig
-    from fer_mlops.tuning.config import Plan, has_teacher
-    from fer_mlops.tuning.search_space import default_space, read_space
+    from fer_mlops.tuning.config import plan_of
 
     if family != "transfer" and is_chosen(options["backbone"]):
         raise ConfigError(f"--backbone is for transfer; {family} has none, got {options['backbone']!r}")
     experiment, tuning = build_sweep(family, options)
     space, study = options["space"], options["study"]
-    chosen_space = read_space(Path(space) if is_chosen(space) else default_space(family), experiment)
-    if tuning.get("folds") or has_teacher(experiment, chosen_space):
-        tuning.setdefault("finalists", 0)  # they need folds of their own, or would leak to the teacher
-    return Plan(
-        experiment=experiment,
-        space=chosen_space,
-        tuning=fill(TuningConfig(), tuning, "tuning."),
-        study_name=study if is_chosen(study) else family,
-        storage_url=options["storage"],
+    return plan_of(
+        experiment,
+        tuning,
+        space=Path(space) if is_chosen(space) else None,
+        study=study if is_chosen(study) else "",
+        storage=options["storage"],
     )
 
 

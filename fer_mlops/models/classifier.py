@@ -90,6 +90,9 @@ class Classifier:
     scorer: Scorer
     calibration: Calibration
 
+    def __repr__(self) -> str:
+        return f"Classifier({self.family}, {self.image_size} px)"
+
     def prepare(self, images: Sequence[bytes | Path | Image.Image], first: int = 0) -> Images:
         """Returns the images as model inputs, uint8 [n, side, side].
 

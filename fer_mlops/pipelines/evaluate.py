@@ -35,6 +35,7 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting.evaluation_page import render_page
+from fer_mlops.reporting.html import Page
 from fer_mlops.tracking.queries import get_run, load_run_config
 from fer_mlops.tracking.registry import (
     DIGEST_TAG,
@@ -56,10 +57,19 @@ class Evaluation:
 
     model: str
     judgements: tuple[ModelEvaluation, ...]
-    page: str
+    page: Page
     """Whole evaluation as HTML."""
     warnings: tuple[str, ...]
     """Reasons why scores may be too high."""
+    experiment_id: str
+    """Experiment of its run in MLflow; empty without MLflow."""
+
+    def __repr__(self) -> str:
+        scores = "; ".join(f"{one.faces}: macro-F1 {one.report.macro_f1}" for one in self.judgements)
+        return f"Evaluation({self.model}, {scores})"
+
+    def _repr_html_(self) -> str:
+        return self.page._repr_html_()
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
@@ -128,7 +138,7 @@ def evaluate_model(
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
     digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in evaluations]
     page = render_page(fixed, evaluations, [*digests, f"run {tracker.run_id}"], sheets, warnings)
-    whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings))
+    whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings), tracker.experiment_id)
     tracker.log_text(f"{_REPORT}/report.html", page)
     return whole
 

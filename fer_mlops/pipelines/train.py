@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,14 @@ from fer_mlops.pipelines.step_logging import StepLogger
 from fer_mlops.pipelines.teacher import with_answers, with_fixed_teacher
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
-from fer_mlops.reporting.evaluation_plots import one_of_each
+from fer_mlops.reporting.evaluation_plots import HeatMapSheet, one_of_each
 from fer_mlops.reporting.training_page import augmented_faces, render_training
 from fer_mlops.tracking.registration import Registration
 from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
-from fer_mlops.tracking.runs import git_commit
+from fer_mlops.tracking.runs import git_commit, track_training
 from fer_mlops.training import distributed
+from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.training.steps import OnStep, Step, TrainingResult
 from fer_mlops.training.train import train_classifier
 
@@ -46,11 +48,10 @@ class Trained:
     data: Data
     classifier: Classifier
     valid: Report
-    test: Report
-    points: Mapping[str, Report]
-    """Test reports at the natural and the balanced operating point."""
-    predictions: LabelledPredictions
-    """Predictions on the test faces."""
+    evaluation: ModelEvaluation
+    """Evaluation on the test faces."""
+    heat_maps: HeatMapSheet
+    """Heat maps of one test face of each emotion."""
     registration: Registration | None
     """Registered version; None without MLflow, or if ``tracking.register`` is off."""
     facts: Mapping[str, str]
@@ -72,6 +73,24 @@ class Trained:
         """Model family: ``baseline``, ``cnn`` or ``transfer``."""
         return self.experiment.family
 
+    @property
+    def test(self) -> Report:
+        """Report on the test faces."""
+        return self.evaluation.report
+
+    @property
+    def points(self) -> Mapping[str, Report]:
+        """Test reports at the natural and the balanced operating point."""
+        return {point: report for point, report in self.evaluation.reports.items() if point != "default"}
+
+    @property
+    def predictions(self) -> LabelledPredictions:
+        """Predictions on the test faces."""
+        return self.evaluation.answers
+
+    def __repr__(self) -> str:
+        return f"Trained({self.family} on {self.data.table.name}, macro-F1 {self.test.macro_f1})"
+
 
 def run_name(experiment: Experiment, data: Data, preset: str = "") -> str:
     """Returns the name of a training run, such as ``cnn fast · faces · seed 0``."""
@@ -90,18 +109,6 @@ def run_experiment(
     resume_from: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains, evaluates and explains one model, and logs and registers it if the log is a run's tracker.
-
-    Example, without MLflow::
-
-        experiment = build_experiment("cnn", settings={"data.source": "faces"})
-        trained = run_experiment(experiment, prepare_data(experiment, cache_folder()))
-        print(trained.test.macro_f1)
-        trained.classifier.save(Path("model"))
-
-    and with MLflow::
-
-        with track_training(experiment.tracking, "my run") as tracker:
-            trained = run_experiment(experiment, data, tracker)
 
     Args:
         experiment: Family and settings.
@@ -145,6 +152,49 @@ def run_experiment(
         return _conclude(experiment, data, log, learned, run_checkpoint)
 
 
+def run_tracked(
+    experiment: Experiment,
+    data: Data,
+    *,
+    progress: Progress = no_progress,
+    on_step: OnStep | None = None,
+    preset: str = "",
+    resume: str | None = None,
+    resume_from: Mapping[str, Any] | None = None,
+    around: Callable[[str], AbstractContextManager[object]] = nullcontext,
+) -> Trained:
+    """Runs the experiment in an MLflow run of its own, with a checkpoint in the cache.
+
+    Args:
+        experiment: Family and settings.
+        data: Result of ``prepare_data`` for the same experiment.
+        progress: Called at the start of each stage.
+        on_step: Called after each logged step.
+        preset: Name of the preset, for the run's name.
+        resume: ID of a run to continue.
+        resume_from: Content of that run's checkpoint.
+        around: Called with the run's ID; the context it returns surrounds the training.
+
+    Raises:
+        TrackingError: The run cannot be stored.
+        DataError: The faces or their split have changed since the checkpoint.
+    """
+    name = run_name(experiment, data, preset)
+    with (
+        track_training(experiment.tracking, name, resume=resume) as tracker,
+        around(tracker.run_id),
+    ):
+        return run_experiment(
+            experiment,
+            data,
+            tracker,
+            progress=progress,
+            on_step=on_step,
+            checkpoint=checkpoint_path(data.cache, tracker.run_id),
+            resume_from=resume_from,
+        )
+
+
 def _log_beginning(experiment: Experiment, data: Data, log: RunLog) -> None:
     """Logs settings, data, facts and findings before training."""
     findings = check_before_training(data.table, data.split, experiment.data, data.clusters)
@@ -171,7 +221,7 @@ def _conclude(
     log_valid_report(valid, confidence, log)
     log_evaluation(test, "test", log)
     faces = data.parts["test"]
-    log_explained_faces(classifier, faces.pixels, faces.labels, log, "test")
+    heat_maps = log_explained_faces(classifier, faces.pixels, faces.labels, log, "test")
     title = f"Training curves, {experiment.family}, {data.table.name}"
     log.log_text("training.html", _training_page(experiment, data, log))
     log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
@@ -184,9 +234,8 @@ def _conclude(
         data=data,
         classifier=classifier,
         valid=valid,
-        test=test.report,
-        points={p: r for p, r in test.reports.items() if p != "default"},
-        predictions=test.answers,
+        evaluation=test,
+        heat_maps=heat_maps,
         registration=registration,
         facts={**learned.facts, **_darkness(data)},
         minutes=run_checkpoint.finish(),

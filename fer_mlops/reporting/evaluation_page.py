@@ -19,6 +19,7 @@ from fer_mlops.metrics.classification import FEW
 from fer_mlops.reporting.evaluation_plots import HeatMapSheet, mistake_captions, pictures
 from fer_mlops.reporting.html import (
     Cell,
+    Page,
     Picture,
     Tile,
     people_tile,
@@ -76,7 +77,7 @@ def render_page(
     facts: Sequence[str],
     sheets: Mapping[str, HeatMapSheet],
     warnings: Sequence[str] = (),
-) -> str:
+) -> Page:
     """Returns the page of one model on one or more sets of faces.
 
     Args:

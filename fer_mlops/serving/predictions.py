@@ -19,6 +19,8 @@ NEVER_SURE = (
     "this model is never sure: its validation faces were too few, or too often wrong, to set a threshold"
 )
 """Reason why no prediction of a model is sure."""
+_SHOWN, _ROWS = 5, 20
+"""Predictions of a batch that its ``repr`` and a notebook show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,14 @@ class PredictionBatch(Sequence[Prediction]):
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    def __repr__(self) -> str:
+        shown = [f"{one.emotion} {one.confidence:.2f}" for one in self[:_SHOWN]]
+        more = [f"{len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        return f"PredictionBatch({', '.join(shown + more)})"
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(float_format="{:.3f}".format, max_rows=_ROWS)
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...

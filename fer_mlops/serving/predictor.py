@@ -24,6 +24,7 @@ from fer_mlops.images.face_detection import FaceFinder
 from fer_mlops.images.reading import gray_face, gray_photo
 from fer_mlops.models.calibration import Calibration, OperatingPoint
 from fer_mlops.models.classifier import Classifier
+from fer_mlops.processes import libraries_set_up
 from fer_mlops.serving.predictions import FacePrediction, Prediction, PredictionBatch
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Predictor:
     classifier: Classifier
     num_threads: int = 0
     """Threads that decode images; 0 for one per core."""
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.name}, {self.classifier.family}, {self.classifier.image_size} px)"
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # str is an iterable of str, but means one path
@@ -196,13 +200,14 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
     if (Path(name) / "classifier.json").is_file():
         classifier = Classifier.load(Path(name))
     else:
-        # imported here: MLflow takes seconds to import
-        from fer_mlops.tracking.registry import ModelName, load_classifier
-        from fer_mlops.tracking.store import check_store
+        with libraries_set_up():
+            # imported here: MLflow takes seconds to import
+            from fer_mlops.tracking.registry import ModelName, load_classifier
+            from fer_mlops.tracking.store import check_store
 
-        if ModelName.parse(name).is_stored:
-            check_store()
-        classifier = load_classifier(name)
+            if ModelName.parse(name).is_stored:
+                check_store()
+            classifier = load_classifier(name)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)
 
 

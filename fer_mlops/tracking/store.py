@@ -41,6 +41,14 @@ def check_store(experiment: str | None = None) -> None:
         ensure_experiment(experiment)
 
 
+def check_no_open_run() -> None:
+    """Raises TrackingError if this process has a run open, inside which no other run can start."""
+    if run := mlflow.active_run():
+        raise TrackingError(
+            f"run {run.info.run_id} is open in this process; end it with mlflow.end_run() first"
+        )
+
+
 def _file_store(uri: str) -> str:
     folder = shlex.quote(str(local_path(uri)))
     database = shlex.quote(f"sqlite:///{Path('mlflow.db').resolve()}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment
+from fer_mlops.config.conversion import fill
 from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.config.validation import require
 from fer_mlops.errors import ConfigError
-from fer_mlops.tuning.search_space import Space
+from fer_mlops.tuning.search_space import Space, default_space, read_space
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,39 @@ class Plan:
     def is_better(self, value: float, other: float) -> bool:
         """Returns whether ``value`` is the better of the two."""
         return value > other if self.direction == "maximize" else value < other
+
+
+def plan_of(
+    experiment: Experiment,
+    tuning: Mapping[str, object],
+    *,
+    space: Path | None,
+    study: str,
+    storage: str,
+) -> Plan:
+    """Returns the plan of a sweep.
+
+    Args:
+        experiment: Settings that every trial starts from.
+        tuning: Values of the section ``tuning``.
+        space: YAML file of the search space; None for the family's.
+        study: Name of the study; empty for the family's.
+        storage: Database of the study, as an SQLAlchemy URL.
+
+    Raises:
+        ConfigError: A value is invalid, or the search space does not fit the experiment.
+    """
+    family = experiment.family
+    chosen_space = read_space(space or default_space(family), experiment)
+    # finalists need folds of their own, or would leak to the teacher
+    has_none = tuning.get("folds") or has_teacher(experiment, chosen_space)
+    return Plan(
+        experiment=experiment,
+        space=chosen_space,
+        tuning=fill(TuningConfig(), {**({"finalists": 0} if has_none else {}), **tuning}, "tuning."),
+        study_name=study or family,
+        storage_url=storage,
+    )
 
 
 def has_teacher(experiment: Experiment, space: Space) -> bool:

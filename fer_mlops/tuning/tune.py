@@ -14,6 +14,7 @@ from fer_mlops.config.recipes import Scalar
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.pipelines.train import Trained
+from fer_mlops.pipelines.trained_run import Run
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.connection import shown_uri
 from fer_mlops.tracking.queries import get_run
@@ -50,6 +51,14 @@ class Sweep:
     winner_run: str
     winner: Trained | None
     """None if another process or an earlier call trained it."""
+
+    @property
+    def run(self) -> Run | None:
+        """The winner's run; None if another process or an earlier call trained it."""
+        return Run(self.winner) if self.winner else None
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.study_name}, {self.num_trials} trials, best {self.best_value:.4f})"
 
 
 def tune(

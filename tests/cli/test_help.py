@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from fer_mlops.cli.commands import MOVED, Command
 from fer_mlops.cli.main import cli
-from fer_mlops.cli.options import KEYS, SECTIONS, build, build_sweep
+from fer_mlops.cli.options import SECTIONS, build, build_sweep
 from fer_mlops.config.conversion import keys_of
+from fer_mlops.config.options import KEYS
 from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.files import presets
 from fer_mlops.serving.http.settings import ServeSettings

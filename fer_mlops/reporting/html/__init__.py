@@ -1,12 +1,13 @@
 """Self-contained HTML pages without scripts, made from the templates in ``templates/``."""
 
 from fer_mlops.reporting.html.pictures import Picture, photo, svg_of, uri_of
-from fer_mlops.reporting.html.rendering import Cell, bar, render, shaded, with_note
+from fer_mlops.reporting.html.rendering import Cell, Page, bar, render, shaded, with_note
 from fer_mlops.reporting.html.tiles import Mood, Tile, people_tile
 
 __all__ = [
     "Cell",
     "Mood",
+    "Page",
     "Picture",
     "Tile",
     "bar",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,23 @@ Cell = Markup | Estimate | Difference | str | int | float | None
 """Table cell: a float has three decimals, a score has its interval, None and nan are a dash."""
 
 
-def render(template: str, **content: object) -> str:
+class Page(str):
+    """Self-contained HTML page, which a notebook shows in a frame of its own."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Page({len(self):,} characters)"
+
+    def _repr_html_(self) -> str:
+        style = "width:100%;height:80vh;border:1px solid #8888"
+        return f'<iframe sandbox style="{style}" srcdoc="{html.escape(self)}"></iframe>'
+
+
+def render(template: str, **content: object) -> Page:
     """Returns a self-contained page; bytes of a file name that are not UTF-8 become question marks."""
     page = _TEMPLATES.get_template(template).render(version=__version__, **content)
-    return page.encode("utf-8", "replace").decode()
+    return Page(page.encode("utf-8", "replace").decode())
 
 
 def show_cell(cell: Cell) -> str:
