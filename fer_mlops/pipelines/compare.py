@@ -65,17 +65,17 @@ def compare_models(
         DataError: The faces cannot be read, or the comparison would not be fair.
     """
     candidates = find_candidates(names)
-    ground = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
+    test_set = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
     sides = {one.classifier.image_size for one in candidates}
-    pixels = {side: ground.pixels(side, cache, progress) for side in sorted(sides)}
+    pixels = {side: test_set.pixels(side, cache, progress) for side in sorted(sides)}
     answers = []
     for one in candidates:
-        advance = progress(f"predictions of {one.name}", len(ground.table))
-        answers.append(predict_table(one.classifier, ground.table, pixels[one.classifier.image_size]))
-        advance(len(ground.table))
+        advance = progress(f"predictions of {one.name}", len(test_set.table))
+        answers.append(predict_table(one.classifier, test_set.table, pixels[one.classifier.image_size]))
+        advance(len(test_set.table))
     few = [pixels[one.classifier.image_size][:_MEASURED] for one in candidates]
     speeds = measure_speed([one.classifier for one in candidates], few)
-    return compare_predictions(candidates, answers, speeds, ground, point), ground.table.root
+    return compare_predictions(candidates, answers, speeds, test_set, point), test_set.table.root
 
 
 def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
@@ -94,15 +94,15 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     candidates = [candidate_just_trained(one) for one in trained]
     answers = [one.predictions for one in trained]
     first = trained[0]
-    ground = SharedTestSet(
+    test_set = SharedTestSet(
         config=first.experiment.data,
         table=answers[0].table,
         described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )
-    ground = check_fairness(ground, candidates, is_one_split=True)
+    test_set = check_fairness(test_set, candidates, is_one_split=True)
     few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
     speeds = measure_speed([one.classifier for one in candidates], few)
-    return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
+    return compare_predictions(candidates, answers, speeds, test_set, "default"), test_set.table.root
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:
@@ -126,10 +126,10 @@ def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[
     answers = answers_of(comparison)
     warnings = "; ".join(comparison.warnings)
     rows = {**answers, **({"Warning": warnings} if warnings else {})}
-    described = "".join(f"- **{question}**: {said}.\n" for question, said in rows.items())
+    described = "".join(f"- **{question}**: {text}.\n" for question, text in rows.items())
     tracker.log_facts(
         {
-            **{question.lower().replace(" ", "_"): said for question, said in rows.items()},
+            **{question.lower().replace(" ", "_"): text for question, text in rows.items()},
             "faces": comparison.faces,
             "point": comparison.point,
             "compared": ", ".join(entry.uri for entry in comparison.entries),
@@ -162,7 +162,7 @@ def compare_predictions(
     candidates: Sequence[Candidate],
     answers: Sequence[LabelledPredictions],
     speeds: Sequence[Speed],
-    ground: SharedTestSet,
+    test_set: SharedTestSet,
     point: OperatingPoint,
 ) -> Comparison:
     """Returns the comparison of models from their predictions on a shared test set.
@@ -171,10 +171,10 @@ def compare_predictions(
         candidates: Two or more models.
         answers: Predictions of each candidate, one row per face.
         speeds: Speed of each candidate.
-        ground: Shared test set.
+        test_set: Shared test set.
         point: Operating point of all models.
     """
-    table = ground.table
+    table = test_set.table
     reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in answers]
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
     best = answers[order[0]]
@@ -194,7 +194,7 @@ def compare_predictions(
     )
     num_people, num_unnamed = count_people(table.identities)
     return Comparison(
-        faces=ground.described,
+        faces=test_set.described,
         digest=table.digest(),
         num_faces=len(table),
         num_people=num_people,
@@ -203,7 +203,7 @@ def compare_predictions(
         entries=tuple(_entry(candidates[i], reports[i], speeds[i]) for i in order),
         matches=matches,
         rare={emotion: num for emotion, num in table.counts().items() if 0 < num < FEW},
-        warnings=ground.warnings,
+        warnings=test_set.warnings,
     )
 
 

@@ -95,8 +95,8 @@ def evaluate_model(
     evaluations: list[ModelEvaluation] = []
     parts: set[str] = set()
     sheets, warnings = {}, []
-    asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
-    for source in asked:
+    requested: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
+    for source in requested:
         chosen = choose_faces(name, source, classifier.image_size, cache, progress)
         if any(chosen.described == before.faces for before in evaluations):
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
@@ -107,7 +107,7 @@ def evaluate_model(
             evaluate_predictions(chosen.described, answers, pixels, robustness),
             attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
         )
-        part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
+        part = _REPORT if len(requested) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
         log_evaluation(evaluation, part, tracker)
         sheets[evaluation.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
@@ -191,23 +191,23 @@ def _overlap(name: str, table: FaceTable) -> str:
     if seen is None:
         return "The training data of this model is unknown: it may include these faces."
     known, named = np.isin(table.identities, list(seen.people)), is_named(table.identities)
-    said = []
+    sentences = []
     if (known & named).any():
-        said.append(
+        sentences.append(
             f"Optimistic: {(known & named).mean():.0%} of these faces show people with the same names "
             "as people it was trained or selected on."
         )
     if (known & ~named).any():
-        said.append(
+        sentences.append(
             f"Optimistic: {(known & ~named).mean():.0%} of these faces have the same file names as "
             "faces it was trained or selected on."
         )
     if not named.all():
         count = "no face has" if not named.any() else f"{(~named).sum():,} faces do not have"
-        said.append(
+        sentences.append(
             f"The share of these faces that show a person from training is unknown: {count} an identity."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, progress: Progress) -> Robustness:

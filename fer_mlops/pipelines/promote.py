@@ -123,16 +123,16 @@ def promote(
         raise ConfigError(f"version {version} is champion already")
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in (version, before) if number]
     candidates = [candidate_of(name) for name in names]
-    ground, is_common = promotion_test_set(candidates, source, cache, progress, data)
-    measured = _measure(candidates, ground, cache, progress) if len(ground.table) else []
+    test_set, is_common = promotion_test_set(candidates, source, cache, progress, data)
+    measured = _measure(candidates, test_set, cache, progress) if len(test_set.table) else []
     cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
-    checks = tuple(_checks(rules, candidates[0], measured, len(ground.table), is_common))
+    checks = tuple(_checks(rules, candidates[0], measured, len(test_set.table), is_common))
     decision = Decision(
         version=version,
         champion=before,
-        faces=f"{ground.described}, {len(ground.table)} faces",
+        faces=f"{test_set.described}, {len(test_set.table)} faces",
         checks=checks,
-        warnings=(*ground.warnings, *cautions),
+        warnings=(*test_set.warnings, *cautions),
     )
     if decision.is_promoted:
         decision = replace(decision, outcome=CHAMPION)
@@ -151,14 +151,14 @@ def promote(
 
 
 def _measure(
-    candidates: list[Candidate], ground: SharedTestSet, cache: Path, progress: Progress
+    candidates: list[Candidate], test_set: SharedTestSet, cache: Path, progress: Progress
 ) -> list[_Measured]:
-    pixels = [ground.pixels(one.classifier.image_size, cache, progress) for one in candidates]
+    pixels = [test_set.pixels(one.classifier.image_size, cache, progress) for one in candidates]
     speeds = measure_speed([one.classifier for one in candidates], [faces[:_TIMED] for faces in pixels])
-    traits = traits_of(ground.table, read_records(ground.table))
+    traits = traits_of(test_set.table, read_records(test_set.table))
     measured = []
     for one, faces, speed in zip(candidates, pixels, speeds, strict=True):
-        answers = predict_table(one.classifier, ground.table, faces)
+        answers = predict_table(one.classifier, test_set.table, faces)
         about = (answers.labels, answers.probabilities(), answers.identities)
         measured.append(
             _Measured(
@@ -222,34 +222,34 @@ def _against(
         low, sure = -1.0, f"no interval: it needs {LEAST_FOR_INTERVAL} {pairing.units.noun}"
     found = f"{difference}, {sure}; latency {-saved_time:+.0%}, size {-saved_room:+.0%}"
     if is_common:
-        asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
+        required = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
         is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
         is_passed = low > 0 or (low >= -rules.margin and is_cheaper)
     else:
-        asked = f"interval above {rules.margin:g}, as these faces favour the new version"
+        required = f"interval above {rules.margin:g}, as these faces favour the new version"
         is_passed = low > rules.margin
-    return Check("macro-F1 against the champion", found, asked, is_passed)
+    return Check("macro-F1 against the champion", found, required, is_passed)
 
 
 def _recalls(rules: GateRules, pairing: Pairing) -> Check:
     asked_of = [one for one in pairing.classes if one.support >= rules.class_faces]
     worst = min(asked_of, key=lambda one: one.recall.value, default=None)
-    asked = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
+    required = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
     if worst is None:
-        return Check("recall of each emotion", "too few faces of each", asked, True)
+        return Check("recall of each emotion", "too few faces of each", required, True)
     found = f"{worst.emotion} {worst.recall.value:+.3f} (n = {worst.support})"
-    return Check("recall of each emotion", found, asked, worst.recall.value >= -rules.recall_loss)
+    return Check("recall of each emotion", found, required, worst.recall.value >= -rules.recall_loss)
 
 
 def _slices(rules: GateRules, slices: Slices) -> Check:
     worse = [one for one in slices.slices if one.is_significant and one.gap.value < 0]
     worst = min(worse, key=lambda one: one.gap.value, default=None)
-    asked = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
+    required = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
     if worst is None:
         found = "none is significantly worse" if slices.num_tested else "too few people to test any"
-        return Check("worst slice", found, asked, True)
+        return Check("worst slice", found, required, True)
     found = f"{worst.trait} {worst.value} {worst.gap.value:+.3f} (n = {worst.num_faces})"
-    return Check("worst slice", found, asked, worst.gap.value >= -rules.slice_gap_ceiling)
+    return Check("worst slice", found, required, worst.gap.value >= -rules.slice_gap_ceiling)
 
 
 def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
@@ -265,6 +265,6 @@ def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
         }
     )
     tracker.ask(lambda: None)  # flush the run before the version links to it
-    said = f"{decision.outcome}: {decision.reason}"
+    summary = f"{decision.outcome}: {decision.reason}"
     checks = {check.rule: [check.measured, check.required, check.is_passed] for check in decision.checks}
-    record_decision(decision.version, said, json.dumps(checks), tracker.run_id)
+    record_decision(decision.version, summary, json.dumps(checks), tracker.run_id)

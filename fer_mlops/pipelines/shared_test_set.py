@@ -81,15 +81,15 @@ def find_shared_test_set(
         return check_fairness(
             _all_of(other, side, cache, progress), candidates, allow_overlap=allow_overlap
         )
-    ground = _shared(candidates, cache, progress)
+    test_set = _shared(candidates, cache, progress)
     digests = {one.provenance.digest for one in candidates if one.provenance}
     return check_fairness(
-        ground, candidates, is_one_split=len(digests) == 1, allow_overlap=allow_overlap
+        test_set, candidates, is_one_split=len(digests) == 1, allow_overlap=allow_overlap
     )
 
 
 def check_fairness(
-    ground: SharedTestSet,
+    test_set: SharedTestSet,
     candidates: Sequence[Candidate],
     *,
     is_one_split: bool = False,
@@ -98,7 +98,7 @@ def check_fairness(
     """Returns the test set with a warning for each model that has, or may have, seen its people.
 
     Args:
-        ground: Shared test set.
+        test_set: Shared test set.
         candidates: Models to compare.
         is_one_split: Whether the faces are the test part of one split used by all models.
         allow_overlap: Warn instead of refusing.
@@ -106,12 +106,12 @@ def check_fairness(
     Raises:
         DataError: A model has seen people in the test set.
     """
-    warnings = list(ground.warnings)
-    _, num_unnamed = count_people(ground.table.identities)
+    warnings = list(test_set.warnings)
+    _, num_unnamed = count_people(test_set.table.identities)
     if num_unnamed:
         warnings.append(
             "it is unknown whether the models saw the people on these faces in training: "
-            f"{num_unnamed:,} of {len(ground.table):,} faces have no identity"
+            f"{num_unnamed:,} of {len(test_set.table):,} faces have no identity"
         )
     for one in candidates:
         if one.provenance is None:
@@ -120,11 +120,11 @@ def check_fairness(
                 "are too high"
             )
             continue
-        known = np.isin(ground.table.identities, sorted(one.provenance.people))
+        known = np.isin(test_set.table.identities, sorted(one.provenance.people))
         if not known.any():
             continue
-        people = sorted(set(ground.table.identities[known].tolist()))
-        said = (
+        people = sorted(set(test_set.table.identities[known].tolist()))
+        overlap = (
             f"{known.mean():.0%} of the faces compared on show people whom {one.name} saw in training "
             f"or validation ({len(people)}, such as {people[0]!r})"
         )
@@ -135,9 +135,9 @@ def check_fairness(
             )
             break
         if not allow_overlap:
-            raise DataError(f"not a fair comparison: {said}; {_WAYS_OUT}")
-        warnings.append(f"not a fair comparison: {said}")
-    return replace(ground, warnings=tuple(warnings))
+            raise DataError(f"not a fair comparison: {overlap}; {_WAYS_OUT}")
+        warnings.append(f"not a fair comparison: {overlap}")
+    return replace(test_set, warnings=tuple(warnings))
 
 
 def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> SharedTestSet:

@@ -36,18 +36,20 @@ FIGURES = (
 """File names of all figures of an evaluation."""
 
 
-def pictures(judged: ModelEvaluation, faces: str, names: Container[str] = FIGURES) -> dict[str, Figure]:
+def pictures(
+    evaluation: ModelEvaluation, faces: str, names: Container[str] = FIGURES
+) -> dict[str, Figure]:
     """Returns the figures of an evaluation by file name.
 
     Args:
-        judged: Evaluation to draw.
+        evaluation: Evaluation to draw.
         faces: Short description of the faces, for the titles; empty where it is known.
         names: Figures to draw.
     """
-    answers, shown = judged.answers, _shown(faces, len(judged.answers))
+    answers, shown = evaluation.answers, _shown(faces, len(evaluation.answers))
     labels, probabilities = answers.labels, answers.probabilities()
     drawn: dict[str, Callable[[], Figure]] = {
-        **_report_pictures(judged.report, faces),
+        **_report_pictures(evaluation.report, faces),
         "reliability": lambda: plots.reliability_diagram(
             labels, probabilities, f"Reliability, {shown}", answers.calibration.threshold
         ),
@@ -55,19 +57,19 @@ def pictures(judged: ModelEvaluation, faces: str, names: Container[str] = FIGURE
             labels, probabilities, f"Precision against recall, {shown}"
         ),
     }
-    if rows := slice_rows(judged):
+    if rows := slice_rows(evaluation):
         drawn["slices"] = lambda: plots.slice_chart(rows, f"Accuracy gap of each slice, {shown}")
-    if robustness := judged.robustness:
+    if robustness := evaluation.robustness:
         title = f"Corrupted images, {_shown(faces, robustness.num_faces)}"
         drawn["robustness"] = lambda: plots.robustness_curves(robustness, title)
-    if attribution := judged.attribution:
+    if attribution := evaluation.attribution:
         name = METHOD_NAMES[attribution.method]
         about = f"Quality of the {name} maps, {_shown(faces, attribution.num_faces)}"
         drawn["attribution"] = lambda: plots.attribution_curves(attribution, about)
     wrong = confident_mistakes(answers)
     if len(wrong):
         drawn["mistakes"] = lambda: plots.mistakes(
-            judged.pixels[wrong],
+            evaluation.pixels[wrong],
             mistake_captions(answers, wrong),
             f"Most confident mistakes, {shown}: label → prediction",
         )
@@ -78,7 +80,7 @@ def _shown(faces: str, num: int) -> str:
     return f"{faces}, {count(num, 'face')}" if faces else count(num, "face")
 
 
-def slice_rows(judged: ModelEvaluation) -> list[tuple[str, float, float, float, bool]]:
+def slice_rows(evaluation: ModelEvaluation) -> list[tuple[str, float, float, float, bool]]:
     """Returns the slices with a gap, as rows for ``plots.slice_chart``."""
     return [
         (
@@ -88,7 +90,7 @@ def slice_rows(judged: ModelEvaluation) -> list[tuple[str, float, float, float, 
             one.gap.high,
             one.is_significant,
         )
-        for one in judged.slices.slices
+        for one in evaluation.slices.slices
         if np.isfinite(one.gap.value)
     ]
 

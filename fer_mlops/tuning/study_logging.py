@@ -33,12 +33,12 @@ class StudyLogger:
         self,
         plan: Plan,
         study: optuna.Study,
-        claims: StudyLocks,
+        locks: StudyLocks,
         parent: Tracker,
         advance: Advance,
         on_trial: OnTrial | None,
     ) -> None:
-        self.plan, self.study, self.claims, self.parent = plan, study, claims, parent
+        self.plan, self.study, self.locks, self.parent = plan, study, locks, parent
         self.advance, self.on_trial = advance, on_trial
         self.best: TrialRecord | None = None
         self._logged: set[int] | None = None
@@ -74,7 +74,7 @@ class StudyLogger:
 
     def _log_to_parent(self) -> None:
         """Logs values that are not logged yet, in the one process that holds the lock."""
-        if not self.claims.take(_LOGGING):
+        if not self.locks.take(_LOGGING):
             return
         key = self.plan.tuning.objective
         if self._logged is None:
