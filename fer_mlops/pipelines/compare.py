@@ -68,14 +68,16 @@ def compare_models(
     test_set = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
     sides = {one.classifier.image_size for one in candidates}
     pixels = {side: test_set.pixels(side, cache, progress) for side in sorted(sides)}
-    answers = []
+    predictions = []
     for one in candidates:
         advance = progress(f"predictions of {one.name}", len(test_set.table))
-        answers.append(predict_table(one.classifier, test_set.table, pixels[one.classifier.image_size]))
+        predictions.append(
+            predict_table(one.classifier, test_set.table, pixels[one.classifier.image_size])
+        )
         advance(len(test_set.table))
     few = [pixels[one.classifier.image_size][:_MEASURED] for one in candidates]
     speeds = measure_speed([one.classifier for one in candidates], few)
-    return compare_predictions(candidates, answers, speeds, test_set, point), test_set.table.root
+    return compare_predictions(candidates, predictions, speeds, test_set, point), test_set.table.root
 
 
 def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
@@ -92,17 +94,17 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     if len({one.data.digest() for one in trained}) > 1:
         raise ModelError("the models were not trained on the same faces with the same split")
     candidates = [candidate_just_trained(one) for one in trained]
-    answers = [one.predictions for one in trained]
+    predictions = [one.predictions for one in trained]
     first = trained[0]
     test_set = SharedTestSet(
         config=first.experiment.data,
-        table=answers[0].table,
+        table=predictions[0].table,
         described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )
     test_set = check_fairness(test_set, candidates, is_one_split=True)
     few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
     speeds = measure_speed([one.classifier for one in candidates], few)
-    return compare_predictions(candidates, answers, speeds, test_set, "default"), test_set.table.root
+    return compare_predictions(candidates, predictions, speeds, test_set, "default"), test_set.table.root
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:
@@ -160,7 +162,7 @@ def write_files(files: Mapping[str, str], out: Path) -> None:
 
 def compare_predictions(
     candidates: Sequence[Candidate],
-    answers: Sequence[LabelledPredictions],
+    predictions: Sequence[LabelledPredictions],
     speeds: Sequence[Speed],
     test_set: SharedTestSet,
     point: OperatingPoint,
@@ -169,16 +171,16 @@ def compare_predictions(
 
     Args:
         candidates: Two or more models.
-        answers: Predictions of each candidate, one row per face.
+        predictions: Predictions of each candidate, one row per face.
         speeds: Speed of each candidate.
         test_set: Shared test set.
         point: Operating point of all models.
     """
     table = test_set.table
-    reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in answers]
+    reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in predictions]
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
-    best = answers[order[0]]
-    pairings = [pair(best, answers[i], point) for i in order[1:]]
+    best = predictions[order[0]]
+    pairings = [pair(best, predictions[i], point) for i in order[1:]]
     num_pairs = len(reports) * len(pairings) // 2
     corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
     corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()
@@ -188,7 +190,7 @@ def compare_predictions(
             pairing=pairing,
             p_macro_f1=corrected_f1[place - 1],
             p_accuracy=corrected_accuracy[place - 1],
-            disagreements=disagreements_between(best, answers[order[place]], point),
+            disagreements=disagreements_between(best, predictions[order[place]], point),
         )
         for place, pairing in enumerate(pairings, 1)
     )

@@ -102,15 +102,17 @@ def evaluate_model(
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         pixels = chosen.pixels
-        answers = predict_table(classifier, chosen.table, pixels)
+        predictions = predict_table(classifier, chosen.table, pixels)
         evaluation = replace(
-            evaluate_predictions(chosen.described, answers, pixels, robustness),
-            attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
+            evaluate_predictions(chosen.described, predictions, pixels, robustness),
+            attribution=measure_explanations(classifier, pixels, predictions.probabilities().argmax(1)),
         )
         part = _REPORT if len(requested) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
         log_evaluation(evaluation, part, tracker)
-        sheets[evaluation.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
+        sheets[evaluation.faces] = log_explained_faces(
+            classifier, pixels, predictions.labels, tracker, part
+        )
         evaluations.append(evaluation)
         warnings += [chosen.warning] if chosen.warning else []
     fixed = resolve_model_uri(name)

@@ -74,7 +74,7 @@ class Decision:
 class _Measured:
     """Measurements of one candidate on the shared faces."""
 
-    answers: LabelledPredictions
+    predictions: LabelledPredictions
     report: Report
     slices: Slices
     speed: Speed
@@ -158,11 +158,11 @@ def _measure(
     traits = traits_of(test_set.table, read_records(test_set.table))
     measured = []
     for one, faces, speed in zip(candidates, pixels, speeds, strict=True):
-        answers = predict_table(one.classifier, test_set.table, faces)
-        about = (answers.labels, answers.probabilities(), answers.identities)
+        predictions = predict_table(one.classifier, test_set.table, faces)
+        about = (predictions.labels, predictions.probabilities(), predictions.identities)
         measured.append(
             _Measured(
-                answers=answers,
+                predictions=predictions,
                 report=evaluate(*about),
                 slices=slice_faces(*about, traits),
                 speed=speed,
@@ -194,7 +194,7 @@ def _checks_on_faces(rules: GateRules, measured: list[_Measured], is_common: boo
         "macro-F1", str(f1), f"at least {rules.macro_f1_floor:g}", f1.value >= rules.macro_f1_floor
     )
     if len(measured) > 1:
-        pairing = pair(own.answers, measured[1].answers)
+        pairing = pair(own.predictions, measured[1].predictions)
         yield _against(rules, pairing, own, measured[1], is_common)
         yield _recalls(rules, pairing)
     ece = own.report.ece

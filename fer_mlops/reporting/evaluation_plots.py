@@ -46,12 +46,12 @@ def pictures(
         faces: Short description of the faces, for the titles; empty where it is known.
         names: Figures to draw.
     """
-    answers, shown = evaluation.answers, _shown(faces, len(evaluation.answers))
-    labels, probabilities = answers.labels, answers.probabilities()
+    predictions, shown = evaluation.answers, _shown(faces, len(evaluation.answers))
+    labels, probabilities = predictions.labels, predictions.probabilities()
     drawn: dict[str, Callable[[], Figure]] = {
         **_report_pictures(evaluation.report, faces),
         "reliability": lambda: plots.reliability_diagram(
-            labels, probabilities, f"Reliability, {shown}", answers.calibration.threshold
+            labels, probabilities, f"Reliability, {shown}", predictions.calibration.threshold
         ),
         "precision_recall": lambda: plots.precision_recall(
             labels, probabilities, f"Precision against recall, {shown}"
@@ -66,11 +66,11 @@ def pictures(
         name = METHOD_NAMES[attribution.method]
         about = f"Quality of the {name} maps, {_shown(faces, attribution.num_faces)}"
         drawn["attribution"] = lambda: plots.attribution_curves(attribution, about)
-    wrong = confident_mistakes(answers)
+    wrong = confident_mistakes(predictions)
     if len(wrong):
         drawn["mistakes"] = lambda: plots.mistakes(
             evaluation.pixels[wrong],
-            mistake_captions(answers, wrong),
+            mistake_captions(predictions, wrong),
             f"Most confident mistakes, {shown}: label → prediction",
         )
     return {name: draw() for name, draw in drawn.items() if name in names}
@@ -95,10 +95,10 @@ def slice_rows(evaluation: ModelEvaluation) -> list[tuple[str, float, float, flo
     ]
 
 
-def mistake_captions(answers: LabelledPredictions, rows: NDArray[np.int64]) -> list[str]:
+def mistake_captions(predictions: LabelledPredictions, rows: NDArray[np.int64]) -> list[str]:
     """Returns label, predicted emotion and confidence of each row."""
-    probabilities = answers.probabilities()[rows]
-    return [_caption(*row) for row in zip(answers.labels[rows], probabilities, strict=True)]
+    probabilities = predictions.probabilities()[rows]
+    return [_caption(*row) for row in zip(predictions.labels[rows], probabilities, strict=True)]
 
 
 def _caption(label: np.int64, probabilities: NDArray[np.float64]) -> str:

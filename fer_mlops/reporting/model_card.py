@@ -44,16 +44,16 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """Model card in two formats."""
 
     markdown: str
     """Card of at most 4,900 characters, without images."""
     html: str
-    """Card with images of known failures."""
+    """Model card with images of known failures."""
 
 
-def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origin) -> Card:
+def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origin) -> ModelCard:
     """Returns the card of a version.
 
     Args:
@@ -71,7 +71,7 @@ def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origi
         ("Load it", [f'`mlflow.pyfunc.load_model("models:/{origin.name}")`']),
     ]
     facts = _facts(classifier)
-    return Card(
+    return ModelCard(
         _markdown(origin, facts, evaluation, sections)[:_MOST_TEXT],
         _html(origin, facts, evaluation, sections),
     )

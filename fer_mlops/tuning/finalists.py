@@ -59,7 +59,7 @@ class Finalist:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FinalsResult:
     """Best trial and finalists of a study."""
 
     best: FrozenTrial
@@ -81,7 +81,7 @@ def hold_finals(
     owner: str,
     cache: Path,
     progress: Progress,
-) -> Outcome:
+) -> FinalsResult:
     """Fits the study's best trials again, plus the initial trial if complete; returns the outcome.
 
     There are no finalists if the plan has none or only one trial is complete. Folds that an earlier call
@@ -102,7 +102,7 @@ def hold_finals(
     best = best_trial(study)
     trials = _contenders(plan, study) if plan.tuning.finalists else []
     if len(trials) < 2:
-        return Outcome(best, ())
+        return FinalsResult(best, ())
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
     todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
     faces = TrialFaces(plan.experiment, data, cache, FOLDS)
@@ -122,7 +122,7 @@ def hold_finals(
     ]
     finals.sort(key=lambda one: one.spread.mean, reverse=plan.direction == "maximize")
     _log_finalists(plan, finals, parent)
-    return Outcome(best, tuple(finals))
+    return FinalsResult(best, tuple(finals))
 
 
 def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:

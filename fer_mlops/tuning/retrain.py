@@ -24,7 +24,7 @@ from fer_mlops.tracking.runs import track_training
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
-from fer_mlops.tuning.finalists import Outcome, hold_finals
+from fer_mlops.tuning.finalists import FinalsResult, hold_finals
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.search_space import with_settings
@@ -38,7 +38,7 @@ _POLL = 1.0
 class Winner:
     """The trained winner of a study."""
 
-    outcome: Outcome
+    outcome: FinalsResult
     run_id: str
     trained: Trained | None
     """None if another or an earlier process trained it."""

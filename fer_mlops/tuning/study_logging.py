@@ -13,7 +13,7 @@ from fer_mlops.progress import Advance
 from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
-from fer_mlops.tuning.finalists import FOLDS, Outcome
+from fer_mlops.tuning.finalists import FOLDS, FinalsResult
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import shown
 from fer_mlops.tuning.storage import read_url, shown_url
@@ -114,7 +114,7 @@ def log_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
     parent.log_json("space.json", json.loads(plan.space.as_json()))
 
 
-def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
+def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: FinalsResult) -> None:
     """Logs pictures of the study's current state and the winner's settings."""
     best = outcome.best
     parent.log_metrics({f"best/{plan.tuning.objective}": float(best.value or 0.0)}, best.number)
@@ -126,7 +126,7 @@ def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outc
 def log_winner(
     plan: Plan,
     parent: Tracker,
-    outcome: Outcome,
+    outcome: FinalsResult,
     winner_run: str,
     test: str,
 ) -> None:
