@@ -66,17 +66,17 @@ def compare_models(
     """
     candidates = find_candidates(names)
     test_set = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
-    sides = {one.classifier.image_size for one in candidates}
+    sides = {candidate.classifier.image_size for candidate in candidates}
     pixels = {side: test_set.pixels(side, cache, progress) for side in sorted(sides)}
     predictions = []
-    for one in candidates:
-        advance = progress(f"predictions of {one.name}", len(test_set.table))
+    for candidate in candidates:
+        advance = progress(f"predictions of {candidate.name}", len(test_set.table))
         predictions.append(
-            predict_table(one.classifier, test_set.table, pixels[one.classifier.image_size])
+            predict_table(candidate.classifier, test_set.table, pixels[candidate.classifier.image_size])
         )
         advance(len(test_set.table))
-    few = [pixels[one.classifier.image_size][:_MEASURED] for one in candidates]
-    speeds = measure_speed([one.classifier for one in candidates], few)
+    few = [pixels[candidate.classifier.image_size][:_MEASURED] for candidate in candidates]
+    speeds = measure_speed([candidate.classifier for candidate in candidates], few)
     return compare_predictions(candidates, predictions, speeds, test_set, point), test_set.table.root
 
 
@@ -91,10 +91,10 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     Raises:
         ModelError: The models do not share their test faces.
     """
-    if len({one.data.digest() for one in trained}) > 1:
+    if len({result.data.digest() for result in trained}) > 1:
         raise ModelError("the models were not trained on the same faces with the same split")
-    candidates = [candidate_just_trained(one) for one in trained]
-    predictions = [one.predictions for one in trained]
+    candidates = [candidate_just_trained(result) for result in trained]
+    predictions = [result.predictions for result in trained]
     first = trained[0]
     test_set = SharedTestSet(
         config=first.experiment.data,
@@ -102,8 +102,8 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
         described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )
     test_set = check_fairness(test_set, candidates, is_one_split=True)
-    few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
-    speeds = measure_speed([one.classifier for one in candidates], few)
+    few = [result.data.parts["test"].pixels[:_MEASURED] for result in trained]
+    speeds = measure_speed([candidate.classifier for candidate in candidates], few)
     return compare_predictions(candidates, predictions, speeds, test_set, "default"), test_set.table.root
 
 

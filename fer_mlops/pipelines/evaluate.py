@@ -60,7 +60,7 @@ class Evaluation:
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        data = [one.as_dict() for one in self.judgements]
+        data = [evaluation.as_dict() for evaluation in self.judgements]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
 
 
@@ -117,9 +117,11 @@ def evaluate_model(
         warnings += [chosen.warning] if chosen.warning else []
     fixed = resolve_model_uri(name)
     facts = {"model": fixed, "family": classifier.family}
-    facts["faces"] = "; ".join(one.faces for one in evaluations)
+    facts["faces"] = "; ".join(evaluation.faces for evaluation in evaluations)
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
-    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in evaluations]
+    digests = [
+        f"{evaluation.faces}: data {evaluation.answers.table.digest()}" for evaluation in evaluations
+    ]
     page = render_page(fixed, evaluations, [*digests, f"run {tracker.run_id}"], sheets, warnings)
     whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings))
     tracker.log_text(f"{_REPORT}/report.html", page)

@@ -80,11 +80,11 @@ def explain_images(
 def _write(explained: list[ExplainedFaces], images: FaceImages, folder: Path) -> None:
     marks = [""] if len(explained) == 1 else ["a_", "b_"]
     overlays = []
-    for mark, one in zip(marks, explained, strict=True):
+    for mark, model in zip(marks, explained, strict=True):
         drawn = []
         for number, image in enumerate(images.paths):
-            name = f"{number:03}_{mark}{image.stem}_{EMOTIONS[one.targets[number]]}_{one.method}.png"
-            picture = plots.overlay(one.pixels[number], one.heats[number])
+            name = f"{number:03}_{mark}{image.stem}_{EMOTIONS[model.targets[number]]}_{model.method}.png"
+            picture = plots.overlay(model.pixels[number], model.heats[number])
             picture.save(folder / name)
             drawn.append(picture)
         overlays.append(drawn)
@@ -94,11 +94,11 @@ def _write(explained: list[ExplainedFaces], images: FaceImages, folder: Path) ->
         _sheet(explained, images, order[:_MOST_IN_SHEET]).save(folder / "side_by_side.png")
     means: list[Figure | None] = []
     curves: list[Figure | None] = []
-    for mark, one in zip(marks, explained, strict=True):
-        about = one.described()
-        means.append(plots.mean_heats(one.pixels, one.heats, one.targets, f"Mean maps, {about}"))
+    for mark, model in zip(marks, explained, strict=True):
+        about = model.described()
+        means.append(plots.mean_heats(model.pixels, model.heats, model.targets, f"Mean maps, {about}"))
         title = f"Quality of the maps, {about}"
-        curves.append(plots.attribution_curves(one.report, title) if one.report else None)
+        curves.append(plots.attribution_curves(model.report, title) if model.report else None)
         for shown, name in ((means[-1], "mean_heat"), (curves[-1], "figures")):
             if shown:
                 shown.savefig(folder / f"{mark}{name}.png")
@@ -110,41 +110,44 @@ def _write(explained: list[ExplainedFaces], images: FaceImages, folder: Path) ->
 
 def _most_different(explained: list[ExplainedFaces]) -> list[int]:
     """Returns all rows, ordered by how much the models differ, largest first."""
-    one, other = (each.probabilities for each in explained)
-    differs = one.argmax(1) != other.argmax(1)
-    distance = np.abs(one - other).sum(1) + 2 * differs
+    first, second = (each.probabilities for each in explained)
+    differs = first.argmax(1) != second.argmax(1)
+    distance = np.abs(first - second).sum(1) + 2 * differs
     return [int(row) for row in np.argsort(-distance, kind="stable")]
 
 
 def _sheet(explained: list[ExplainedFaces], images: FaceImages, rows: list[int]) -> Image.Image:
-    def caption(one: ExplainedFaces, row: int) -> str:
-        emotion, confidence = one.answer(row)
-        target = EMOTIONS[one.targets[row]]
+    def caption(model: ExplainedFaces, row: int) -> str:
+        emotion, confidence = model.answer(row)
+        target = EMOTIONS[model.targets[row]]
         return f"{emotion} {confidence:.0%}" + (f"\nmap: {target}" if target != emotion else "")
 
     return plots.sheet_of_looks(
         [(explained[0].pixels[row], images.paths[row].name) for row in rows],
-        [[(one.pixels[row], one.heats[row], caption(one, row)) for one in explained] for row in rows],
-        [one.described() for one in explained],
+        [
+            [(model.pixels[row], model.heats[row], caption(model, row)) for model in explained]
+            for row in rows
+        ],
+        [model.described() for model in explained],
     )
 
 
 def _numbers(explained: list[ExplainedFaces], images: FaceImages) -> list[dict[str, object]]:
     return [
         {
-            "model": one.name,
-            "family": one.family,
-            "method": one.method,
-            "layer": one.layer or None,
+            "model": model.name,
+            "family": model.family,
+            "method": model.method,
+            "layer": model.layer or None,
             "faces": [
                 {
                     "image": str(image),
-                    "explained": EMOTIONS[one.targets[row]],
-                    **dict(zip(EMOTIONS, one.probabilities[row].round(6).tolist(), strict=True)),
+                    "explained": EMOTIONS[model.targets[row]],
+                    **dict(zip(EMOTIONS, model.probabilities[row].round(6).tolist(), strict=True)),
                 }
                 for row, image in enumerate(images.paths)
             ],
-            "measured": one.report.as_dict() if one.report else None,
+            "measured": model.report.as_dict() if model.report else None,
         }
-        for one in explained
+        for model in explained
     ]

@@ -125,7 +125,7 @@ def promote(
     candidates = [candidate_of(name) for name in names]
     test_set, is_common = promotion_test_set(candidates, source, cache, progress, data)
     measured = _measure(candidates, test_set, cache, progress) if len(test_set.table) else []
-    cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
+    cautions = [own.report.units.caution for own in measured[:1] if own.report.units.caution]
     checks = tuple(_checks(rules, candidates[0], measured, len(test_set.table), is_common))
     decision = Decision(
         version=version,
@@ -153,12 +153,16 @@ def promote(
 def _measure(
     candidates: list[Candidate], test_set: SharedTestSet, cache: Path, progress: Progress
 ) -> list[_Measured]:
-    pixels = [test_set.pixels(one.classifier.image_size, cache, progress) for one in candidates]
-    speeds = measure_speed([one.classifier for one in candidates], [faces[:_TIMED] for faces in pixels])
+    pixels = [
+        test_set.pixels(candidate.classifier.image_size, cache, progress) for candidate in candidates
+    ]
+    speeds = measure_speed(
+        [candidate.classifier for candidate in candidates], [faces[:_TIMED] for faces in pixels]
+    )
     traits = traits_of(test_set.table, read_records(test_set.table))
     measured = []
-    for one, faces, speed in zip(candidates, pixels, speeds, strict=True):
-        predictions = predict_table(one.classifier, test_set.table, faces)
+    for candidate, faces, speed in zip(candidates, pixels, speeds, strict=True):
+        predictions = predict_table(candidate.classifier, test_set.table, faces)
         about = (predictions.labels, predictions.probabilities(), predictions.identities)
         measured.append(
             _Measured(
@@ -166,7 +170,7 @@ def _measure(
                 report=evaluate(*about),
                 slices=slice_faces(*about, traits),
                 speed=speed,
-                num_bytes=one.num_bytes,
+                num_bytes=candidate.num_bytes,
             )
         )
     return measured
@@ -232,8 +236,8 @@ def _against(
 
 
 def _recalls(rules: GateRules, pairing: Pairing) -> Check:
-    asked_of = [one for one in pairing.classes if one.support >= rules.class_faces]
-    worst = min(asked_of, key=lambda one: one.recall.value, default=None)
+    compared = [row for row in pairing.classes if row.support >= rules.class_faces]
+    worst = min(compared, key=lambda row: row.recall.value, default=None)
     required = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
     if worst is None:
         return Check("recall of each emotion", "too few faces of each", required, True)
@@ -242,8 +246,8 @@ def _recalls(rules: GateRules, pairing: Pairing) -> Check:
 
 
 def _slices(rules: GateRules, slices: Slices) -> Check:
-    worse = [one for one in slices.slices if one.is_significant and one.gap.value < 0]
-    worst = min(worse, key=lambda one: one.gap.value, default=None)
+    worse = [part for part in slices.slices if part.is_significant and part.gap.value < 0]
+    worst = min(worse, key=lambda part: part.gap.value, default=None)
     required = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
     if worst is None:
         found = "none is significantly worse" if slices.num_tested else "too few people to test any"

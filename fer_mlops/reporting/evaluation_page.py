@@ -119,7 +119,7 @@ def _part(number: int, evaluation: ModelEvaluation, sheet: HeatMapSheet | None) 
         "evaluation": evaluation,
         "scores": _headlines(evaluation),
         "classes": _classes(evaluation.report),
-        "has_few": any(0 < one.support < FEW for one in evaluation.report.classes),
+        "has_few": any(0 < row.support < FEW for row in evaluation.report.classes),
         "confusion": _confusion(number, evaluation.report, {anchor for anchor, _, _ in by_cell}),
         "charts": {name: svg_of(figure, _CHARTS[name]) for name, figure in drawn.items()},
         "calibration": _calibration(evaluation),
@@ -144,8 +144,8 @@ def _tiles(report: Report) -> list[Tile]:
 def _conclusion(evaluation: ModelEvaluation) -> list[str]:
     """Returns the conclusions that the scores support, in a few sentences."""
     report = evaluation.report
-    few = [one.emotion for one in report.classes if 0 < one.support < FEW]
-    absent = [one.emotion for one in report.classes if not one.support]
+    few = [row.emotion for row in report.classes if 0 < row.support < FEW]
+    absent = [row.emotion for row in report.classes if not row.support]
     sentences = [
         f"On the {evaluation.faces}, {report.people()}, it predicts the "
         f"labelled emotion for {report.accuracy.value:.1%} of the faces."
@@ -157,7 +157,7 @@ def _conclusion(evaluation: ModelEvaluation) -> list[str]:
         )
     if report.units.caution:
         sentences.append(report.units.caution)
-    commonest = max(report.classes, key=lambda one: one.support)
+    commonest = max(report.classes, key=lambda row: row.support)
     share = commonest.support / report.num_faces
     sentences.append(f"Always predicting {commonest.emotion} would be right {share:.1%} of the time.")
     if few:
@@ -183,7 +183,7 @@ def _across(judgements: Sequence[ModelEvaluation]) -> Table:
     rows: list[list[Cell]] = []
     for evaluation in judgements:
         report = evaluation.report
-        num = sum(one.support > 0 for one in report.classes)
+        num = sum(row.support > 0 for row in report.classes)
         people = count_or_unknown(report.num_people, report.num_unnamed)
         scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
         rows.append([evaluation.faces, report.num_faces, people, num, *scores])
@@ -200,10 +200,10 @@ def _headlines(evaluation: ModelEvaluation) -> Table:
 
 def _classes(report: Report) -> Table:
     rows: list[list[Cell]] = []
-    for one in report.classes:
-        name = one.emotion + (" *" if 0 < one.support < FEW else "")
-        precision = one.precision if one.support else None
-        rows.append([name, one.support, precision, one.recall, one.f1, one.auroc, one.average_precision])
+    for row in report.classes:
+        name = row.emotion + (" *" if 0 < row.support < FEW else "")
+        precision = row.precision if row.support else None
+        rows.append([name, row.support, precision, row.recall, row.f1, row.auroc, row.average_precision])
     return Table(["emotion", "n", "precision", "recall", "F1", "AUROC", "average precision"], rows)
 
 
@@ -261,18 +261,18 @@ def _calibration(evaluation: ModelEvaluation) -> str:
 
 def _slices(evaluation: ModelEvaluation) -> Table:
     columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
-    return Table(columns, [_slice_row(one) for one in evaluation.slices.slices])
+    return Table(columns, [_slice_row(part) for part in evaluation.slices.slices])
 
 
-def _slice_row(one: Slice) -> list[Cell]:
+def _slice_row(part: Slice) -> list[Cell]:
     return [
-        f"{one.trait}: {one.value}",
-        one.num_faces,
-        count_or_unknown(one.num_people, one.num_unnamed),
-        one.accuracy,
-        one.macro_f1,
-        one.gap,
-        with_note("–", one.why_no_p) if one.why_no_p else one.adjusted_p,
+        f"{part.trait}: {part.value}",
+        part.num_faces,
+        count_or_unknown(part.num_people, part.num_unnamed),
+        part.accuracy,
+        part.macro_f1,
+        part.gap,
+        with_note("–", part.why_no_p) if part.why_no_p else part.adjusted_p,
     ]
 
 

@@ -84,14 +84,14 @@ def slice_rows(evaluation: ModelEvaluation) -> list[tuple[str, float, float, flo
     """Returns the slices with a gap, as rows for ``plots.slice_chart``."""
     return [
         (
-            f"{one.trait}: {one.value} ({one.num_faces})",
-            one.gap.value,
-            one.gap.low,
-            one.gap.high,
-            one.is_significant,
+            f"{part.trait}: {part.value} ({part.num_faces})",
+            part.gap.value,
+            part.gap.low,
+            part.gap.high,
+            part.is_significant,
         )
-        for one in evaluation.slices.slices
-        if np.isfinite(one.gap.value)
+        for part in evaluation.slices.slices
+        if np.isfinite(part.gap.value)
     ]
 
 
@@ -142,7 +142,7 @@ def face_and_maps(
     side = maps[0].size
     original = Image.fromarray(face).resize(side, Image.Resampling.BICUBIC)
     about = name or captions[0].replace("\n", " ")
-    shown = [(uri_of(original), about), *((uri_of(one), f"heat map of {about}") for one in maps)]
+    shown = [(uri_of(original), about), *((uri_of(heat), f"heat map of {about}") for heat in maps)]
     return Picture(images=tuple(shown), captions=tuple(captions), name=name)
 
 

@@ -35,8 +35,8 @@ class Pictures:
 
 def render_page(explained: Sequence[ExplainedFaces], images: FaceImages, pictures: Pictures) -> str:
     """Returns the page: verdict, mean maps, measures, and every face."""
-    measured = [(one, one.report) for one in explained if one.report]
-    verdicts = [(one.name, *maps_are_trustworthy(report)) for one, report in measured]
+    measured = [(model, model.report) for model in explained if model.report]
+    verdicts = [(model.name, *maps_are_trustworthy(report)) for model, report in measured]
     mood: Mood = "" if not verdicts else "clean" if all(good for _, good, _ in verdicts) else "warning"
     shown = pictures.order[:MOST_PICTURES]
     return render(
@@ -51,11 +51,11 @@ def render_page(explained: Sequence[ExplainedFaces], images: FaceImages, picture
         means=_charts(explained, pictures.means, "mean maps"),
         curves=_charts(explained, pictures.curves, "deletion, insertion and shuffled weights"),
         measures=_measures(measured) if measured else None,
-        drawn=[_hits(one.name, report) for one, report in measured if report.hits],
+        drawn=[_hits(model.name, report) for model, report in measured if report.hits],
         faces=[_face(explained, images, pictures.overlays, row) for row in shown],
         num_left=len(images.paths) - len(shown),
         predictions=_predictions(explained, images),
-        facts=[*(one.described() for one in explained), _ABOUT_COLOURS],
+        facts=[*(model.described() for model in explained), _ABOUT_COLOURS],
     )
 
 
@@ -63,7 +63,7 @@ def _tiles(explained: Sequence[ExplainedFaces], num: int) -> list[Tile]:
     faces: Tile = (f"{num:,}", "face" if num == 1 else "faces", "")
     return [
         faces,
-        *((one.family, "by Grad-CAM" if one.layer else "by occlusion", "") for one in explained),
+        *((model.family, "by Grad-CAM" if model.layer else "by occlusion", "") for model in explained),
     ]
 
 
@@ -71,8 +71,8 @@ def _charts(
     explained: Sequence[ExplainedFaces], figures: Sequence[Figure | None], title: str
 ) -> list[tuple[ExplainedFaces, str]]:
     return [
-        (one, svg_of(figure, f"{title} of {one.name}") if figure else "")
-        for one, figure in zip(explained, figures, strict=True)
+        (model, svg_of(figure, f"{title} of {model.name}") if figure else "")
+        for model, figure in zip(explained, figures, strict=True)
     ]
 
 
@@ -107,7 +107,7 @@ def _measures(reports: Sequence[tuple[ExplainedFaces, AttributionReport]]) -> di
         ("SSIM, weights shuffled", "1: nothing changes"),
     )
     rows = [[name, *own, held] for (name, held), *own in zip(named, *measured, strict=True)]
-    return {"columns": ["measure", *(one.name for one, _ in reports), "reference"], "rows": rows}
+    return {"columns": ["measure", *(model.name for model, _ in reports), "reference"], "rows": rows}
 
 
 def _hits(name: str, report: AttributionReport) -> dict[str, object]:
@@ -128,9 +128,9 @@ def _face(
     row: int,
 ) -> Picture:
     captions = []
-    for number, one in enumerate(explained, start=1):
-        emotion, confidence = one.answer(row)
-        target = EMOTIONS[one.targets[row]]
+    for number, model in enumerate(explained, start=1):
+        emotion, confidence = model.answer(row)
+        target = EMOTIONS[model.targets[row]]
         caption = f"{emotion} {confidence:.0%}" + (f"; map: {target}" if target != emotion else "")
         captions.append(caption if len(explained) == 1 else f"map {number}: {caption}")
     maps = [own[row] for own in overlays]
@@ -139,8 +139,8 @@ def _face(
 
 def _predictions(explained: Sequence[ExplainedFaces], images: FaceImages) -> dict[str, object]:
     rows: list[list[Cell]] = [
-        [str(image), *(cell for one in explained for cell in one.answer(row))]
+        [str(image), *(cell for model in explained for cell in model.answer(row))]
         for row, image in enumerate(images.paths)
     ]
-    columns = ["image", *(column for one in explained for column in (one.name, "confidence"))]
+    columns = ["image", *(column for model in explained for column in (model.name, "confidence"))]
     return {"columns": columns, "rows": rows}

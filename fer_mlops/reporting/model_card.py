@@ -96,11 +96,11 @@ _CLASS_COLUMNS = ("emotion", "n", "recall", "F1")
 
 def _classes(report: Report) -> list[list[str]]:
     rows = []
-    for one in report.classes:
-        mark = " *" if one.support < FEW else ""
-        recall = f"{one.recall:.3f}" if one.support else "–"
+    for row in report.classes:
+        mark = " *" if row.support < FEW else ""
+        recall = f"{row.recall:.3f}" if row.support else "–"
         rows.append(
-            [f"{one.emotion}{mark}", str(one.support), recall, str(one.f1) if one.support else "–"]
+            [f"{row.emotion}{mark}", str(row.support), recall, str(row.f1) if row.support else "–"]
         )
     return rows
 
@@ -121,15 +121,15 @@ def _calibration(evaluation: ModelEvaluation) -> str:
 
 
 def _limits(evaluation: ModelEvaluation) -> list[str]:
-    few = [one.emotion for one in evaluation.report.classes if one.support < FEW]
+    few = [row.emotion for row in evaluation.report.classes if row.support < FEW]
     limits = []
     if few:
         limits.append(f"Fewer than {FEW} test faces of {', '.join(few)}: no claim about these.")
     worse = sorted(
-        (one for one in evaluation.slices.slices if one.gap.value < 0 and one.is_significant),
-        key=lambda one: one.gap.value,
+        (part for part in evaluation.slices.slices if part.gap.value < 0 and part.is_significant),
+        key=lambda part: part.gap.value,
     )
-    limits += [_worse(one) for one in worse[:_MOST_SLICES]]
+    limits += [_worse(part) for part in worse[:_MOST_SLICES]]
     if not worse:
         num = evaluation.slices.num_tested
         limits.append(
@@ -137,15 +137,15 @@ def _limits(evaluation: ModelEvaluation) -> list[str]:
             if num
             else "No slice has enough faces and people to be tested: whether one does worse is unknown."
         )
-    traits = sorted({one.trait for one in evaluation.slices.slices})
+    traits = sorted({part.trait for part in evaluation.slices.slices})
     limits.append(f"Slices evaluated: {', '.join(traits) or 'none'}. No other audit was made.")
     return limits
 
 
-def _worse(one: Slice) -> str:
+def _worse(part: Slice) -> str:
     return (
-        f"{one.trait} {one.value} (n = {one.num_faces}): accuracy {-one.gap.value:.3f} lower than that "
-        f"of other faces at equal emotions, corrected p {one.adjusted_p:.3f}."
+        f"{part.trait} {part.value} (n = {part.num_faces}): accuracy {-part.gap.value:.3f} lower than "
+        f"that of other faces at equal emotions, corrected p {part.adjusted_p:.3f}."
     )
 
 

@@ -120,7 +120,7 @@ def hold_finals(
         )
         for trial in trials
     ]
-    finals.sort(key=lambda one: one.spread.mean, reverse=plan.direction == "maximize")
+    finals.sort(key=lambda finalist: finalist.spread.mean, reverse=plan.direction == "maximize")
     _log_finalists(plan, finals, parent)
     return FinalsResult(best, tuple(finals))
 
@@ -180,16 +180,16 @@ def _fit(
 
 def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
     rows: list[dict[str, Scalar | list[float]]] = []
-    for one in finals:
-        parent.log_metrics({f"final/{plan.tuning.objective}": one.spread.mean}, one.trial.number)
+    for finalist in finals:
+        parent.log_metrics({f"final/{plan.tuning.objective}": finalist.spread.mean}, finalist.trial.number)
         rows.append(
             {
-                "trial": one.trial.number,
-                "is_start": one.is_start,
-                "value": _value(one.trial),
-                "folds": list(one.values),
-                "mean": one.spread.mean,
-                "deviation": one.spread.deviation,
+                "trial": finalist.trial.number,
+                "is_start": finalist.is_start,
+                "value": _value(finalist.trial),
+                "folds": list(finalist.values),
+                "mean": finalist.spread.mean,
+                "deviation": finalist.spread.deviation,
             }
         )
     parent.log_json("study/finalists.json", rows)

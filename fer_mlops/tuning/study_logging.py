@@ -146,7 +146,8 @@ def log_winner(
     )
     rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in winner.user_attrs[SETTINGS].items())
     again = "".join(
-        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.summary} |\n" for one in finals
+        f"| {link(finalist.trial, finalist.name)} | {finalist.trial.value:.4f} | {finalist.summary} |\n"
+        for finalist in finals
     )
     head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
     note = (
