@@ -181,7 +181,9 @@ def _fit(
 def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
     rows: list[dict[str, Scalar | list[float]]] = []
     for finalist in finals:
-        parent.log_metrics({f"final/{plan.tuning.objective}": finalist.spread.mean}, finalist.trial.number)
+        parent.log_metrics(
+            {f"final/{plan.tuning.objective}": finalist.spread.mean}, finalist.trial.number
+        )
         rows.append(
             {
                 "trial": finalist.trial.number,
