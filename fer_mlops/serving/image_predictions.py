@@ -189,21 +189,13 @@ class ImagePredictor:
                 raise DataError(f"cannot write to {str(self.out)!r}: {error.strerror}") from error
         return [
             PredictionRow(
-                image=face.query.name,
-                prediction=prediction,
-                face=face.face,
-                box=face.box,
-                picture=picture,
+                image=s.query.name, prediction=prediction, face=s.face, box=s.box, picture=picture
             )
-            for face, prediction, picture in zip(subjects, predictions, pictures, strict=True)
+            for s, prediction, picture in zip(subjects, predictions, pictures, strict=True)
         ]
 
     def _explain(
-        self,
-        subjects: Sequence[_Subject],
-        predictions: Sequence[Prediction],
-        pixels: GrayFace,
-        out: Path,
+        self, subjects: Sequence[_Subject], predictions: list[Prediction], pixels: GrayFace, out: Path
     ) -> list[str]:
         """Writes the heat map of each prediction and returns the files."""
         from fer_mlops.evaluation.explanation import explain  # slow import, rarely needed
