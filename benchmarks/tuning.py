@@ -90,14 +90,14 @@ def search(plan: Plan) -> list[tuple[float | None, int]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = storage_of(plan)
     data = prepare_data(plan.experiment, cache_folder())
-    claims = StudyLocks(storage, plan.study_name)
-    with claims.present():
+    locks = StudyLocks(storage, plan.study_name)
+    with locks.present():
         study = open_study(plan, storage, data.digest())
         with track("fer_mlops", "sweep") as parent:
             begin_at(study, plan)
             if plan.tuning.workers == 1:
                 until = time.monotonic() + 60 * 600
-                Worker(plan, study, claims, until).work(data, parent.run_id, cache_folder())
+                Worker(plan, study, locks, until).work(data, parent.run_id, cache_folder())
             else:
                 WorkerPool(plan, parent.run_id, cache_folder(), time.monotonic() + 36000).wait(
                     lambda: None

@@ -21,6 +21,7 @@ BACKBONES["tiny"] = Backbone(
     fetch=dict,
     mean=(0.5, 0.5, 0.5),
     deviation=(0.5, 0.5, 0.5),
+    lineage="no weights",
 )
 """A backbone that trains in a blink; the real ones are tested in test_models.py."""
 

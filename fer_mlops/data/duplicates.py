@@ -83,23 +83,23 @@ def join(n: int, *edges: Pairs) -> NDArray[np.int64]:
 
 
 def _fingerprints(thumbnails: Images) -> tuple[Hashes, Hashes, Hashes]:
-    """Returns three hashes of each face [n]: of its looks, of its mirror image and of its content.
+    """Returns three hashes of each face [n]: of its appearance, of its mirror image and of its content.
 
     Looks: the usual pHash, the bits of the first 8 x 8 coefficients of a cosine transform that lie above
     their median. In a mirror image, coefficients of odd horizontal frequency have the opposite sign.
     Content: equal for equal thumbnails only.
     """
-    looks = np.zeros(len(thumbnails), dtype=np.uint64)
+    appearances = np.zeros(len(thumbnails), dtype=np.uint64)
     mirrored = np.zeros(len(thumbnails), dtype=np.uint64)
     contents = np.zeros(len(thumbnails), dtype=np.uint64)
     for start in range(0, len(thumbnails), _CHUNK):
         faces = thumbnails[start : start + _CHUNK]
         low = dctn(faces.astype(np.float32), axes=(1, 2))[:, :8, :8]
-        looks[start : start + _CHUNK] = _hash_of(low)
+        appearances[start : start + _CHUNK] = _hash_of(low)
         mirrored[start : start + _CHUNK] = _hash_of(low * _MIRROR)
         digests = [hashlib.blake2b(face.tobytes(), digest_size=8).digest() for face in faces]
         contents[start : start + _CHUNK] = np.frombuffer(b"".join(digests), np.uint64)
-    return looks, mirrored, contents
+    return appearances, mirrored, contents
 
 
 _MIRROR = np.array([1, -1] * 4, dtype=np.float32)

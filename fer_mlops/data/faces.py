@@ -23,7 +23,7 @@ class Faces:
     identities: NDArray[np.str_]
     targets: NDArray[np.float32] | None = None
     """Shares of each emotion [n, 7] as training targets instead of the labels."""
-    answers: NDArray[np.float32] | None = None
+    teacher_probabilities: NDArray[np.float32] | None = None
     """A teacher's softened probabilities [n, 7]; None without a teacher."""
 
     def __len__(self) -> int:

@@ -184,6 +184,8 @@ def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMa
 
     The method of Zeiler and Fergus (arXiv 1311.2901). Windows overlap; each pixel gets their mean.
     """
+    # captum 0.9's Occlusion takes one stride for all windows, so at most sides the last window would
+    # be cut off and the border's pixels measured with a smaller one. It also takes 5 to 9 times as long.
     n, side, _ = pixels.shape
     window = side // 4
     starts = np.linspace(0, side - window, _WINDOWS).round().astype(int)

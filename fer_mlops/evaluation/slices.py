@@ -81,8 +81,8 @@ class Slices:
     @property
     def worst(self) -> Slice | None:
         """Slice with the lowest gap; None if no slice has one."""
-        known = [one for one in self.slices if np.isfinite(one.gap.value)]
-        return min(known, key=lambda one: one.gap.value, default=None)
+        known = [part for part in self.slices if np.isfinite(part.gap.value)]
+        return min(known, key=lambda part: part.gap.value, default=None)
 
     @property
     def worst_gap(self) -> float:
@@ -93,7 +93,7 @@ class Slices:
     @property
     def num_tested(self) -> int:
         """Number of slices with a p-value."""
-        return sum(np.isfinite(one.p_value) for one in self.slices)
+        return sum(np.isfinite(part.p_value) for part in self.slices)
 
     def as_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
@@ -174,11 +174,11 @@ def slice_faces(
         for trait in traits
         for value in sorted(set(trait.values.tolist()) - {""})
     ]
-    adjusted = holm(np.array([one.p_value for one in slices]))
+    adjusted = holm(np.array([part.p_value for part in slices]))
     return Slices(
         tuple(
-            dataclasses.replace(one, adjusted_p=float(p))
-            for one, p in zip(slices, adjusted, strict=True)
+            dataclasses.replace(part, adjusted_p=float(p))
+            for part, p in zip(slices, adjusted, strict=True)
         )
     )
 

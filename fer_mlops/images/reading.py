@@ -289,6 +289,6 @@ def _to_gray(image: Image.Image) -> Image.Image:
         upright = Image.fromarray(((wide - wide.min()) * (255 / spread)).astype(np.uint8))
     elif upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         layer = upright.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        upright = Image.alpha_composite(ground, layer)
+        background = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        upright = Image.alpha_composite(background, layer)
     return upright if upright.mode == "L" else upright.convert("L")

@@ -44,12 +44,12 @@ class Backbone:
     """Mean of the training inputs, one per colour."""
     deviation: Sequence[float]
     """Standard deviation of the training inputs, one per colour."""
+    lineage: str
+    """Training data and licence of the weights of ``fetch``."""
     named: Mapping[str, Callable[[], StateDict]] = field(default_factory=dict)
     """Other published weights, by the publisher's name for them."""
     has_statistics: bool = True
     """Whether the weights include batch statistics, which further training needs."""
-    lineage: str = _IMAGENET
-    """Training data and licence of the weights of ``fetch``."""
     lineages: Mapping[str, str] = field(default_factory=dict)
     """Training data and licence of weights in ``named``, if they differ."""
 

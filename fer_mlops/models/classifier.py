@@ -126,7 +126,7 @@ class Classifier:
             architecture = self.scorer.architecture
             network = copy.deepcopy(self.scorer.network).cpu()  # tensors saved on a GPU need one to load
             torch.save(network.state_dict(), folder / "weights.pt")
-        card = Card(
+        card = BundleCard(
             family=self.family,
             image_size=self.image_size,
             calibration=self.calibration,
@@ -149,7 +149,7 @@ class Classifier:
             ModelError: The folder is not a bundle, is damaged, or does not fit this version.
         """
         try:
-            card = Card.read(_file(folder, "classifier.json"))
+            card = BundleCard.read(_file(folder, "classifier.json"))
             scorer: Scorer
             if card.family == "baseline":
                 scorer = HogSvm.load(_file(folder, "svm.npz"), card.image_size)
@@ -176,7 +176,7 @@ class Classifier:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class BundleCard:
     """Metadata of the classifier in a bundle or an ONNX file."""
 
     family: str
@@ -193,7 +193,7 @@ class Card:
         return json.dumps(fields, indent=2)
 
     @classmethod
-    def read(cls, path: Path) -> Card:
+    def read(cls, path: Path) -> BundleCard:
         """Returns the card of a bundle.
 
         Raises:
@@ -210,7 +210,7 @@ class Card:
         return card
 
     @classmethod
-    def parse(cls, text: str) -> Card:
+    def parse(cls, text: str) -> BundleCard:
         """Returns the card in the JSON of ``as_json``, with every value checked.
 
         Raises:
@@ -290,7 +290,7 @@ def _file(folder: Path, name: str) -> Path:
     return path
 
 
-def _rebuilt(card: Card, weights: Path) -> NetworkScorer:
+def _rebuilt(card: BundleCard, weights: Path) -> NetworkScorer:
     """Returns the network of the card's architecture with the weights in a file.
 
     Raises:

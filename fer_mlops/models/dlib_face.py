@@ -32,7 +32,7 @@ face to a single pixel."""
 _NUM_EMBEDDED = 128
 
 
-class _Block(nn.Module):
+class _ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, halves: bool) -> None:
         super().__init__()
         self.halves = halves
@@ -59,7 +59,7 @@ class DlibFaceNet(nn.Sequential):
         blocks: list[nn.Module] = []
         inputs = 32
         for outputs in _WIDTHS:
-            blocks.append(_Block(inputs, outputs, halves=outputs != inputs))
+            blocks.append(_ResidualBlock(inputs, outputs, halves=outputs != inputs))
             inputs = outputs
         stem = [nn.Conv2d(3, 32, 7, 2), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(3, 2)]
         super().__init__(*stem, *blocks)
@@ -74,7 +74,7 @@ class DlibEmbeddingNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = DlibFaceNet()
-        self.last = _Block(256, 256, halves=True)
+        self.last = _ResidualBlock(256, 256, halves=True)
         self.embedding = nn.Linear(256, _NUM_EMBEDDED, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def _convolution(
     ]
 
 
-class _Block(nn.Module):
+class _InvertedBlock(nn.Module):
     """Inverted residual: expand, depthwise, project; the input is added if shapes agree."""
 
     def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
@@ -93,7 +93,7 @@ class EfficientNetLite0(nn.Sequential):
         inputs = 32
         for stage in _STAGES:
             for repeat in range(stage.repeats):
-                layers.append(_Block(inputs, stage, stage.stride if repeat == 0 else 1))
+                layers.append(_InvertedBlock(inputs, stage, stage.stride if repeat == 0 else 1))
                 inputs = stage.channels
         layers.append(nn.Sequential(*_convolution(inputs, NUM_FEATURES, 1), nn.ReLU6(inplace=True)))
         super().__init__(*layers)

@@ -12,7 +12,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError, needs_extra
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import Logits
-from fer_mlops.models.classifier import Card, Classifier
+from fer_mlops.models.classifier import BundleCard, Classifier
 
 INPUT, LOGITS, PROBABILITIES = "faces", "logits", "probabilities"
 """Input uint8 [n, side, side]; outputs float32 [n, 7], probabilities at the default operating point."""
@@ -71,7 +71,7 @@ def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{str(path)!r} cannot be read as an ONNX model: {reason}") from error
     try:
-        card = Card.parse(session.get_modelmeta().custom_metadata_map.get(CARD_KEY, "{}"))
+        card = BundleCard.parse(session.get_modelmeta().custom_metadata_map.get(CARD_KEY, "{}"))
     except ModelError as error:
         raise ModelError(
             f"{str(path)!r} was not written by 'fer-mlops export' of this version: {error}"

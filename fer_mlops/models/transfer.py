@@ -17,7 +17,7 @@ from fer_mlops.models.weights import StateDict, read_state_dict
 
 
 @dataclass(frozen=True)
-class Origin:
+class BackboneChoice:
     """Backbone and weights that a transfer network starts from, and the reason for them."""
 
     backbone: str
@@ -87,7 +87,7 @@ class TransferNetwork(MirrorAveraging):
         return self.features.get_submodule(self.explained)
 
 
-def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[TransferNetwork, Origin]:
+def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[TransferNetwork, BackboneChoice]:
     """Returns the network with its backbone's weights loaded, and their origin.
 
     ``auto`` uses ResNet18 if its weights are available, else EfficientNet-Lite0, whose weights come
@@ -102,7 +102,7 @@ def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[Transfer
     if weights is not None:
         find_backbone(name).fill(network.features, weights)
     network.to(memory_format=torch.channels_last)
-    return network, Origin(name, config.weights, reason)
+    return network, BackboneChoice(name, config.weights, reason)
 
 
 def _choose(config: TransferConfig) -> tuple[str, StateDict | None, str]:

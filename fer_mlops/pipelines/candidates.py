@@ -67,8 +67,8 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
         raise ConfigError(f"a comparison needs at least two different models, got {len(set(fixed))}")
     unique = [names[fixed.index(uri)] for uri in dict.fromkeys(fixed)]
     found = [candidate_of(name) for name in unique]
-    shown = _short_names(unique, [one.classifier.family for one in found])
-    return [replace(one, name=short) for one, short in zip(found, shown, strict=True)]
+    shown = _short_names(unique, [candidate.classifier.family for candidate in found])
+    return [replace(candidate, name=short) for candidate, short in zip(found, shown, strict=True)]
 
 
 def candidate_of(name: str) -> Candidate:

@@ -67,17 +67,19 @@ def compare_models(
         DataError: The faces cannot be read, or the comparison would not be fair.
     """
     candidates = find_candidates(names)
-    ground = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
-    sides = {one.classifier.image_size for one in candidates}
-    pixels = {side: ground.pixels(side, cache, progress) for side in sorted(sides)}
-    answers = []
-    for one in candidates:
-        advance = progress(f"predictions of {one.name}", len(ground.table))
-        answers.append(predict_table(one.classifier, ground.table, pixels[one.classifier.image_size]))
-        advance(len(ground.table))
-    few = [pixels[one.classifier.image_size][:_MEASURED] for one in candidates]
-    speeds = measure_speed([one.classifier for one in candidates], few)
-    return compare_predictions(candidates, answers, speeds, ground, point), ground.table.root
+    test_set = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
+    sides = {candidate.classifier.image_size for candidate in candidates}
+    pixels = {side: test_set.pixels(side, cache, progress) for side in sorted(sides)}
+    predictions = []
+    for candidate in candidates:
+        advance = progress(f"predictions of {candidate.name}", len(test_set.table))
+        predictions.append(
+            predict_table(candidate.classifier, test_set.table, pixels[candidate.classifier.image_size])
+        )
+        advance(len(test_set.table))
+    few = [pixels[candidate.classifier.image_size][:_MEASURED] for candidate in candidates]
+    speeds = measure_speed([candidate.classifier for candidate in candidates], few)
+    return compare_predictions(candidates, predictions, speeds, test_set, point), test_set.table.root
 
 
 def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
@@ -91,20 +93,20 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     Raises:
         ModelError: The models do not share their test faces.
     """
-    if len({one.data.digest() for one in trained}) > 1:
+    if len({result.data.digest() for result in trained}) > 1:
         raise ModelError("the models were not trained on the same faces with the same split")
-    candidates = [candidate_just_trained(one) for one in trained]
-    answers = [one.predictions for one in trained]
+    candidates = [candidate_just_trained(result) for result in trained]
+    predictions = [result.predictions for result in trained]
     first = trained[0]
-    ground = SharedTestSet(
+    test_set = SharedTestSet(
         config=first.experiment.data,
-        table=answers[0].table,
+        table=predictions[0].table,
         described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )
-    ground = check_fairness(ground, candidates, is_one_split=True)
-    few = [one.data.parts["test"].pixels[:_MEASURED] for one in trained]
-    speeds = measure_speed([one.classifier for one in candidates], few)
-    return compare_predictions(candidates, answers, speeds, ground, "default"), ground.table.root
+    test_set = check_fairness(test_set, candidates, is_one_split=True)
+    few = [result.data.parts["test"].pixels[:_MEASURED] for result in trained]
+    speeds = measure_speed([candidate.classifier for candidate in candidates], few)
+    return compare_predictions(candidates, predictions, speeds, test_set, "default"), test_set.table.root
 
 
 def comparison_name(models: Sequence[str], other: DataConfig | None) -> str:
@@ -139,10 +141,10 @@ def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[
     answers = answers_of(comparison)
     warnings = "; ".join(comparison.warnings)
     rows = {**answers, **({"Warning": warnings} if warnings else {})}
-    described = "".join(f"- **{question}**: {said}.\n" for question, said in rows.items())
+    described = "".join(f"- **{question}**: {text}.\n" for question, text in rows.items())
     tracker.log_facts(
         {
-            **{question.lower().replace(" ", "_"): said for question, said in rows.items()},
+            **{question.lower().replace(" ", "_"): text for question, text in rows.items()},
             "faces": comparison.faces,
             "point": comparison.point,
             "compared": ", ".join(entry.uri for entry in comparison.entries),
@@ -173,25 +175,25 @@ def write_files(files: Mapping[str, str], out: Path) -> None:
 
 def compare_predictions(
     candidates: Sequence[Candidate],
-    answers: Sequence[LabelledPredictions],
+    predictions: Sequence[LabelledPredictions],
     speeds: Sequence[Speed],
-    ground: SharedTestSet,
+    test_set: SharedTestSet,
     point: OperatingPoint,
 ) -> Comparison:
     """Returns the comparison of models from their predictions on a shared test set.
 
     Args:
         candidates: Two or more models.
-        answers: Predictions of each candidate, one row per face.
+        predictions: Predictions of each candidate, one row per face.
         speeds: Speed of each candidate.
-        ground: Shared test set.
+        test_set: Shared test set.
         point: Operating point of all models.
     """
-    table = ground.table
-    reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in answers]
+    table = test_set.table
+    reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in predictions]
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
-    best = answers[order[0]]
-    pairings = [pair(best, answers[i], point) for i in order[1:]]
+    best = predictions[order[0]]
+    pairings = [pair(best, predictions[i], point) for i in order[1:]]
     num_pairs = len(reports) * len(pairings) // 2
     corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
     corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()
@@ -201,13 +203,13 @@ def compare_predictions(
             pairing=pairing,
             p_macro_f1=corrected_f1[place - 1],
             p_accuracy=corrected_accuracy[place - 1],
-            disagreements=disagreements_between(best, answers[order[place]], point),
+            disagreements=disagreements_between(best, predictions[order[place]], point),
         )
         for place, pairing in enumerate(pairings, 1)
     )
     num_people, num_unnamed = count_people(table.identities)
     return Comparison(
-        faces=ground.described,
+        faces=test_set.described,
         digest=table.digest(),
         num_faces=len(table),
         num_people=num_people,
@@ -216,7 +218,7 @@ def compare_predictions(
         entries=tuple(_entry(candidates[i], reports[i], speeds[i]) for i in order),
         matches=matches,
         rare={emotion: num for emotion, num in table.counts().items() if 0 < num < FEW},
-        warnings=ground.warnings,
+        warnings=test_set.warnings,
     )
 
 

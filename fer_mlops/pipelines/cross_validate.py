@@ -127,9 +127,9 @@ def log_repeats(repeats: Repeats, tracker: RunLog) -> None:
 
 
 def _pooled(trained: Sequence[Trained]) -> Report:
-    predictions = [one.predictions for one in trained]
+    predictions = [result.predictions for result in trained]
     return evaluate(
-        np.concatenate([one.labels for one in predictions]),
-        np.concatenate([one.probabilities() for one in predictions]),
-        np.concatenate([one.identities for one in predictions]),
+        np.concatenate([fold.labels for fold in predictions]),
+        np.concatenate([fold.probabilities() for fold in predictions]),
+        np.concatenate([fold.identities for fold in predictions]),
     )

@@ -73,7 +73,7 @@ class Evaluation:
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        data = [one.as_dict() for one in self.judgements]
+        data = [evaluation.as_dict() for evaluation in self.judgements]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
 
 
@@ -114,29 +114,33 @@ def evaluate_model(
     evaluations: list[ModelEvaluation] = []
     parts: set[str] = set()
     sheets, warnings = {}, []
-    asked: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
-    for source in asked:
+    requested: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
+    for source in requested:
         chosen = choose_faces(name, source, classifier.image_size, cache, progress)
         if any(chosen.described == before.faces for before in evaluations):
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         pixels = chosen.pixels
-        answers = predict_table(classifier, chosen.table, pixels)
+        predictions = predict_table(classifier, chosen.table, pixels)
         evaluation = replace(
-            evaluate_predictions(chosen.described, answers, pixels, robustness),
-            attribution=measure_explanations(classifier, pixels, answers.probabilities().argmax(1)),
+            evaluate_predictions(chosen.described, predictions, pixels, robustness),
+            attribution=measure_explanations(classifier, pixels, predictions.probabilities().argmax(1)),
         )
-        part = _REPORT if len(asked) < 2 else _free_part(chosen.table.name, parts)
+        part = _REPORT if len(requested) < 2 else _free_part(chosen.table.name, parts)
         parts |= _names_of(part)
         log_evaluation(evaluation, part, tracker)
-        sheets[evaluation.faces] = log_explained_faces(classifier, pixels, answers.labels, tracker, part)
+        sheets[evaluation.faces] = log_explained_faces(
+            classifier, pixels, predictions.labels, tracker, part
+        )
         evaluations.append(evaluation)
         warnings += [chosen.warning] if chosen.warning else []
     fixed = resolve_model_uri(name)
     facts = {"model": fixed, "family": classifier.family}
-    facts["faces"] = "; ".join(one.faces for one in evaluations)
+    facts["faces"] = "; ".join(evaluation.faces for evaluation in evaluations)
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
-    digests = [f"{one.faces}: data {one.answers.table.digest()}" for one in evaluations]
+    digests = [
+        f"{evaluation.faces}: data {evaluation.answers.table.digest()}" for evaluation in evaluations
+    ]
     page = render_page(fixed, evaluations, [*digests, f"run {tracker.run_id}"], sheets, warnings)
     whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings), tracker.experiment_id)
     tracker.log_text(f"{_REPORT}/report.html", page)
@@ -210,23 +214,23 @@ def _overlap(name: str, table: FaceTable) -> str:
     if seen is None:
         return "The training data of this model is unknown: it may include these faces."
     known, named = np.isin(table.identities, list(seen.people)), is_named(table.identities)
-    said = []
+    sentences = []
     if (known & named).any():
-        said.append(
+        sentences.append(
             f"Optimistic: {(known & named).mean():.0%} of these faces show people with the same names "
             "as people it was trained or selected on."
         )
     if (known & ~named).any():
-        said.append(
+        sentences.append(
             f"Optimistic: {(known & ~named).mean():.0%} of these faces have the same file names as "
             "faces it was trained or selected on."
         )
     if not named.all():
         count = "no face has" if not named.any() else f"{(~named).sum():,} faces do not have"
-        said.append(
+        sentences.append(
             f"The share of these faces that show a person from training is unknown: {count} an identity."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _worsen(classifier: Classifier, chosen: Chosen, cache: Path, progress: Progress) -> Robustness:

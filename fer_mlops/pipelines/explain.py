@@ -58,10 +58,10 @@ def explain_images(
     methods = [method or default_method(classifier) for _, classifier in models]
     with all_or_none(out) as folder:
         advance = progress("explaining faces", len(models) * len(images.paths))
-        looks = []
+        explained = []
         for (name, classifier), used in zip(models, methods, strict=True):
             weighs = used == "gradcam" or "gradcam" not in methods  # else raises that no layer applies
-            looks.append(
+            explained.append(
                 explain_faces(
                     name,
                     classifier,
@@ -73,78 +73,81 @@ def explain_images(
                 )
             )
             advance(len(images.paths))
-        _write(looks, images, folder)
-    return looks
+        _write(explained, images, folder)
+    return explained
 
 
-def _write(looks: list[ExplainedFaces], images: FaceImages, folder: Path) -> None:
-    marks = [""] if len(looks) == 1 else ["a_", "b_"]
+def _write(explained: list[ExplainedFaces], images: FaceImages, folder: Path) -> None:
+    marks = [""] if len(explained) == 1 else ["a_", "b_"]
     overlays = []
-    for mark, one in zip(marks, looks, strict=True):
+    for mark, model in zip(marks, explained, strict=True):
         drawn = []
         for number, image in enumerate(images.paths):
-            name = f"{number:03}_{mark}{image.stem}_{EMOTIONS[one.targets[number]]}_{one.method}.png"
-            picture = plots.overlay(one.pixels[number], one.heats[number])
+            name = f"{number:03}_{mark}{image.stem}_{EMOTIONS[model.targets[number]]}_{model.method}.png"
+            picture = plots.overlay(model.pixels[number], model.heats[number])
             picture.save(folder / name)
             drawn.append(picture)
         overlays.append(drawn)
     order = list(range(len(images.paths)))
-    if len(looks) == 2:
-        order = _most_different(looks)
-        _sheet(looks, images, order[:_MOST_IN_SHEET]).save(folder / "side_by_side.png")
+    if len(explained) == 2:
+        order = _most_different(explained)
+        _sheet(explained, images, order[:_MOST_IN_SHEET]).save(folder / "side_by_side.png")
     means: list[Figure | None] = []
     curves: list[Figure | None] = []
-    for mark, one in zip(marks, looks, strict=True):
-        about = one.described()
-        means.append(plots.mean_heats(one.pixels, one.heats, one.targets, f"Mean maps, {about}"))
+    for mark, model in zip(marks, explained, strict=True):
+        about = model.described()
+        means.append(plots.mean_heats(model.pixels, model.heats, model.targets, f"Mean maps, {about}"))
         title = f"Quality of the maps, {about}"
-        curves.append(plots.attribution_curves(one.report, title) if one.report else None)
+        curves.append(plots.attribution_curves(model.report, title) if model.report else None)
         for shown, name in ((means[-1], "mean_heat"), (curves[-1], "figures")):
             if shown:
                 shown.savefig(folder / f"{mark}{name}.png")
     pictures = Pictures(overlays=overlays, order=order, means=means, curves=curves)
-    numbers = json.dumps(_numbers(looks, images), indent=2)
+    numbers = json.dumps(_numbers(explained, images), indent=2)
     (folder / NUMBERS).write_text(numbers, encoding="utf-8")
-    (folder / PAGE).write_text(render_page(looks, images, pictures), encoding="utf-8")
+    (folder / PAGE).write_text(render_page(explained, images, pictures), encoding="utf-8")
 
 
-def _most_different(looks: list[ExplainedFaces]) -> list[int]:
+def _most_different(explained: list[ExplainedFaces]) -> list[int]:
     """Returns all rows, ordered by how much the models differ, largest first."""
-    one, other = (each.probabilities for each in looks)
-    differs = one.argmax(1) != other.argmax(1)
-    distance = np.abs(one - other).sum(1) + 2 * differs
+    first, second = (each.probabilities for each in explained)
+    differs = first.argmax(1) != second.argmax(1)
+    distance = np.abs(first - second).sum(1) + 2 * differs
     return [int(row) for row in np.argsort(-distance, kind="stable")]
 
 
-def _sheet(looks: list[ExplainedFaces], images: FaceImages, rows: list[int]) -> Image.Image:
-    def said(one: ExplainedFaces, row: int) -> str:
-        emotion, confidence = one.answer(row)
-        explained = EMOTIONS[one.targets[row]]
-        return f"{emotion} {confidence:.0%}" + (f"\nmap: {explained}" if explained != emotion else "")
+def _sheet(explained: list[ExplainedFaces], images: FaceImages, rows: list[int]) -> Image.Image:
+    def caption(model: ExplainedFaces, row: int) -> str:
+        emotion, confidence = model.answer(row)
+        target = EMOTIONS[model.targets[row]]
+        return f"{emotion} {confidence:.0%}" + (f"\nmap: {target}" if target != emotion else "")
 
     return plots.sheet_of_looks(
-        [(looks[0].pixels[row], images.paths[row].name) for row in rows],
-        [[(one.pixels[row], one.heats[row], said(one, row)) for one in looks] for row in rows],
-        [one.described() for one in looks],
+        [(explained[0].pixels[row], images.paths[row].name) for row in rows],
+        [
+            [(model.pixels[row], model.heats[row], caption(model, row)) for model in explained]
+            for row in rows
+        ],
+        [model.described() for model in explained],
     )
 
 
-def _numbers(looks: list[ExplainedFaces], images: FaceImages) -> list[dict[str, object]]:
+def _numbers(explained: list[ExplainedFaces], images: FaceImages) -> list[dict[str, object]]:
     return [
         {
-            "model": one.name,
-            "family": one.family,
-            "method": one.method,
-            "layer": one.layer or None,
+            "model": model.name,
+            "family": model.family,
+            "method": model.method,
+            "layer": model.layer or None,
             "faces": [
                 {
                     "image": str(image),
-                    "explained": EMOTIONS[one.targets[row]],
-                    **dict(zip(EMOTIONS, one.probabilities[row].round(6).tolist(), strict=True)),
+                    "explained": EMOTIONS[model.targets[row]],
+                    **dict(zip(EMOTIONS, model.probabilities[row].round(6).tolist(), strict=True)),
                 }
                 for row, image in enumerate(images.paths)
             ],
-            "measured": one.report.as_dict() if one.report else None,
+            "measured": model.report.as_dict() if model.report else None,
         }
-        for one in looks
+        for model in explained
     ]

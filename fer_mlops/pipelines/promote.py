@@ -82,7 +82,7 @@ class Decision:
 class _Measured:
     """Measurements of one candidate on the shared faces."""
 
-    answers: LabelledPredictions
+    predictions: LabelledPredictions
     report: Report
     slices: Slices
     speed: Speed
@@ -135,20 +135,20 @@ def promote(
     compared = (version,) if is_no_measure else (version, before)
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in compared if number]
     candidates = [candidate_of(name) for name in names]
-    ground, is_common = promotion_test_set(candidates, source, cache, progress, data)
-    measured = _measure(candidates, ground, cache, progress) if len(ground.table) else []
-    cautions = [one.report.units.caution for one in measured[:1] if one.report.units.caution]
+    test_set, is_common = promotion_test_set(candidates, source, cache, progress, data)
+    measured = _measure(candidates, test_set, cache, progress) if len(test_set.table) else []
+    cautions = [own.report.units.caution for own in measured[:1] if own.report.units.caution]
     if is_no_measure:
         cautions.append(f"not compared with version {before}, which was trained on drawn faces")
-    checks = tuple(_checks(rules, candidates[0], measured, len(ground.table), is_common))
+    checks = tuple(_checks(rules, candidates[0], measured, len(test_set.table), is_common))
     if barred := reason_against(entry, champion):
         checks = (Check("fit for an alias", barred, "no reason against it", False), *checks)
     decision = Decision(
         version=version,
         champion=before,
-        faces=f"{ground.described}, {len(ground.table)} faces",
+        faces=f"{test_set.described}, {len(test_set.table)} faces",
         checks=checks,
-        warnings=(*ground.warnings, *cautions),
+        warnings=(*test_set.warnings, *cautions),
     )
     if decision.is_promoted:
         decision = replace(decision, outcome=CHAMPION)
@@ -167,22 +167,26 @@ def promote(
 
 
 def _measure(
-    candidates: list[Candidate], ground: SharedTestSet, cache: Path, progress: Progress
+    candidates: list[Candidate], test_set: SharedTestSet, cache: Path, progress: Progress
 ) -> list[_Measured]:
-    pixels = [ground.pixels(one.classifier.image_size, cache, progress) for one in candidates]
-    speeds = measure_speed([one.classifier for one in candidates], [faces[:_TIMED] for faces in pixels])
-    traits = traits_of(ground.table, read_records(ground.table))
+    pixels = [
+        test_set.pixels(candidate.classifier.image_size, cache, progress) for candidate in candidates
+    ]
+    speeds = measure_speed(
+        [candidate.classifier for candidate in candidates], [faces[:_TIMED] for faces in pixels]
+    )
+    traits = traits_of(test_set.table, read_records(test_set.table))
     measured = []
-    for one, faces, speed in zip(candidates, pixels, speeds, strict=True):
-        answers = predict_table(one.classifier, ground.table, faces)
-        about = (answers.labels, answers.probabilities(), answers.identities)
+    for candidate, faces, speed in zip(candidates, pixels, speeds, strict=True):
+        predictions = predict_table(candidate.classifier, test_set.table, faces)
+        about = (predictions.labels, predictions.probabilities(), predictions.identities)
         measured.append(
             _Measured(
-                answers=answers,
+                predictions=predictions,
                 report=evaluate(*about),
                 slices=slice_faces(*about, traits),
                 speed=speed,
-                num_bytes=one.num_bytes,
+                num_bytes=candidate.num_bytes,
             )
         )
     return measured
@@ -210,7 +214,7 @@ def _checks_on_faces(rules: GateRules, measured: list[_Measured], is_common: boo
         "macro-F1", str(f1), f"at least {rules.macro_f1_floor:g}", f1.value >= rules.macro_f1_floor
     )
     if len(measured) > 1:
-        pairing = pair(own.answers, measured[1].answers)
+        pairing = pair(own.predictions, measured[1].predictions)
         yield _against(rules, pairing, own, measured[1], is_common)
         yield _recalls(rules, pairing)
     ece = own.report.ece
@@ -238,34 +242,34 @@ def _against(
         low, sure = -1.0, f"no interval: it needs {LEAST_FOR_INTERVAL} {pairing.units.noun}"
     found = f"{difference}, {sure}; latency {-saved_time:+.0%}, size {-saved_room:+.0%}"
     if is_common:
-        asked = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
+        required = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
         is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
         is_passed = low > 0 or (low >= -rules.margin and is_cheaper)
     else:
-        asked = f"interval above {rules.margin:g}, as these faces favour the new version"
+        required = f"interval above {rules.margin:g}, as these faces favour the new version"
         is_passed = low > rules.margin
-    return Check("macro-F1 against the champion", found, asked, is_passed)
+    return Check("macro-F1 against the champion", found, required, is_passed)
 
 
 def _recalls(rules: GateRules, pairing: Pairing) -> Check:
-    asked_of = [one for one in pairing.classes if one.support >= rules.class_faces]
-    worst = min(asked_of, key=lambda one: one.recall.value, default=None)
-    asked = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
+    compared = [row for row in pairing.classes if row.support >= rules.class_faces]
+    worst = min(compared, key=lambda row: row.recall.value, default=None)
+    required = f"no emotion of {rules.class_faces} faces loses {rules.recall_loss:g}"
     if worst is None:
-        return Check("recall of each emotion", "too few faces of each", asked, True)
+        return Check("recall of each emotion", "too few faces of each", required, True)
     found = f"{worst.emotion} {worst.recall.value:+.3f} (n = {worst.support})"
-    return Check("recall of each emotion", found, asked, worst.recall.value >= -rules.recall_loss)
+    return Check("recall of each emotion", found, required, worst.recall.value >= -rules.recall_loss)
 
 
 def _slices(rules: GateRules, slices: Slices) -> Check:
-    worse = [one for one in slices.slices if one.is_significant and one.gap.value < 0]
-    worst = min(worse, key=lambda one: one.gap.value, default=None)
-    asked = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
+    worse = [part for part in slices.slices if part.is_significant and part.gap.value < 0]
+    worst = min(worse, key=lambda part: part.gap.value, default=None)
+    required = f"significantly worse by at most {rules.slice_gap_ceiling:g}"
     if worst is None:
         found = "none is significantly worse" if slices.num_tested else "too few people to test any"
-        return Check("worst slice", found, asked, True)
+        return Check("worst slice", found, required, True)
     found = f"{worst.trait} {worst.value} {worst.gap.value:+.3f} (n = {worst.num_faces})"
-    return Check("worst slice", found, asked, worst.gap.value >= -rules.slice_gap_ceiling)
+    return Check("worst slice", found, required, worst.gap.value >= -rules.slice_gap_ceiling)
 
 
 def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
@@ -281,6 +285,6 @@ def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
         }
     )
     tracker.ask(lambda: None)  # flush the run before the version links to it
-    said = f"{decision.outcome}: {decision.reason}"
+    summary = f"{decision.outcome}: {decision.reason}"
     checks = {check.rule: [check.measured, check.required, check.is_passed] for check in decision.checks}
-    record_decision(decision.version, said, json.dumps(checks), tracker.run_id)
+    record_decision(decision.version, summary, json.dumps(checks), tracker.run_id)

@@ -44,11 +44,11 @@ def promotion_test_set(
     if source:
         config = version.experiment.data if version.experiment else DataConfig()
         return find_shared_test_set(candidates, replace(config, source=source), cache, progress), True
-    ground = _validation_part(version, cache, progress, data)
+    test_set = _validation_part(version, cache, progress, data)
     if champion is None or _digest(champion) == _digest(version):
-        return ground, True
-    ground = check_fairness(_unseen(ground, champion), [champion])
-    return replace(ground, warnings=(*ground.warnings, _favours(ground, champion))), False
+        return test_set, True
+    test_set = check_fairness(_unseen(test_set, champion), [champion])
+    return replace(test_set, warnings=(*test_set.warnings, _favours(test_set, champion))), False
 
 
 def _validation_part(
@@ -75,36 +75,37 @@ def _validation_part(
     )
 
 
-def _unseen(ground: SharedTestSet, champion: Candidate) -> SharedTestSet:
+def _unseen(test_set: SharedTestSet, champion: Candidate) -> SharedTestSet:
     """Returns the test set without the people in the champion's training data, if known."""
     if champion.provenance is None:
-        return ground
-    is_new = ~np.isin(ground.table.identities, sorted(champion.provenance.people))
-    _, num_unnamed = count_people(ground.table.identities)
+        return test_set
+    is_new = ~np.isin(test_set.table.identities, sorted(champion.provenance.people))
+    _, num_unnamed = count_people(test_set.table.identities)
     limit = ", as far as they are named" if num_unnamed else ""
-    described = f"{ground.described}, without people in the training data of {champion.uri}{limit}"
-    return replace(ground.select(np.flatnonzero(is_new)), described=described)
+    described = f"{test_set.described}, without people in the training data of {champion.uri}{limit}"
+    return replace(test_set.select(np.flatnonzero(is_new)), described=described)
 
 
 def _digest(candidate: Candidate) -> str | None:
     return candidate.provenance.digest if candidate.provenance else None
 
 
-def _favours(ground: SharedTestSet, champion: Candidate) -> str:
+def _favours(test_set: SharedTestSet, champion: Candidate) -> str:
     """Returns a warning that the faces favour the version, which was selected on them."""
-    said = (
+    warning = (
         "these faces favour the new version: its calibration, thresholds and (for a network) epoch were "
         f"chosen on them; those of {champion.uri} were not"
     )
     tested = (
         {identity for _, _, identity in champion.provenance.tested} if champion.provenance else set()
     )
-    num_tested = int(np.isin(ground.table.identities, sorted(tested)).sum())
+    num_tested = int(np.isin(test_set.table.identities, sorted(tested)).sum())
     if num_tested:
-        said += (
+        warning += (
             f"; {num_tested} of them show people from the champion's test part, so the champion's test "
             "scores are no longer independent"
         )
     return (
-        f"{said}. For a close decision, pass unseen faces with --data or train with the champion's split"
+        f"{warning}. For a close decision, pass unseen faces with --data or train with the champion's "
+        "split"
     )

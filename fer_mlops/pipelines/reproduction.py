@@ -54,10 +54,10 @@ def reproduction_error(uri: str) -> tuple[float | None, str]:
             return None, "was logged without stored predictions; train it again"
         try:
             images, probabilities = _read_probe(probe)
-            answers = classifier.predict_proba(classifier.prepare(images))
+            reproduced = classifier.predict_proba(classifier.prepare(images))
         except (OSError, ValueError, LookupError, TypeError, RecursionError, DataError) as error:
             return None, f"its {PROBE_FILE} cannot be read: {str(error)[:100]}; train it again"
-    difference = float(np.abs(answers - probabilities).max())
+    difference = float(np.abs(reproduced - probabilities).max())
     return difference, f"largest difference {difference:.1e}"
 
 

@@ -81,15 +81,15 @@ def find_shared_test_set(
         return check_fairness(
             _all_of(other, side, cache, progress), candidates, allow_overlap=allow_overlap
         )
-    ground = _shared(candidates, cache, progress)
-    digests = {one.provenance.digest for one in candidates if one.provenance}
+    test_set = _shared(candidates, cache, progress)
+    digests = {candidate.provenance.digest for candidate in candidates if candidate.provenance}
     return check_fairness(
-        ground, candidates, is_one_split=len(digests) == 1, allow_overlap=allow_overlap
+        test_set, candidates, is_one_split=len(digests) == 1, allow_overlap=allow_overlap
     )
 
 
 def check_fairness(
-    ground: SharedTestSet,
+    test_set: SharedTestSet,
     candidates: Sequence[Candidate],
     *,
     is_one_split: bool = False,
@@ -98,7 +98,7 @@ def check_fairness(
     """Returns the test set with a warning for each model that has, or may have, seen its people.
 
     Args:
-        ground: Shared test set.
+        test_set: Shared test set.
         candidates: Models to compare.
         is_one_split: Whether the faces are the test part of one split used by all models.
         allow_overlap: Warn instead of refusing.
@@ -106,27 +106,27 @@ def check_fairness(
     Raises:
         DataError: A model has seen people in the test set.
     """
-    warnings = list(ground.warnings)
-    _, num_unnamed = count_people(ground.table.identities)
+    warnings = list(test_set.warnings)
+    _, num_unnamed = count_people(test_set.table.identities)
     if num_unnamed:
         warnings.append(
             "it is unknown whether the models saw the people on these faces in training: "
-            f"{num_unnamed:,} of {len(ground.table):,} faces have no identity"
+            f"{num_unnamed:,} of {len(test_set.table):,} faces have no identity"
         )
-    for one in candidates:
-        if one.provenance is None:
+    for candidate in candidates:
+        if candidate.provenance is None:
             warnings.append(
-                f"the training faces of {one.name} are unknown: if they include these faces, its scores "
-                "are too high"
+                f"the training faces of {candidate.name} are unknown: if they include these "
+                "faces, its scores are too high"
             )
             continue
-        known = np.isin(ground.table.identities, sorted(one.provenance.people))
+        known = np.isin(test_set.table.identities, sorted(candidate.provenance.people))
         if not known.any():
             continue
-        people = sorted(set(ground.table.identities[known].tolist()))
-        said = (
-            f"{known.mean():.0%} of the faces compared on show people whom {one.name} saw in training "
-            f"or validation ({len(people)}, such as {people[0]!r})"
+        people = sorted(set(test_set.table.identities[known].tolist()))
+        overlap = (
+            f"{known.mean():.0%} of the faces compared on show people whom {candidate.name} saw in "
+            f"training or validation ({len(people)}, such as {people[0]!r})"
         )
         if is_one_split:  # all models saw the same people
             warnings.append(
@@ -135,9 +135,9 @@ def check_fairness(
             )
             break
         if not allow_overlap:
-            raise DataError(f"not a fair comparison: {said}; {_WAYS_OUT}")
-        warnings.append(f"not a fair comparison: {said}")
-    return replace(ground, warnings=tuple(warnings))
+            raise DataError(f"not a fair comparison: {overlap}; {_WAYS_OUT}")
+        warnings.append(f"not a fair comparison: {overlap}")
+    return replace(test_set, warnings=tuple(warnings))
 
 
 def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> SharedTestSet:
@@ -147,22 +147,23 @@ def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> S
 
 def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) -> SharedTestSet:
     """Returns the test faces that all models have in common."""
-    schoolings: list[TrainingProvenance] = []
+    provenances: list[TrainingProvenance] = []
     configs: list[DataConfig] = []
-    for one in candidates:
-        if one.provenance is None or one.experiment is None:
-            raise ConfigError(f"the test faces of {one.name} are unknown; pass --data")
-        schoolings.append(one.provenance)
-        configs.append(one.experiment.data)
-    shared = frozenset.intersection(*(provenance.tested for provenance in schoolings))
+    for candidate in candidates:
+        if candidate.provenance is None or candidate.experiment is None:
+            raise ConfigError(f"the test faces of {candidate.name} are unknown; pass --data")
+        provenances.append(candidate.provenance)
+        configs.append(candidate.experiment.data)
+    shared = frozenset.intersection(*(provenance.tested for provenance in provenances))
     tables = {config: load_table(config, cache, progress) for config in set(configs)}
     if len({table.root.resolve() for table in tables.values()}) > 1:
         shared = frozenset()  # equal names in different folders are different faces
     if not shared:
         tested = "; ".join(
-            f"{one.name} on {config.source}, {config.split} split, seed {one.experiment.seed}"
-            for one, config in zip(candidates, configs, strict=True)
-            if one.experiment
+            f"{candidate.name} on {config.source}, {config.split} split, "
+            f"seed {candidate.experiment.seed}"
+            for candidate, config in zip(candidates, configs, strict=True)
+            if candidate.experiment
         )
         raise DataError(
             f"these models share no test face ({tested}): train them on the same data, split and seed, "
@@ -178,8 +179,8 @@ def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) ->
             "missing or changed: restore them, or pass other faces with --data"
         )
     warnings = []
-    if len({provenance.digest for provenance in schoolings}) > 1:
-        most = max(len(provenance.tested) for provenance in schoolings)
+    if len({provenance.digest for provenance in provenances}) > 1:
+        most = max(len(provenance.tested) for provenance in provenances)
         warnings.append(
             f"these models had different splits: compared on the {len(rows)} test faces that all have "
             f"in common, of up to {most}"

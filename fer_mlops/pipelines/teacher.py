@@ -58,8 +58,10 @@ def with_answers(experiment: Experiment, data: Data, progress: Progress) -> tupl
         _, all_pixels = load_images(data.table, teacher.image_size, data.cache, advance=advance)
         pixels = take_images(all_pixels, data.split.train)
     temperature = experiment.training.teacher_temperature
-    answers = soft_answers(teacher, pixels, temperature, progress("teacher predictions", len(train)))
-    return replace(train, answers=answers), facts
+    probabilities = soft_answers(
+        teacher, pixels, temperature, progress("teacher predictions", len(train))
+    )
+    return replace(train, teacher_probabilities=probabilities), facts
 
 
 def soft_answers(

@@ -61,11 +61,11 @@ def how_sure(comparison: Comparison, match: PairedResult) -> str:
         f"better than {other.name} in {percent(share)} of the resamples of {units.num} {units.noun} "
         f"({p_value(match.p_macro_f1)}{corrected})"
     )
-    said = (
+    verdict = (
         f"{lead if share == share else 'unknown'}; right alone on {only.only_a} faces against "
         f"{only.only_b} (McNemar {p_value(match.p_accuracy)}{corrected})"
     )
-    return f"{said}. {units.caution}".removesuffix(".") if units.caution else said
+    return f"{verdict}. {units.caution}".removesuffix(".") if units.caution else verdict
 
 
 def what_cost(comparison: Comparison) -> str:

@@ -37,7 +37,7 @@ def render_page(examination: DataReport) -> str:
             (
                 _HEADINGS[severity],
                 _ABOUT[severity],
-                [_card(one, examination.root) for one in found if one.severity == severity],
+                [_card(finding, examination.root) for finding in found if finding.severity == severity],
             )
             for severity in SEVERITIES
         ],

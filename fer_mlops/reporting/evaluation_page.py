@@ -98,7 +98,8 @@ def render_page(
         conclusion=_conclusion(first),
         across=_across(judgements) if len(judgements) > 1 else None,
         parts=[
-            _part(number, judged, sheets.get(judged.faces)) for number, judged in enumerate(judgements)
+            _part(number, evaluation, sheets.get(evaluation.faces))
+            for number, evaluation in enumerate(judgements)
         ],
         emotions=EMOTIONS,
         few=FEW,
@@ -108,23 +109,25 @@ def render_page(
     )
 
 
-def _part(number: int, judged: ModelEvaluation, sheet: HeatMapSheet | None) -> dict[str, object]:
+def _part(number: int, evaluation: ModelEvaluation, sheet: HeatMapSheet | None) -> dict[str, object]:
     """Returns the content of the page about one set of faces."""
-    drawn = pictures(judged, "", names=set(_CHARTS))
-    by_cell = _mistakes_by_cell(number, judged)
-    trusted, said = maps_are_trustworthy(judged.attribution) if judged.attribution else (False, "")
+    drawn = pictures(evaluation, "", names=set(_CHARTS))
+    by_cell = _mistakes_by_cell(number, evaluation)
+    trusted, summary = (
+        maps_are_trustworthy(evaluation.attribution) if evaluation.attribution else (False, "")
+    )
     return {
-        "judged": judged,
-        "scores": _headlines(judged),
-        "classes": _classes(judged.report),
-        "has_few": any(0 < one.support < FEW for one in judged.report.classes),
-        "confusion": _confusion(number, judged.report, {anchor for anchor, _, _ in by_cell}),
+        "evaluation": evaluation,
+        "scores": _headlines(evaluation),
+        "classes": _classes(evaluation.report),
+        "has_few": any(0 < row.support < FEW for row in evaluation.report.classes),
+        "confusion": _confusion(number, evaluation.report, {anchor for anchor, _, _ in by_cell}),
         "charts": {name: svg_of(figure, _CHARTS[name]) for name, figure in drawn.items()},
-        "calibration": _calibration(judged),
-        "slices": _slices(judged),
+        "calibration": _calibration(evaluation),
+        "slices": _slices(evaluation),
         "heat_maps": sheet.pictures() if sheet else [],
-        "maps": f"Measures {'support' if trusted else 'do not support'} these maps: {said}",
-        "mistakes": mistakes_of(judged),
+        "maps": f"Measures {'support' if trusted else 'do not support'} these maps: {summary}",
+        "mistakes": mistakes_of(evaluation),
         "by_cell": by_cell,
     }
 
@@ -139,69 +142,69 @@ def _tiles(report: Report) -> list[Tile]:
     ]
 
 
-def _conclusion(judged: ModelEvaluation) -> list[str]:
+def _conclusion(evaluation: ModelEvaluation) -> list[str]:
     """Returns the conclusions that the scores support, in a few sentences."""
-    report = judged.report
-    few = [one.emotion for one in report.classes if 0 < one.support < FEW]
-    absent = [one.emotion for one in report.classes if not one.support]
-    said = [
-        f"On the {judged.faces}, {report.people()}, it predicts the "
+    report = evaluation.report
+    few = [row.emotion for row in report.classes if 0 < row.support < FEW]
+    absent = [row.emotion for row in report.classes if not row.support]
+    sentences = [
+        f"On the {evaluation.faces}, {report.people()}, it predicts the "
         f"labelled emotion for {report.accuracy.value:.1%} of the faces."
     ]
     if np.isfinite(report.accuracy.low):
-        said.append(
+        sentences.append(
             f"The 95% interval is {report.accuracy.low:.1%} to {report.accuracy.high:.1%} "
             f"({report.units.over}): of 100 intervals drawn so, 95 hold the true score."
         )
     if report.units.caution:
-        said.append(report.units.caution)
-    commonest = max(report.classes, key=lambda one: one.support)
+        sentences.append(report.units.caution)
+    commonest = max(report.classes, key=lambda row: row.support)
     share = commonest.support / report.num_faces
-    said.append(f"Always predicting {commonest.emotion} would be right {share:.1%} of the time.")
+    sentences.append(f"Always predicting {commonest.emotion} would be right {share:.1%} of the time.")
     if few:
-        said.append(f"Too few faces for a claim about {', '.join(few)} (fewer than {FEW}).")
+        sentences.append(f"Too few faces for a claim about {', '.join(few)} (fewer than {FEW}).")
     if absent:
-        said.append(f"No face of {', '.join(absent)}: left out of every mean.")
-    if "answered_error" in judged.confidence:
-        said.append(
-            f"It calls {judged.confidence['answered_share']:.0%} of its predictions sure; "
-            f"{judged.confidence['answered_error']:.1%} of those are wrong."
+        sentences.append(f"No face of {', '.join(absent)}: left out of every mean.")
+    if "answered_error" in evaluation.confidence:
+        sentences.append(
+            f"It calls {evaluation.confidence['answered_share']:.0%} of its predictions sure; "
+            f"{evaluation.confidence['answered_error']:.1%} of those are wrong."
         )
-    worst = judged.slices.worst
+    worst = evaluation.slices.worst
     if worst and worst.is_significant and worst.gap.value < 0:
-        said.append(
+        sentences.append(
             f"Accuracy on faces with {worst.trait} “{worst.value}” is "
             f"{-worst.gap.value:.1%} lower at equal emotions."
         )
-    return said
+    return sentences
 
 
 def _across(judgements: Sequence[ModelEvaluation]) -> Table:
     columns = ["faces", "n", "people", "emotions", "accuracy", "balanced accuracy", "macro-F1", "ECE"]
     rows: list[list[Cell]] = []
-    for judged in judgements:
-        report = judged.report
-        num = sum(one.support > 0 for one in report.classes)
+    for evaluation in judgements:
+        report = evaluation.report
+        num = sum(row.support > 0 for row in report.classes)
         people = count_or_unknown(report.num_people, report.num_unnamed)
         scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
-        rows.append([judged.faces, report.num_faces, people, num, *scores])
+        rows.append([evaluation.faces, report.num_faces, people, num, *scores])
     return Table(columns, rows)
 
 
-def _headlines(judged: ModelEvaluation) -> Table:
+def _headlines(evaluation: ModelEvaluation) -> Table:
     rows = [
-        [NAMES[name], *(getattr(report, name) for report in judged.reports.values())]
+        [NAMES[name], *(getattr(report, name) for report in evaluation.reports.values())]
         for name in HEADLINES
     ]
-    return Table(["score", *judged.reports], rows)
+    return Table(["score", *evaluation.reports], rows)
 
 
 def _classes(report: Report) -> Table:
     rows: list[list[Cell]] = []
-    for one in report.classes:
-        name = one.emotion + (" *" if 0 < one.support < FEW else "")
-        precision = one.precision if one.support else None
-        rows.append([name, one.support, precision, one.recall, one.f1, one.auroc, one.average_precision])
+    for row in report.classes:
+        name = row.emotion + (" *" if 0 < row.support < FEW else "")
+        precision = row.precision if row.support else None
+        rows.append([name, row.support, precision, row.recall, row.f1, row.auroc, row.average_precision])
     return Table(["emotion", "n", "precision", "recall", "F1", "AUROC", "average precision"], rows)
 
 
@@ -222,18 +225,18 @@ def _anchor(number: int, label: str, predicted: str) -> str:
     return f"mistakes-{number}-{label}-{predicted}"
 
 
-def _mistakes_by_cell(number: int, judged: ModelEvaluation) -> list[tuple[str, str, list[Picture]]]:
+def _mistakes_by_cell(number: int, evaluation: ModelEvaluation) -> list[tuple[str, str, list[Picture]]]:
     """Returns (anchor, title, most confident mistakes) of each cell, the fullest cell first."""
-    probabilities, labels = judged.answers.probabilities(), judged.answers.labels
+    probabilities, labels = evaluation.answers.probabilities(), evaluation.answers.labels
     predictions, confidence = probabilities.argmax(1), probabilities.max(1)
-    counts = np.array(judged.report.confusion)
+    counts = np.array(evaluation.report.confusion)
     np.fill_diagonal(counts, 0)
     found = []
     for cell in np.argsort(-counts, axis=None, kind="stable"):
         label, predicted = divmod(int(cell), len(EMOTIONS))
         rows = np.flatnonzero((labels == label) & (predictions == predicted) & (label != predicted))
         rows = rows[np.argsort(-confidence[rows], kind="stable")][:_MOST_IN_CELL]
-        shown = _photos(judged, rows, [f"{confidence[row]:.0%}" for row in rows])
+        shown = _photos(evaluation, rows, [f"{confidence[row]:.0%}" for row in rows])
         if shown:
             names = EMOTIONS[label], EMOTIONS[predicted]
             title = f"{names[0]} → {names[1]}: {counts[label, predicted]} faces"
@@ -241,48 +244,50 @@ def _mistakes_by_cell(number: int, judged: ModelEvaluation) -> list[tuple[str, s
     return found
 
 
-def _calibration(judged: ModelEvaluation) -> str:
-    before, after = judged.confidence["ece_before_temperature"], judged.report.ece.value
-    said = (
+def _calibration(evaluation: ModelEvaluation) -> str:
+    before, after = evaluation.confidence["ece_before_temperature"], evaluation.report.ece.value
+    text = (
         f"Confidence misses accuracy by {after:.3f} on average; without the temperature fitted on "
         f"validation it would be {before:.3f}. "
     )
-    threshold = judged.answers.calibration.threshold
-    if not judged.answers.calibration.is_ever_sure:
-        return said + "No confidence threshold was found above which predictions may be called sure."
-    share = judged.confidence["answered_share"]
-    said += f"Predictions are sure from a confidence of {threshold:.2f}: {share:.0%} of these faces"
-    if "answered_error" in judged.confidence:
-        said += f", of which {judged.confidence['answered_error']:.1%} are wrong"
-    return said + "."
+    threshold = evaluation.answers.calibration.threshold
+    if not evaluation.answers.calibration.is_ever_sure:
+        return text + "No confidence threshold was found above which predictions may be called sure."
+    share = evaluation.confidence["answered_share"]
+    text += f"Predictions are sure from a confidence of {threshold:.2f}: {share:.0%} of these faces"
+    if "answered_error" in evaluation.confidence:
+        text += f", of which {evaluation.confidence['answered_error']:.1%} are wrong"
+    return text + "."
 
 
-def _slices(judged: ModelEvaluation) -> Table:
+def _slices(evaluation: ModelEvaluation) -> Table:
     columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
-    return Table(columns, [_slice_row(one) for one in judged.slices.slices])
+    return Table(columns, [_slice_row(part) for part in evaluation.slices.slices])
 
 
-def _slice_row(one: Slice) -> list[Cell]:
+def _slice_row(part: Slice) -> list[Cell]:
     return [
-        f"{one.trait}: {one.value}",
-        one.num_faces,
-        count_or_unknown(one.num_people, one.num_unnamed),
-        one.accuracy,
-        one.macro_f1,
-        one.gap,
-        with_note("–", one.why_no_p) if one.why_no_p else one.adjusted_p,
+        f"{part.trait}: {part.value}",
+        part.num_faces,
+        count_or_unknown(part.num_people, part.num_unnamed),
+        part.accuracy,
+        part.macro_f1,
+        part.gap,
+        with_note("–", part.why_no_p) if part.why_no_p else part.adjusted_p,
     ]
 
 
-def mistakes_of(judged: ModelEvaluation) -> list[Picture]:
+def mistakes_of(evaluation: ModelEvaluation) -> list[Picture]:
     """Returns the most confident mistakes with their images."""
-    rows = confident_mistakes(judged.answers, _MOST_MISTAKES)
-    return _photos(judged, rows, mistake_captions(judged.answers, rows))
+    rows = confident_mistakes(evaluation.answers, _MOST_MISTAKES)
+    return _photos(evaluation, rows, mistake_captions(evaluation.answers, rows))
 
 
-def _photos(judged: ModelEvaluation, rows: NDArray[np.int64], captions: Sequence[str]) -> list[Picture]:
+def _photos(
+    evaluation: ModelEvaluation, rows: NDArray[np.int64], captions: Sequence[str]
+) -> list[Picture]:
     """Returns the pictures of the faces that can be read."""
-    table = judged.answers.table
+    table = evaluation.answers.table
     found = [
         photo(table.root, table.paths[row], caption) for row, caption in zip(rows, captions, strict=True)
     ]

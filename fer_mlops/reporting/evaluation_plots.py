@@ -36,39 +36,41 @@ FIGURES = (
 """File names of all figures of an evaluation."""
 
 
-def pictures(judged: ModelEvaluation, faces: str, names: Container[str] = FIGURES) -> dict[str, Figure]:
+def pictures(
+    evaluation: ModelEvaluation, faces: str, names: Container[str] = FIGURES
+) -> dict[str, Figure]:
     """Returns the figures of an evaluation by file name.
 
     Args:
-        judged: Evaluation to draw.
+        evaluation: Evaluation to draw.
         faces: Short description of the faces, for the titles; empty where it is known.
         names: Figures to draw.
     """
-    answers, shown = judged.answers, _shown(faces, len(judged.answers))
-    labels, probabilities = answers.labels, answers.probabilities()
+    predictions, shown = evaluation.answers, _shown(faces, len(evaluation.answers))
+    labels, probabilities = predictions.labels, predictions.probabilities()
     drawn: dict[str, Callable[[], Figure]] = {
-        **_report_pictures(judged.report, faces),
+        **_report_pictures(evaluation.report, faces),
         "reliability": lambda: plots.reliability_diagram(
-            labels, probabilities, f"Reliability, {shown}", answers.calibration.threshold
+            labels, probabilities, f"Reliability, {shown}", predictions.calibration.threshold
         ),
         "precision_recall": lambda: plots.precision_recall(
             labels, probabilities, f"Precision against recall, {shown}"
         ),
     }
-    if rows := slice_rows(judged):
+    if rows := slice_rows(evaluation):
         drawn["slices"] = lambda: plots.slice_chart(rows, f"Accuracy gap of each slice, {shown}")
-    if robustness := judged.robustness:
+    if robustness := evaluation.robustness:
         title = f"Corrupted images, {_shown(faces, robustness.num_faces)}"
         drawn["robustness"] = lambda: plots.robustness_curves(robustness, title)
-    if attribution := judged.attribution:
+    if attribution := evaluation.attribution:
         name = METHOD_NAMES[attribution.method]
         about = f"Quality of the {name} maps, {_shown(faces, attribution.num_faces)}"
         drawn["attribution"] = lambda: plots.attribution_curves(attribution, about)
-    wrong = confident_mistakes(answers)
+    wrong = confident_mistakes(predictions)
     if len(wrong):
         drawn["mistakes"] = lambda: plots.mistakes(
-            judged.pixels[wrong],
-            mistake_captions(answers, wrong),
+            evaluation.pixels[wrong],
+            mistake_captions(predictions, wrong),
             f"Most confident mistakes, {shown}: label → prediction",
         )
     return {name: draw() for name, draw in drawn.items() if name in names}
@@ -78,25 +80,25 @@ def _shown(faces: str, num: int) -> str:
     return f"{faces}, {count(num, 'face')}" if faces else count(num, "face")
 
 
-def slice_rows(judged: ModelEvaluation) -> list[tuple[str, float, float, float, bool]]:
+def slice_rows(evaluation: ModelEvaluation) -> list[tuple[str, float, float, float, bool]]:
     """Returns the slices with a gap, as rows for ``plots.slice_chart``."""
     return [
         (
-            f"{one.trait}: {one.value} ({one.num_faces})",
-            one.gap.value,
-            one.gap.low,
-            one.gap.high,
-            one.is_significant,
+            f"{part.trait}: {part.value} ({part.num_faces})",
+            part.gap.value,
+            part.gap.low,
+            part.gap.high,
+            part.is_significant,
         )
-        for one in judged.slices.slices
-        if np.isfinite(one.gap.value)
+        for part in evaluation.slices.slices
+        if np.isfinite(part.gap.value)
     ]
 
 
-def mistake_captions(answers: LabelledPredictions, rows: NDArray[np.int64]) -> list[str]:
+def mistake_captions(predictions: LabelledPredictions, rows: NDArray[np.int64]) -> list[str]:
     """Returns label, predicted emotion and confidence of each row."""
-    probabilities = answers.probabilities()[rows]
-    return [_caption(*row) for row in zip(answers.labels[rows], probabilities, strict=True)]
+    probabilities = predictions.probabilities()[rows]
+    return [_caption(*row) for row in zip(predictions.labels[rows], probabilities, strict=True)]
 
 
 def _caption(label: np.int64, probabilities: NDArray[np.float64]) -> str:
@@ -140,7 +142,7 @@ def face_and_maps(
     side = maps[0].size
     original = Image.fromarray(face).resize(side, Image.Resampling.BICUBIC)
     about = name or captions[0].replace("\n", " ")
-    shown = [(uri_of(original), about), *((uri_of(one), f"heat map of {about}") for one in maps)]
+    shown = [(uri_of(original), about), *((uri_of(heat), f"heat map of {about}") for heat in maps)]
     return Picture(images=tuple(shown), captions=tuple(captions), name=name)
 
 

@@ -33,43 +33,46 @@ class Pictures:
     curves: Sequence[Figure | None]
 
 
-def render_page(looks: Sequence[ExplainedFaces], images: FaceImages, pictures: Pictures) -> str:
+def render_page(explained: Sequence[ExplainedFaces], images: FaceImages, pictures: Pictures) -> str:
     """Returns the page: verdict, mean maps, measures, and every face."""
-    measured = [(one, one.report) for one in looks if one.report]
-    judged = [(one.name, *maps_are_trustworthy(report)) for one, report in measured]
-    mood: Mood = "" if not judged else "clean" if all(good for _, good, _ in judged) else "warning"
+    measured = [(model, model.report) for model in explained if model.report]
+    verdicts = [(model.name, *maps_are_trustworthy(report)) for model, report in measured]
+    mood: Mood = "" if not verdicts else "clean" if all(good for _, good, _ in verdicts) else "warning"
     shown = pictures.order[:MOST_PICTURES]
     return render(
         "explanation.html",
         command="fer-mlops explain",
         title="Explained predictions",
         mood=mood,
-        numbers=_tiles(looks, len(images.paths)),
-        verdicts=[(name, said) for name, _, said in judged],
-        looks=looks,
+        numbers=_tiles(explained, len(images.paths)),
+        verdicts=[(name, summary) for name, _, summary in verdicts],
+        explained=explained,
         has_means=any(pictures.means),
-        means=_charts(looks, pictures.means, "mean maps"),
-        curves=_charts(looks, pictures.curves, "deletion, insertion and shuffled weights"),
+        means=_charts(explained, pictures.means, "mean maps"),
+        curves=_charts(explained, pictures.curves, "deletion, insertion and shuffled weights"),
         measures=_measures(measured) if measured else None,
-        drawn=[_hits(one.name, report) for one, report in measured if report.hits],
-        faces=[_face(looks, images, pictures.overlays, row) for row in shown],
+        drawn=[_hits(model.name, report) for model, report in measured if report.hits],
+        faces=[_face(explained, images, pictures.overlays, row) for row in shown],
         num_left=len(images.paths) - len(shown),
-        predictions=_predictions(looks, images),
-        facts=[*(one.described() for one in looks), _ABOUT_COLOURS],
+        predictions=_predictions(explained, images),
+        facts=[*(model.described() for model in explained), _ABOUT_COLOURS],
     )
 
 
-def _tiles(looks: Sequence[ExplainedFaces], num: int) -> list[Tile]:
+def _tiles(explained: Sequence[ExplainedFaces], num: int) -> list[Tile]:
     faces: Tile = (f"{num:,}", "face" if num == 1 else "faces", "")
-    return [faces, *((one.family, "by Grad-CAM" if one.layer else "by occlusion", "") for one in looks)]
+    return [
+        faces,
+        *((model.family, "by Grad-CAM" if model.layer else "by occlusion", "") for model in explained),
+    ]
 
 
 def _charts(
-    looks: Sequence[ExplainedFaces], figures: Sequence[Figure | None], said: str
+    explained: Sequence[ExplainedFaces], figures: Sequence[Figure | None], title: str
 ) -> list[tuple[ExplainedFaces, str]]:
     return [
-        (one, svg_of(figure, f"{said} of {one.name}") if figure else "")
-        for one, figure in zip(looks, figures, strict=True)
+        (model, svg_of(figure, f"{title} of {model.name}") if figure else "")
+        for model, figure in zip(explained, figures, strict=True)
     ]
 
 
@@ -104,7 +107,7 @@ def _measures(reports: Sequence[tuple[ExplainedFaces, AttributionReport]]) -> di
         ("SSIM, weights shuffled", "1: nothing changes"),
     )
     rows = [[name, *own, held] for (name, held), *own in zip(named, *measured, strict=True)]
-    return {"columns": ["measure", *(one.name for one, _ in reports), "reference"], "rows": rows}
+    return {"columns": ["measure", *(model.name for model, _ in reports), "reference"], "rows": rows}
 
 
 def _hits(name: str, report: AttributionReport) -> dict[str, object]:
@@ -119,25 +122,25 @@ def _hits(name: str, report: AttributionReport) -> dict[str, object]:
 
 
 def _face(
-    looks: Sequence[ExplainedFaces],
+    explained: Sequence[ExplainedFaces],
     images: FaceImages,
     overlays: Sequence[Sequence[Image.Image]],
     row: int,
 ) -> Picture:
     captions = []
-    for number, one in enumerate(looks, start=1):
-        emotion, confidence = one.answer(row)
-        explained = EMOTIONS[one.targets[row]]
-        said = f"{emotion} {confidence:.0%}" + (f"; map: {explained}" if explained != emotion else "")
-        captions.append(said if len(looks) == 1 else f"map {number}: {said}")
+    for number, model in enumerate(explained, start=1):
+        emotion, confidence = model.answer(row)
+        target = EMOTIONS[model.targets[row]]
+        caption = f"{emotion} {confidence:.0%}" + (f"; map: {target}" if target != emotion else "")
+        captions.append(caption if len(explained) == 1 else f"map {number}: {caption}")
     maps = [own[row] for own in overlays]
-    return face_and_maps(looks[0].pixels[row], maps, captions, str(images.paths[row]))
+    return face_and_maps(explained[0].pixels[row], maps, captions, str(images.paths[row]))
 
 
-def _predictions(looks: Sequence[ExplainedFaces], images: FaceImages) -> dict[str, object]:
+def _predictions(explained: Sequence[ExplainedFaces], images: FaceImages) -> dict[str, object]:
     rows: list[list[Cell]] = [
-        [str(image), *(cell for one in looks for cell in one.answer(row))]
+        [str(image), *(cell for model in explained for cell in model.answer(row))]
         for row, image in enumerate(images.paths)
     ]
-    columns = ["image", *(column for one in looks for column in (one.name, "confidence"))]
+    columns = ["image", *(column for model in explained for column in (model.name, "confidence"))]
     return {"columns": columns, "rows": rows}

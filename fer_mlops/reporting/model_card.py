@@ -44,21 +44,21 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """Model card in two formats."""
 
     markdown: str
     """Card of at most 4,900 characters, without images."""
     html: str
-    """Card with images of known failures."""
+    """Model card with images of known failures."""
 
 
-def make_card(classifier: Classifier, judged: ModelEvaluation, origin: Origin) -> Card:
+def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origin) -> ModelCard:
     """Returns the card of a version.
 
     Args:
         classifier: Registered classifier.
-        judged: Evaluation on its test faces.
+        evaluation: Evaluation on its test faces.
         origin: Origin of the model and its data.
     """
     sections = [
@@ -66,14 +66,14 @@ def make_card(classifier: Classifier, judged: ModelEvaluation, origin: Origin) -
         ("Not for", [NOT_FOR]),
         ("Data", [origin.data, *([f"Pretrained weights: {origin.weights}."] if origin.weights else [])]),
         ("Split", [origin.split]),
-        ("Calibration", [_calibration(judged)]),
-        ("Known limits", _limits(judged)),
+        ("Calibration", [_calibration(evaluation)]),
+        ("Known limits", _limits(evaluation)),
         ("Load it", [f'`mlflow.pyfunc.load_model("models:/{origin.name}")`']),
     ]
     facts = _facts(classifier)
-    return Card(
-        _markdown(origin, facts, judged, sections)[:_MOST_TEXT],
-        _html(origin, facts, judged, sections),
+    return ModelCard(
+        _markdown(origin, facts, evaluation, sections)[:_MOST_TEXT],
+        _html(origin, facts, evaluation, sections),
     )
 
 
@@ -82,9 +82,9 @@ def _facts(classifier: Classifier) -> str:
     return f"{classifier.family}, gray faces of {side} × {side} px"
 
 
-def _scores(judged: ModelEvaluation) -> list[list[str]]:
+def _scores(evaluation: ModelEvaluation) -> list[list[str]]:
     rows = []
-    for point, report in judged.reports.items():
+    for point, report in evaluation.reports.items():
         scores = (report.accuracy, report.balanced_accuracy, report.macro_f1)
         rows.append([point, *map(str, scores), f"{report.ece.value:.3f}"])
     return rows
@@ -96,73 +96,76 @@ _CLASS_COLUMNS = ("emotion", "n", "recall", "F1")
 
 def _classes(report: Report) -> list[list[str]]:
     rows = []
-    for one in report.classes:
-        mark = " *" if one.support < FEW else ""
-        recall = f"{one.recall:.3f}" if one.support else "–"
+    for row in report.classes:
+        mark = " *" if row.support < FEW else ""
+        recall = f"{row.recall:.3f}" if row.support else "–"
         rows.append(
-            [f"{one.emotion}{mark}", str(one.support), recall, str(one.f1) if one.support else "–"]
+            [f"{row.emotion}{mark}", str(row.support), recall, str(row.f1) if row.support else "–"]
         )
     return rows
 
 
-def _calibration(judged: ModelEvaluation) -> str:
-    report, confidence = judged.report, judged.confidence
-    said = (
-        f"Temperature {judged.answers.calibration.temperature:.2f}, fitted on validation: calibration "
-        f"error {report.ece.value:.3f}, before {confidence['ece_before_temperature']:.3f}."
+def _calibration(evaluation: ModelEvaluation) -> str:
+    report, confidence = evaluation.report, evaluation.confidence
+    text = (
+        f"Temperature {evaluation.answers.calibration.temperature:.2f}, fitted on validation: "
+        f"calibration error {report.ece.value:.3f}, before {confidence['ece_before_temperature']:.3f}."
     )
     if "answered_error" in confidence:
-        said += (
+        text += (
             f" {confidence['answered_share']:.0%} of the test faces get a sure prediction "
-            f"(confidence from {judged.answers.calibration.threshold:.2f}); "
+            f"(confidence from {evaluation.answers.calibration.threshold:.2f}); "
             f"{confidence['answered_error']:.1%} of these predictions are wrong."
         )
-    return said
+    return text
 
 
-def _limits(judged: ModelEvaluation) -> list[str]:
-    few = [one.emotion for one in judged.report.classes if one.support < FEW]
+def _limits(evaluation: ModelEvaluation) -> list[str]:
+    few = [row.emotion for row in evaluation.report.classes if row.support < FEW]
     limits = []
     if few:
         limits.append(f"Fewer than {FEW} test faces of {', '.join(few)}: no claim about these.")
     worse = sorted(
-        (one for one in judged.slices.slices if one.gap.value < 0 and one.is_significant),
-        key=lambda one: one.gap.value,
+        (part for part in evaluation.slices.slices if part.gap.value < 0 and part.is_significant),
+        key=lambda part: part.gap.value,
     )
-    limits += [_worse(one) for one in worse[:_MOST_SLICES]]
+    limits += [_worse(part) for part in worse[:_MOST_SLICES]]
     if not worse:
-        num = judged.slices.num_tested
+        num = evaluation.slices.num_tested
         limits.append(
             f"None of the {num} tested slices does significantly worse at equal emotions."
             if num
             else "No slice has enough faces and people to be tested: whether one does worse is unknown."
         )
-    traits = sorted({one.trait for one in judged.slices.slices})
+    traits = sorted({part.trait for part in evaluation.slices.slices})
     limits.append(f"Slices evaluated: {', '.join(traits) or 'none'}. No other audit was made.")
     return limits
 
 
-def _worse(one: Slice) -> str:
+def _worse(part: Slice) -> str:
     return (
-        f"{one.trait} {one.value} (n = {one.num_faces}): accuracy {-one.gap.value:.3f} lower than that "
-        f"of other faces at equal emotions, corrected p {one.adjusted_p:.3f}."
+        f"{part.trait} {part.value} (n = {part.num_faces}): accuracy {-part.gap.value:.3f} lower than "
+        f"that of other faces at equal emotions, corrected p {part.adjusted_p:.3f}."
     )
 
 
 def _markdown(
-    origin: Origin, facts: str, judged: ModelEvaluation, sections: Sequence[tuple[str, Sequence[str]]]
+    origin: Origin,
+    facts: str,
+    evaluation: ModelEvaluation,
+    sections: Sequence[tuple[str, Sequence[str]]],
 ) -> str:
-    report = judged.report
+    report = evaluation.report
     lines = [f"# {origin.name}", "", f"{facts}. Run `{origin.run_id}`.", ""]
     if origin.caution:
         lines += [f"**{origin.caution}**", ""]
-    lines += [f"## Scores: {judged.faces}", ""]
+    lines += [f"## Scores: {evaluation.faces}", ""]
     lines += [f"{report.people()}. {report.units.told}", ""]
-    lines += _as_markdown(_COLUMNS, _scores(judged))
+    lines += _as_markdown(_COLUMNS, _scores(evaluation))
     lines += ["", "## Emotion by emotion", ""]
     lines += _as_markdown(_CLASS_COLUMNS, _classes(report))
-    for title, said in sections:
-        lines += ["", f"## {title}", "", *said]
+    for title, text in sections:
+        lines += ["", f"## {title}", "", *text]
     return "\n".join(lines) + "\n"
 
 
@@ -172,7 +175,10 @@ def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 
 
 def _html(
-    origin: Origin, facts: str, judged: ModelEvaluation, sections: Sequence[tuple[str, Sequence[str]]]
+    origin: Origin,
+    facts: str,
+    evaluation: ModelEvaluation,
+    sections: Sequence[tuple[str, Sequence[str]]],
 ) -> str:
     return render(
         "model_card.html",
@@ -181,12 +187,12 @@ def _html(
         mood="warning" if origin.caution else "note",
         about=facts,
         caution=origin.caution,
-        judged=judged,
+        evaluation=evaluation,
         score_columns=_COLUMNS,
-        scores=_scores(judged),
+        scores=_scores(evaluation),
         class_columns=_CLASS_COLUMNS,
-        classes=_classes(judged.report),
+        classes=_classes(evaluation.report),
         sections=sections,
-        mistakes=mistakes_of(judged),
+        mistakes=mistakes_of(evaluation),
         facts=[f"run {origin.run_id}"],
     )

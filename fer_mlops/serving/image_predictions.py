@@ -21,7 +21,7 @@ from fer_mlops.images.reading import colour_photo, gray_photo
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.serving.predictions import Prediction
-from fer_mlops.serving.predictor import Face, Predictor
+from fer_mlops.serving.predictor import GrayFace, Predictor
 
 STDIN, CAMERA = "-", "webcam"
 _AT_ONCE = 256
@@ -42,12 +42,12 @@ class ImageInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PredictionRow:
     """Prediction of one face, with its place."""
 
     image: str
     """Name of the input image."""
-    answer: Prediction
+    prediction: Prediction
     face: int | None = None
     """Number of the face in its photo, from 0 at the left; None where the image is the face."""
     box: Box | None = None
@@ -85,7 +85,7 @@ class _Subject:
     query: ImageInput
     number: int
     """Number of the input image, from 0."""
-    pixels: Face
+    pixels: GrayFace
     face: int | None = None
     box: Box | None = None
 
@@ -116,7 +116,7 @@ class ImagePredictor:
 
     def ask(
         self, queries: Iterable[ImageInput | Unread | DataError]
-    ) -> Iterator[Row | NoFace | Unread | DataError]:
+    ) -> Iterator[PredictionRow | NoFace | Unread | DataError]:
         """Yields, in order, a row per face, or the reason why an image has none.
 
         Args:
@@ -172,64 +172,66 @@ class ImagePredictor:
             )
         return read
 
-    def _rows(self, subjects: Sequence[_Subject]) -> list[Row]:
+    def _rows(self, subjects: Sequence[_Subject]) -> list[PredictionRow]:
         if not subjects:
             return []
         pixels = np.stack([subject.pixels for subject in subjects])
-        answers = list(self.predictor.answer(pixels, self.calibration))
+        predictions = list(self.predictor.answer(pixels, self.calibration))
         pictures = [""] * len(subjects)
         if self.out is not None:
             try:
                 self.out.mkdir(parents=True, exist_ok=True)
                 if self.finds_faces:
-                    pictures = _draw(subjects, answers, self.out)
+                    pictures = _draw(subjects, predictions, self.out)
                 if self.explains:
-                    pictures = self._explain(subjects, answers, pixels, self.out)
+                    pictures = self._explain(subjects, predictions, pixels, self.out)
             except OSError as error:
                 raise DataError(f"cannot write to {str(self.out)!r}: {error.strerror}") from error
         return [
-            Row(image=face.query.name, answer=answer, face=face.face, box=face.box, picture=picture)
-            for face, answer, picture in zip(subjects, answers, pictures, strict=True)
+            PredictionRow(
+                image=s.query.name, prediction=prediction, face=s.face, box=s.box, picture=picture
+            )
+            for s, prediction, picture in zip(subjects, predictions, pictures, strict=True)
         ]
 
     def _explain(
-        self, subjects: Sequence[_Subject], answers: Sequence[Prediction], pixels: Face, out: Path
+        self, subjects: Sequence[_Subject], predictions: list[Prediction], pixels: GrayFace, out: Path
     ) -> list[str]:
         """Writes the heat map of each prediction and returns the files."""
         from fer_mlops.evaluation.explanation import explain  # slow import, rarely needed
         from fer_mlops.reporting.plots import overlay
 
-        labels = np.array([EMOTIONS.index(answer.emotion) for answer in answers])
+        labels = np.array([EMOTIONS.index(prediction.emotion) for prediction in predictions])
         heats, method = explain(self.predictor.classifier, pixels, labels)
         files = []
-        for subject, answer, face, heat in zip(subjects, answers, pixels, heats, strict=True):
+        for subject, prediction, face, heat in zip(subjects, predictions, pixels, heats, strict=True):
             which = "" if subject.face is None else f"face{subject.face}_"
-            file = out / subject.file(f"{which}{answer.emotion}_{method}.png")
+            file = out / subject.file(f"{which}{prediction.emotion}_{method}.png")
             overlay(face, heat).save(file)
             files.append(str(file))
         return files
 
 
-def _draw(subjects: Sequence[_Subject], answers: Sequence[Prediction], out: Path) -> list[str]:
+def _draw(subjects: Sequence[_Subject], predictions: Sequence[Prediction], out: Path) -> list[str]:
     """Writes a copy of each photo with boxes and emotions, and returns the file for each face."""
     files: dict[int, str] = {}
     for number in dict.fromkeys(subject.number for subject in subjects):
-        here = [(s, a) for s, a in zip(subjects, answers, strict=True) if s.number == number]
+        here = [(s, a) for s, a in zip(subjects, predictions, strict=True) if s.number == number]
         photo = colour_photo(here[0][0].query.content)
         pen = ImageDraw.Draw(photo)
-        for subject, answer in here:
+        for subject, prediction in here:
             assert subject.box is not None
-            _frame(pen, subject.box, answer, photo.size)
+            _frame(pen, subject.box, prediction, photo.size)
         file = out / here[0][0].file("faces.jpg")
         photo.save(file, quality=92)
         files[number] = str(file)
     return [files[subject.number] for subject in subjects]
 
 
-def _frame(pen: ImageDraw.ImageDraw, box: Box, answer: Prediction, size: tuple[int, int]) -> None:
+def _frame(pen: ImageDraw.ImageDraw, box: Box, prediction: Prediction, size: tuple[int, int]) -> None:
     left, top, right, _ = box
-    colour = _SURE if answer.is_sure else _UNSURE
-    words = f"{answer.emotion}{'' if answer.is_sure else '?'} {answer.confidence:.2f}"
+    colour = _SURE if prediction.is_sure else _UNSURE
+    words = f"{prediction.emotion}{'' if prediction.is_sure else '?'} {prediction.confidence:.2f}"
     font = ImageFont.load_default(max(12, min(36, (right - left) // 6)))
     pen.rectangle(box, outline=colour, width=max(2, (right - left) // 50))
     _, _, width, height = pen.textbbox((0, 0), words, font=font)

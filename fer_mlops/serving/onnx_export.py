@@ -28,7 +28,7 @@ from fer_mlops.errors import ConfigError, ModelError, needs_extra
 from fer_mlops.files import write_bytes
 from fer_mlops.metrics.classification import accuracy, confusion_counts, macro_f1
 from fer_mlops.models.calibration import Calibration
-from fer_mlops.models.classifier import Card, Classifier, NetworkScorer
+from fer_mlops.models.classifier import BundleCard, Classifier, NetworkScorer
 from fer_mlops.models.inputs import as_images
 from fer_mlops.models.onnx import CARD_KEY, INPUT, LOGITS, PROBABILITIES, OnnxScorer, load_onnx
 from fer_mlops.progress import Progress, no_progress
@@ -57,12 +57,12 @@ class Exported:
     """Largest difference of any probability between the file and the model."""
     num_faces: int
     """Faces on which the difference was measured."""
-    loss: Loss | None = None
+    loss: ExportLoss | None = None
     """Cost of int8; None for a float export."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class ExportLoss:
     """Cost of int8 arithmetic, measured on the validation faces."""
 
     num_faces: int
@@ -245,7 +245,7 @@ def _described(graph: bytes, classifier: Classifier, facts: Mapping[str, str]) -
     """Returns the graph with the metadata that people and ``load_onnx`` need to use it."""
     import onnx
 
-    card = Card(
+    card = BundleCard(
         family=classifier.family,
         image_size=classifier.image_size,
         calibration=classifier.calibration,
@@ -282,14 +282,14 @@ def _largest_difference(model: Classifier, exported: Classifier, faces: NDArray[
     return max(float(np.abs(ours - other).max()) for other in theirs)
 
 
-def _measure(model: Classifier, exported: Classifier, valid: Faces) -> Loss:
-    def answers(classifier: Classifier) -> NDArray[np.int64]:
+def _measure(model: Classifier, exported: Classifier, valid: Faces) -> ExportLoss:
+    def labels_of(classifier: Classifier) -> NDArray[np.int64]:
         return np.asarray(classifier.predict_proba(valid.pixels).argmax(1))
 
-    before, after = answers(model), answers(exported)
+    before, after = labels_of(model), labels_of(exported)
     counts = [confusion_counts(valid.labels, labels) for labels in (before, after)]
     accuracies, scores = [float(accuracy(c)) for c in counts], [float(macro_f1(c)) for c in counts]
-    return Loss(
+    return ExportLoss(
         num_faces=len(valid.labels),
         accuracy=accuracies[1],
         accuracy_lost=accuracies[0] - accuracies[1],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import printable
-from fer_mlops.serving.image_predictions import Row
+from fer_mlops.serving.image_predictions import PredictionRow
 
 _DIGITS = 6
 """Decimals of a probability."""
@@ -21,30 +21,33 @@ _BOX = ("left", "top", "right", "bottom")
 class Format:
     """Output format; a new one is one line in FORMATS."""
 
-    line: Callable[[Row], str]
+    line: Callable[[PredictionRow], str]
     """Returns the text of one prediction."""
     header: Callable[[bool], str]
     """Returns the first line, or nothing; called with whether faces are detected in photos."""
 
 
-def _table(row: Row) -> str:
-    sure = "sure" if row.answer.is_sure else "not sure"
+def _table(row: PredictionRow) -> str:
+    sure = "sure" if row.prediction.is_sure else "not sure"
     where = "" if row.box is None else f"  face {row.face} at {','.join(map(str, row.box))}"
     picture = f"  {row.picture}" if row.picture else ""
-    line = f"{row.answer.emotion:9} {row.answer.confidence:.2f}  {sure:8}  {row.image}{where}{picture}"
+    scored = f"{row.prediction.emotion:9} {row.prediction.confidence:.2f}  {sure:8}"
+    line = f"{scored}  {row.image}{where}{picture}"
     return printable(line).replace("\n", r"\n")
 
 
-def _json(row: Row) -> str:
-    answer = row.answer
+def _json(row: PredictionRow) -> str:
+    prediction = row.prediction
     fields: dict[str, object] = {"image": row.image}
     if row.box is not None:
         fields |= {"face": row.face, "box": row.box}
     fields |= {
-        "emotion": answer.emotion,
-        "confidence": round(answer.confidence, _DIGITS),
-        "is_sure": answer.is_sure,
-        "probabilities": {name: round(value, _DIGITS) for name, value in answer.probabilities.items()},
+        "emotion": prediction.emotion,
+        "confidence": round(prediction.confidence, _DIGITS),
+        "is_sure": prediction.is_sure,
+        "probabilities": {
+            name: round(value, _DIGITS) for name, value in prediction.probabilities.items()
+        },
     }
     if row.picture:
         fields["picture"] = row.picture
@@ -60,13 +63,15 @@ def _csv_header(finds_faces: bool) -> str:
     return _csv_line(["image", *place, "emotion", "confidence", "is_sure", *EMOTIONS])
 
 
-def _csv(row: Row) -> str:
-    answer = row.answer
+def _csv(row: PredictionRow) -> str:
+    prediction = row.prediction
     place = () if row.box is None else (row.face, *row.box)
-    scores = (f"{value:.{_DIGITS}f}" for value in (answer.confidence, *answer.probabilities.values()))
+    scores = (
+        f"{value:.{_DIGITS}f}" for value in (prediction.confidence, *prediction.probabilities.values())
+    )
     confidence, *probabilities = scores
-    sure = "true" if answer.is_sure else "false"
-    return _csv_line([row.image, *place, answer.emotion, confidence, sure, *probabilities])
+    sure = "true" if prediction.is_sure else "false"
+    return _csv_line([row.image, *place, prediction.emotion, confidence, sure, *probabilities])
 
 
 def _csv_line(cells: Sequence[object]) -> str:

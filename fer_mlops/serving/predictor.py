@@ -35,7 +35,7 @@ CHAMPION_NAME = "models:/fer-classifier@champion"
 Picture = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
 """Path, encoded image, decoded pixels or Pillow image; details at ``as_image``."""
 
-Face = NDArray[np.uint8]
+GrayFace = NDArray[np.uint8]
 """Face as the model sees it: gray uint8 [side, side]."""
 
 _BATCH = 256
@@ -154,10 +154,10 @@ class Predictor:
         probabilities = calibration.probabilities(self.classifier.scorer.logits(faces))
         return PredictionBatch(probabilities, calibration.is_sure(probabilities))
 
-    def decode(self, images: Iterable[Picture]) -> Iterator[list[Face | DataError]]:
+    def decode(self, images: Iterable[Picture]) -> Iterator[list[GrayFace | DataError]]:
         """Yields batches of faces, or errors, while the next batch is being decoded."""
 
-        def decode(picture: Picture) -> Face | DataError:
+        def decode(picture: Picture) -> GrayFace | DataError:
             try:
                 return gray_face(as_image(picture), self.classifier.image_size)
             except DataError as error:

@@ -30,15 +30,19 @@ class Examples:
     """int64 [n]"""
     targets: Tensor | None = None
     """Shares of each class [n, classes] to fit instead of the labels; None to fit the labels."""
-    answers: Tensor | None = None
+    teacher_probabilities: Tensor | None = None
     """Softened probabilities of a teacher [n, classes] to fit beside the labels; None without one."""
 
     @classmethod
     def from_faces(cls, faces: Faces) -> Examples:
         """Returns the examples of one part of a split."""
         targets = None if faces.targets is None else torch.from_numpy(faces.targets)
-        answers = None if faces.answers is None else torch.from_numpy(faces.answers)
-        return cls(faces.pixels, torch.from_numpy(faces.labels), targets, answers)
+        teacher = (
+            None
+            if faces.teacher_probabilities is None
+            else torch.from_numpy(faces.teacher_probabilities)
+        )
+        return cls(faces.pixels, torch.from_numpy(faces.labels), targets, teacher)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,10 +56,10 @@ class Examples:
         chosen = torch.from_numpy(rows)
         fitted = self.labels if self.targets is None else self.targets
         targets = fitted[chosen].to(device)
-        if self.answers is not None:
-            answers = self.answers[chosen].to(device)
-            shares = F.one_hot(targets, answers.shape[1]) if targets.ndim == 1 else targets
-            targets = torch.cat([shares, answers], dim=1)
+        if self.teacher_probabilities is not None:
+            teacher = self.teacher_probabilities[chosen].to(device)
+            shares = F.one_hot(targets, teacher.shape[1]) if targets.ndim == 1 else targets
+            targets = torch.cat([shares, teacher], dim=1)
         if not isinstance(self.inputs, Tensor):
             return to_images(self.inputs[rows], device), targets
         inputs = self.inputs[chosen.to(self.inputs.device)].to(device)

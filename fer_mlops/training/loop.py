@@ -22,7 +22,7 @@ from fer_mlops.training.devices import seeded
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import Loss
 from fer_mlops.training.memory import explain_full_memory
-from fer_mlops.training.state import EpochResult, Outcome, TrainingState
+from fer_mlops.training.state import EpochResult, TrainingState, ValidationResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +196,7 @@ def network_logits(
 
 def validate(
     network: nn.Module, valid: Examples, loss: Loss, arithmetic: torch.dtype = torch.float32
-) -> Outcome:
+) -> ValidationResult:
     """Returns loss and scores on all of ``valid``, in the arithmetic of training.
 
     The final report of a run does not use them: it is computed on the CPU in float32 from the saved
@@ -206,7 +206,7 @@ def validate(
     logits = network_logits(network, valid, device, arithmetic)
     natural = logits + loss.natural_bias
     counts = confusion_counts(valid.labels.numpy(), natural.argmax(1).numpy())
-    return Outcome(
+    return ValidationResult(
         loss=float(loss.compute(logits, valid.labels)),
         accuracy=float(accuracy(counts)),
         macro_f1=float(macro_f1(counts)),

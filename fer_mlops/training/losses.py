@@ -113,9 +113,9 @@ def distilled(loss: Loss, weight: float, temperature: float) -> Loss:
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         if targets.ndim == 1:
             return loss.compute(logits, targets)
-        shares, answers = targets.chunk(2, dim=1)
+        shares, teacher = targets.chunk(2, dim=1)
         own = ((logits + loss.natural_bias.to(logits)) / temperature).log_softmax(dim=1)
-        distance = temperature**2 * F.kl_div(own, answers, reduction="batchmean")
+        distance = temperature**2 * F.kl_div(own, teacher, reduction="batchmean")
         return (1 - weight) * loss.compute(logits, shares) + weight * distance
 
     return Loss(compute, loss.natural_bias)

@@ -59,7 +59,7 @@ class EpochResult:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
+class ValidationResult:
     """Loss, scores and probabilities of a network on a set of faces."""
 
     loss: float
@@ -80,7 +80,7 @@ class TrainingState:
         self.chosen_loss = loss
         self.plain_loss = LOSSES["cross_entropy"](loss.natural_bias, config.label_smoothing)
         self.weights = face_weights(train.labels, config.sampling)
-        if train.answers is not None:
+        if train.teacher_probabilities is not None:
             weight, temperature = config.teacher_weight, config.teacher_temperature
             self.chosen_loss = distilled(self.chosen_loss, weight, temperature)
             self.plain_loss = distilled(self.plain_loss, weight, temperature)
@@ -184,7 +184,7 @@ class TrainingState:
         distributed.sum_gradients(self.network)
         return batch_loss.detach()
 
-    def end_epoch(self, train_loss: float, outcome: Outcome, seconds: float) -> EpochResult:
+    def end_epoch(self, train_loss: float, outcome: ValidationResult, seconds: float) -> EpochResult:
         """Ends the epoch: stores its result, keeps its weights if best, lowers a stalled rate."""
         for schedule in self.schedules:
             if isinstance(schedule, ReduceLROnPlateau):

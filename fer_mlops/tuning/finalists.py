@@ -59,7 +59,7 @@ class Finalist:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FinalsResult:
     """Best trial and finalists of a study."""
 
     best: FrozenTrial
@@ -81,7 +81,7 @@ def hold_finals(
     owner: str,
     cache: Path,
     progress: Progress,
-) -> Outcome:
+) -> FinalsResult:
     """Fits the study's best trials again, plus the initial trial if complete; returns the outcome.
 
     There are no finalists if the plan has none or only one trial is complete. Folds that an earlier call
@@ -102,7 +102,7 @@ def hold_finals(
     best = best_trial(study)
     trials = _contenders(plan, study) if plan.tuning.finalists else []
     if len(trials) < 2:
-        return Outcome(best, ())
+        return FinalsResult(best, ())
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
     todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
     faces = TrialFaces(plan.experiment, data, cache, FOLDS)
@@ -120,9 +120,9 @@ def hold_finals(
         )
         for trial in trials
     ]
-    finals.sort(key=lambda one: one.spread.mean, reverse=plan.direction == "maximize")
+    finals.sort(key=lambda finalist: finalist.spread.mean, reverse=plan.direction == "maximize")
     _log_finalists(plan, finals, parent)
-    return Outcome(best, tuple(finals))
+    return FinalsResult(best, tuple(finals))
 
 
 def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
@@ -180,16 +180,18 @@ def _fit(
 
 def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
     rows: list[dict[str, Scalar | list[float]]] = []
-    for one in finals:
-        parent.log_metrics({f"final/{plan.tuning.objective}": one.spread.mean}, one.trial.number)
+    for finalist in finals:
+        parent.log_metrics(
+            {f"final/{plan.tuning.objective}": finalist.spread.mean}, finalist.trial.number
+        )
         rows.append(
             {
-                "trial": one.trial.number,
-                "is_start": one.is_start,
-                "value": _value(one.trial),
-                "folds": list(one.values),
-                "mean": one.spread.mean,
-                "deviation": one.spread.deviation,
+                "trial": finalist.trial.number,
+                "is_start": finalist.is_start,
+                "value": _value(finalist.trial),
+                "folds": list(finalist.values),
+                "mean": finalist.spread.mean,
+                "deviation": finalist.spread.deviation,
             }
         )
     parent.log_json("study/finalists.json", rows)

@@ -255,6 +255,6 @@ class _Watch:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error).strip().splitlines()
-    first = said[0] if said else ""
+    lines = str(error).strip().splitlines()
+    first = lines[0] if lines else ""
     return first if isinstance(error, FerError) else f"{type(error).__name__}: {first}"

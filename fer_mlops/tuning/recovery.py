@@ -20,14 +20,14 @@ _LIVE = (TrialState.RUNNING, TrialState.WAITING)
 
 
 def end_orphans(
-    study: optuna.Study, parent: Tracker, claims: StudyLocks, grace: float, *, is_leaving: bool = False
+    study: optuna.Study, parent: Tracker, locks: StudyLocks, grace: float, *, is_leaving: bool = False
 ) -> int:
     """Ends the open runs below ``parent`` that no worker owns; returns their number.
 
     Args:
         study: Study whose trials are read.
         parent: The study's run.
-        claims: Locks of this process.
+        locks: Locks of this process.
         grace: Seconds; a younger run may belong to a trial that has not recorded it yet.
         is_leaving: Whether this process no longer works on any run.
     """
@@ -35,13 +35,13 @@ def end_orphans(
     for trial in study.get_trials(deepcopy=False, states=_LIVE):
         wanted |= {trial.user_attrs.get(RUN), *trial.user_attrs.get(RUNS, {}).values()}
 
-    trainer = claims.owner_of(WINNER)  # trains the finalists and the winner
-    if trainer not in (None, claims.owner):
+    trainer = locks.owner_of(WINNER)  # trains the finalists and the winner
+    if trainer not in (None, locks.owner):
         wanted.add(study.user_attrs.get(WINNER_BEGUN, {}).get("run"))
 
     def is_orphan(run: Run) -> bool:
         worker = run.data.tags.get("worker", "")
-        if worker and (is_gone(worker) or (is_leaving and worker == claims.owner)):
+        if worker and (is_gone(worker) or (is_leaving and worker == locks.owner)):
             return True
         if worker and worker == trainer:
             return False

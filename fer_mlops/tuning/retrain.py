@@ -24,7 +24,7 @@ from fer_mlops.tracking.runs import track_training
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
-from fer_mlops.tuning.finalists import Outcome, hold_finals
+from fer_mlops.tuning.finalists import FinalsResult, hold_finals
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.search_space import with_settings
@@ -38,7 +38,7 @@ _POLL = 1.0
 class Winner:
     """The trained winner of a study."""
 
-    outcome: Outcome
+    outcome: FinalsResult
     run_id: str
     trained: Trained | None
     """None if another or an earlier process trained it."""
@@ -47,7 +47,7 @@ class Winner:
 def train_winner(
     plan: Plan,
     study: optuna.Study,
-    claims: StudyLocks,
+    locks: StudyLocks,
     data: Data,
     parent: Tracker,
     cache: Path,
@@ -60,10 +60,10 @@ def train_winner(
     """
     is_announced = False
     while True:
-        if claims.take(WINNER):
+        if locks.take(WINNER):
             try:
-                end_orphans(study, parent, claims, plan.grace)
-                outcome = hold_finals(plan, study, data, parent, claims.owner, cache, progress)
+                end_orphans(study, parent, locks, plan.grace)
+                outcome = hold_finals(plan, study, data, parent, locks.owner, cache, progress)
                 chosen = outcome.winner
                 log_pictures(plan, study, parent, outcome)
                 made = study.user_attrs.get(WINNER, {})
@@ -79,9 +79,9 @@ def train_winner(
                 study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
                 return Winner(outcome, run_id, trained)
             finally:
-                claims.drop(WINNER)
+                locks.drop(WINNER)
         if not is_announced:
-            progress(f"{claims.owner_of(WINNER) or 'another process'} trains the winner", 0)
+            progress(f"{locks.owner_of(WINNER) or 'another process'} trains the winner", 0)
             is_announced = True
         time.sleep(_POLL)
 

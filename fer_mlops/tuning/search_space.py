@@ -85,7 +85,7 @@ class Parameter:
         values = [self.low + i * step for i in range(count)]
         return [int(value) if self.is_whole else value for value in values]
 
-    def is_asked(self, settings: Mapping[str, Scalar]) -> bool:
+    def is_active(self, settings: Mapping[str, Scalar]) -> bool:
         """Returns whether the other settings meet the conditions of this one."""
         return all(settings.get(key) in values for key, values in self.when.items())
 
@@ -101,15 +101,15 @@ class Space:
         """Returns the settings that the sampler chooses; ``base`` holds the fixed settings."""
         chosen: Settings = {}
         for parameter in self.parameters:
-            if parameter.is_asked({**base, **chosen}):
+            if parameter.is_active({**base, **chosen}):
                 chosen[parameter.key] = parameter.suggest(trial)
         return chosen
 
     def start(self, base: Mapping[str, Scalar]) -> Settings | None:
         """Returns the values of ``base`` as a point of the space, or None if they lie outside it."""
-        asked = [parameter for parameter in self.parameters if parameter.is_asked(base)]
-        inside = all(parameter.holds(base[parameter.key]) for parameter in asked)
-        return {parameter.key: base[parameter.key] for parameter in asked} if inside else None
+        active = [parameter for parameter in self.parameters if parameter.is_active(base)]
+        inside = all(parameter.holds(base[parameter.key]) for parameter in active)
+        return {parameter.key: base[parameter.key] for parameter in active} if inside else None
 
     def grid(self) -> dict[str, list[Scalar]]:
         """Returns every value of every parameter.

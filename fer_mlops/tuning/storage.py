@@ -103,9 +103,9 @@ class PatientStorage(RDBStorage):
         pause = _FIRST_PAUSE
         while True:
             try:
-                answer = question()
+                result = question()
                 self._is_reported = False
-                return answer
+                return result
             except (OptunaError, SQLAlchemyError) as error:
                 if not is_away(error):
                     raise
@@ -190,8 +190,8 @@ def reason_of(error: BaseException) -> str:
     """Returns the first line of the database's error message."""
     while error.__cause__ is not None:
         error = error.__cause__
-    said = str(error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def shown_url(url: URL) -> str:

@@ -13,7 +13,7 @@ from fer_mlops.progress import Advance
 from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
-from fer_mlops.tuning.finalists import FOLDS, Outcome
+from fer_mlops.tuning.finalists import FOLDS, FinalsResult
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import shown
 from fer_mlops.tuning.storage import read_url, shown_url
@@ -33,12 +33,12 @@ class StudyLogger:
         self,
         plan: Plan,
         study: optuna.Study,
-        claims: StudyLocks,
+        locks: StudyLocks,
         parent: Tracker,
         advance: Advance,
         on_trial: OnTrial | None,
     ) -> None:
-        self.plan, self.study, self.claims, self.parent = plan, study, claims, parent
+        self.plan, self.study, self.locks, self.parent = plan, study, locks, parent
         self.advance, self.on_trial = advance, on_trial
         self.best: TrialRecord | None = None
         self._logged: set[int] | None = None
@@ -74,7 +74,7 @@ class StudyLogger:
 
     def _log_to_parent(self) -> None:
         """Logs values that are not logged yet, in the one process that holds the lock."""
-        if not self.claims.take(_LOGGING):
+        if not self.locks.take(_LOGGING):
             return
         key = self.plan.tuning.objective
         if self._logged is None:
@@ -114,7 +114,7 @@ def log_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
     parent.log_json("space.json", json.loads(plan.space.as_json()))
 
 
-def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outcome) -> None:
+def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: FinalsResult) -> None:
     """Logs pictures of the study's current state and the winner's settings."""
     best = outcome.best
     parent.log_metrics({f"best/{plan.tuning.objective}": float(best.value or 0.0)}, best.number)
@@ -126,7 +126,7 @@ def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Outc
 def log_winner(
     plan: Plan,
     parent: Tracker,
-    outcome: Outcome,
+    outcome: FinalsResult,
     winner_run: str,
     test: str,
 ) -> None:
@@ -146,7 +146,8 @@ def log_winner(
     )
     rows = "\n".join(f"| `{key}` | {shown(v)} |" for key, v in winner.user_attrs[SETTINGS].items())
     again = "".join(
-        f"| {link(one.trial, one.name)} | {one.trial.value:.4f} | {one.summary} |\n" for one in finals
+        f"| {link(finalist.trial, finalist.name)} | {finalist.trial.value:.4f} | {finalist.summary} |\n"
+        for finalist in finals
     )
     head = f"| finalist | as a trial | over {FOLDS} folds |\n|---|---|---|\n" if finals else ""
     note = (

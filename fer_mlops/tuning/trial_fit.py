@@ -25,7 +25,7 @@ Report = Callable[[Step], None]
 
 
 @dataclass(frozen=True)
-class Score:
+class StepScore:
     """Objective at a step."""
 
     step: int
@@ -40,7 +40,7 @@ class Fit:
         self, experiment: Experiment, objective: str, is_better: Callable[[float, float], bool]
     ) -> None:
         self.experiment, self.objective, self.is_better = experiment, objective, is_better
-        self.scores: list[Score] = []
+        self.scores: list[StepScore] = []
 
     def run(self, data: Data, tracker: Tracker, cache: Path, report: Report, *, is_again: bool) -> float:
         """Returns the value of the fit.
@@ -74,7 +74,7 @@ class Fit:
             report(step)
 
         if kept:
-            self.scores = [Score(*score) for score in kept["scores"]]
+            self.scores = [StepScore(*score) for score in kept["scores"]]
         train_classifier(
             self.experiment,
             data.parts["train"],
@@ -102,7 +102,7 @@ class Fit:
 
     def _take(self, step: Step) -> None:
         phase = int(step.metrics.get("train/phase", 1))
-        self.scores.append(Score(step.number, phase, step.metrics[self.objective]))
+        self.scores.append(StepScore(step.number, phase, step.metrics[self.objective]))
 
     def _last_logged(self, tracker: Tracker) -> int:
         return max(tracker.ask(lambda: logged_steps(tracker.run_id, self.objective)), default=0)

@@ -88,16 +88,16 @@ def tune(
     until = time.monotonic() + 60 * plan.tuning.timeout
     storage = storage_of(plan)
     data = prepare_data(plan.experiment, cache, progress)
-    claims = StudyLocks(storage, plan.study_name)
+    locks = StudyLocks(storage, plan.study_name)
     try:
-        with closing(storage), claims.present():
+        with closing(storage), locks.present():
             study = open_study(plan, storage, data.digest())
-            with _parent_run(plan, study, claims, data) as parent:
-                _search(plan, study, claims, data, parent, cache, progress, on_trial, until)
+            with _parent_run(plan, study, locks, data) as parent:
+                _search(plan, study, locks, data, parent, cache, progress, on_trial, until)
                 standing = standing_of(study)
-                if standing.num_finished < plan.total and claims.others():
+                if standing.num_finished < plan.total and locks.others():
                     return None
-                winner = train_winner(plan, study, claims, data, parent, cache, progress)
+                winner = train_winner(plan, study, locks, data, parent, cache, progress)
                 return _sweep(plan, study, parent, winner)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("run the same command again to continue the study") from error
@@ -106,7 +106,7 @@ def tune(
 def _search(
     plan: Plan,
     study: optuna.Study,
-    claims: StudyLocks,
+    locks: StudyLocks,
     data: Data,
     parent: Tracker,
     cache: Path,
@@ -117,43 +117,43 @@ def _search(
     """Runs trials, in this process or in a worker pool, until the study is complete."""
     num_left = plan.total - standing_of(study).num_finished
     advance = progress("trials", max(num_left, 0))
-    logger = StudyLogger(plan, study, claims, parent, advance, on_trial)
+    logger = StudyLogger(plan, study, locks, parent, advance, on_trial)
     if num_left <= 0:
         return
     if plan.tuning.workers == 1:
-        Worker(plan, study, claims, until).work(data, parent.run_id, cache, logger.look)
+        Worker(plan, study, locks, until).work(data, parent.run_id, cache, logger.look)
     else:
         WorkerPool(plan, parent.run_id, cache, until).wait(logger.look)
 
 
 @contextmanager
-def _parent_run(plan: Plan, study: optuna.Study, claims: StudyLocks, data: Data) -> Iterator[Tracker]:
+def _parent_run(plan: Plan, study: optuna.Study, locks: StudyLocks, data: Data) -> Iterator[Tracker]:
     """Opens the study's run; it stays RUNNING if this process ends before others do."""
     try:
         with ExitStack() as stack:
-            with claims.held(_BEGINNING):  # only one of several processes creates the run
+            with locks.held(_BEGINNING):  # only one of several processes creates the run
                 parent = stack.enter_context(_open_parent(plan, study))
                 if _PARENT not in study.user_attrs:
                     study.set_user_attr(_PARENT, parent.run_id)
                     log_beginning(plan, parent, data.table.name)
                     parent.log_data(data.table, data.split)
                 begin_at(study, plan)
-                end_orphans(study, parent, claims, plan.grace)
+                end_orphans(study, parent, locks, plan.grace)
             try:
                 yield parent
             except BaseException:
-                claims.storage.hurry()
+                locks.storage.hurry()
                 with suppress(TrackingError):
-                    end_orphans(study, parent, claims, plan.grace, is_leaving=True)
+                    end_orphans(study, parent, locks, plan.grace, is_leaving=True)
                 raise
     finally:
         with suppress(TrackingError):
-            _leave(study, claims)
+            _leave(study, locks)
 
 
-def _leave(study: optuna.Study, claims: StudyLocks) -> None:
+def _leave(study: optuna.Study, locks: StudyLocks) -> None:
     """Sets the study's run back to RUNNING if other processes continue."""
-    if claims.others():
+    if locks.others():
         reopen_run(study.user_attrs[_PARENT])
 
 

@@ -41,8 +41,8 @@ _ASKING = "asking for a trial"
 class Worker:
     """Runs trials of a study one after another, until the study is complete."""
 
-    def __init__(self, plan: Plan, study: optuna.Study, claims: StudyLocks, until: float) -> None:
-        self.plan, self.study, self.claims, self.until = plan, study, claims, until
+    def __init__(self, plan: Plan, study: optuna.Study, locks: StudyLocks, until: float) -> None:
+        self.plan, self.study, self.locks, self.until = plan, study, locks, until
         self.stale_trials = StaleTrials(study, plan.grace)
         self.known_failures = {trial.number for trial in failures(study)}
 
@@ -57,12 +57,12 @@ class Worker:
         """
         faces = TrialFaces(self.plan.experiment, data, cache, self.plan.tuning.folds)
         objective = Objective(
-            self.plan, faces, parent, cache, self.claims.owner, lambda: self.claims.drop(_ASKING)
+            self.plan, faces, parent, cache, self.locks.owner, lambda: self.locks.drop(_ASKING)
         )
         while not self._is_done():
             # under a lock: otherwise several workers could start the last trial, or a new trial in place
             # of a dead worker's trial that is about to be queued again
-            with self.claims.held(_ASKING):
+            with self.locks.held(_ASKING):
                 self.stale_trials.look()
                 is_started = self._may_start() and not self._is_done()
                 if is_started:
@@ -87,7 +87,7 @@ class Worker:
         return standing.num_finished + standing.num_running < self.plan.total
 
     def _run_one(self, objective: Objective) -> None:
-        storage = self.claims.storage
+        storage = self.locks.storage
         self.study.sampler = make_sampler(self.plan, standing_of(self.study).num_all)
         try:
             self._optimize(objective)
@@ -110,7 +110,7 @@ class Worker:
         """
 
         def run(trial: Trial) -> float:
-            with self.claims.storage.hastened():
+            with self.locks.storage.hastened():
                 return objective(trial)
 
         try:
@@ -126,7 +126,7 @@ class Worker:
     def _own(self) -> FrozenTrial | None:
         """Returns the last trial marked with this worker's name."""
         trials = self.study.get_trials(deepcopy=False)
-        return next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.claims.owner), None)
+        return next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.locks.owner), None)
 
     def _hand_back(self) -> None:
         """Queues this worker's interrupted trial again."""
@@ -230,12 +230,12 @@ def _work(
     try:
         data = prepare_data(plan.experiment, cache)
         storage = storage_of(plan)
-        claims = StudyLocks(storage, plan.study_name)
-        with claims.present():
+        locks = StudyLocks(storage, plan.study_name)
+        with locks.present():
             study = optuna.load_study(
                 study_name=plan.study_name, storage=storage, pruner=make_pruner(plan)
             )
-            Worker(plan, study, claims, until).work(data, parent, cache)
+            Worker(plan, study, locks, until).work(data, parent, cache)
     except KeyboardInterrupt:
         os._exit(130)
     except FerError as error:

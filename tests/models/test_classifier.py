@@ -28,7 +28,7 @@ from services import publish
 from fer_mlops import load
 from fer_mlops.cli.main import cli
 from fer_mlops.errors import ModelError
-from fer_mlops.models.classifier import Card, Classifier
+from fer_mlops.models.classifier import BundleCard, Classifier
 from fer_mlops.models.weights import fill_network
 from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 from fer_mlops.tracking.registry import ModelName, load_classifier, require_model
@@ -415,7 +415,7 @@ def test_an_onnx_file_that_takes_something_else_than_faces_is_refused(tmp_path: 
         graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 20)]
     )
     made = nonsense()
-    card = Card(family="cnn", image_size=SIDE, calibration=made.calibration)
+    card = BundleCard(family="cnn", image_size=SIDE, calibration=made.calibration)
     onnx.helper.set_model_props(model, {"fer_mlops": card.as_json()})
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())

@@ -91,12 +91,12 @@ def judged(table: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     """Three models, right about 95, 60 and 58 of 100 faces."""
     monkeypatch.setattr("fer_mlops.pipelines.compare.count_parameters", lambda _: 12_345)
     names = ("good", "fair", "a name of a model that is far too long for any table")
-    ground = SharedTestSet(config=DataConfig(), table=table, described="all of few")
+    test_set = SharedTestSet(config=DataConfig(), table=table, described="all of few")
     return compare_predictions(
         [candidate(name) for name in (names[1], names[0], names[2])],
         [answers(table, share, seed) for seed, share in enumerate((0.6, 0.95, 0.58))],
         [Speed(1000.0, 1.5)] * 3,
-        ground,
+        test_set,
         "default",
     )
 
@@ -144,12 +144,12 @@ def test_of_three_people_a_comparison_says_no_more_than_the_scores(
 
 
 def test_no_more_is_claimed_than_chance_allows(table: FaceTable) -> None:
-    ground = SharedTestSet(config=DataConfig(), table=table, described="few")
+    test_set = SharedTestSet(config=DataConfig(), table=table, described="few")
 
     def verdict(one: LabelledPredictions, two: LabelledPredictions) -> str:
         pair = [candidate("one"), candidate("two")]
         pair = [replace(each, classifier=replace(each.classifier, scorer=_hog())) for each in pair]
-        return verdict_of(compare_predictions(pair, [one, two], [Speed(1, 1)] * 2, ground, "default"))
+        return verdict_of(compare_predictions(pair, [one, two], [Speed(1, 1)] * 2, test_set, "default"))
 
     good, fair, like_fair = answers(table, 0.95), answers(table, 0.6), answers(table, 0.6, 7)
     assert verdict(good, fair) == "one is better than two"
@@ -196,25 +196,25 @@ def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Com
 
 
 def test_a_model_that_has_seen_the_people_is_refused_or_warned_of(table: FaceTable) -> None:
-    ground = SharedTestSet(config=DataConfig(), table=table, described="few")
+    test_set = SharedTestSet(config=DataConfig(), table=table, described="few")
     stranger, knows = provenance("nobody"), provenance(str(table.identities[0]), digest="other")
     fair = [candidate("one", stranger), candidate("two", stranger)]
-    assert check_fairness(ground, fair).warnings == ()
+    assert check_fairness(test_set, fair).warnings == ()
     leaky = [candidate("one", stranger), candidate("two", knows)]
     with pytest.raises(DataError, match=r"not a fair comparison: 5% .* whom two saw .*--anyway"):
-        check_fairness(ground, leaky)
-    (warning,) = check_fairness(ground, leaky, allow_overlap=True).warnings
+        check_fairness(test_set, leaky)
+    (warning,) = check_fairness(test_set, leaky, allow_overlap=True).warnings
     assert warning.startswith("not a fair comparison: 5% of the faces")
 
 
 def test_an_unknown_past_is_told_and_a_split_that_flatters_too(table: FaceTable) -> None:
-    ground = SharedTestSet(config=DataConfig(), table=table, described="few")
+    test_set = SharedTestSet(config=DataConfig(), table=table, described="few")
     unknown = [candidate("one", provenance("nobody")), candidate("two")]
-    (warning,) = check_fairness(ground, unknown).warnings
+    (warning,) = check_fairness(test_set, unknown).warnings
     assert warning.startswith("the training faces of two are unknown")
     random = provenance(*table.identities.tolist())
     both = [candidate("one", random), candidate("two", random)]
-    (warning,) = check_fairness(ground, both, is_one_split=True).warnings
+    (warning,) = check_fairness(test_set, both, is_one_split=True).warnings
     assert warning.startswith("the split makes scores too high: 100% of these faces")
 
 
@@ -345,26 +345,26 @@ def test_models_share_test_faces_by_name_label_person_and_folder(
         experiment = tiny("baseline", folder)
         return replace(candidate(name, provenance), experiment=experiment)
 
-    def ground(*candidates: Candidate) -> SharedTestSet:
+    def test_set(*candidates: Candidate) -> SharedTestSet:
         return find_shared_test_set(candidates, None, cache_folder(), no_progress)
 
     one = told("one", range(10, 30), "a")
-    same = ground(one, told("two", range(10, 30), "a"))
+    same = test_set(one, told("two", range(10, 30), "a"))
     assert same.table.paths == table.paths[10:30]
     assert same.warnings == ()
-    part = ground(one, told("two", range(25, 50), "b"))
+    part = test_set(one, told("two", range(25, 50), "b"))
     assert part.table.paths == table.paths[25:30]
     assert "compared on the 5 test faces that all have in common, of up to 25" in part.warnings[0]
     sentence = r"share no test face \(one on .*identity split, seed 0; two on .*--data"
     with pytest.raises(DataError, match=sentence):
-        ground(one, told("two", range(50, 60), "b"))
+        test_set(one, told("two", range(50, 60), "b"))
     shutil.copytree(faces_folder, tmp_path / "elsewhere")
     with pytest.raises(DataError, match="share no test face"):
-        ground(one, told("two", range(10, 30), "a", tmp_path / "elsewhere"))
+        test_set(one, told("two", range(10, 30), "a", tmp_path / "elsewhere"))
     (tmp_path / "elsewhere" / table.paths[12]).unlink()
     gone = tmp_path / "elsewhere"
     with pytest.raises(DataError, match=r"1 of the 20 test faces in .* are missing or changed"):
-        ground(*(told(name, range(10, 30), "a", gone) for name in ("one", "two")))
+        test_set(*(told(name, range(10, 30), "a", gone) for name in ("one", "two")))
 
 
 def test_what_cannot_be_found_is_said(two: list[Trained]) -> None:

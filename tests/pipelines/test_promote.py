@@ -76,9 +76,9 @@ def decide(version: int, rules: GateRules = EASY, **options: object) -> Decision
 def verdict(monkeypatch: pytest.MonkeyPatch) -> list[Check]:
     """What the gate finds of any version of ``bare_versions``: at first, that it keeps all rules."""
     checks = [Check("macro-F1", ".9", "at least .3", True), Check(gate._LOADS, "0", "at most 0", True)]
-    ground = SimpleNamespace(table=(), described="drawn faces", warnings=())
+    test_set = SimpleNamespace(table=(), described="drawn faces", warnings=())
     monkeypatch.setattr(gate, "candidate_of", lambda name: name)
-    monkeypatch.setattr(gate, "promotion_test_set", lambda *_: (ground, True))
+    monkeypatch.setattr(gate, "promotion_test_set", lambda *_: (test_set, True))
     monkeypatch.setattr(gate, "_checks", lambda *_: iter(checks))
     return checks
 

@@ -70,7 +70,7 @@ def test_who_answers_as_the_teacher_pays_for_the_labels_only() -> None:
 
 def test_examples_hand_out_labels_and_answers_together() -> None:
     answers = logits(0).softmax(1)
-    examples = Examples(torch.zeros(6, 3), torch.arange(6), answers=answers)
+    examples = Examples(torch.zeros(6, 3), torch.arange(6), teacher_probabilities=answers)
     _, targets = examples.take(np.array([4, 1]), torch.device("cpu"))
     torch.testing.assert_close(targets, packed(torch.tensor([4, 1]), answers[[4, 1]]))
 
@@ -118,8 +118,8 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
     )
     expected = np.exp((plain + mirrored) / 8)
     expected /= expected.sum(1, keepdims=True)
-    assert train.answers is not None
-    np.testing.assert_allclose(train.answers, expected, atol=1e-6)
+    assert train.teacher_probabilities is not None
+    np.testing.assert_allclose(train.teacher_probabilities, expected, atol=1e-6)
     assert train.pixels.shape[1:] == (24, 24)
 
 
@@ -180,7 +180,7 @@ def test_a_teacher_of_other_people_may_teach(
     experiment = student(others, f"runs:/{teacher.run_id}")
     data = prepare_data(experiment, cache_folder())
     train, facts = with_answers(experiment, data, no_progress)
-    assert train.answers is not None
+    assert train.teacher_probabilities is not None
     assert "teacher_warning" not in facts
 
 

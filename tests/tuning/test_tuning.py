@@ -35,7 +35,7 @@ from fer_mlops.tuning.search_space import Space, with_settings
 from fer_mlops.tuning.study import _bind_settings
 from fer_mlops.tuning.study_records import records_of
 from fer_mlops.tuning.trial_data import TrialFaces
-from fer_mlops.tuning.trial_fit import Fit, Score
+from fer_mlops.tuning.trial_fit import Fit, StepScore
 from fer_mlops.tuning.tune import tune
 from fer_mlops.tuning.workers import storage_of
 
@@ -172,7 +172,7 @@ def test_folds_divide_train_and_valid_by_people_and_leave_the_test_part_alone(
 def value_of(scores: list[float], keep: str, faces: Path, world: Path, **changes: Any) -> float:
     plan = plan_of(world, faces, "cnn", 1, training__keep_weights=keep, **changes)
     fit = Fit(plan.experiment, plan.tuning.objective, plan.is_better)
-    fit.scores = [Score(number, 2, score) for number, score in enumerate(scores, 1)]
+    fit.scores = [StepScore(number, 2, score) for number, score in enumerate(scores, 1)]
     return fit.value()
 
 
@@ -182,7 +182,7 @@ def test_a_fits_value_is_that_of_the_weights_it_would_keep(world: Path, faces_fo
     assert value_of([0.2, 0.5, 0.4], "best", faces_folder, world, objective="valid/loss") == 0.2
     plan = plan_of(world, faces_folder, "transfer", 1)
     fit = Fit(plan.experiment, plan.tuning.objective, plan.is_better)
-    fit.scores = [Score(1, 1, 0.9), Score(2, 2, 0.3), Score(3, 2, 0.2)]
+    fit.scores = [StepScore(1, 1, 0.9), StepScore(2, 2, 0.3), StepScore(3, 2, 0.2)]
     assert fit.value() == 0.3  # of the network that fine-tuning ends with, not of the frozen head
 
 

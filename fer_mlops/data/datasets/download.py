@@ -81,6 +81,7 @@ def download(archive: Archive, target: Path, progress: Progress = no_progress) -
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
     """Appends to ``part`` until the file is complete."""
+    # pooch 1.9 cannot resume: it deletes what arrived when a transfer breaks off.
     done = part.stat().st_size if part.is_file() else 0
     response, done = _ask(url, done)
     with response:

@@ -57,7 +57,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class Fer2013Face:
     """One row of the csv, unpacked."""
 
     where: str
@@ -108,7 +108,7 @@ def find_csv(path: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def unpack(file: Path, request: Request) -> tuple[Path, list[Face]]:
+def unpack(file: Path, request: Request) -> tuple[Path, list[Fer2013Face]]:
     """Returns the folder that ``file`` is unpacked into, and its rows in the csv's order.
 
     Raises:
@@ -122,7 +122,7 @@ def unpack(file: Path, request: Request) -> tuple[Path, list[Face]]:
     folder = request.cache / f"fer2013-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     make_once(folder, lambda aside: _draw(file, aside, request))
     faces = [
-        Face(
+        Fer2013Face(
             where=f"{file.name} line {row['line']}",
             image=row["image"],
             emotion=row["emotion"],

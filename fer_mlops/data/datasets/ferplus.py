@@ -66,7 +66,7 @@ def load(path: Path, request: Request) -> FaceTable:
     return builder.table()
 
 
-def _add(builder: FaceTableBuilder, line: Line, face: fer2013.Face) -> None:
+def _add(builder: FaceTableBuilder, line: Line, face: fer2013.Fer2013Face) -> None:
     """Adds one face to the table, or counts why it is left out."""
     where = f"{VOTES} line {line.number}"
     part = fer2013.PARTS.get(face.usage.lower())

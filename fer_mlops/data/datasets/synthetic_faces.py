@@ -150,8 +150,8 @@ class _Canvas:
     def __init__(self, person: Person, generator: Generator, side: int) -> None:
         self.person = person
         self.side = side
-        ground = tuple(int(v) for v in generator.integers(20, 235, 3))
-        self.image = Image.new("RGB", (side, side), ground)
+        background = tuple(int(v) for v in generator.integers(20, 235, 3))
+        self.image = Image.new("RGB", (side, side), background)
         self.pen = ImageDraw.Draw(self.image)
         self.yaw, self.pitch = generator.normal(0, 0.02, 2)
         self.gaze = generator.normal(0, 0.008)

@@ -33,7 +33,7 @@ _MANY = 0.01
 """Share of strongly doubted labels from which scores suffer."""
 
 
-class Judge(Protocol):
+class ProbabilityModel(Protocol):
     """Interface of the trained classifier that labels are compared with."""
 
     @property
@@ -80,7 +80,7 @@ class LabelErrors:
 
 
 def judged_probabilities(
-    judge: Judge, pixels: Images, advance: Advance = ignore_progress
+    judge: ProbabilityModel, pixels: Images, advance: Advance = ignore_progress
 ) -> Probabilities:
     """Returns the classifier's probabilities for gray faces uint8 [n, side, side], chunk by chunk."""
     parts = []

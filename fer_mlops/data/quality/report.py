@@ -24,7 +24,7 @@ from fer_mlops.data.quality.faces import face_findings
 from fer_mlops.data.quality.files import file_findings
 from fer_mlops.data.quality.findings import Finding, Listing, worst_first
 from fer_mlops.data.quality.label_errors import (
-    Judge,
+    ProbabilityModel,
     find_label_errors,
     judged_probabilities,
     label_error_findings,
@@ -88,7 +88,7 @@ def check_data(
     cache: Path,
     *,
     progress: Progress = no_progress,
-    judge: Judge | None = None,
+    judge: ProbabilityModel | None = None,
 ) -> DataReport:
     """Returns the full report on the data; reads every file.
 
@@ -193,7 +193,7 @@ class _DataCheck:
             self.listings.append(shortcut_listing(shortcuts))
         self.copies = copy_findings(self.table, records, self.clusters)
 
-    def doubt(self, cache: Path, judge: Judge | None, progress: Progress) -> None:
+    def doubt(self, cache: Path, judge: ProbabilityModel | None, progress: Progress) -> None:
         """Checks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:

@@ -46,7 +46,7 @@ class Clue:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ClueScore:
     """Accuracy of a prediction from a clue, on people not used for training."""
 
     value: float
@@ -66,9 +66,9 @@ class Shortcuts:
     """Scores of all clues; empty if there are too few faces or people."""
 
     emotions: tuple[str, ...] = ()
-    scores: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    scores: Mapping[str, tuple[ClueScore, ...]] = field(default_factory=dict)
     """Scores by clue: one for each of ``emotions`` against the rest, then one for all emotions."""
-    together: Score | None = None
+    together: ClueScore | None = None
     """Score of predicting the emotion from all clues together."""
 
 
@@ -212,7 +212,7 @@ def _score(
     predictions: NDArray[np.generic],
     groups: NDArray[np.int64],
     num_tests: int,
-) -> Score:
+) -> ClueScore:
     """Returns the balanced accuracy and its lower bound; faces of one person form a cluster.
 
     The variance of each recall is that of a ratio over clusters. It is at least that of a share over as
@@ -234,7 +234,7 @@ def _score(
     score = float(np.mean(recalls))
     sure = norm.isf(_RISK / num_tests)
     error = float(np.sqrt(variance)) / len(classes)
-    return Score(score, score - float(sure) * error, 1 / len(classes))
+    return ClueScore(score, score - float(sure) * error, 1 / len(classes))
 
 
 def shortcut_findings(table: FaceTable, shortcuts: Shortcuts) -> list[Finding]:
@@ -252,7 +252,7 @@ def shortcut_findings(table: FaceTable, shortcuts: Shortcuts) -> list[Finding]:
     return findings
 
 
-def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, Score]) -> Finding:
+def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, ClueScore]) -> Finding:
     order = sorted(scores, key=lambda name: -scores[name].value)
     name, *others = [name for name in order if scores[name].is_shortcut]
     also = "; also by " + ", ".join(f"{other} ({scores[other].value:.2f})" for other in others)
@@ -280,7 +280,7 @@ def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, Score])
     )
 
 
-def _together_finding(score: Score, shortcuts: Shortcuts) -> Finding:
+def _together_finding(score: ClueScore, shortcuts: Shortcuts) -> Finding:
     return Finding(
         kind="shortcuts-together",
         severity="warning",

@@ -80,12 +80,12 @@ def uri_of(image: Image.Image, quality: int = 80) -> str:
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
 
 
-def svg_of(figure: Figure, said: str) -> Markup:
+def svg_of(figure: Figure, alt_text: str) -> Markup:
     """Returns a figure as inline SVG that follows the page's light or dark mode.
 
     Args:
         figure: Figure to show.
-        said: Text for screen readers.
+        alt_text: Text for screen readers.
     """
     content = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer_mlops"}):
@@ -98,5 +98,5 @@ def svg_of(figure: Figure, said: str) -> Markup:
     inner = re.sub(r"font: ([\w. ]*?)([\d.]+px) [^;\"]*", r"font: \1\2 var(--font)", inner)
     inner = inner.replace("xlink:href", "href")
     largest = f"--largest: {_LARGEST * figure.get_figwidth():.0f}px"
-    head = f'<svg role="img" aria-label="{escape(said)}" viewBox="{drawn[1]}" style="{largest}">'
+    head = f'<svg role="img" aria-label="{escape(alt_text)}" viewBox="{drawn[1]}" style="{largest}">'
     return Markup(head + inner)

@@ -41,13 +41,15 @@ def reliability_diagram(
     figure = Figure(figsize=(WIDTH, 4.6))
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     upper.plot([0, 1], [0, 1], ls="--", color=MUTED, lw=1, label="as confident as right")
-    known = [one for one in bins if one.num]
-    confidence, accuracy = [one.confidence for one in known], [one.accuracy for one in known]
+    known = [bin_ for bin_ in bins if bin_.num]
+    confidence, accuracy = [bin_.confidence for bin_ in known], [bin_.accuracy for bin_ in known]
     upper.plot(confidence, accuracy, marker="o", color=COLOURS[0], label="faces of one bin")
     upper.vlines(confidence, confidence, accuracy, color=COLOURS[3], lw=2, label="gap")
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(-0.02, 1.02))
     edges = np.arange(NUM_BINS) / NUM_BINS
-    lower.bar(edges, [one.num for one in bins], 1 / NUM_BINS, align="edge", color=COLOURS[5], ec="white")
+    lower.bar(
+        edges, [bin_.num for bin_ in bins], 1 / NUM_BINS, align="edge", color=COLOURS[5], ec="white"
+    )
     lower.set(xlabel="confidence", ylabel="faces")
     if 0 < threshold <= 1:
         for axes in (upper, lower):

@@ -61,14 +61,14 @@ def mean_heats(
 
 def sheet_of_looks(
     faces: Sequence[tuple[NDArray[np.uint8], str]],
-    looks: Sequence[Sequence[tuple[NDArray[np.uint8], NDArray[np.float32], str]]],
+    maps: Sequence[Sequence[tuple[NDArray[np.uint8], NDArray[np.float32], str]]],
     names: Sequence[str],
 ) -> Image.Image:
     """Returns faces beside the overlays of each model.
 
     Args:
         faces: (gray face, caption) of each face.
-        looks: For each face and each model: (prepared gray face, map, caption).
+        maps: For each face and each model: (prepared gray face, map, caption).
         names: Names of the models, in the same order.
     """
     per_face = 1 + len(names)
@@ -80,10 +80,10 @@ def sheet_of_looks(
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for i, name in enumerate(names):
         pen.text((_GAP, 4 + 20 * i), f"{'left' if i == 0 else 'right'} map: {name}", _INK, font)
-    for number, ((face, said), row) in enumerate(zip(faces, looks, strict=True)):
+    for number, ((face, caption), row) in enumerate(zip(faces, maps, strict=True)):
         left, top = _GAP + number % across * width, legend + number // across * height
-        cells = [(Image.fromarray(face).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), said)]
-        cells += [(overlay(seen, heat, _SIDE), answer) for seen, heat, answer in row]
+        cells = [(Image.fromarray(face).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), caption)]
+        cells += [(overlay(seen, heat, _SIDE), caption) for seen, heat, caption in row]
         for column, (picture, text) in enumerate(cells):
             place = left + column * _SIDE
             sheet.paste(picture, (place, top))

@@ -87,16 +87,16 @@ def tasks_of(source: Source, out: Path, job: Job, numbers: Sequence[int]) -> lis
 def score_part(part: Part, file: Path, job: Job) -> int:
     """Writes the predictions of a part and returns the number of its rows."""
     items = part.items()
-    answers = _predictor(job.model).stream(
+    predictions = _predictor(job.model).stream(
         (item.content for item in items), point=job.point, threshold=job.threshold
     )
     rows: list[dict[str, object]] = []
-    for number, (item, answer) in enumerate(zip(items, answers, strict=True)):
+    for number, (item, prediction) in enumerate(zip(items, predictions, strict=True)):
         row: dict[str, object] = {"row": part.first + number, "image": item.name}
-        if isinstance(answer, DataError):
-            row["error"] = str(answer) if item.content else "the row has no image"
+        if isinstance(prediction, DataError):
+            row["error"] = str(prediction) if item.content else "the row has no image"
         else:
-            row |= answer.columns()
+            row |= prediction.columns()
         rows.append(row)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)

@@ -16,7 +16,7 @@ from fer_mlops.data.datasets.base import Request
 from fer_mlops.data.file_info import FileRecord, read_records
 from fer_mlops.data.quality.findings import Finding
 from fer_mlops.data.quality.shortcuts import (
-    Score,
+    ClueScore,
     Shortcuts,
     clues_of,
     find_shortcuts,
@@ -163,10 +163,10 @@ def test_a_clue_to_a_rare_emotion_is_found_though_most_that_have_it_are_others()
 
 
 def test_a_score_that_may_be_chance_is_no_shortcut() -> None:
-    assert Score(value=0.8, low=0.6, chance=0.5).is_shortcut
-    assert not Score(value=0.8, low=0.49, chance=0.5).is_shortcut
-    assert not Score(value=0.6, low=0.55, chance=0.5).is_shortcut
-    assert Score(value=0.4, low=0.3, chance=1 / 7).is_shortcut
+    assert ClueScore(value=0.8, low=0.6, chance=0.5).is_shortcut
+    assert not ClueScore(value=0.8, low=0.49, chance=0.5).is_shortcut
+    assert not ClueScore(value=0.6, low=0.55, chance=0.5).is_shortcut
+    assert ClueScore(value=0.4, low=0.3, chance=1 / 7).is_shortcut
 
 
 @pytest.mark.parametrize("num_people", [1, 5])
