@@ -39,6 +39,7 @@ from fer_mlops.cli.options import (
     WEIGHTS,
     build,
     build_resumed,
+    is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.errors import ConfigError, FerError, TrainingError
@@ -203,12 +204,13 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return
+        preset = options.get("preset")
         trained = run_tracked(
             experiment,
             data,
             progress=progress,
             on_step=print_step,
-            preset=options.get("preset") or "",
+            preset=str(preset) if is_chosen(preset) else "",
             resume=options.get("resume") or None,
             resume_from=state,
             around=known_to_launcher,

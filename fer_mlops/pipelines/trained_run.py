@@ -76,8 +76,11 @@ def train(
         from fer_mlops.pipelines.train import run_experiment, run_tracked
 
         faces = prepare_data(experiment, here.cache, here.progress)
-        run_it = run_tracked if track else run_experiment
-        run = Run(run_it(experiment, faces, progress=here.progress))
+        if track:
+            trained = run_tracked(experiment, faces, preset=preset, progress=here.progress)
+        else:
+            trained = run_experiment(experiment, faces, progress=here.progress)
+    run = Run(trained)
     if experiment.tracking.auto_promote:
         run.promote_unless_champion(progress=progress)
     return run
@@ -266,7 +269,7 @@ class Run:
             from fer_mlops.tracking.runs import track
 
             rules = read_rules(Path(gate) if gate else gate_file())
-            with track(experiment, f"promote-{made.version}") as tracker:
+            with track(experiment, f"promote v{made.version}") as tracker:
                 return promote(
                     made.version,
                     rules,

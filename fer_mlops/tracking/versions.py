@@ -41,7 +41,7 @@ class Version:
     decision: str
     run_id: str
     registered: str
-    """Local time of registration, to the minute."""
+    """Local date of registration."""
     card: str
     """Model card in Markdown."""
 
@@ -82,7 +82,7 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
         test_n=tags.get("test_n", ""),
         decision=tags.get(DECISION_TAG, ""),
         run_id=found.run_id or "",
-        registered=f"{datetime.fromtimestamp(found.creation_timestamp / 1000):%Y-%m-%d %H:%M}",
+        registered=f"{datetime.fromtimestamp(found.creation_timestamp / 1000):%Y-%m-%d}",
         card=found.description or "",
     )
 

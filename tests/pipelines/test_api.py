@@ -162,7 +162,7 @@ def test_a_run_is_evaluated_on_its_own_faces(run: fer_mlops.Run) -> None:
     assert judged.judgements[0].report == run.scores
     assert len(repr(judged)) < 200
     stored = mlflow.MlflowClient().search_runs([judged.experiment_id])
-    assert {one.info.run_name for one in stored} >= {"evaluate"}
+    assert any((one.info.run_name or "").startswith("evaluate") for one in stored)
 
 
 def test_a_run_without_mlflow_leaves_no_trace(world: Path, faces_folder: Path) -> None:

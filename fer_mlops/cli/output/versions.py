@@ -47,7 +47,7 @@ def print_versions(versions: Sequence[Version]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     columns = ("version", "alias", "family", "data", "split", "valid F1", "test F1", "n", "registered")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in ("alias", "data"))
     for version in versions:
         scores = (_rounded(version.valid_macro_f1), _rounded(version.test_macro_f1))
         names = (", ".join(version.aliases), version.family, version.data, version.split)
