@@ -285,7 +285,7 @@ def drawn(people: range, variants: int) -> tuple[Faces, list[tuple[Region, ...]]
     ), [each.regions for *_, each in faces]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_that_learned_drawn_faces_looks_at_their_action_units(tmp_path: Path) -> None:
     """Over four seeds: peak .52 to .67, mass .38 to .41, shuffled .09 to .19; by chance .155."""
     settings = {

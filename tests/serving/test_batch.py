@@ -443,7 +443,7 @@ def test_spark_answers_as_all_cores_do_and_goes_on_after_a_kill(world: Path) -> 
     assert json.loads(Path("spark/_job.json").read_text())["model"] == "models:/fer-classifier/1"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_spark_scores_a_parquet_of_images_and_gaps_as_all_cores_do(model: str) -> None:
     images = [encoded(blob) for blob in blobs(9)]

@@ -100,6 +100,7 @@ def start(faces: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_several_processes_make_one_run_and_one_model(world: Path, faces_folder: Path) -> None:
     process = start(faces_folder, "--epochs", "2")
     out, err = process.communicate(timeout=240)

@@ -82,7 +82,7 @@ def test_a_winner_is_trained_once_for_each_best_trial(world: Path, faces_folder:
 
 @pytest.mark.parametrize(
     ("room", "name"),
-    [("fer_mlops.tuning.retrain", "_train"), ("fer_mlops.pipelines.train", "_register")],
+    [("fer_mlops.tuning.retrain", "_train"), ("fer_mlops.pipelines.train", "register_trained")],
     ids=["its run has ended", "its model is registered"],
 )
 def test_a_winner_whose_process_stopped_late_is_neither_trained_nor_tested_again(
@@ -95,8 +95,8 @@ def test_a_winner_whose_process_stopped_late_is_neither_trained_nor_tested_again
         train, "_evaluate_test", lambda *words: (tested.update(["test"]), evaluate_test(*words))[1]
     )
 
-    def stopped(*words: object) -> None:
-        real(*words)
+    def stopped(*words: object, **options: object) -> None:
+        real(*words, **options)
         raise TrackingError("the storage is away")
 
     with monkeypatch.context() as patch:

@@ -178,6 +178,7 @@ def test_who_was_killed_goes_on_by_the_same_command(world: Path, faces_folder: P
     assert len(runs_named("tune-s")) == 1
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_workers_and_their_runs(world: Path, faces_folder: Path) -> None:
     storage = f"sqlite:///{world}/optuna.db"
     process = start(world, faces_folder, storage, "--trials", "9", "--workers", "2")
