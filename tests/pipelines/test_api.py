@@ -257,6 +257,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     package, inside = types.ModuleType("IPython"), types.ModuleType("IPython.display")
     package.get_ipython = lambda: types.SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
+    package.version_info = (9, 0)  # type: ignore[attr-defined]  # matplotlib asks for it
     inside.display = display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", inside)
