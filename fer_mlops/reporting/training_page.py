@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from PIL import Image
 from fer_mlops.config import AugmentConfig
 from fer_mlops.images.arrays import Images
 from fer_mlops.reporting import plots
-from fer_mlops.reporting.html import Picture, render, svg_of, uri_of
+from fer_mlops.reporting.html import Picture, render, svg_of, uri_of, webp_uri
 from fer_mlops.reporting.plots.training_curves import Curves
 from fer_mlops.training.augmentation import make_augment
 
@@ -45,6 +44,7 @@ def render_training(
         augmented: Training faces beside augmented copies; empty without augmentation.
         facts: Lines of the footer.
     """
+    scores = {name: dict(curves.get(name, ())) for name in _SCORES}
     num_steps = len(curves.get("valid/macro_f1", ()))
     unit = "training set" if "train/faces" in curves else "epoch"
     return render(
@@ -55,7 +55,7 @@ def render_training(
         numbers=[(str(num_steps), f"{unit}s" if num_steps != 1 else unit, "")],
         unit=unit,
         curves=svg_of(plots.training_curves(curves, ""), "loss, scores and learning rate"),
-        steps=[_step(n, curves, pictures) for n in sorted(pictures.get(MATRIX, {})) if n],
+        steps=[_step(n, scores, pictures) for n in sorted(pictures.get(MATRIX, {})) if n],
         augmented=augmented,
         facts=facts,
     )
@@ -78,16 +78,13 @@ def _enlarged(face: Images) -> str:
     return uri_of(Image.fromarray(face[:]).resize((112, 112), Image.Resampling.BICUBIC))
 
 
-def _step(number: int, curves: Curves, pictures: Pictures) -> _Step:
-    at_step = {name: dict(curves.get(name, ())).get(number) for name in _SCORES}
-    scores = [(name, f"{value:.3f}") for name, value in at_step.items() if value is not None]
+def _step(number: int, scores: Mapping[str, Mapping[int, float]], pictures: Pictures) -> _Step:
+    shown = [(name, f"{own[number]:.3f}") for name, own in scores.items() if number in own]
     maps = [
-        Picture(images=((_uri(own[number]), f"heat map, {key}"),), captions=(key.rpartition("/")[2],))
+        Picture(
+            images=((webp_uri(own[number]), f"heat map, {key}"),), captions=(key.rpartition("/")[2],)
+        )
         for key, own in pictures.items()
         if key != MATRIX and number in own
     ]
-    return _Step(number, scores, _uri(pictures[MATRIX][number]), maps)
-
-
-def _uri(webp: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+    return _Step(number, shown, webp_uri(pictures[MATRIX][number]), maps)

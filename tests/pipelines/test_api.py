@@ -18,6 +18,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from lasting import lasting_store
 from tiny import SETTINGS
 
 import fer_mlops
@@ -25,7 +26,6 @@ from fer_mlops.cli.main import cli
 from fer_mlops.cli.options import SECTIONS, build, build_sweep
 from fer_mlops.config.options import settings_of
 from fer_mlops.errors import ConfigError, FerError, TrackingError
-from fer_mlops.evaluation.report import Report
 from fer_mlops.pipelines.experiments import experiment_of, sweep_of
 from fer_mlops.progress import is_notebook, notebook_progress
 from fer_mlops.reporting.html import Page
@@ -102,16 +102,8 @@ def run(
     tmp_path_factory: pytest.TempPathFactory, empty_store: Path, drawn_cache: Path, faces_folder: Path
 ) -> Iterator[fer_mlops.Run]:
     """A tracked run; its store is the one in use."""
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setenv("FER_MLOPS_CACHE", str(drawn_cache))
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        patch.setattr(Report, "one_emotion", lambda _: "")  # in one epoch the network learns nothing
+    with lasting_store(tmp_path_factory.mktemp("run"), empty_store, drawn_cache):
         yield quick("cnn", faces_folder, epochs=1, training__loss="focal")
-        mlflow.set_tracking_uri(None)
 
 
 def test_a_run_predicts_as_the_model_loaded_by_its_name(run: fer_mlops.Run, faces_folder: Path) -> None:

@@ -15,6 +15,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from lasting import lasting_store
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from PIL import Image
@@ -42,16 +43,8 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory, empty_store: Path, drawn_cache: Path, faces_folder: Path
 ) -> Iterator[dict[str, Trained]]:
     """All three families trained once; the folder of the store is in MLFLOW_TRACKING_URI."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setenv("FER_MLOPS_CACHE", str(drawn_cache))
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        patch.setattr(Report, "one_emotion", lambda _: "")  # in two epochs the networks learn nothing
+    with lasting_store(tmp_path_factory.mktemp("trained"), empty_store, drawn_cache):
         yield {family: run(tiny(family, faces_folder)) for family in FAMILIES}
-        mlflow.set_tracking_uri(None)
 
 
 def artifacts(run_id: str, path: str = "") -> list[str]:

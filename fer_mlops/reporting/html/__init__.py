@@ -1,6 +1,6 @@
 """Self-contained HTML pages without scripts, made from the templates in ``templates/``."""
 
-from fer_mlops.reporting.html.pictures import Picture, photo, svg_of, uri_of
+from fer_mlops.reporting.html.pictures import Picture, photo, svg_of, uri_of, webp_uri
 from fer_mlops.reporting.html.rendering import Cell, Page, bar, render, shaded, with_note
 from fer_mlops.reporting.html.tiles import Mood, Tile, people_tile
 
@@ -17,5 +17,6 @@ __all__ = [
     "shaded",
     "svg_of",
     "uri_of",
+    "webp_uri",
     "with_note",
 ]

@@ -77,7 +77,12 @@ def uri_of(image: Image.Image, quality: int = 80) -> str:
     """Returns the image as a ``data:`` address."""
     content = io.BytesIO()
     image.save(content, format="WEBP", quality=quality)
-    return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
+    return webp_uri(content.getvalue())
+
+
+def webp_uri(content: bytes) -> str:
+    """Returns an image encoded as WebP as a ``data:`` address."""
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
 
 
 def svg_of(figure: Figure, alt_text: str) -> Markup:
