@@ -288,7 +288,8 @@ BACKBONES: dict[str, Backbone] = {
         mean=MEAN,
         deviation=DEVIATION,
         has_statistics=False,
-        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web), face recognition",
+        lineage="dlib's author (CC0), three million faces (FaceScrub, VGG-Face, web; no people of "
+        "Labeled Faces in the Wild), face recognition",
     ),
 }
 """Backbones whose weights need special handling. The layers of resnet18 are numbered because trained
