@@ -36,7 +36,9 @@ from fer_mlops.cli.options import SET, is_chosen
     default="",
     help="Host names of the service besides localhost and IP addresses; * allows any.",
 )
-@click.option("--wait", "waits", is_flag=True, help="Start without a model; ready once there is one.")
+@click.option(
+    "--wait", "wait_for_model", is_flag=True, help="Start without a model; ready once there is one."
+)
 @click.option("--settings", default="", metavar="FILE", help="YAML file of settings (docs/serving.md).")
 @SET
 @click.pass_context

@@ -135,7 +135,12 @@ def compare(
         from fer_mlops.reporting.html import Page
 
         comparison, root = compare_models(
-            names, here.cache, other=other, point=point, allow_overlap=anyway, progress=here.progress
+            names,
+            here.cache,
+            other=other,
+            operating_point=point,
+            allow_overlap=anyway,
+            progress=here.progress,
         )
         with run_of(stored_in, comparison_name(names, other)) as log:
             files = log_comparison(comparison, root, log)

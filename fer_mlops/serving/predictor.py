@@ -202,10 +202,10 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
     else:
         with libraries_set_up():
             # imported here: MLflow takes seconds to import
-            from fer_mlops.tracking.registry import ModelName, load_classifier
+            from fer_mlops.tracking.registry import ModelUri, load_classifier
             from fer_mlops.tracking.store import check_store
 
-            if ModelName.parse(name).is_stored:
+            if ModelUri.parse(name).is_stored:
                 check_store()
             classifier = load_classifier(name)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)

@@ -298,10 +298,10 @@ def test_a_run_has_test_scores_at_the_natural_and_the_balanced_point(
     family: str, trained: dict[str, Trained]
 ) -> None:
     metrics = MlflowClient().get_run(trained[family].run_id).data.metrics
-    for point, report in trained[family].points.items():
+    for point, report in trained[family].operating_points.items():
         assert metrics[f"test_{point}/macro_f1"] == pytest.approx(report.macro_f1.value)
         assert report.num_faces == metrics["test/faces"]
-    assert set(trained[family].points) == {"natural", "balanced"}
+    assert set(trained[family].operating_points) == {"natural", "balanced"}
 
 
 def test_a_run_carries_what_the_doctor_says_of_its_data(trained: dict[str, Trained]) -> None:

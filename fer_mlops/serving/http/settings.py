@@ -27,7 +27,7 @@ class ServeSettings(Settings):
     allowed_hosts: str = ""
     """Further host names, separated by commas, besides localhost, ``host`` and IP addresses; also the
     origins whose pages may post. ``*`` matches any characters."""
-    waits: bool = False
+    wait_for_model: bool = False
     """Whether to start without a model; ``/ready`` is 503 until there is one."""
     poll: Positive = 5.0
     """Seconds between two checks of the registry."""
