@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import DATA_HELP, READING, is_chosen
 from fer_mlops.emotions import EMOTIONS
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--model",
-    default="models:/fer-classifier@champion",
+    default=CHAMPION_NAME,
     show_default=True,
     help="Model to evaluate.",
 )
@@ -86,7 +87,7 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     "--model",
     "models",
     multiple=True,
-    default=("models:/fer-classifier@champion",),
+    default=(CHAMPION_NAME,),
     show_default=True,
     help="Model to explain; give it twice to show two models side by side.",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import is_chosen
 from fer_mlops.errors import ConfigError, DataError, printable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MODEL = click.option(
     "--model",
-    default="models:/fer-classifier@champion",
+    default=CHAMPION_NAME,
     show_default=True,
     help="Model to use: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or an .onnx file.",
 )

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command
 from fer_mlops.cli.options import SET, is_chosen
 
@@ -20,9 +21,7 @@ from fer_mlops.cli.options import SET, is_chosen
         "fer-mlops serve --set rate=20 --set proxies=127.0.0.1 --allowed-hosts fer.example.org",
     ),
 )
-@click.option(
-    "--model", default="models:/fer-classifier@champion", show_default=True, help="Model to serve."
-)
+@click.option("--model", default=CHAMPION_NAME, show_default=True, help="Model to serve.")
 @click.option(
     "--challenger",
     default="auto",

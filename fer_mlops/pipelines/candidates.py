@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import Experiment
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ConfigError, ModelError
@@ -16,7 +17,6 @@ from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
 from fer_mlops.pipelines.train import Trained
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 from fer_mlops.tracking.logged_model import PROBE_FILE
 from fer_mlops.tracking.queries import finished_runs, get_run, load_run_config, read_text
 from fer_mlops.tracking.registry import (

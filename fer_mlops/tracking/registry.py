@@ -15,9 +15,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME, is_drawn
+from fer_mlops.tracking.alias_lock import is_drawn
 from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
 from fer_mlops.tracking.queries import get_run, read_text

@@ -25,12 +25,11 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from quick import SIDE, nonsense, save_blobs
 from services import publish
 
-from fer_mlops import load
+from fer_mlops import REGISTERED_NAME, load
 from fer_mlops.cli.main import cli
 from fer_mlops.errors import ModelError
 from fer_mlops.models.classifier import BundleCard, Classifier
 from fer_mlops.models.weights import fill_network
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 from fer_mlops.tracking.registry import ModelUri, load_classifier, require_model
 
 TRAP = Path("trap")

@@ -27,11 +27,11 @@ from services import (
 )
 from starlette.testclient import TestClient
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.serving.http import model_slots as slots_module
 from fer_mlops.serving.http.app import create_app
 from fer_mlops.serving.http.service import Service
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 
 CHAMPION = f"models:/{REGISTERED_NAME}@champion"
 JPEG = {"Content-Type": "image/jpeg"}

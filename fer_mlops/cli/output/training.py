@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.output.scores import print_operating_points, print_report
 from fer_mlops.cli.output.screen import console, print_view
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME, aliases_of
+from fer_mlops.tracking.alias_lock import aliases_of
 
 if TYPE_CHECKING:
     from fer_mlops.evaluation.repeats import Repeats
