@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from fer_mlops.tuning.api import tune as tune
 
 __version__ = "0.1.0"
+REGISTERED_NAME = "fer-classifier"
+"""Registered model whose versions are the trained classifiers."""
+CHAMPION_NAME = f"models:/{REGISTERED_NAME}@champion"
+"""Model that is used unless another one is named."""
 
 _PLACES = {
     "train": "fer_mlops.pipelines.trained_run",

@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(path: Path, *, waits: bool = True) -> Iterator[None]:
+def locked(path: Path, *, blocking: bool = True) -> Iterator[None]:
     """Holds an exclusive lock on ``path`` until the block, or this process, ends.
 
     The lock is a hidden file beside ``path``. The file is never removed: a process that waits on a
@@ -38,16 +38,16 @@ def locked(path: Path, *, waits: bool = True) -> Iterator[None]:
 
     Args:
         path: File or folder to lock.
-        waits: Whether to wait while another process holds the lock.
+        blocking: Whether to wait while another process holds the lock.
 
     Raises:
-        BlockingIOError: Another process holds the lock, and ``waits`` is False.
+        BlockingIOError: Another process holds the lock, and ``blocking`` is False.
         OSError: The folder cannot be written.
     """
     from filelock import FileLock, Timeout  # loading a model needs neither filelock nor psutil
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if waits else 0)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if blocking else 0)
     try:
         lock.acquire()
     except Timeout as error:

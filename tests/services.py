@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from skimage import data
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import CnnConfig
 from fer_mlops.models import build_network
 from fer_mlops.models.calibration import Calibration
@@ -24,7 +25,7 @@ from fer_mlops.serving.http.app import create_app
 from fer_mlops.serving.http.server import bind
 from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
-from fer_mlops.tracking.alias_lock import CHAMPION, REGISTERED_NAME, find_version
+from fer_mlops.tracking.alias_lock import CHAMPION, find_version
 from fer_mlops.tracking.aliases import move_champion
 from fer_mlops.tracking.registration import register
 from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG

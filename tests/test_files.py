@@ -93,10 +93,10 @@ def test_a_lock_that_is_held_is_refused_at_once_where_one_does_not_wait(tmp_path
     with (
         locked(tmp_path / "file"),
         pytest.raises(BlockingIOError, match="in use by another process"),
-        locked(tmp_path / "file", waits=False),
+        locked(tmp_path / "file", blocking=False),
     ):
         pytest.fail("two have it")
-    with locked(tmp_path / "file", waits=False):
+    with locked(tmp_path / "file", blocking=False):
         pass
 
 
@@ -152,7 +152,7 @@ def test_a_process_that_comes_while_another_waits_does_not_pass_it(tmp_path: Pat
         assert waiter.stdout.readline() == "waits\n"
         time.sleep(0.2)
     assert waiter.stdout.readline() == "has it\n"
-    with pytest.raises(BlockingIOError), locked(file, waits=False):
+    with pytest.raises(BlockingIOError), locked(file, blocking=False):
         pytest.fail("two have it")
     waiter.communicate("")
 

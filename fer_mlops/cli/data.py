@@ -89,14 +89,16 @@ def check_data(
 
         check_store(experiment.tracking.experiment)
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
-    judge = _load(model) if is_chosen(model) else None
+    classifier = _load(model) if is_chosen(model) else None
     if fast:
         table = load_table(config, cache, is_strict=False)
         examination = check_metadata(table, config, seed)
     else:
         with progress_bars() as progress:
             table = load_table(config, cache, progress, is_strict=False)
-            examination = check_data(table, config, seed, cache, progress=progress, judge=judge)
+            examination = check_data(
+                table, config, seed, cache, progress=progress, classifier=classifier
+            )
     print_findings(examination)
     if track:
         _track(examination, experiment.tracking.experiment)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import DATA_HELP, READING, is_chosen
 from fer_mlops.emotions import EMOTIONS
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=(
-        "fer-mlops evaluate --out judged",
+        "fer-mlops evaluate --out evaluation",
         "fer-mlops evaluate --model models:/fer-classifier/2 --data other/ --no-robustness",
     ),
 )
 @click.option(
     "--model",
-    default="models:/fer-classifier@champion",
+    default=CHAMPION_NAME,
     show_default=True,
     help="Model to evaluate.",
 )
@@ -54,7 +55,7 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
 
     It is evaluated on its own test faces, or on the faces of --data.
     """
-    from fer_mlops.cli.output.scores import print_judged
+    from fer_mlops.cli.output.scores import print_evaluation
     from fer_mlops.cli.output.screen import print_view, progress_bars, warn_of_drawn_faces
     from fer_mlops.files import write_text
     from fer_mlops.pipelines import api
@@ -66,7 +67,7 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
             model, chosen, robustness=robustness, experiment=experiment, progress=progress
         )
     warn_of_drawn_faces(model)
-    print_judged(evaluation)
+    print_evaluation(evaluation)
     print_view(evaluation.experiment_id)
     if folder:
         write_text(folder / "report.json", evaluation.as_json())
@@ -86,7 +87,7 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     "--model",
     "models",
     multiple=True,
-    default=("models:/fer-classifier@champion",),
+    default=(CHAMPION_NAME,),
     show_default=True,
     help="Model to explain; give it twice to show two models side by side.",
 )
@@ -116,7 +117,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
 
     IMAGES are files, folders, or 'sample'.
     """
-    from fer_mlops.cli.output.scores import print_looks
+    from fer_mlops.cli.output.scores import print_explanations
     from fer_mlops.cli.output.screen import progress_bars, warn_of_drawn_faces
     from fer_mlops.tracking.registry import load_classifier
     from fer_mlops.tracking.store import check_store
@@ -129,10 +130,10 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     classifiers = [(name, load_classifier(name)) for name in models]
     for name in models:
         warn_of_drawn_faces(name)
-    options["measures"] = options.pop("measure")
+    options["with_measures"] = options.pop("measure")
     with progress_bars() as progress:
-        looks = explain_images(classifiers, found, out, progress=progress, **options)
-    print_looks(looks, found, out)
+        explained = explain_images(classifiers, found, out, progress=progress, **options)
+    print_explanations(explained, found, out)
 
 
 @click.command(
@@ -166,6 +167,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     ),
     option(
         "--point",
+        "operating_point",
         type=click.Choice(["default", "natural", "balanced"]),
         default="default",
         show_default=True,
@@ -180,7 +182,7 @@ def compare(
     runs: str,
     models: str,
     parent: str,
-    point: OperatingPoint,
+    operating_point: OperatingPoint,
     out: str,
     anyway: bool,
     experiment: str,
@@ -214,7 +216,12 @@ def compare(
     names = _names_of(runs, models, parent, experiment)
     with progress_bars() as progress:
         compared = api.compare(
-            names, data=other, point=point, anyway=anyway, experiment=experiment, progress=progress
+            names,
+            data=other,
+            point=operating_point,
+            anyway=anyway,
+            experiment=experiment,
+            progress=progress,
         )
     print_comparison(compared.comparison)
     if folder:

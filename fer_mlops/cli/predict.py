@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import is_chosen
 from fer_mlops.errors import ConfigError, DataError, printable
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
 
 MODEL = click.option(
     "--model",
-    default="models:/fer-classifier@champion",
+    default=CHAMPION_NAME,
     show_default=True,
     help="Model to use: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or an .onnx file.",
 )
 POINT = (
     click.option(
-        "--balanced", "point", flag_value="balanced", help="Operating point that favours rare emotions."
+        "--balanced",
+        "operating_point",
+        flag_value="balanced",
+        help="Operating point that favours rare emotions.",
     ),
     click.option(
         "--natural",
-        "point",
+        "operating_point",
         flag_value="natural",
         help="Operating point with the highest accuracy.",
     ),
@@ -80,7 +84,7 @@ def predict(
     form: str,
     faces: bool,
     explain: bool,
-    point: OperatingPoint | None,
+    operating_point: OperatingPoint | None,
     threshold: float | None,
     out: str,
     every: float,
@@ -103,8 +107,10 @@ def predict(
         raise ConfigError("--out has no effect without --faces or --explain")
     predictor = load(model)
     warn_of_drawn_faces(model)
-    calibration = calibration_at(predictor.classifier.calibration, point or "default", threshold)
-    asking = ImagePredictor(
+    calibration = calibration_at(
+        predictor.classifier.calibration, operating_point or "default", threshold
+    )
+    image_predictor = ImagePredictor(
         predictor=predictor,
         calibration=calibration,
         finds_faces=faces,
@@ -117,7 +123,7 @@ def predict(
     num_bad = num_predicted = 0
     if header := FORMATS[form].header(faces):
         click.echo(header)
-    for row in asking.ask(queries_of(images, sys.stdin.buffer, every)):
+    for row in image_predictor.predict(queries_of(images, sys.stdin.buffer, every)):
         if isinstance(row, NoFace | Unread | DataError):
             num_bad += isinstance(row, DataError)
             click.echo(f"fer-mlops: {printable(str(row))}", err=True)
@@ -164,7 +170,7 @@ def score(
     engine: str,
     column: str,
     rows_per_file: int,
-    point: OperatingPoint | None,
+    operating_point: OperatingPoint | None,
     threshold: float | None,
 ) -> None:
     """Predict many images into Parquet files.
@@ -178,11 +184,11 @@ def score(
     from fer_mlops.serving.batch.source import open_source
     from fer_mlops.serving.batch.spark import score_with_spark
     from fer_mlops.serving.predictor import check_threshold
-    from fer_mlops.tracking.registry import ModelName, resolve_model_uri
+    from fer_mlops.tracking.registry import ModelUri, resolve_model_uri
     from fer_mlops.tracking.store import check_store
 
     check_threshold(threshold)
-    if ModelName.parse(model).is_stored:
+    if ModelUri.parse(model).is_stored:
         check_store()
     name = resolve_model_uri(model)
     rows = open_source(source, column)
@@ -193,7 +199,7 @@ def score(
         digest=rows.digest,
         num_rows=len(rows),
         rows_per_file=rows_per_file,
-        point=point or "default",
+        point=operating_point or "default",
         threshold=threshold,
     )
     run = score_locally if engine == "local" else score_with_spark

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command
 from fer_mlops.cli.options import SET, is_chosen
 
@@ -20,9 +21,7 @@ from fer_mlops.cli.options import SET, is_chosen
         "fer-mlops serve --set rate=20 --set proxies=127.0.0.1 --allowed-hosts fer.example.org",
     ),
 )
-@click.option(
-    "--model", default="models:/fer-classifier@champion", show_default=True, help="Model to serve."
-)
+@click.option("--model", default=CHAMPION_NAME, show_default=True, help="Model to serve.")
 @click.option(
     "--challenger",
     default="auto",
@@ -36,7 +35,9 @@ from fer_mlops.cli.options import SET, is_chosen
     default="",
     help="Host names of the service besides localhost and IP addresses; * allows any.",
 )
-@click.option("--wait", "waits", is_flag=True, help="Start without a model; ready once there is one.")
+@click.option(
+    "--wait", "wait_for_model", is_flag=True, help="Start without a model; ready once there is one."
+)
 @click.option("--settings", default="", metavar="FILE", help="YAML file of settings (docs/serving.md).")
 @SET
 @click.pass_context

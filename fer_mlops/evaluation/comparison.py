@@ -94,7 +94,7 @@ class Comparison:
     """Number of known identities."""
     num_unnamed: int
     """Number of faces without a known identity."""
-    point: OperatingPoint
+    operating_point: OperatingPoint
     entries: tuple[Entry, ...]
     matches: tuple[PairedResult, ...]
     """One for each entry but the first, in their order."""
@@ -153,11 +153,11 @@ class Comparison:
 
 
 def disagreements_between(
-    best: LabelledPredictions, other: LabelledPredictions, point: OperatingPoint
+    best: LabelledPredictions, other: LabelledPredictions, operating_point: OperatingPoint
 ) -> tuple[Disagreement, ...]:
     """Returns the faces with the largest gap among those that exactly one model classifies correctly."""
     rows, labels = np.arange(len(best)), best.labels
-    probabilities = [model.probabilities(point) for model in (best, other)]
+    probabilities = [model.probabilities(operating_point) for model in (best, other)]
     gaps = probabilities[0][rows, labels] - probabilities[1][rows, labels]
     predicted = [table.argmax(1) for table in probabilities]
     right = [predictions == labels for predictions in predicted]

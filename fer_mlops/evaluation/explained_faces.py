@@ -37,7 +37,7 @@ class ExplainedFaces:
     report: AttributionReport | None
     """None if the maps were not measured."""
 
-    def answer(self, row: int) -> tuple[str, float]:
+    def prediction(self, row: int) -> tuple[str, float]:
         """Returns the predicted emotion of a face and its confidence."""
         probabilities = self.probabilities[row]
         return EMOTIONS[int(probabilities.argmax())], float(probabilities.max())
@@ -56,7 +56,7 @@ def explain_faces(
     target: str | None,
     layer: str | None,
     method: Method | None,
-    measures: bool,
+    with_measures: bool,
 ) -> ExplainedFaces:
     """Returns the model's predictions and heat maps for the images.
 
@@ -67,7 +67,7 @@ def explain_faces(
         target: Emotion to explain in every face; None for each face's predicted emotion.
         layer: See ``explain``.
         method: See ``explain``.
-        measures: Whether to measure the quality of the maps, on some of the faces.
+        with_measures: Whether to measure the quality of the maps, on some of the faces.
 
     Raises:
         DataError: An image cannot be read.
@@ -88,7 +88,7 @@ def explain_faces(
         heats=heats,
         method=used,
         layer=(layer or _own_layer(classifier)) if used == "gradcam" else "",
-        report=_measure(classifier, images, pixels, targets, layer, used) if measures else None,
+        report=_measure(classifier, images, pixels, targets, layer, used) if with_measures else None,
     )
 
 

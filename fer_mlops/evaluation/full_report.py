@@ -15,7 +15,7 @@ from fer_mlops.evaluation.report import SCORES, Report, confidence_measures, eva
 from fer_mlops.evaluation.robustness import Robustness
 from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
 from fer_mlops.images.arrays import Images
-from fer_mlops.models.calibration import POINTS, OperatingPoint
+from fer_mlops.models.calibration import OPERATING_POINTS, OperatingPoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class ModelEvaluation:
 
     faces: str
     """Description of the faces, such as ``test part of muxspace``."""
-    answers: LabelledPredictions
+    predictions: LabelledPredictions
     """The model's predictions."""
     pixels: Images
     """The same faces, prepared for the model, uint8 [n, side, side]."""
@@ -39,6 +39,11 @@ class ModelEvaluation:
     """Measures of the heat maps; None if they were not measured."""
 
     @property
+    def answers(self) -> LabelledPredictions:
+        """Former name of ``predictions``."""
+        return self.predictions
+
+    @property
     def report(self) -> Report:
         """Report at the default operating point."""
         return self.reports["default"]
@@ -46,9 +51,11 @@ class ModelEvaluation:
     def metrics(self, part: str) -> dict[str, float]:
         """Returns the scores that a run logs as metrics; ``as_dict`` has all numbers."""
         flat = self.report.metrics(part)
-        for point, report in self.reports.items():
-            if point != "default":
-                flat |= {f"{part}_{point}/{score}": getattr(report, score).value for score in SCORES}
+        for operating_point, report in self.reports.items():
+            if operating_point != "default":
+                flat |= {
+                    f"{part}_{operating_point}/{score}": getattr(report, score).value for score in SCORES
+                }
         if np.isfinite(self.slices.worst_gap):
             flat[f"{part}/worst_slice_gap"] = self.slices.worst_gap
         if self.robustness:
@@ -61,7 +68,7 @@ class ModelEvaluation:
         return {
             "faces": self.faces,
             "people_known_by": "identity" if self.report.num_people else "unknown",
-            "points": {point: report.as_dict() for point, report in self.reports.items()},
+            "points": {name: report.as_dict() for name, report in self.reports.items()},
             "confidence": dict(self.confidence),
             "slices": self.slices.as_dict(),
             "robustness": self.robustness.as_dict() if self.robustness else None,
@@ -70,7 +77,7 @@ class ModelEvaluation:
 
 
 def evaluate_predictions(
-    faces: str, answers: LabelledPredictions, pixels: Images, robustness: Robustness | None = None
+    faces: str, predictions: LabelledPredictions, pixels: Images, robustness: Robustness | None = None
 ) -> ModelEvaluation:
     """Returns the evaluation of predictions: a report at each operating point, confidence, and slices.
 
@@ -78,31 +85,36 @@ def evaluate_predictions(
 
     Args:
         faces: Description of the faces.
-        answers: Predictions of one model, n at least 1.
+        predictions: Predictions of one model, n at least 1.
         pixels: Prepared faces in the same order, uint8 [n, side, side].
         robustness: Robustness, if it was measured.
     """
-    labels, identities = answers.labels, answers.identities
-    probabilities = answers.probabilities()
+    labels, identities = predictions.labels, predictions.identities
+    probabilities = predictions.probabilities()
     return ModelEvaluation(
         faces=faces,
-        answers=answers,
+        predictions=predictions,
         pixels=pixels,
         reports={
-            point: evaluate(labels, answers.probabilities(point), identities)
-            for point in (POINTS if answers.calibration.log_prior else POINTS[:1])
+            operating_point: evaluate(labels, predictions.probabilities(operating_point), identities)
+            for operating_point in (
+                OPERATING_POINTS if predictions.calibration.log_prior else OPERATING_POINTS[:1]
+            )
         },
-        confidence=confidence_measures(answers.calibration, answers.logits, labels),
+        confidence=confidence_measures(predictions.calibration, predictions.logits, labels),
         slices=slice_faces(
-            labels, probabilities, identities, traits_of(answers.table, read_records(answers.table))
+            labels,
+            probabilities,
+            identities,
+            traits_of(predictions.table, read_records(predictions.table)),
         ),
         robustness=robustness,
     )
 
 
-def confident_mistakes(answers: LabelledPredictions, most: int = 16) -> NDArray[np.int64]:
+def confident_mistakes(predictions: LabelledPredictions, most: int = 16) -> NDArray[np.int64]:
     """Returns the rows of up to ``most`` wrong predictions, most confident first."""
-    probabilities = answers.probabilities()
-    confidence = np.where(probabilities.argmax(1) != answers.labels, probabilities.max(1), -1)
+    probabilities = predictions.probabilities()
+    confidence = np.where(probabilities.argmax(1) != predictions.labels, probabilities.max(1), -1)
     order = np.argsort(-confidence, kind="stable")[:most]
     return np.asarray(order[confidence[order] >= 0], dtype=np.int64)

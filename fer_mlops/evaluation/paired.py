@@ -109,7 +109,7 @@ class Pairing:
     num_people: int
     units: Units
     """Resampling units of the intervals: people or faces."""
-    point: OperatingPoint
+    operating_point: OperatingPoint
     macro_f1: Difference
     balanced_accuracy: Difference
     accuracy: Difference
@@ -123,14 +123,17 @@ class Pairing:
 
 
 def pair(
-    a: LabelledPredictions, b: LabelledPredictions, point: OperatingPoint = "default", seed: int = 0
+    a: LabelledPredictions,
+    b: LabelledPredictions,
+    operating_point: OperatingPoint = "default",
+    seed: int = 0,
 ) -> Pairing:
     """Returns the paired comparison of A and B; each resample draws the same people for both.
 
     Args:
         a: Predictions of classifier A.
         b: Predictions of classifier B for the same faces in the same order.
-        point: Operating point of both.
+        operating_point: Operating point of both.
         seed: Seed of the 2,000 resamples.
 
     Raises:
@@ -141,7 +144,7 @@ def pair(
     if not len(a):
         raise DataError("there are no predictions to compare")
     labels = a.labels
-    predictions = [classifier.probabilities(point).argmax(1) for classifier in (a, b)]
+    predictions = [classifier.probabilities(operating_point).argmax(1) for classifier in (a, b)]
     right_a, right_b = (predicted == labels for predicted in predictions)
     drawn, units = resample_people(a.identities, seed=seed), Units.of(a.identities)
     counts = [confusion_counts(labels, predicted).astype(np.float64) for predicted in predictions]
@@ -156,7 +159,7 @@ def pair(
         num_faces=len(labels),
         num_people=units.num_people,
         units=units,
-        point=point,
+        operating_point=operating_point,
         macro_f1=differ(macro_f1),
         balanced_accuracy=differ(balanced_accuracy),
         accuracy=differ(accuracy),

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from fer_mlops.evaluation.report import SCORES
-from fer_mlops.models.calibration import POINTS, OperatingPoint
+from fer_mlops.models.calibration import OPERATING_POINTS, OperatingPoint
 
 Kind = Literal["folds", "seeds"]
 
@@ -65,9 +65,9 @@ class Repeats:
     """Data and split, such as ``sample, identity split``."""
     runs: tuple[Repeat, ...]
 
-    def spread(self, score: str, point: OperatingPoint = "default") -> Spread:
+    def spread(self, score: str, operating_point: OperatingPoint = "default") -> Spread:
         """Returns mean, spread and interval of a score over the runs."""
-        return spread_of([run.scores[point][score] for run in self.runs])
+        return spread_of([run.scores[operating_point][score] for run in self.runs])
 
     def metrics(self) -> dict[str, float]:
         """Returns the numbers that a run logs as metrics, such as ``seeds/macro_f1_mean``.
@@ -75,12 +75,12 @@ class Repeats:
         ``as_dict`` has all numbers.
         """
         flat = {}
-        for point in POINTS:
-            part = self.kind if point == "default" else f"{self.kind}_{point}"
+        for operating_point in OPERATING_POINTS:
+            part = self.kind if operating_point == "default" else f"{self.kind}_{operating_point}"
             for score in SCORES:
-                spread = self.spread(score, point)
+                spread = self.spread(score, operating_point)
                 flat[f"{part}/{score}_mean"] = spread.mean
-                if point == "default":
+                if operating_point == "default":
                     flat[f"{part}/{score}_sd"] = spread.deviation
                     flat[f"{part}/{score}_low"] = spread.low
                     flat[f"{part}/{score}_high"] = spread.high
@@ -88,7 +88,7 @@ class Repeats:
 
     def as_dict(self) -> dict[str, object]:
         """Returns the runs' scores and their spread as plain values, for JSON."""
-        points = {p: {s: asdict(self.spread(s, p)) for s in SCORES} for p in POINTS}
+        points = {p: {s: asdict(self.spread(s, p)) for s in SCORES} for p in OPERATING_POINTS}
         return {**asdict(self), "spread": points}
 
     @classmethod

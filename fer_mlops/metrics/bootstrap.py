@@ -64,7 +64,7 @@ class Units:
         return f"over people, and over {unnamed} nobody, taken as independent"
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Sentences on the units that intervals are over, and on their reliability."""
         if self.num < LEAST_FOR_INTERVAL:
             return self.caution

@@ -24,7 +24,7 @@ Logits = NDArray[np.float32]
 """Shape [n, classes]."""
 
 OperatingPoint = Literal["default", "natural", "balanced"]
-POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
+OPERATING_POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 """Operating point: the emotion frequencies that predictions assume."""
 
 _STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
@@ -67,15 +67,15 @@ class Calibration(Settings):
         """Whether a prediction can reach the threshold."""
         return self.threshold <= 1
 
-    def at(self, point: OperatingPoint) -> Calibration:
+    def at(self, operating_point: OperatingPoint) -> Calibration:
         """Returns the calibration at an operating point.
 
         ``natural`` assumes the training frequencies and has the highest accuracy; ``balanced`` favours
         rare emotions; ``default`` lies between and has the best macro-F1 at almost the same accuracy.
         """
-        if point == "default" or not self.log_prior:
+        if operating_point == "default" or not self.log_prior:
             return self
-        is_natural = point == "natural"
+        is_natural = operating_point == "natural"
         strength = 1.0 if is_natural else self.balanced_strength
         moved = np.array(self.bias) + (strength - self.prior_strength) * np.array(self.log_prior)
         return replace(
@@ -160,8 +160,8 @@ def with_thresholds(
         max_error: Share of sure predictions that may be wrong.
     """
 
-    def threshold(point: OperatingPoint) -> float:
-        return fit_threshold(labels, calibration.at(point).probabilities(logits), max_error)
+    def threshold(operating_point: OperatingPoint) -> float:
+        return fit_threshold(labels, calibration.at(operating_point).probabilities(logits), max_error)
 
     return replace(
         calibration,

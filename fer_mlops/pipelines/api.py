@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.errors import ConfigError
 from fer_mlops.pipelines.session import run_of, session
 from fer_mlops.progress import Progress
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "fer_mlops"
 """MLflow experiment of evaluations and comparisons, unless another one is named."""
-CHAMPION_NAME = "models:/fer-classifier@champion"
 
 
 class Named(Protocol):
@@ -135,7 +135,12 @@ def compare(
         from fer_mlops.reporting.html import Page
 
         comparison, root = compare_models(
-            names, here.cache, other=other, point=point, allow_overlap=anyway, progress=here.progress
+            names,
+            here.cache,
+            other=other,
+            operating_point=point,
+            allow_overlap=anyway,
+            progress=here.progress,
         )
         with run_of(stored_in, comparison_name(names, other)) as log:
             files = log_comparison(comparison, root, log)

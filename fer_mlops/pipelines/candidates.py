@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import Experiment
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ConfigError, ModelError
@@ -16,11 +17,10 @@ from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
 from fer_mlops.pipelines.train import Trained
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 from fer_mlops.tracking.logged_model import PROBE_FILE
 from fer_mlops.tracking.queries import finished_runs, get_run, load_run_config, read_text
 from fer_mlops.tracking.registry import (
-    ModelName,
+    ModelUri,
     bundle_in,
     downloaded_model,
     resolve_model_uri,
@@ -60,7 +60,7 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
         ConfigError: Fewer than two different models are named.
     """
     names = list(dict.fromkeys(names))
-    for run_id in filter(None, (ModelName.parse(name).run_id for name in names)):
+    for run_id in filter(None, (ModelUri.parse(name).run_id for name in names)):
         _check_run(run_id)
     fixed = [resolve_model_uri(name) for name in names]
     if len(set(fixed)) < 2:
@@ -122,7 +122,7 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
     """Returns short names: a run's family if unique, else the run's name; other models' own names."""
     shown = []
     for name, family in zip(names, families, strict=True):
-        named = ModelName.parse(name)
+        named = ModelUri.parse(name)
         if named.run_id:
             run = get_run(named.run_id)
             is_enough = families.count(family) == 1
@@ -138,7 +138,7 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
     ]
 
 
-def _registered_name(name: ModelName) -> str:
+def _registered_name(name: ModelUri) -> str:
     """Returns ``champion`` or ``version 3`` for the project's registered model, else the whole name."""
     if name.model != REGISTERED_NAME or not name.is_registered:
         return name.text.removeprefix("models:/")
@@ -147,7 +147,7 @@ def _registered_name(name: ModelName) -> str:
 
 def _mark(name: str, number: int) -> str:
     """Returns a suffix for equal names: the start of the run's id, else a number."""
-    return ModelName.parse(name).run_id[:6] or str(number)
+    return ModelUri.parse(name).run_id[:6] or str(number)
 
 
 def _check_run(run_id: str) -> None:

@@ -47,7 +47,7 @@ def compare_models(
     cache: Path,
     *,
     other: DataConfig | None = None,
-    point: OperatingPoint = "default",
+    operating_point: OperatingPoint = "default",
     allow_overlap: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[Comparison, Path]:
@@ -57,7 +57,7 @@ def compare_models(
         names: Two or more models, as for ``load_classifier``.
         cache: Folder for decoded faces.
         other: Data whose faces are all used; without it, the shared test set.
-        point: Operating point of all models.
+        operating_point: Operating point of all models.
         allow_overlap: Warn instead of refusing if a model has seen people in the faces.
         progress: Called at the start of each stage.
 
@@ -79,7 +79,9 @@ def compare_models(
         advance(len(test_set.table))
     few = [pixels[candidate.classifier.image_size][:_MEASURED] for candidate in candidates]
     speeds = measure_speed([candidate.classifier for candidate in candidates], few)
-    return compare_predictions(candidates, predictions, speeds, test_set, point), test_set.table.root
+    return compare_predictions(
+        candidates, predictions, speeds, test_set, operating_point
+    ), test_set.table.root
 
 
 def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
@@ -146,7 +148,7 @@ def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[
         {
             **{question.lower().replace(" ", "_"): text for question, text in rows.items()},
             "faces": comparison.faces,
-            "point": comparison.point,
+            "point": comparison.operating_point,
             "compared": ", ".join(entry.uri for entry in comparison.entries),
             "compared_runs": json.dumps([entry.run_id for entry in comparison.entries]),
         }
@@ -178,7 +180,7 @@ def compare_predictions(
     predictions: Sequence[LabelledPredictions],
     speeds: Sequence[Speed],
     test_set: SharedTestSet,
-    point: OperatingPoint,
+    operating_point: OperatingPoint,
 ) -> Comparison:
     """Returns the comparison of models from their predictions on a shared test set.
 
@@ -187,13 +189,13 @@ def compare_predictions(
         predictions: Predictions of each candidate, one row per face.
         speeds: Speed of each candidate.
         test_set: Shared test set.
-        point: Operating point of all models.
+        operating_point: Operating point of all models.
     """
     table = test_set.table
-    reports = [evaluate(a.labels, a.probabilities(point), a.identities) for a in predictions]
+    reports = [evaluate(a.labels, a.probabilities(operating_point), a.identities) for a in predictions]
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
     best = predictions[order[0]]
-    pairings = [pair(best, predictions[i], point) for i in order[1:]]
+    pairings = [pair(best, predictions[i], operating_point) for i in order[1:]]
     num_pairs = len(reports) * len(pairings) // 2
     corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
     corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()
@@ -203,7 +205,7 @@ def compare_predictions(
             pairing=pairing,
             p_macro_f1=corrected_f1[place - 1],
             p_accuracy=corrected_accuracy[place - 1],
-            disagreements=disagreements_between(best, predictions[order[place]], point),
+            disagreements=disagreements_between(best, predictions[order[place]], operating_point),
         )
         for place, pairing in enumerate(pairings, 1)
     )
@@ -214,7 +216,7 @@ def compare_predictions(
         num_faces=len(table),
         num_people=num_people,
         num_unnamed=num_unnamed,
-        point=point,
+        operating_point=operating_point,
         entries=tuple(_entry(candidates[i], reports[i], speeds[i]) for i in order),
         matches=matches,
         rare={emotion: num for emotion, num in table.counts().items() if 0 < num < FEW},

@@ -13,7 +13,7 @@ from fer_mlops.config.experiments import check_seeds
 from fer_mlops.data.loading import prepare_each
 from fer_mlops.evaluation.repeats import Kind, Repeat, Repeats
 from fer_mlops.evaluation.report import SCORES, Report, evaluate
-from fer_mlops.models.calibration import POINTS
+from fer_mlops.models.calibration import OPERATING_POINTS
 from fer_mlops.pipelines.evaluation_logging import log_report
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import Progress, no_progress
@@ -109,10 +109,12 @@ def _repeat(
 
 
 def _scored(name: str, trained: Trained) -> Repeat:
-    reports = {"default": trained.test, **trained.points}
+    reports = {"default": trained.test, **trained.operating_points}
     scores: dict[str, dict[str, float]] = {
-        point: {score: float(getattr(reports[point], score).value) for score in SCORES}
-        for point in POINTS
+        operating_point: {
+            score: float(getattr(reports[operating_point], score).value) for score in SCORES
+        }
+        for operating_point in OPERATING_POINTS
     }
     return Repeat(name, trained.run_id, trained.test.num_faces, trained.minutes, scores)
 

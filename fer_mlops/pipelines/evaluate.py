@@ -30,7 +30,7 @@ from fer_mlops.evaluation.robustness import (
 from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.identities import is_named
-from fer_mlops.models.calibration import POINTS
+from fer_mlops.models.calibration import OPERATING_POINTS
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces
 from fer_mlops.progress import Progress, no_progress
@@ -56,7 +56,7 @@ class Evaluation:
     """Evaluation of a model on one or more data sets."""
 
     model: str
-    judgements: tuple[ModelEvaluation, ...]
+    results: tuple[ModelEvaluation, ...]
     page: Page
     """Whole evaluation as HTML."""
     warnings: tuple[str, ...]
@@ -64,8 +64,13 @@ class Evaluation:
     experiment_id: str
     """Experiment of its run in MLflow; empty without MLflow."""
 
+    @property
+    def judgements(self) -> tuple[ModelEvaluation, ...]:
+        """Former name of ``results``."""
+        return self.results
+
     def __repr__(self) -> str:
-        scores = "; ".join(f"{one.faces}: macro-F1 {one.report.macro_f1}" for one in self.judgements)
+        scores = "; ".join(f"{one.faces}: macro-F1 {one.report.macro_f1}" for one in self.results)
         return f"Evaluation({self.model}, {scores})"
 
     def _repr_html_(self) -> str:
@@ -73,7 +78,7 @@ class Evaluation:
 
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        data = [evaluation.as_dict() for evaluation in self.judgements]
+        data = [evaluation.as_dict() for evaluation in self.results]
         return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
 
 
@@ -139,7 +144,7 @@ def evaluate_model(
     facts["faces"] = "; ".join(evaluation.faces for evaluation in evaluations)
     tracker.log_facts({**facts, **({"warning": " ".join(warnings)} if warnings else {})})
     digests = [
-        f"{evaluation.faces}: data {evaluation.answers.table.digest()}" for evaluation in evaluations
+        f"{evaluation.faces}: data {evaluation.predictions.table.digest()}" for evaluation in evaluations
     ]
     page = render_page(fixed, evaluations, [*digests, f"run {tracker.run_id}"], sheets, warnings)
     whole = Evaluation(fixed, tuple(evaluations), page, tuple(warnings), tracker.experiment_id)
@@ -149,7 +154,7 @@ def evaluate_model(
 
 def _names_of(part: str) -> set[str]:
     """Returns the names of a part's logged reports, including one per operating point."""
-    return {part, *(f"{part}_{point}" for point in POINTS)}
+    return {part, *(f"{part}_{name}" for name in OPERATING_POINTS)}
 
 
 def _free_part(data: str, taken: set[str]) -> str:

@@ -34,7 +34,7 @@ def explain_images(
     target: str | None = None,
     layer: str | None = None,
     method: Method | None = None,
-    measures: bool = False,
+    with_measures: bool = False,
     progress: Progress = no_progress,
 ) -> list[ExplainedFaces]:
     """Writes overlays, sheets, numbers and a page to ``out`` (all or none); returns the explanations.
@@ -46,7 +46,7 @@ def explain_images(
         target: See ``explain_faces``.
         layer: Layer for the models explained by Grad-CAM.
         method: See ``explain``.
-        measures: See ``explain_faces``.
+        with_measures: See ``explain_faces``.
         progress: Called at the start of each stage.
 
     Raises:
@@ -69,7 +69,7 @@ def explain_images(
                     target=target,
                     layer=layer if weighs else None,
                     method=method,
-                    measures=measures,
+                    with_measures=with_measures,
                 )
             )
             advance(len(images.paths))
@@ -118,7 +118,7 @@ def _most_different(explained: list[ExplainedFaces]) -> list[int]:
 
 def _sheet(explained: list[ExplainedFaces], images: FaceImages, rows: list[int]) -> Image.Image:
     def caption(model: ExplainedFaces, row: int) -> str:
-        emotion, confidence = model.answer(row)
+        emotion, confidence = model.prediction(row)
         target = EMOTIONS[model.targets[row]]
         return f"{emotion} {confidence:.0%}" + (f"\nmap: {target}" if target != emotion else "")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config.promotion import GateRules
 from fer_mlops.data.file_info import read_records
 from fer_mlops.data.loading import Data
@@ -28,7 +29,6 @@ from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
     CHAMPION,
-    REGISTERED_NAME,
     find_version,
     get_version,
     is_drawn,

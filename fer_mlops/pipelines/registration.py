@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import Experiment, TransferExperiment
 from fer_mlops.data.loading import Data
 from fer_mlops.data.quality.leakage import find_known_people
@@ -10,7 +11,7 @@ from fer_mlops.evaluation.report import Report
 from fer_mlops.images.reading import as_png
 from fer_mlops.models.backbones import find_backbone
 from fer_mlops.reporting.model_card import Origin, make_card
-from fer_mlops.tracking.alias_lock import DRAWN, FLAW_TAG, REGISTERED_NAME, is_drawn
+from fer_mlops.tracking.alias_lock import DRAWN, FLAW_TAG, is_drawn
 from fer_mlops.tracking.registration import Registration, describe, register
 from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
 from fer_mlops.tracking.run_log import RunLog

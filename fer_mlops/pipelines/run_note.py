@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.data.loading import Data
 from fer_mlops.evaluation.report import Report
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 from fer_mlops.tracking.registration import Registration
 
 

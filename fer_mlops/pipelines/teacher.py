@@ -34,7 +34,9 @@ def with_fixed_teacher(experiment: Experiment) -> Experiment:
     return replace(experiment, training=replace(experiment.training, teacher=fixed))
 
 
-def with_answers(experiment: Experiment, data: Data, progress: Progress) -> tuple[Faces, dict[str, str]]:
+def with_soft_labels(
+    experiment: Experiment, data: Data, progress: Progress
+) -> tuple[Faces, dict[str, str]]:
     """Returns the training faces, with the teacher's predictions if there is one, and facts to log.
 
     Args:
@@ -58,13 +60,13 @@ def with_answers(experiment: Experiment, data: Data, progress: Progress) -> tupl
         _, all_pixels = load_images(data.table, teacher.image_size, data.cache, advance=advance)
         pixels = take_images(all_pixels, data.split.train)
     temperature = experiment.training.teacher_temperature
-    probabilities = soft_answers(
+    probabilities = soft_labels(
         teacher, pixels, temperature, progress("teacher predictions", len(train))
     )
     return replace(train, teacher_probabilities=probabilities), facts
 
 
-def soft_answers(
+def soft_labels(
     teacher: Classifier, pixels: Images, temperature: float, advance: Advance = ignore_progress
 ) -> NDArray[np.float32]:
     """Returns softened probabilities [n, 7], averaged over each face and its mirror image.

@@ -22,7 +22,7 @@ from fer_mlops.pipelines.registration import flaw_of, register_trained
 from fer_mlops.pipelines.run_checkpoint import RunCheckpoint, learning_state
 from fer_mlops.pipelines.run_note import next_commands, note_of
 from fer_mlops.pipelines.step_logging import StepLogger
-from fer_mlops.pipelines.teacher import with_answers, with_fixed_teacher
+from fer_mlops.pipelines.teacher import with_fixed_teacher, with_soft_labels
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.evaluation_plots import HeatMapSheet, one_of_each
@@ -79,14 +79,14 @@ class Trained:
         return self.evaluation.report
 
     @property
-    def points(self) -> Mapping[str, Report]:
+    def operating_points(self) -> Mapping[str, Report]:
         """Test reports at the natural and the balanced operating point."""
-        return {point: report for point, report in self.evaluation.reports.items() if point != "default"}
+        return {name: report for name, report in self.evaluation.reports.items() if name != "default"}
 
     @property
     def predictions(self) -> LabelledPredictions:
         """Predictions on the test faces."""
-        return self.evaluation.answers
+        return self.evaluation.predictions
 
     def __repr__(self) -> str:
         return f"Trained({self.family} on {self.data.table.name}, macro-F1 {self.test.macro_f1})"
@@ -127,7 +127,7 @@ def run_experiment(
     if not run_checkpoint.is_resumed:
         with run_checkpoint.step(0):
             _log_beginning(experiment, data, log)
-    train, facts = with_answers(experiment, data, progress)
+    train, facts = with_soft_labels(experiment, data, progress)
     log.log_facts(facts)
     step_logger = StepLogger(experiment.tracking.images_every, data.parts["valid"], log)
 
@@ -258,7 +258,7 @@ def assist_experiment(
 ) -> None:
     """Trains together with the first process, which owns the run and does the logging."""
     experiment = with_fixed_teacher(experiment)
-    train, _ = with_answers(experiment, data, no_progress)
+    train, _ = with_soft_labels(experiment, data, no_progress)
     train_classifier(
         experiment,
         train,

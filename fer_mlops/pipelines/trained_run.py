@@ -124,10 +124,10 @@ class Run:
         from fer_mlops.reporting.evaluation_page import render_page
 
         trained = self.trained
-        judged = trained.evaluation
+        evaluation = trained.evaluation
         facts = [f"data {trained.data.digest()}", *([f"run {self.id}"] if self.id else [])]
-        sheets = {judged.faces: trained.heat_maps}
-        return render_page(self.name or f"{trained.family}, not in MLflow", [judged], facts, sheets)
+        sheets = {evaluation.faces: trained.heat_maps}
+        return render_page(self.name or f"{trained.family}, not in MLflow", [evaluation], facts, sheets)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -213,7 +213,7 @@ class Run:
                 target=target,
                 layer=layer,
                 method=method,
-                measures=measure,
+                with_measures=measure,
                 progress=here.progress,
             )
         return Page((Path(out) / PAGE).read_text(encoding="utf-8"))

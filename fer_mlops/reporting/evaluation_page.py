@@ -73,7 +73,7 @@ class ConfusionCell:
 
 def render_page(
     model: str,
-    judgements: Sequence[ModelEvaluation],
+    evaluations: Sequence[ModelEvaluation],
     facts: Sequence[str],
     sheets: Mapping[str, HeatMapSheet],
     warnings: Sequence[str] = (),
@@ -82,12 +82,12 @@ def render_page(
 
     Args:
         model: Name of the model.
-        judgements: Evaluations, at least one.
+        evaluations: Evaluations, at least one.
         facts: Versions and digests, shown in the footer.
         sheets: Heat maps of some faces, by ``ModelEvaluation.faces``.
         warnings: Reasons why the scores may be too good; shown first.
     """
-    first = judgements[0]
+    first = evaluations[0]
     return render(
         "evaluation.html",
         command="fer-mlops evaluate",
@@ -96,10 +96,10 @@ def render_page(
         numbers=_tiles(first.report),
         warnings=warnings,
         conclusion=_conclusion(first),
-        across=_across(judgements) if len(judgements) > 1 else None,
+        across=_across(evaluations) if len(evaluations) > 1 else None,
         parts=[
             _part(number, evaluation, sheets.get(evaluation.faces))
-            for number, evaluation in enumerate(judgements)
+            for number, evaluation in enumerate(evaluations)
         ],
         emotions=EMOTIONS,
         few=FEW,
@@ -179,10 +179,10 @@ def _conclusion(evaluation: ModelEvaluation) -> list[str]:
     return sentences
 
 
-def _across(judgements: Sequence[ModelEvaluation]) -> Table:
+def _across(evaluations: Sequence[ModelEvaluation]) -> Table:
     columns = ["faces", "n", "people", "emotions", "accuracy", "balanced accuracy", "macro-F1", "ECE"]
     rows: list[list[Cell]] = []
-    for evaluation in judgements:
+    for evaluation in evaluations:
         report = evaluation.report
         num = sum(row.support > 0 for row in report.classes)
         people = count_or_unknown(report.num_people, report.num_unnamed)
@@ -227,7 +227,7 @@ def _anchor(number: int, label: str, predicted: str) -> str:
 
 def _mistakes_by_cell(number: int, evaluation: ModelEvaluation) -> list[tuple[str, str, list[Picture]]]:
     """Returns (anchor, title, most confident mistakes) of each cell, the fullest cell first."""
-    probabilities, labels = evaluation.answers.probabilities(), evaluation.answers.labels
+    probabilities, labels = evaluation.predictions.probabilities(), evaluation.predictions.labels
     predictions, confidence = probabilities.argmax(1), probabilities.max(1)
     counts = np.array(evaluation.report.confusion)
     np.fill_diagonal(counts, 0)
@@ -250,8 +250,8 @@ def _calibration(evaluation: ModelEvaluation) -> str:
         f"Confidence misses accuracy by {after:.3f} on average; without the temperature fitted on "
         f"validation it would be {before:.3f}. "
     )
-    threshold = evaluation.answers.calibration.threshold
-    if not evaluation.answers.calibration.is_ever_sure:
+    threshold = evaluation.predictions.calibration.threshold
+    if not evaluation.predictions.calibration.is_ever_sure:
         return text + "No confidence threshold was found above which predictions may be called sure."
     share = evaluation.confidence["answered_share"]
     text += f"Predictions are sure from a confidence of {threshold:.2f}: {share:.0%} of these faces"
@@ -279,15 +279,15 @@ def _slice_row(part: Slice) -> list[Cell]:
 
 def mistakes_of(evaluation: ModelEvaluation) -> list[Picture]:
     """Returns the most confident mistakes with their images."""
-    rows = confident_mistakes(evaluation.answers, _MOST_MISTAKES)
-    return _photos(evaluation, rows, mistake_captions(evaluation.answers, rows))
+    rows = confident_mistakes(evaluation.predictions, _MOST_MISTAKES)
+    return _photos(evaluation, rows, mistake_captions(evaluation.predictions, rows))
 
 
 def _photos(
     evaluation: ModelEvaluation, rows: NDArray[np.int64], captions: Sequence[str]
 ) -> list[Picture]:
     """Returns the pictures of the faces that can be read."""
-    table = evaluation.answers.table
+    table = evaluation.predictions.table
     found = [
         photo(table.root, table.paths[row], caption) for row, caption in zip(rows, captions, strict=True)
     ]

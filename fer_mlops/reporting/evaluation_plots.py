@@ -46,7 +46,7 @@ def pictures(
         faces: Short description of the faces, for the titles; empty where it is known.
         names: Figures to draw.
     """
-    predictions, shown = evaluation.answers, _shown(faces, len(evaluation.answers))
+    predictions, shown = evaluation.predictions, _shown(faces, len(evaluation.predictions))
     labels, probabilities = predictions.labels, predictions.probabilities()
     drawn: dict[str, Callable[[], Figure]] = {
         **_report_pictures(evaluation.report, faces),

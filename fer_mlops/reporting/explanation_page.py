@@ -129,7 +129,7 @@ def _face(
 ) -> Picture:
     captions = []
     for number, model in enumerate(explained, start=1):
-        emotion, confidence = model.answer(row)
+        emotion, confidence = model.prediction(row)
         target = EMOTIONS[model.targets[row]]
         caption = f"{emotion} {confidence:.0%}" + (f"; map: {target}" if target != emotion else "")
         captions.append(caption if len(explained) == 1 else f"map {number}: {caption}")
@@ -139,7 +139,7 @@ def _face(
 
 def _predictions(explained: Sequence[ExplainedFaces], images: FaceImages) -> dict[str, object]:
     rows: list[list[Cell]] = [
-        [str(image), *(cell for model in explained for cell in model.answer(row))]
+        [str(image), *(cell for model in explained for cell in model.prediction(row))]
         for row, image in enumerate(images.paths)
     ]
     columns = ["image", *(column for model in explained for column in (model.name, "confidence"))]

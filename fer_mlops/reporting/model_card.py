@@ -84,9 +84,9 @@ def _facts(classifier: Classifier) -> str:
 
 def _scores(evaluation: ModelEvaluation) -> list[list[str]]:
     rows = []
-    for point, report in evaluation.reports.items():
+    for operating_point, report in evaluation.reports.items():
         scores = (report.accuracy, report.balanced_accuracy, report.macro_f1)
-        rows.append([point, *map(str, scores), f"{report.ece.value:.3f}"])
+        rows.append([operating_point, *map(str, scores), f"{report.ece.value:.3f}"])
     return rows
 
 
@@ -108,13 +108,13 @@ def _classes(report: Report) -> list[list[str]]:
 def _calibration(evaluation: ModelEvaluation) -> str:
     report, confidence = evaluation.report, evaluation.confidence
     text = (
-        f"Temperature {evaluation.answers.calibration.temperature:.2f}, fitted on validation: "
+        f"Temperature {evaluation.predictions.calibration.temperature:.2f}, fitted on validation: "
         f"calibration error {report.ece.value:.3f}, before {confidence['ece_before_temperature']:.3f}."
     )
     if "answered_error" in confidence:
         text += (
             f" {confidence['answered_share']:.0%} of the test faces get a sure prediction "
-            f"(confidence from {evaluation.answers.calibration.threshold:.2f}); "
+            f"(confidence from {evaluation.predictions.calibration.threshold:.2f}); "
             f"{confidence['answered_error']:.1%} of these predictions are wrong."
         )
     return text
@@ -160,7 +160,7 @@ def _markdown(
     if origin.caution:
         lines += [f"**{origin.caution}**", ""]
     lines += [f"## Scores: {evaluation.faces}", ""]
-    lines += [f"{report.people()}. {report.units.told}", ""]
+    lines += [f"{report.people()}. {report.units.description}", ""]
     lines += _as_markdown(_COLUMNS, _scores(evaluation))
     lines += ["", "## Emotion by emotion", ""]
     lines += _as_markdown(_CLASS_COLUMNS, _classes(report))

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from fer_mlops.evaluation.repeats import Repeats
 from fer_mlops.evaluation.report import SCORES
-from fer_mlops.models.calibration import POINTS
+from fer_mlops.models.calibration import OPERATING_POINTS
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.html import render, svg_of
 
@@ -24,7 +24,9 @@ def render_repeats(repeats: Repeats) -> str:
         f"{repeats.kind}, 95% interval of the mean {spread.low:.3f} to {spread.high:.3f}.",
         kind=repeats.kind.removesuffix("s"),
         names=[score.replace("_", " ").replace("f1", "F1") for score in SCORES],
-        means=[[point, *(str(repeats.spread(score, point)) for score in SCORES)] for point in POINTS],
+        means=[
+            [name, *(str(repeats.spread(score, name)) for score in SCORES)] for name in OPERATING_POINTS
+        ],
         scores=svg_of(chart_of(repeats), "each run's scores, with mean and 95% interval"),
         runs=[
             [
@@ -46,9 +48,9 @@ def chart_of(repeats: Repeats) -> Figure:
     means: dict[str, dict[str, tuple[float, float, float]]] = {}
     for score in SCORES:
         values[score], means[score] = {}, {}
-        for point in POINTS:
-            spread = repeats.spread(score, point)
-            values[score][point] = [run.scores[point][score] for run in repeats.runs]
-            means[score][point] = spread.mean, spread.low, spread.high
+        for operating_point in OPERATING_POINTS:
+            spread = repeats.spread(score, operating_point)
+            values[score][operating_point] = [run.scores[operating_point][score] for run in repeats.runs]
+            means[score][operating_point] = spread.mean, spread.low, spread.high
     title = f"Test scores of {len(repeats.runs)} {repeats.kind}, {repeats.family}, {repeats.data}"
     return plots.spread_chart(values, means, title)

@@ -114,7 +114,7 @@ class ImagePredictor:
     is_live: bool = False
     """Whether to predict each image at once instead of in batches."""
 
-    def ask(
+    def predict(
         self, queries: Iterable[ImageInput | Unread | DataError]
     ) -> Iterator[PredictionRow | NoFace | Unread | DataError]:
         """Yields, in order, a row per face, or the reason why an image has none.

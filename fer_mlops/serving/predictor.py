@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard, get_args, overload
+from typing import TypeGuard, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.images.arrays import Images
 from fer_mlops.images.face_detection import FaceFinder
@@ -26,11 +27,6 @@ from fer_mlops.models.calibration import Calibration, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.processes import libraries_set_up
 from fer_mlops.serving.predictions import FacePrediction, Prediction, PredictionBatch
-
-if TYPE_CHECKING:
-    pass
-
-CHAMPION_NAME = "models:/fer-classifier@champion"
 
 Picture = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
 """Path, encoded image, decoded pixels or Pillow image; details at ``as_image``."""
@@ -202,10 +198,10 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
     else:
         with libraries_set_up():
             # imported here: MLflow takes seconds to import
-            from fer_mlops.tracking.registry import ModelName, load_classifier
+            from fer_mlops.tracking.registry import ModelUri, load_classifier
             from fer_mlops.tracking.store import check_store
 
-            if ModelName.parse(name).is_stored:
+            if ModelUri.parse(name).is_stored:
                 check_store()
             classifier = load_classifier(name)
     return Predictor(name=name, classifier=classifier, num_threads=num_threads)

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.connection import MISSING, client
 
-REGISTERED_NAME = "fer-classifier"
 _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 
 - **Input**: images of one face each, as files or bytes. **Output**: seven calibrated probabilities.

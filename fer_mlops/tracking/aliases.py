@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    REGISTERED_NAME,
     alias_lock,
     aliases_of,
     all_aliases,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
     CHAMPION,
-    REGISTERED_NAME,
     alias_lock,
     find_version,
     is_drawn,

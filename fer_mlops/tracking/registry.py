@@ -15,9 +15,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME, is_drawn
+from fer_mlops.tracking.alias_lock import is_drawn
 from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
 from fer_mlops.tracking.queries import get_run, read_text
@@ -35,7 +36,7 @@ _MOST_LETTERS = 1_000_000
 
 
 @dataclass(frozen=True)
-class ModelName:
+class ModelUri:
     """Parsed name of a trained model, as given by a user."""
 
     text: str
@@ -49,7 +50,7 @@ class ModelName:
     """Version in ``models:/NAME/VERSION``: a number, or ``latest``."""
 
     @classmethod
-    def parse(cls, text: str) -> ModelName:
+    def parse(cls, text: str) -> ModelUri:
         """Returns the parts of a name; a name without MLflow's schemes is a path."""
         scheme, is_uri, rest = text.partition(":/")
         rest = rest.strip("/")
@@ -117,7 +118,7 @@ def downloaded_model(name: str) -> Iterator[Path]:
     Raises:
         ModelError: There is no such model.
     """
-    wanted = ModelName.parse(name)
+    wanted = ModelUri.parse(name)
     if not wanted.is_stored:
         path = Path(name).expanduser()
         if not path.is_dir():
@@ -190,7 +191,7 @@ def require_model(name: str) -> None:
 
 def run_id_of(name: str) -> str | None:
     """Returns the ID of the run that trained the model, or None for a folder."""
-    wanted = ModelName.parse(name)
+    wanted = ModelUri.parse(name)
     if not wanted.model:
         return wanted.run_id or None
     try:
@@ -203,7 +204,7 @@ def run_id_of(name: str) -> str | None:
 
 def is_of_drawn_faces(name: str) -> bool:
     """Returns whether the model was trained on the drawn sample; False if its training is unknown."""
-    wanted = ModelName.parse(name)
+    wanted = ModelUri.parse(name)
     try:
         if wanted.is_registered:
             return is_drawn(wanted.found().tags)
@@ -215,7 +216,7 @@ def is_of_drawn_faces(name: str) -> bool:
 
 def short_name(name: str) -> str:
     """Returns a short name of a model: ``v3``, the start of a run's ID, or a folder's name."""
-    wanted = ModelName.parse(resolve_model_uri(name))
+    wanted = ModelUri.parse(resolve_model_uri(name))
     if wanted.is_registered:
         return f"v{wanted.version}"
     return (wanted.run_id or wanted.model)[:8] or Path(name).name
@@ -237,7 +238,7 @@ def resolve_model_uri(name: str) -> str:
     Raises:
         ModelError: There is no such version.
     """
-    wanted = ModelName.parse(name)
+    wanted = ModelUri.parse(name)
     if not wanted.is_stored:
         return str(Path(name).expanduser().resolve())
     if not wanted.is_registered:
@@ -250,7 +251,7 @@ def resolve_model_uri(name: str) -> str:
 
 def training_provenance(name: str) -> TrainingProvenance | None:
     """Returns the people and faces in the model's data; None if its run is unknown or has no record."""
-    is_stored = ModelName.parse(name).is_stored
+    is_stored = ModelUri.parse(name).is_stored
     run_id = run_id_of(name) if is_stored else entries_of(Path(name).expanduser()).get("run_id")
     if not run_id:
         return None

@@ -9,15 +9,10 @@ from datetime import datetime
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config.recipes import Scalar, flatten
 from fer_mlops.errors import ConfigError, ModelError
-from fer_mlops.tracking.alias_lock import (
-    CHALLENGER,
-    REGISTERED_NAME,
-    all_aliases,
-    find_version,
-    get_version,
-)
+from fer_mlops.tracking.alias_lock import CHALLENGER, all_aliases, find_version, get_version
 from fer_mlops.tracking.connection import client
 from fer_mlops.tracking.queries import get_run, load_run_config
 from fer_mlops.tracking.registry import DECISION_TAG, SCORE_TAG

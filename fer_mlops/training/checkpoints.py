@@ -40,7 +40,7 @@ def claim(path: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(path, waits=False))
+            stack.enter_context(locked(path, blocking=False))
         except BlockingIOError:
             raise TrainingError(
                 f"run {path.stem} is being trained by another process; stop that process first"

@@ -180,7 +180,7 @@ class StaleTrials:
         self.study, self.grace = study, grace
         self._seen: dict[int, float] = {}
 
-    def look(self) -> None:
+    def sweep(self) -> None:
         """Fails the trials without a recent heartbeat, and queues them again.
 
         Optuna finds only trials with an old heartbeat. A worker killed between asking for a trial and

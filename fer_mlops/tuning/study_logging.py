@@ -45,7 +45,7 @@ class StudyLogger:
         self._seen: set[int] = set()
         self._new(is_first=True)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Logs the trials that ended since the last call."""
         for trial, best in self._new():
             record = record_of(trial)

@@ -11,7 +11,7 @@ from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_s
 from fer_mlops.data.loading import Data, divide_faces, prepare_data, read_faces, take_faces
 from fer_mlops.data.splits import Split
 from fer_mlops.images.arrays import take_images
-from fer_mlops.pipelines.teacher import with_answers
+from fer_mlops.pipelines.teacher import with_soft_labels
 from fer_mlops.progress import no_progress
 
 
@@ -37,7 +37,7 @@ class TrialFaces:
         data = self._data[key]
         if self.num_folds:
             data = self._fold(experiment, data, fold)
-        train, _ = with_answers(experiment, data, no_progress)
+        train, _ = with_soft_labels(experiment, data, no_progress)
         return replace(data, parts={"train": train, "valid": data.parts["valid"]})
 
     def _fold(self, experiment: Experiment, data: Data, fold: int) -> Data:

@@ -121,9 +121,9 @@ def _search(
     if num_left <= 0:
         return
     if plan.tuning.workers == 1:
-        Worker(plan, study, locks, until).work(data, parent.run_id, cache, logger.look)
+        Worker(plan, study, locks, until).work(data, parent.run_id, cache, logger.update)
     else:
-        WorkerPool(plan, parent.run_id, cache, until).wait(logger.look)
+        WorkerPool(plan, parent.run_id, cache, until).wait(logger.update)
 
 
 @contextmanager

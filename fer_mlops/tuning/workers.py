@@ -47,7 +47,7 @@ class Worker:
         self.known_failures = {trial.number for trial in failures(study)}
 
     def work(
-        self, data: Data, parent: str, cache: Path, on_look: Callable[[], None] = lambda: None
+        self, data: Data, parent: str, cache: Path, on_wait: Callable[[], None] = lambda: None
     ) -> None:
         """Runs trials as children of the run ``parent`` until the study is complete or time runs out.
 
@@ -63,11 +63,11 @@ class Worker:
             # under a lock: otherwise several workers could start the last trial, or a new trial in place
             # of a dead worker's trial that is about to be queued again
             with self.locks.held(_ASKING):
-                self.stale_trials.look()
+                self.stale_trials.sweep()
                 is_started = self._may_start() and not self._is_done()
                 if is_started:
                     self._run_one(objective)
-            on_look()
+            on_wait()
             if not is_started:
                 time.sleep(_POLL)
 
@@ -163,11 +163,11 @@ class WorkerPool:
                 self.processes.append(process)
                 self.ears.append(receiver)
 
-    def wait(self, on_look: Callable[[], None]) -> None:
+    def wait(self, on_wait: Callable[[], None]) -> None:
         """Waits until all workers have ended; at least one must have succeeded.
 
         Args:
-            on_look: Called about twice a second.
+            on_wait: Called about twice a second.
 
         Raises:
             FerError: No worker succeeded; the error of the first one.
@@ -176,11 +176,11 @@ class WorkerPool:
         try:
             while any(process.is_alive() for process in self.processes):
                 time.sleep(_POLL)
-                on_look()
+                on_wait()
         except BaseException:
             self._stop()
             raise
-        on_look()
+        on_wait()
         errors = []
         for receiver in self.ears:
             if receiver.poll():

@@ -152,7 +152,7 @@ def test_each_model_is_read_at_the_operating_point_asked_for() -> None:
     other = LabelledPredictions(table=one.table, logits=one.logits, calibration=leaning)
     assert pair(other, one).mcnemar.only_a == 0
     natural = pair(other, one, "natural")
-    assert (natural.point, natural.mcnemar.only_a, natural.mcnemar.only_b) == ("natural", 1, 1)
+    assert (natural.operating_point, natural.mcnemar.only_a, natural.mcnemar.only_b) == ("natural", 1, 1)
 
 
 def test_answers_about_other_faces_are_refused() -> None:

@@ -25,13 +25,12 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from quick import SIDE, nonsense, save_blobs
 from services import publish
 
-from fer_mlops import load
+from fer_mlops import REGISTERED_NAME, load
 from fer_mlops.cli.main import cli
 from fer_mlops.errors import ModelError
 from fer_mlops.models.classifier import BundleCard, Classifier
 from fer_mlops.models.weights import fill_network
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
-from fer_mlops.tracking.registry import ModelName, load_classifier, require_model
+from fer_mlops.tracking.registry import ModelUri, load_classifier, require_model
 
 TRAP = Path("trap")
 """Made, where a test stands, by whatever runs code of a bundle."""
@@ -515,7 +514,7 @@ def test_what_is_fetched_is_removed(
     ],
 )
 def test_the_name_of_a_model_has_one_meaning(text: str, expected: tuple[str, ...]) -> None:
-    name = ModelName.parse(text)
+    name = ModelUri.parse(text)
     assert (name.run_id, name.model, name.alias, name.version) == expected
     assert name.is_stored == any(expected)
     assert name.is_registered == any(expected[2:])

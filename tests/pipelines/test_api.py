@@ -153,7 +153,9 @@ def strict_gate() -> Path:
 
 def test_a_run_is_evaluated_on_its_own_faces(run: fer_mlops.Run) -> None:
     judged = run.evaluate()
-    assert judged.judgements[0].report == run.scores
+    assert judged.results[0].report == run.scores
+    assert judged.judgements == judged.results  # the former names
+    assert judged.results[0].answers is judged.results[0].predictions
     assert len(repr(judged)) < 200
     stored = mlflow.MlflowClient().search_runs([judged.experiment_id])
     assert any((one.info.run_name or "").startswith("evaluate") for one in stored)

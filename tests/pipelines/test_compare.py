@@ -270,10 +270,10 @@ def test_runs_answer_anew_about_the_test_faces_they_share(two: list[Trained]) ->
         assert entry.minutes == pytest.approx(trained.minutes)
         assert entry.num_bytes > 1000
         assert entry.speed.faces_per_second > 1
-    natural, _ = compare_models(names, cache_folder(), point="natural")
+    natural, _ = compare_models(names, cache_folder(), operating_point="natural")
     for trained in two:
         entry = next(e for e in natural.entries if e.family == trained.family)
-        assert entry.scores["accuracy"] == trained.points["natural"].accuracy
+        assert entry.scores["accuracy"] == trained.operating_points["natural"].accuracy
 
 
 def test_models_just_trained_are_compared_as_their_stored_copies_without_reading_their_runs(

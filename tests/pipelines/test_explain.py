@@ -99,7 +99,7 @@ def test_one_model_writes_an_overlay_of_each_face_a_mean_numbers_and_a_page(
 def test_one_emotion_can_be_explained_in_every_face(images: FaceImages, tmp_path: Path) -> None:
     (seen,) = explain_images([("mine", bright())], images, tmp_path / "out", target="happiness")
     assert seen.targets.tolist() == [EMOTIONS.index("happiness")] * 4
-    assert seen.answer(3)[0] == "sadness"
+    assert seen.prediction(3)[0] == "sadness"
     assert "003_d_happiness_occlusion.png" in names(tmp_path / "out")
     assert "; map: happiness" in (tmp_path / "out" / "index.html").read_text()
 
@@ -118,12 +118,12 @@ def test_two_models_stand_side_by_side_with_their_answers(images: FaceImages, tm
     assert "Grad-CAM of features.0" in page
     for row in range(4):
         for each in (one, two):
-            emotion, confidence = each.answer(row)
+            emotion, confidence = each.prediction(row)
             assert f"{emotion} {confidence:.0%}" in page
 
 
 def test_figures_are_measured_on_request(images: FaceImages, tmp_path: Path) -> None:
-    (seen,) = explain_images([("mine", network(1))], images, tmp_path / "out", measures=True)
+    (seen,) = explain_images([("mine", network(1))], images, tmp_path / "out", with_measures=True)
     assert seen.report is not None
     assert seen.report.num_faces == 4
     assert seen.layer == "features.1.2"
@@ -147,7 +147,7 @@ def test_the_drawn_sample_is_known_by_name_with_what_was_drawn(
     assert {region.feature for region in as_drawn} & {"mouth", "left eye"}
     assert as_another == ()
     (seen,) = explain_images(
-        [("m", network(1))], found, tmp_path / "out", target="happiness", measures=True
+        [("m", network(1))], found, tmp_path / "out", target="happiness", with_measures=True
     )
     assert seen.report is not None
     assert seen.report.hits is not None

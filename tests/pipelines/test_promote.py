@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tiny import run, tiny
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.registry import through_the_gate
 from fer_mlops.config.promotion import GateRules, gate_file, read_rules
 from fer_mlops.errors import ConfigError, ModelError, TrackingError
@@ -30,7 +31,6 @@ from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    REGISTERED_NAME,
     aliases_of,
     all_aliases,
     find_version,

@@ -21,7 +21,7 @@ from fer_mlops.config import CnnExperiment, TrainingConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.files import cache_folder
-from fer_mlops.pipelines.teacher import soft_answers, with_answers
+from fer_mlops.pipelines.teacher import soft_labels, with_soft_labels
 from fer_mlops.pipelines.train import Trained, run_experiment
 from fer_mlops.progress import no_progress
 from fer_mlops.tracking.queries import load_run_config
@@ -108,7 +108,7 @@ def test_the_answers_are_those_about_each_face_and_its_mirror_image(
 ) -> None:
     experiment = student(faces_folder, f"runs:/{teacher.run_id}", training__teacher_temperature=4.0)
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, no_progress)
+    train, facts = with_soft_labels(experiment, data, no_progress)
     assert facts == {"teacher": f"runs:/{teacher.run_id}", "teacher_family": "baseline"}
     own = prepare_data(tiny("baseline", faces_folder), cache_folder()).parts["train"].pixels[:]
     natural = teacher.classifier.calibration.at("natural")
@@ -166,7 +166,7 @@ def test_a_teacher_that_has_seen_the_judged_people_is_refused(
     with pytest.raises(
         DataError, match=r"was trained on people in this run's validation or test faces \(\d+, such as"
     ):
-        with_answers(experiment, data, no_progress)
+        with_soft_labels(experiment, data, no_progress)
 
 
 def test_a_teacher_of_other_people_may_teach(
@@ -179,7 +179,7 @@ def test_a_teacher_of_other_people_may_teach(
         shutil.copy(path, target)
     experiment = student(others, f"runs:/{teacher.run_id}")
     data = prepare_data(experiment, cache_folder())
-    train, facts = with_answers(experiment, data, no_progress)
+    train, facts = with_soft_labels(experiment, data, no_progress)
     assert train.teacher_probabilities is not None
     assert "teacher_warning" not in facts
 
@@ -190,7 +190,7 @@ def test_a_folder_that_does_not_tell_its_faces_teaches_with_a_warning(
     teacher.classifier.save(tmp_path / "bundle")
     experiment = student(faces_folder, str(tmp_path / "bundle"))
     data = prepare_data(experiment, cache_folder())
-    _, facts = with_answers(experiment, data, no_progress)
+    _, facts = with_soft_labels(experiment, data, no_progress)
     assert "may be optimistic" in facts["teacher_warning"]
 
 
@@ -206,8 +206,8 @@ def test_a_logged_network_teaches_as_the_one_in_memory(world: Path, faces_folder
     trained = run(tiny("cnn", faces_folder, tracking__images_every=0))
     faces = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
     loaded = load_classifier(f"runs:/{trained.run_id}")
-    expected = soft_answers(trained.classifier, faces, 2.0)
-    np.testing.assert_allclose(soft_answers(loaded, faces, 2.0), expected, atol=1e-5)
+    expected = soft_labels(trained.classifier, faces, 2.0)
+    np.testing.assert_allclose(soft_labels(loaded, faces, 2.0), expected, atol=1e-5)
 
 
 def test_a_trial_may_have_a_teacher_and_the_judges_of_no_fold_do(

@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 from tiny import SETTINGS, run, tiny, train
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import FAMILIES
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
@@ -28,7 +29,7 @@ from fer_mlops.evaluation.report import Report
 from fer_mlops.files import cache_folder
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.train import Trained, run_experiment, run_name
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME, find_version
+from fer_mlops.tracking.alias_lock import find_version
 from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registration import Registration
 from fer_mlops.tracking.registry import load_classifier
@@ -298,10 +299,10 @@ def test_a_run_has_test_scores_at_the_natural_and_the_balanced_point(
     family: str, trained: dict[str, Trained]
 ) -> None:
     metrics = MlflowClient().get_run(trained[family].run_id).data.metrics
-    for point, report in trained[family].points.items():
+    for point, report in trained[family].operating_points.items():
         assert metrics[f"test_{point}/macro_f1"] == pytest.approx(report.macro_f1.value)
         assert report.num_faces == metrics["test/faces"]
-    assert set(trained[family].points) == {"natural", "balanced"}
+    assert set(trained[family].operating_points) == {"natural", "balanced"}
 
 
 def test_a_run_carries_what_the_doctor_says_of_its_data(trained: dict[str, Trained]) -> None:

@@ -27,11 +27,11 @@ from services import (
 )
 from starlette.testclient import TestClient
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.serving.http import model_slots as slots_module
 from fer_mlops.serving.http.app import create_app
 from fer_mlops.serving.http.service import Service
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME
 
 CHAMPION = f"models:/{REGISTERED_NAME}@champion"
 JPEG = {"Content-Type": "image/jpeg"}
@@ -67,13 +67,13 @@ def test_a_moved_champion_is_followed_and_what_began_before_ends_as_it_began(
     service = loaded()
     before = service.served("champion")
     publish(bundles[1], "champion")
-    service.slots.look()
+    service.slots.refresh()
     assert versions(service) == {"champion": "2"}
     assert switches(service, "champion", "done") == 2
     pixels = before.classifier.prepare([face()])
     old, new = (one.classifier.predict_proba(pixels) for one in (before, service.served("champion")))
     assert not np.allclose(old, new, atol=1e-3)
-    service.slots.look()
+    service.slots.refresh()
     assert switches(service, "champion", "done") == 2
 
 
@@ -122,7 +122,7 @@ def test_a_version_that_does_not_load_changes_nothing_and_is_not_tried_every_tim
     (broken / "weights.pt").write_bytes(b"damaged")
     publish(broken, "champion")
     for _ in range(3):
-        service.slots.look()
+        service.slots.refresh()
     assert versions(service) == {"champion": "1"}
     assert switches(service, "champion", "failed") == 1
     assert "slot=champion event=refused name=models:/fer-classifier/2" in caplog.text
@@ -135,7 +135,7 @@ def test_a_challenger_comes_answers_beside_and_goes(world: Path, bundles: list[P
     service = loaded()
     assert versions(service) == {"champion": "1"}
     publish(bundles[1], "challenger")
-    service.slots.look()
+    service.slots.refresh()
     with TestClient(create_app(service)) as client:
         both = [
             client.post(f"/predict?model={slot}", content=face(), headers=JPEG).json()
@@ -145,7 +145,7 @@ def test_a_challenger_comes_answers_beside_and_goes(world: Path, bundles: list[P
     assert [one["model"]["version"] for one in both] == ["1", "2"]
     assert both[0]["probabilities"] != both[1]["probabilities"]
     MlflowClient().delete_registered_model_alias(REGISTERED_NAME, "challenger")
-    service.slots.look()
+    service.slots.refresh()
     assert versions(service) == {"champion": "1"}
 
 
@@ -157,7 +157,7 @@ def test_a_promoted_challenger_is_not_loaded_again(world: Path, bundles: list[Pa
     client = MlflowClient()
     client.set_registered_model_alias(REGISTERED_NAME, "champion", "2")
     client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
-    service.slots.look()
+    service.slots.refresh()
     assert versions(service) == {"champion": "2"}
     assert service.served("champion").classifier is classifier
     assert service.served("champion").card.aliases == ("champion",)
@@ -177,12 +177,12 @@ def test_a_silent_registry_is_told_once_and_the_model_goes_on(
 
     with monkeypatch.context() as patch, caplog.at_level("INFO", "fer_mlops.serving.http"):
         patch.setattr(slots_module, "check_server", silent)
-        service.slots.look()
-        service.slots.look()
+        service.slots.refresh()
+        service.slots.refresh()
     assert caplog.text.count("event=silent") == 1
     assert service.counts.registry.get_sample_value("fer_registry_reachable") == 0
     assert versions(service) == {"champion": "1"}
-    service.slots.look()
+    service.slots.refresh()
     assert service.counts.registry.get_sample_value("fer_registry_reachable") == 1
 
 
@@ -239,7 +239,7 @@ def test_a_registry_that_speaks_no_http_is_told_once_and_does_not_stop_the_end(
             time.monotonic() < until
         ):
             time.sleep(0.01)
-        service.slots.look()
+        service.slots.refresh()
         assert service.counts.registry.get_sample_value("fer_registry_reachable") == 0
         assert client.post("/predict", content=face(), headers=JPEG).status_code == 200
         other.shutdown(socket.SHUT_RDWR)
@@ -256,7 +256,7 @@ def test_the_threads_end_with_the_service_even_if_the_watch_is_broken(
     def broken() -> None:
         raise AssertionError("a mistake of ours")
 
-    monkeypatch.setattr(service.slots, "look", broken)
+    monkeypatch.setattr(service.slots, "refresh", broken)
     with TestClient(create_app(service)) as client:
         time.sleep(0.05)
         assert client.get("/health").status_code == 200
@@ -272,14 +272,14 @@ def test_a_model_that_is_not_there_is_one_sentence(name: str, world: Path) -> No
 def test_a_service_that_waits_is_ready_once_there_is_a_champion(
     world: Path, bundles: list[Path]
 ) -> None:
-    service = loaded(waits=True)
+    service = loaded(wait_for_model=True)
     with TestClient(create_app(service)) as client:
         assert client.get("/health").status_code == 200
         for refused in (client.get("/ready"), client.post("/predict", content=face(), headers=JPEG)):
             assert refused.status_code == 503
             assert "there is no model" in refused.json()["message"]
         publish(bundles[0], "champion")
-        service.slots.look()
+        service.slots.refresh()
         assert client.get("/ready").json()["model"] == "models:/fer-classifier/1"
 
 
@@ -288,7 +288,7 @@ def test_a_version_named_by_its_number_stays(world: Path, bundles: list[Path]) -
     service = Service(settings(f"models:/{REGISTERED_NAME}/1", challenger="auto"))
     service.slots.load()
     publish(bundles[1], "champion", "challenger")
-    service.slots.look()
+    service.slots.refresh()
     assert versions(service) == {"champion": "1"}
 
 

@@ -12,11 +12,11 @@ from mlflow import MlflowClient
 from PIL import Image
 from tiny import tiny, train
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking import registry
 from fer_mlops.tracking.alias_lock import (
     FLAW_TAG,
-    REGISTERED_NAME,
     aliases_of,
     all_aliases,
     find_version,

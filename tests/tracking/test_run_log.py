@@ -29,7 +29,7 @@ def test_a_run_without_mlflow_has_scores_and_curves_and_stores_nothing(
     trained = run_experiment(experiment, prepare_data(experiment, drawn_cache), log)
     assert (trained.run_id, trained.registration) == ("", None)
     assert log.metrics["test/macro_f1"] == trained.test.macro_f1.value
-    assert log.metrics["test_natural/macro_f1"] == trained.points["natural"].macro_f1.value
+    assert log.metrics["test_natural/macro_f1"] == trained.operating_points["natural"].macro_f1.value
     assert log.facts["test_used"].startswith("once")
     steps = {"baseline": 2, "cnn": 2, "transfer": 3}[family]
     assert [step for step, _ in log.curves()["valid/loss"]] == list(range(1, steps + 1))

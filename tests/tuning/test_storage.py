@@ -319,7 +319,7 @@ def test_a_trial_of_a_process_that_is_gone_is_queued_again_twice_and_then_no_mor
         value = trial.suggest_float("x", 0, 1)
         trial.set_user_attr(WORKER, f"m:{2**22 + 1}:{place}")
         trial.set_user_attr("run", "abc")
-        stale_trials.look()
+        stale_trials.sweep()
         assert study.trials[number].state == TrialState.FAIL
         if number < 2:
             again = study.trials[number + 1]
@@ -335,15 +335,15 @@ def test_a_trial_that_nobody_put_a_name_to_is_given_up_after_the_grace(database:
     study = optuna.create_study(storage=_open(database))
     study.ask()
     stale_trials = StaleTrials(study, grace=0.2)
-    stale_trials.look()
+    stale_trials.sweep()
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
     time.sleep(0.3)
-    stale_trials.look()
+    stale_trials.sweep()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_the_trial_of_a_living_worker_is_left_alone(database: Path) -> None:
     study = optuna.create_study(storage=_open(database))
     study.ask().set_user_attr(WORKER, this_process())
-    StaleTrials(study, grace=0).look()
+    StaleTrials(study, grace=0).sweep()
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]

@@ -42,15 +42,15 @@ def print_report(report: Report, title: str) -> None:
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}")
     console.print(f"{'calibration error':18} {report.ece}")
-    console.print(report.units.told)
+    console.print(report.units.description)
 
 
-def print_judged(evaluation: Evaluation) -> None:
+def print_evaluation(evaluation: Evaluation) -> None:
     """Prints a model's evaluation, one data set after another."""
-    for judged in evaluation.judgements:
-        print_report(judged.report, f"{evaluation.model} on {judged.faces}")
-        print_points({str(p): r for p, r in judged.reports.items() if p != "default"})
-        worst = judged.slices.worst
+    for result in evaluation.results:
+        print_report(result.report, f"{evaluation.model} on {result.faces}")
+        print_operating_points({str(p): r for p, r in result.reports.items() if p != "default"})
+        worst = result.slices.worst
         if worst and worst.gap.value < 0:
             found = "more than chance" if worst.is_significant else "chance may do that"
             found = worst.why_no_p or f"{found}, p {worst.adjusted_p:.3f}"
@@ -58,18 +58,18 @@ def print_judged(evaluation: Evaluation) -> None:
                 f"worst slice: {worst.trait} {worst.value}, {-worst.gap.value:.3f} below other faces at "
                 f"equal emotions ({found})"
             )
-        if judged.robustness:
+        if result.robustness:
             console.print(
-                f"corrupted images: balanced accuracy {judged.robustness.clean:.3f} falls to "
-                f"{judged.robustness.mean:.3f} on average ({judged.robustness.num_faces} faces)"
+                f"corrupted images: balanced accuracy {result.robustness.clean:.3f} falls to "
+                f"{result.robustness.mean:.3f} on average ({result.robustness.num_faces} faces)"
             )
     for warning in evaluation.warnings:
         console.print(f"Warning: {warning}", style="bold red")
 
 
-def print_points(points: Mapping[str, Report]) -> None:
+def print_operating_points(reports: Mapping[str, Report]) -> None:
     """Prints one line per operating point."""
-    for name, report in points.items():
+    for name, report in reports.items():
         scores = f"accuracy {report.accuracy.value:.3f}  balanced accuracy "
         scores += f"{report.balanced_accuracy.value:.3f}  macro-F1 {report.macro_f1.value:.3f}"
         console.print(f"at the {name} point: {scores}")
@@ -81,7 +81,7 @@ def print_comparison(comparison: Comparison) -> None:
 
     for said in comparison.warnings:
         console.print(Text(f"Warning: {said}", "bold red"), soft_wrap=False)
-    console.print(f"{comparison.faces}: {comparison.people()}, {comparison.point} point")
+    console.print(f"{comparison.faces}: {comparison.people()}, {comparison.operating_point} point")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=20)
     for column in ("accuracy", "balanced", "macro-F1", "ms", "faces/s", "MB", "min"):
@@ -140,28 +140,30 @@ def _print_match(comparison: Comparison, match: PairedResult) -> None:
     console.print()
 
 
-_MOST_ANSWERS = 20
+_MOST_EXPLAINED = 20
 """Most explained faces to print."""
 
 
-def print_looks(looks: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:
+def print_explanations(explained: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:
     """Prints predictions for the first faces, the quality of the heat maps, and the page's path."""
     from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
     from fer_mlops.pipelines.explain import PAGE
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("image", overflow="fold")
-    for one in looks:
-        table.add_column(Text(one.name), no_wrap=True)
-    for row, image in enumerate(images.paths[:_MOST_ANSWERS]):
-        answers = [one.answer(row) for one in looks]
-        table.add_row(Text(image.name), *(f"{emotion} {sure:.2f}" for emotion, sure in answers))
+    for model in explained:
+        table.add_column(Text(model.name), no_wrap=True)
+    for row, image in enumerate(images.paths[:_MOST_EXPLAINED]):
+        predictions = [model.prediction(row) for model in explained]
+        table.add_row(Text(image.name), *(f"{emotion} {sure:.2f}" for emotion, sure in predictions))
     console.print(table, soft_wrap=False)
-    if len(images.paths) > _MOST_ANSWERS:
-        console.print(f"… and {len(images.paths) - _MOST_ANSWERS:,} more, on the page")
-    for one in looks:
-        if one.report:
-            console.print(Text(f"{one.name}: {maps_are_trustworthy(one.report)[1]}"), soft_wrap=False)
-            inside, even = one.report.inside, one.report.inside_uniform
+    if len(images.paths) > _MOST_EXPLAINED:
+        console.print(f"… and {len(images.paths) - _MOST_EXPLAINED:,} more, on the page")
+    for model in explained:
+        if model.report:
+            console.print(
+                Text(f"{model.name}: {maps_are_trustworthy(model.report)[1]}"), soft_wrap=False
+            )
+            inside, even = model.report.inside, model.report.inside_uniform
             console.print(f"inside the face ellipse {inside:.2f}, an even map {even:.2f}")
     console.print(Text(f"See it:   {out / PAGE}"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fer_mlops.cli.output.scores import print_points, print_report
+from fer_mlops import REGISTERED_NAME
+from fer_mlops.cli.output.scores import print_operating_points, print_report
 from fer_mlops.cli.output.screen import console, print_view
-from fer_mlops.tracking.alias_lock import REGISTERED_NAME, aliases_of
+from fer_mlops.tracking.alias_lock import aliases_of
 
 if TYPE_CHECKING:
     from fer_mlops.evaluation.repeats import Repeats
@@ -32,7 +33,7 @@ def print_step(step: Step) -> None:
 def print_trained(trained: Trained) -> None:
     """Prints a run's test report and how to view and load the model."""
     print_report(trained.test, f"{trained.family}, test part")
-    print_points(trained.points)
+    print_operating_points(trained.operating_points)
     print_registration(trained)
     print_view(trained.experiment_id)
     for command in trained.next_commands:
@@ -74,13 +75,13 @@ def print_repetition(done: Repetition) -> None:
 def print_repeats(repeats: Repeats) -> None:
     """Prints the scores run by run, then mean, spread and 95% interval at each operating point."""
     from fer_mlops.evaluation.report import SCORES
-    from fer_mlops.models.calibration import POINTS
+    from fer_mlops.models.calibration import OPERATING_POINTS
 
     for run in repeats.runs:
         own = run.scores["default"]
         scores = "  ".join(f"{name.replace('_', ' ')} {own[name]:.3f}" for name in SCORES)
         console.print(f"{run.name}  n {run.num_faces}  {scores}")
-    for point in POINTS:
-        console.print(f"{point} point, mean ± standard deviation [95% interval of the mean]:")
+    for operating_point in OPERATING_POINTS:
+        console.print(f"{operating_point} point, mean ± standard deviation [95% interval of the mean]:")
         for score in SCORES:
-            console.print(f"  {score.replace('_', ' '):18} {repeats.spread(score, point)}")
+            console.print(f"  {score.replace('_', ' '):18} {repeats.spread(score, operating_point)}")

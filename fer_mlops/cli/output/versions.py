@@ -9,8 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.output.screen import console
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, REGISTERED_NAME
+from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from fer_mlops.pipelines.promote import Decision

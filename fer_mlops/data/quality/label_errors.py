@@ -79,14 +79,14 @@ class LabelErrors:
         return sum(error.probability_given < _STRONG for error in self.ranked)
 
 
-def judged_probabilities(
-    judge: ProbabilityModel, pixels: Images, advance: Advance = ignore_progress
+def predicted_probabilities(
+    classifier: ProbabilityModel, pixels: Images, advance: Advance = ignore_progress
 ) -> Probabilities:
     """Returns the classifier's probabilities for gray faces uint8 [n, side, side], chunk by chunk."""
     parts = []
     for start in range(0, len(pixels), _CHUNK):
         some = pixels[start : start + _CHUNK]
-        parts.append(judge.predict_proba(some))
+        parts.append(classifier.predict_proba(some))
         advance(len(some))
     return np.concatenate(parts)
 
@@ -136,13 +136,13 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
     )
 
 
-def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: str) -> list[Finding]:
+def label_error_findings(table: FaceTable, errors: LabelErrors, *, doubted_by: str) -> list[Finding]:
     """Returns a finding if a good enough classifier doubts any label.
 
     Args:
         table: The faces.
         errors: Result of ``find_label_errors``.
-        judged_by: Origin of the probabilities, for a sentence.
+        doubted_by: Origin of the probabilities, for a sentence.
     """
     if not errors.ranked or not errors.is_trusted:
         return []
@@ -151,8 +151,8 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: st
             kind="label-errors",
             severity="warning" if errors.num_strong >= _MANY * len(table) else "note",
             what=(
-                f"{count(len(errors.ranked), 'label')} doubted by {judged_by}, {errors.num_strong:,} of "
-                f"them strongly (it gives the label less than {_STRONG:.0%})"
+                f"{count(len(errors.ranked), 'label')} doubted by {doubted_by}, {errors.num_strong:,} "
+                f"of them strongly (it gives the label less than {_STRONG:.0%})"
             ),
             consequence=(
                 "where a label is wrong, a right prediction counts as an error, in training and in test"
@@ -174,7 +174,7 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, judged_by: st
     ]
 
 
-def label_error_listing(errors: LabelErrors, *, judged_by: str) -> Listing:
+def label_error_listing(errors: LabelErrors, *, doubted_by: str) -> Listing:
     """Returns the estimated number of faces by given and true emotion."""
     trust = "" if errors.is_trusted else " That agreement is too low to doubt any label."
     share = errors.estimate / max(errors.joint.sum(), 1)
@@ -185,7 +185,7 @@ def label_error_listing(errors: LabelErrors, *, judged_by: str) -> Listing:
     return Listing(
         title="Given and estimated labels",
         about=(
-            f"Estimated by {judged_by}, which agrees with {errors.agreement:.0%} of the labels (kappa "
+            f"Estimated by {doubted_by}, which agrees with {errors.agreement:.0%} of the labels (kappa "
             f"{errors.kappa:.2f}).{trust} Rows are the given labels, columns the estimated emotions; "
             f"{errors.estimate:,.0f} ({share:.1%}) are off the diagonal, including the classifier's "
             "own mistakes."

@@ -26,10 +26,10 @@ from fer_mlops.data.quality.findings import Finding, Listing, worst_first
 from fer_mlops.data.quality.label_errors import (
     ProbabilityModel,
     find_label_errors,
-    judged_probabilities,
     label_error_findings,
     label_error_listing,
     label_errors_as_csv,
+    predicted_probabilities,
 )
 from fer_mlops.data.quality.leakage import leak_findings, leak_listing, make_splits, split_kind
 from fer_mlops.data.quality.shortcuts import (
@@ -88,7 +88,7 @@ def check_data(
     cache: Path,
     *,
     progress: Progress = no_progress,
-    judge: ProbabilityModel | None = None,
+    classifier: ProbabilityModel | None = None,
 ) -> DataReport:
     """Returns the full report on the data; reads every file.
 
@@ -98,8 +98,8 @@ def check_data(
         seed: Seed of splits and folds.
         cache: Folder for decoded faces.
         progress: Called at the start of each stage.
-        judge: Classifier whose probabilities are used to doubt labels, instead of the quick baseline; it
-            should not have been trained on these faces.
+        classifier: Source of the probabilities by which labels are doubted, instead of the quick
+            baseline; it should not have been trained on these faces.
 
     Raises:
         DataError: The cache cannot be written.
@@ -118,7 +118,7 @@ def check_data(
     if config.identities == "auto" and config.source != "sample" and can_embed():  # sample is drawn
         check.recognise(cache, progress)
     check.compare([record_of[path] for path in seen.paths], progress)
-    check.doubt(cache, judge, progress)
+    check.doubt(cache, classifier, progress)
     return check.conclude(faults)
 
 
@@ -193,26 +193,26 @@ class _DataCheck:
             self.listings.append(shortcut_listing(shortcuts))
         self.copies = copy_findings(self.table, records, self.clusters)
 
-    def doubt(self, cache: Path, judge: ProbabilityModel | None, progress: Progress) -> None:
+    def doubt(self, cache: Path, classifier: ProbabilityModel | None, progress: Progress) -> None:
         """Checks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:
             return
-        side = judge.image_size if judge else SIDE
+        side = classifier.image_size if classifier else SIDE
         advance = progress("faces for label errors", len(self.table))
         _, pixels = load_images(self.table, side, cache, advance=advance)
         labels = self.table.labels
-        if judge:
-            judged_by = "the given model"
+        if classifier:
+            doubted_by = "the given model"
             advance = progress("model for label errors", len(self.table))
-            probabilities = judged_probabilities(judge, pixels, advance)
+            probabilities = predicted_probabilities(classifier, pixels, advance)
         else:
-            judged_by = "a quick baseline that was trained on other people"
+            doubted_by = "a quick baseline that was trained on other people"
             advance = progress("baseline for label errors", len(self.table))
             probabilities = quick_probabilities(pixels, labels, groups, self.seed, advance)
         errors = find_label_errors(labels, probabilities)
-        self.findings += label_error_findings(self.table, errors, judged_by=judged_by)
-        self.listings.append(label_error_listing(errors, judged_by=judged_by))
+        self.findings += label_error_findings(self.table, errors, doubted_by=doubted_by)
+        self.listings.append(label_error_listing(errors, doubted_by=doubted_by))
         self.csv = label_errors_as_csv(self.table, errors.ranked)
 
     def conclude(self, faults: list[Finding]) -> DataReport:

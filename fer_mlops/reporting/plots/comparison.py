@@ -127,13 +127,13 @@ def spread_chart(
     """
     figure = Figure(figsize=(9, 3.6))
     set_title(figure, title)
-    for axes, (score, points) in zip(
+    for axes, (score, by_point) in zip(
         figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True
     ):
-        for place, (point, values) in enumerate(points.items()):
-            _dots(axes, place, values, means[score][point])
-        axes.set_xticks(range(len(points)), list(points))
-        axes.set(title=score.replace("_", " "), xlim=(-0.4, len(points) - 0.2))
+        for place, (name, values) in enumerate(by_point.items()):
+            _dots(axes, place, values, means[score][name])
+        axes.set_xticks(range(len(by_point)), list(by_point))
+        axes.set(title=score.replace("_", " "), xlim=(-0.4, len(by_point) - 0.2))
         axes.grid(axis="y")
     return figure
 

@@ -96,7 +96,7 @@ def opened(out: Path, job: Job) -> Iterator[None]:
             raise DataError(f"{str(out)!r} holds other files; name a new folder with --out")
         with ExitStack() as lock:
             try:
-                lock.enter_context(locked(job_file, waits=False))
+                lock.enter_context(locked(job_file, blocking=False))
             except BlockingIOError as error:
                 raise DataError(f"another process is scoring into {str(out)!r}") from error
             if not job_file.is_file():

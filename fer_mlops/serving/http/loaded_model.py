@@ -20,7 +20,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError
 from fer_mlops.evaluation.explanation import explain
 from fer_mlops.images.arrays import Images
-from fer_mlops.models.calibration import POINTS, Logits, OperatingPoint
+from fer_mlops.models.calibration import OPERATING_POINTS, Logits, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.reporting import plots
 from fer_mlops.serving.http.batching import Batcher
@@ -57,27 +57,27 @@ class LoadedModel:
     classifier: Classifier
     batcher: Batcher
 
-    def answers(self, logits: Logits, point: OperatingPoint) -> list[dict[str, Any]]:
+    def answers(self, logits: Logits, operating_point: OperatingPoint) -> list[dict[str, Any]]:
         """Returns the prediction of each face at an operating point, from its logits [n, 7]."""
-        calibration = self.classifier.calibration.at(point)
+        calibration = self.classifier.calibration.at(operating_point)
         probabilities = calibration.probabilities(logits)
         batch = PredictionBatch(probabilities, calibration.is_sure(probabilities))
         return [dataclasses.asdict(prediction) for prediction in batch]
 
     def explanations(
-        self, pixels: Images, logits: Logits, point: OperatingPoint
+        self, pixels: Images, logits: Logits, operating_point: OperatingPoint
     ) -> list[dict[str, str]]:
         """Returns, for each face, the method and the overlay with its heat map as a ``data:`` URI."""
-        labels = self.classifier.calibration.at(point).probabilities(logits).argmax(1)
+        labels = self.classifier.calibration.at(operating_point).probabilities(logits).argmax(1)
         heats, method = explain(self.classifier, pixels, labels)
         return [
             {"method": method, "overlay": png_uri(plots.overlay(face, heat, _OVERLAY))}
             for face, heat in zip(np.asarray(pixels), heats, strict=True)
         ]
 
-    def threshold(self, point: OperatingPoint) -> float | None:
+    def threshold(self, operating_point: OperatingPoint) -> float | None:
         """Returns the confidence from which a prediction is sure; None if none is high enough."""
-        calibration = self.classifier.calibration.at(point)
+        calibration = self.classifier.calibration.at(operating_point)
         return calibration.threshold if calibration.is_ever_sure else None
 
     def warm_up(self, max_batch: int) -> None:
@@ -102,12 +102,12 @@ class LoadedModel:
                 "frame": "the whole picture, turned upright by its EXIF tag, resized to a square",
             },
             "points": {
-                point: {
-                    "threshold": self.threshold(point),
-                    "temperature": calibration.at(point).temperature,
-                    "prior_strength": calibration.at(point).prior_strength,
+                operating_point: {
+                    "threshold": self.threshold(operating_point),
+                    "temperature": calibration.at(operating_point).temperature,
+                    "prior_strength": calibration.at(operating_point).prior_strength,
                 }
-                for point in POINTS
+                for operating_point in OPERATING_POINTS
             },
         }
 

@@ -21,7 +21,7 @@ from fer_mlops.serving.http.metrics import Counts
 from fer_mlops.serving.http.settings import AUTO, NONE, ServeSettings
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
-from fer_mlops.tracking.registry import ModelName, load_classifier
+from fer_mlops.tracking.registry import ModelUri, load_classifier
 
 _AGAIN = 60.0
 """Seconds until a version that failed to load is tried again."""
@@ -30,7 +30,7 @@ log = logging.getLogger("fer_mlops.serving.http")
 
 
 class ModelSlots:
-    """Loaded models by slot; ``look`` updates them from the registry."""
+    """Loaded models by slot; ``refresh`` updates them from the registry."""
 
     def __init__(self, settings: ServeSettings, executor: Executor, counts: Counts) -> None:
         self.settings = settings
@@ -48,14 +48,14 @@ class ModelSlots:
 
         Raises:
             TrackingError: The registry does not respond.
-            ModelError: There is no such model (unless ``waits`` is set), or it cannot be loaded.
+            ModelError: There is no such model and ``wait_for_model`` is off, or it cannot be loaded.
         """
         for slot, name in self.names.items():
             if not name:
                 continue
             is_optional = slot == CHALLENGER and self.settings.challenger == AUTO
             wanted = self._wanted(name)
-            if wanted is None and not is_optional and not self.settings.waits:
+            if wanted is None and not is_optional and not self.settings.wait_for_model:
                 raise ModelError(_none_yet(name))
             if wanted is not None:
                 try:
@@ -65,7 +65,7 @@ class ModelSlots:
                         raise
                     self._fail(slot, wanted, error)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Updates the slots from the registry; errors are logged and counted, never raised."""
         try:
             for slot, name in self.names.items():
@@ -128,7 +128,7 @@ class ModelSlots:
         Raises:
             TrackingError: The registry does not respond.
         """
-        wanted = ModelName.parse(name)
+        wanted = ModelUri.parse(name)
         if not wanted.is_stored:
             return Card(name=name)
         check_server()
@@ -151,18 +151,18 @@ class ModelSlots:
 
 
 def _moves(name: str) -> bool:
-    return bool(ModelName.parse(name).alias)
+    return bool(ModelUri.parse(name).alias)
 
 
 def _challenger_of(settings: ServeSettings) -> str:
     """Returns the name of the challenger; empty if the model has no alias to take it from."""
     if settings.challenger != AUTO:
         return settings.challenger
-    main = ModelName.parse(settings.model)
+    main = ModelUri.parse(settings.model)
     return f"models:/{main.model}@{CHALLENGER}" if main.alias not in ("", CHALLENGER) else ""
 
 
-def _find(name: ModelName) -> ModelVersion | None:
+def _find(name: ModelUri) -> ModelVersion | None:
     try:
         return name.found()
     except MlflowException as error:

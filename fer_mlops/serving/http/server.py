@@ -36,7 +36,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         ModelError: There is no such model, or it cannot be loaded.
     """
     is_stored = settings.model.startswith(("models:/", "runs:/"))
-    if is_stored and not settings.waits and not is_remote():  # a server may start later
+    if is_stored and not settings.wait_for_model and not is_remote():  # a server may start later
         check_store()
     listener = bind(settings.host, settings.port)
     with listener, _log_to_stderr():

@@ -81,7 +81,7 @@ class Service:
         """Checks the registry for new versions until cancelled."""
         while True:
             await asyncio.sleep(self.settings.poll)
-            await asyncio.to_thread(self.slots.look)
+            await asyncio.to_thread(self.slots.refresh)
 
     def close(self) -> None:
         """Stops the threads after they have finished their work."""
@@ -138,7 +138,7 @@ class Service:
         self,
         request: Request,
         slot: str,
-        point: OperatingPoint,
+        operating_point: OperatingPoint,
         explains: bool = False,
         finds_faces: bool = False,
     ) -> PredictResponse:
@@ -160,7 +160,8 @@ class Service:
 
             decode = self._decode_photo if finds_faces else self._decode
             return await unless_gone(
-                request, self._answer(served, slot, decode(served, find, explains), point, explains)
+                request,
+                self._answer(served, slot, decode(served, find, explains), operating_point, explains),
             )
 
     async def invoke(self, request: Request) -> list[dict[str, Any]]:
@@ -221,7 +222,7 @@ class Service:
         served: LoadedModel,
         slot: str,
         decode: Coroutine[Any, Any, _Decoded],
-        point: OperatingPoint = "default",
+        operating_point: OperatingPoint = "default",
         explains: bool = False,
     ) -> PredictResponse:
         """Returns the predictions of the faces that ``decode`` returns."""
@@ -232,7 +233,7 @@ class Service:
 
         logits = await served.batcher.submit(pixels())
         decoded = decoding.result()
-        answers = served.answers(logits, point)
+        answers = served.answers(logits, operating_point)
         self.counts.count_answers(slot, answers)
         if decoded.places is not None:
             answers = [
@@ -240,7 +241,7 @@ class Service:
             ]
         if explains and answers:
             found = await asyncio.get_running_loop().run_in_executor(
-                self.explainer, served.explanations, decoded.pixels, logits, point
+                self.explainer, served.explanations, decoded.pixels, logits, operating_point
             )
             answers = [
                 {**answer, "explanation": explanation}

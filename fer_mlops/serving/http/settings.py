@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fer_mlops import CHAMPION_NAME
 from fer_mlops.config.validation import AtLeast0, AtLeast1, NotNegative, Positive, Settings
 
 AUTO, NONE = "auto", "none"
@@ -17,7 +18,7 @@ AUTO, NONE = "auto", "none"
 class ServeSettings(Settings):
     """Settings of ``fer-mlops serve``: models, address, batching and limits."""
 
-    model: str = "models:/fer-classifier@champion"
+    model: str = CHAMPION_NAME
     """Model of the slot ``champion``; an alias is followed when it moves."""
     challenger: str = AUTO
     """Model of the slot ``challenger``; ``auto``: the same model's alias ``challenger``, if any."""
@@ -27,7 +28,7 @@ class ServeSettings(Settings):
     allowed_hosts: str = ""
     """Further host names, separated by commas, besides localhost, ``host`` and IP addresses; also the
     origins whose pages may post. ``*`` matches any characters."""
-    waits: bool = False
+    wait_for_model: bool = False
     """Whether to start without a model; ``/ready`` is 503 until there is one."""
     poll: Positive = 5.0
     """Seconds between two checks of the registry."""

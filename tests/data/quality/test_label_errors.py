@@ -92,7 +92,7 @@ def test_a_given_model_is_the_judge(bright: FaceTable, tmp_path: Path) -> None:
             )
             return 0.02 + 0.86 * np.eye(7)[bands.argmax(1)]
 
-    examination = check_data(table, CONFIG, 0, tmp_path, judge=Oracle())
+    examination = check_data(table, CONFIG, 0, tmp_path, classifier=Oracle())
     finding = the(examination, "label-errors")
     assert sorted(images(finding)) == wrong
     assert "5 labels doubted by the given model" in finding.what
@@ -178,5 +178,5 @@ def test_a_judge_who_knows_nothing_is_not_believed(bright: FaceTable) -> None:
     errors = find_label_errors(bright.labels, probabilities)
     assert errors.ranked
     assert not errors.is_trusted
-    assert label_error_findings(bright, errors, judged_by="a coin") == []
+    assert label_error_findings(bright, errors, doubted_by="a coin") == []
     assert label_errors_as_csv(bright, errors.ranked[:1]).count("\n") == 2
