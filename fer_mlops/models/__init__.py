@@ -19,7 +19,7 @@ def _cnn(config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
 
 
 def _transfer(config: CnnConfig | TransferConfig, num_classes: int) -> nn.Module:
-    from fer_mlops.models.transfer import TransferNetwork  # needs torchvision, which serving does not
+    from fer_mlops.models.transfer import TransferNetwork
 
     assert isinstance(config, TransferConfig)
     return TransferNetwork(config.backbone, config, num_classes)

@@ -1,7 +1,7 @@
 """Backbones by name, with their pretrained weights.
 
 A name is a key of BACKBONES, a convolutional classifier of torchvision, or ``timm:`` and the name of a
-timm model.
+timm model. torchvision and timm are imported where a name needs them: torchvision takes as long as torch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import nn
-from torchvision.models import get_model, get_model_weights, list_models
 
 from fer_mlops.errors import ConfigError, WeightsError, did_you_mean, needs_extra
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
+from fer_mlops.models.resnet18 import PARTS, ResNet18
 from fer_mlops.models.weights import StateDict, download, read_state_dict
 
 _IMAGENET_CLASSES = 1000
@@ -74,7 +73,9 @@ def find_backbone(name: str) -> Backbone:
         return BACKBONES[name]
     if name.startswith(_TIMM):
         return _of_timm(name.removeprefix(_TIMM))
-    published = list_models(module=torchvision.models)
+    from torchvision import models
+
+    published = models.list_models(module=models)
     if name not in published:
         raise _unknown(name, ["auto", *BACKBONES, *published])
     return _of_torchvision(name)
@@ -106,10 +107,11 @@ _OPTIONS: dict[str, dict[str, object]] = {
     "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
 }
 """Options that published weights were trained with, if they differ from torchvision's defaults."""
-_RESNET18 = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
 def _of_torchvision(name: str) -> Backbone:
+    from torchvision.models import get_model, get_model_weights
+
     published = get_model_weights(name)
     transforms = published.DEFAULT.transforms()
 
@@ -235,13 +237,9 @@ def _of_timm(name: str) -> Backbone:
     )
 
 
-def _resnet18() -> nn.Module:
-    return nn.Sequential(*[getattr(get_model("resnet18", weights=None), part) for part in _RESNET18])
-
-
 def _resnet18_name(name: str) -> str:
     part, _, rest = name.partition(".")
-    return f"{_RESNET18.index(part)}.{rest}" if part in _RESNET18 else name
+    return f"{PARTS.index(part)}.{rest}" if part in PARTS else name
 
 
 def _fill_resnet18(trunk: nn.Module, weights: StateDict) -> None:
@@ -249,6 +247,8 @@ def _fill_resnet18(trunk: nn.Module, weights: StateDict) -> None:
 
 
 def _fetch_resnet18() -> StateDict:
+    from torchvision.models import get_model_weights
+
     return _fetch("resnet18", get_model_weights("resnet18").DEFAULT)
 
 
@@ -265,7 +265,7 @@ def _fetch_efficientnet() -> StateDict:
 
 BACKBONES: dict[str, Backbone] = {
     "resnet18": Backbone(
-        _resnet18,
+        ResNet18,
         _fill_resnet18,
         _fetch_resnet18,
         mean=(0.485, 0.456, 0.406),
@@ -292,5 +292,4 @@ BACKBONES: dict[str, Backbone] = {
         "Labeled Faces in the Wild), face recognition",
     ),
 }
-"""Backbones whose weights need special handling. The layers of resnet18 are numbered because trained
-models store them that way."""
+"""Backbones that this package defines itself."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -19,6 +21,9 @@ which no stride can be computed."""
 _EXPLAINED = 4
 """Largest number of halvings before the layer that Grad-CAM explains, which is stride 16. The last
 layer has stride 32, so that a face of 96 px gives a map of only 3 x 3."""
+_SMALL = 50_000_000
+"""Parameters up to which a backbone on torch's ``meta`` device is measured in memory instead: on that
+device the first convolution imports torch's compiler, which takes as long as torch."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,10 @@ def survey(backbone: nn.Module, name: str, side: int) -> Survey:
     """
     backbone.eval()
     try:
-        num_features = pooled(backbone(torch.zeros(1, 3, side, side))).shape[1]
-        calls = _calls(backbone, max(side, _SMALLEST))
+        with _measurable(backbone) as network:
+            num_features, calls = _calls(network, side)
+            if side < _SMALLEST:
+                _, calls = _calls(network, _SMALLEST)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
             f"backbone {name!r} cannot take faces of {side} pixels: {str(error).splitlines()[0]}; set "
@@ -110,8 +117,24 @@ def _explained(backbone: nn.Module, calls: list[_Call], depths: list[int]) -> st
     return next((name for name in reversed(shown) if is_block(name)), "")
 
 
-def _calls(backbone: nn.Module, side: int) -> list[_Call]:
-    """Returns the module calls for a face of ``side`` pixels, in the order in which they end."""
+@contextmanager
+def _measurable(backbone: nn.Module) -> Iterator[nn.Module]:
+    """Yields the backbone, or a copy in memory of a small one on torch's ``meta`` device."""
+    tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    is_saved = tensors.keys() == backbone.state_dict().keys()
+    is_meta = all(tensor.is_meta for tensor in tensors.values())
+    if not (is_meta and is_saved and sum(tensor.numel() for tensor in tensors.values()) <= _SMALL):
+        yield backbone
+        return
+    with torch.device("cpu"):
+        copied = copy.deepcopy(backbone)
+        values = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in tensors.items()}
+        copied.load_state_dict(values, assign=True)  # any values: only shapes are measured
+        yield copied
+
+
+def _calls(backbone: nn.Module, side: int) -> tuple[int, list[_Call]]:
+    """Returns the number of features of a face of ``side`` pixels, and the calls as they end."""
     calls: list[_Call] = []
 
     def noting(name: str) -> Callable[[nn.Module, object, object], None]:
@@ -122,11 +145,11 @@ def _calls(backbone: nn.Module, side: int) -> list[_Call]:
 
     hooks = [m.register_forward_hook(noting(name)) for name, m in backbone.named_modules() if name]
     try:
-        backbone(torch.zeros(1, 3, side, side))
+        features = pooled(backbone(torch.zeros(1, 3, side, side)))
     finally:
         for hook in hooks:
             hook.remove()
-    return calls
+    return features.shape[1], calls
 
 
 def _halvings(output: object, side: int) -> int | None:

@@ -20,10 +20,10 @@ from fer_mlops.metrics.classification import (
     confusion_counts,
     macro_f1,
 )
-from fer_mlops.models.calibration import fit_calibration, with_thresholds
+from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.hog import Vectors, hog_vectors
-from fer_mlops.models.hog_svm import can_calibrate, fit_hog_svm
+from fer_mlops.models.hog_svm_fit import can_calibrate, fit_hog_svm
 from fer_mlops.progress import Progress
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels
 from fer_mlops.training.losses import log_prior

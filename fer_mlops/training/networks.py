@@ -19,7 +19,7 @@ from fer_mlops.config import (
 )
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.models.calibration import fit_calibration, with_thresholds
+from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.examples import Examples

@@ -30,7 +30,7 @@ from fer_mlops.models import build_network
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog import hog_vectors
-from fer_mlops.models.hog_svm import fit_hog_svm
+from fer_mlops.models.hog_svm_fit import fit_hog_svm
 from fer_mlops.training.train import train_classifier
 
 SIDE = 32

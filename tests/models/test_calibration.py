@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import special
 
 from fer_mlops.metrics.calibration import expected_calibration_error, nll_of_each
-from fer_mlops.models.calibration import (
-    Calibration,
+from fer_mlops.models.calibration import Calibration, log_softmax, softmax
+from fer_mlops.models.calibration_fit import (
     fit_calibration,
     fit_threshold,
     largest_error,
@@ -250,3 +251,11 @@ def test_every_point_has_its_own_threshold() -> None:
 def test_a_calibration_without_a_threshold_is_sure_of_everything() -> None:
     old = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
     assert old.is_sure(np.full((3, 7), 1 / 7)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0, 1e5])
+def test_softmax_has_the_digits_of_scipy(scale: float) -> None:
+    logits = scale * np.random.default_rng(0).normal(size=(2000, 7))
+    assert (softmax(logits) == special.softmax(logits, axis=1)).all()
+    assert (log_softmax(logits) == special.log_softmax(logits, axis=1)).all()
+    assert softmax(logits[:0]).shape == (0, 7)

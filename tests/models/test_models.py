@@ -19,7 +19,8 @@ from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
 from fer_mlops.models.hog import hog_vectors
-from fer_mlops.models.hog_svm import HogSvm, _fit_machine, fit_hog_svm
+from fer_mlops.models.hog_svm import HogSvm
+from fer_mlops.models.hog_svm_fit import _fit_machine, fit_hog_svm
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.models.weights import read_state_dict
 from fer_mlops.training.examples import Examples

@@ -12,7 +12,7 @@ import tiny
 from fer_mlops.config import HogSvmConfig
 from fer_mlops.config.recipes import build_experiment
 from fer_mlops.data.faces import Faces
-from fer_mlops.models.hog_svm import can_calibrate
+from fer_mlops.models.hog_svm_fit import can_calibrate
 from fer_mlops.progress import no_progress
 from fer_mlops.training.steps import Step
 from fer_mlops.training.train import train_classifier
