@@ -46,7 +46,7 @@ def test_every_face_is_judged_once_in_nested_runs_that_register_nothing(faces_fo
         lambda run, step: lines.append(f"{run}: {step.name}"),
     )
     assert {"fold 0: HOG features", "fold 2: HOG features"} <= set(stages)
-    assert {"fold 0: training set 1/1", "fold 2: training set 1/1"} <= set(lines)
+    assert {"fold 0: training set 2/2", "fold 2: training set 2/2"} <= set(lines)
     tests = [trained.test for trained in done.trained]
     assert len(tests) == 3
     assert done.pooled
