@@ -7,21 +7,45 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-Advance = Callable[[int], None]
-"""Called with the number of items just finished."""
+Note = Callable[[], str]
+"""Returns words about a stage; called only when they are shown, as reading a loss takes time."""
+
+
+class Advance(Protocol):
+    """Counts the items of a stage."""
+
+    def __call__(self, count: int, note: Note | None = None, /) -> None:
+        """Counts items just finished.
+
+        Args:
+            count: Number of items.
+            note: Words to show instead of the number of items so far.
+        """
+
+
 Progress = Callable[[str, int], Advance]
-"""Called with a stage's name and its number of items; returns the stage's ``Advance``."""
+"""Called with a stage's name and its number of items, 0 if unknown; returns the stage's ``Advance``."""
 
 
-def ignore_progress(_: int) -> None:
+def ignore_progress(_: int, __: Note | None = None, /) -> None:
     """Shows no progress of a stage."""
 
 
 def no_progress(_: str, __: int) -> Advance:
     """Starts a stage without showing progress."""
     return ignore_progress
+
+
+def labelled(progress: Progress, run: str) -> Progress:
+    """Returns ``progress`` with the name of a run before the name of each stage."""
+    return lambda name, total: progress(f"{run}: {name}", total)
+
+
+def cached(num_faces: int) -> Note:
+    """Returns the note of a stage that the cache serves."""
+    return lambda: f"{num_faces} faces (cached)"
 
 
 def is_notebook() -> bool:
@@ -34,38 +58,54 @@ def notebook_progress(name: str, total: int) -> Advance:
     """Starts a stage with a bar in the output of the notebook's cell."""
     from IPython.display import display  # a notebook has it; this package does not need it
 
-    bar = _Bar(name, total)
-    handle: Any = display(bar, display_id=True)
-
-    def advance(count: int) -> None:
-        bar.num_done += count
-        now = time.monotonic()
-        if bar.num_done >= total or now - bar.shown >= _EVERY:
-            bar.shown = now
-            handle.update(bar)
-
-    return advance
+    stage = Stage(name, total, lambda: handle.update(stage))
+    handle: Any = display(stage, display_id=True)
+    return stage.advance
 
 
-_EVERY = 0.2
-"""Shortest time between two updates of a bar, in seconds."""
+_EVERY = 0.1
+"""Shortest time between two drawings of a stage, in seconds."""
 
 
 @dataclass
-class _Bar:
-    """Bar of one stage."""
+class Stage:
+    """Stage that is shown: drawn at most ten times a second, and when it is complete."""
 
     name: str
     total: int
     """Number of items; 0 if unknown."""
+    draw: Callable[[], None]
     num_done: int = 0
+    note: Note | None = None
     begun: float = field(default_factory=time.monotonic)
-    shown: float = 0.0
-    """Time of the last update."""
+    drawn: float = 0.0
+    """Time of the last drawing."""
+
+    def advance(self, count: int, note: Note | None = None, /) -> None:
+        """Counts items; an ``Advance``."""
+        self.num_done += count
+        self.note = note or self.note
+        now = time.monotonic()
+        if self.is_complete or now - self.drawn >= _EVERY:
+            self.drawn = now
+            self.draw()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all items are done."""
+        return 0 < self.total <= self.num_done
+
+    @property
+    def amount(self) -> str:
+        """The stage's note, or its number of items done."""
+        if self.note:
+            return self.note()
+        return f"{self.num_done}/{self.total}" if self.total else f"{self.num_done or ''}"
 
     def __repr__(self) -> str:
-        done = f"{self.num_done}/{self.total}" if self.total else f"{self.num_done}"
-        return f"{self.name} {done}, {time.monotonic() - self.begun:.0f} s"
+        seconds = time.monotonic() - self.begun
+        parts = [self.amount, f"{seconds:.0f} s" if seconds >= 1 else ""]
+        return f"{self.name}: {', '.join(filter(None, parts)) or 'done'}"
 
     def _repr_html_(self) -> str:
         share = f'value="{self.num_done}" max="{self.total}"' if self.total else ""

@@ -134,8 +134,8 @@ SETTINGS = (
         "--recipe",
         default="",
         section="Training",
-        metavar="FILE",
-        help="YAML file of settings; other options override it.",
+        metavar="FILE|RUN_ID",
+        help="YAML file of settings, or those of a run; other options override them.",
     ),
     SET,
 )

@@ -113,7 +113,7 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     """Train all three families and compare them."""
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_view, progress_bars
-    from fer_mlops.cli.output.training import print_registration
+    from fer_mlops.cli.output.training import print_registration, print_run_step
 
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
     experiments = [
@@ -127,7 +127,7 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
 
     keep_heap()
     with progress_bars() as progress:
-        suite = train_all(experiments, cache_folder(), progress)
+        suite = train_all(experiments, cache_folder(), progress, print_run_step)
     print_comparison(suite.comparison)
     for trained in suite.trained:
         print_registration(trained)
@@ -236,14 +236,14 @@ def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Expe
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
     from fer_mlops.cli.output.screen import progress_bars
-    from fer_mlops.cli.output.training import print_repetition
+    from fer_mlops.cli.output.training import print_repetition, print_run_step
     from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
     from fer_mlops.training.memory import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
         if seeds is None:
-            done = cross_validate(experiment, cache_folder(), progress)
+            done = cross_validate(experiment, cache_folder(), progress, print_run_step)
         else:
-            done = repeat_seeds(experiment, seeds, cache_folder(), progress)
+            done = repeat_seeds(experiment, seeds, cache_folder(), progress, print_run_step)
     print_repetition(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,7 @@ def tune(family: str, **options: Any) -> None:
         )
         return
     _print_sweep(sweep, plan)
+    recipe = _write_recipe(sweep)
     if sweep.winner:
         print_trained(sweep.winner)
         if plan.experiment.tracking.auto_promote:
@@ -127,6 +129,18 @@ def tune(family: str, **options: Any) -> None:
     else:
         click.echo(f"the winner was already trained, in run {sweep.winner_run}")
         print_view(sweep.experiment_id)
+    click.echo(f"Again:    fer-mlops {family} --recipe {recipe}")
+
+
+def _write_recipe(sweep: Sweep) -> str:
+    """Writes the winner's recipe to the current folder; returns what ``--recipe`` takes for it."""
+    name = re.sub(r"[^-.\w]+", "-", sweep.study_name)
+    path = Path(f"winner-{name}.yaml")
+    try:
+        path.write_text(sweep.winner_recipe, encoding="utf-8")
+    except OSError:  # the study's run has it
+        return f"runs:/{sweep.run_id}"
+    return str(path)
 
 
 def _plan(family: str, options: dict[str, Any]) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import yaml
@@ -68,7 +69,7 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
 
 
 def read_recipe(path: Path, family: str) -> Tree:
-    """Returns the settings in a recipe file.
+    """Returns the settings in a recipe file by section; the file may name them by dotted key too.
 
     Raises:
         ConfigError: The file is missing, is not a YAML mapping, or belongs to another family.
@@ -77,7 +78,8 @@ def read_recipe(path: Path, family: str) -> Tree:
     stated = tree.pop("family", family)
     if stated != family:
         raise ConfigError(f"recipe {str(path)!r} is for {stated!r}, not {family!r}")
-    return tree
+    sections = {key: value for key, value in tree.items() if "." not in str(key)}
+    return _with(sections, {key: value for key, value in tree.items() if key not in sections})
 
 
 def parse_assignments(texts: Iterable[str]) -> Tree:
@@ -117,20 +119,29 @@ def _pairs(text: str) -> list[tuple[str, object]]:
 
 
 def merge_settings(
-    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+    family: str, *, recipe: Path | Tree | None = None, settings: Mapping[str, object] | None = None
 ) -> Tree:
     """Returns a recipe with ``settings`` applied, by section.
 
     Args:
         family: Key of FAMILIES.
-        recipe: YAML file that is applied first.
+        recipe: YAML file, or its settings by section, applied first.
         settings: Values by dotted key, such as ``training.epochs``; they override the recipe.
 
     Raises:
         ConfigError: The recipe cannot be read, or a key goes below a value.
     """
-    tree = read_recipe(recipe, family) if recipe else {}
-    for key, value in (settings or {}).items():
+    tree = read_recipe(recipe, family) if isinstance(recipe, Path) else deepcopy(recipe or {})
+    return _with(tree, settings or {})
+
+
+def _with(tree: Tree, settings: Mapping[str, object]) -> Tree:
+    """Returns ``tree``, by section, after setting values by dotted key in it.
+
+    Raises:
+        ConfigError: A key goes below a value.
+    """
+    for key, value in settings.items():
         *sections, name = key.split(".")
         node = tree
         for section in sections:
@@ -143,7 +154,7 @@ def merge_settings(
 
 
 def build_experiment(
-    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+    family: str, *, recipe: Path | Tree | None = None, settings: Mapping[str, object] | None = None
 ) -> Experiment:
     """Returns the family's experiment with a recipe and ``settings``, as ``merge_settings`` takes them.
 
@@ -159,7 +170,7 @@ def build_experiment(
 
 
 def build_sweep(
-    family: str, *, recipe: Path | None = None, settings: Mapping[str, object] | None = None
+    family: str, *, recipe: Path | Tree | None = None, settings: Mapping[str, object] | None = None
 ) -> tuple[Experiment, Tree]:
     """Returns the experiment that a sweep starts from, and the values of the section ``tuning``.
 
@@ -177,6 +188,30 @@ def build_sweep(
 def settings_as_json(experiment: Experiment) -> str:
     """Returns every setting as JSON, the form in which a run and its checkpoint keep them."""
     return json.dumps({"family": experiment.family, **dataclasses.asdict(experiment)}, indent=2)
+
+
+def recipe_tree(experiment: Experiment) -> Tree:
+    """Returns the recipe of the experiment: the settings that differ from the defaults, by section."""
+
+    def tree_of(one: Experiment) -> Tree:
+        plain: Tree = json.loads(json.dumps(dataclasses.asdict(one)))  # YAML has no tuples
+        return plain
+
+    tree, default = tree_of(experiment), tree_of(FAMILIES[experiment.family]())
+    changed: Tree = {}
+    for key, value in tree.items():
+        standard = default[key]
+        if isinstance(value, dict) and isinstance(standard, dict):
+            value = {name: inner for name, inner in value.items() if inner != standard[name]}
+        if value not in (standard, {}):
+            changed[key] = value
+    return changed
+
+
+def recipe_text(experiment: Experiment) -> str:
+    """Returns the recipe of the experiment as YAML."""
+    tree = {"family": experiment.family, **recipe_tree(experiment)}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def experiment_from_json(text: str) -> Experiment:

@@ -18,7 +18,7 @@ from fer_mlops.files import folder_aside, put
 from fer_mlops.images.arrays import CachedImages
 from fer_mlops.images.reading import gray_faces
 from fer_mlops.processes import exit_with_parent
-from fer_mlops.progress import Advance, ignore_progress
+from fer_mlops.progress import Advance, cached, ignore_progress
 
 Read = TypeVar("Read")
 _VERSION = 3
@@ -47,14 +47,16 @@ def load_images(
         side: Side of the square images, in pixels.
         cache: Folder for the decoded images.
         skip_bad: Leave unreadable images out of the returned table, with a note that names them.
-        advance: Called with the number of faces just decoded.
+        advance: Called with the number of faces just decoded, or found in the cache.
 
     Raises:
         DataError: An image is unreadable (unless ``skip_bad``), or the cache cannot be written.
     """
     stem = cache / f"pixels-{files_key(table, side)}"
     array, bad_list = stem.with_suffix(".npy"), stem.with_suffix(".json")
-    if not array.is_file():
+    if array.is_file():
+        advance(len(table), cached(len(table)))
+    else:
         _decode(table, side, array, bad_list, advance)
     bad: dict[str, str] = json.loads(bad_list.read_text(encoding="utf-8"))
     pixels = CachedImages.open(array)

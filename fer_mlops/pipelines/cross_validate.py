@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from fer_mlops.evaluation.report import SCORES, Report, evaluate
 from fer_mlops.models.calibration import OPERATING_POINTS
 from fer_mlops.pipelines.evaluation_logging import log_report
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import Progress, no_progress
+from fer_mlops.progress import Progress, labelled, no_progress
 from fer_mlops.reporting import plots
 from fer_mlops.reporting.repeats_page import chart_of
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.tracking.runs import track, track_training
+from fer_mlops.training.steps import OnRunStep, ignore_step
 
 REPEATS_FILE = "repeats.json"
 """Artifact of a parent run with the scores of its children."""
@@ -40,19 +42,35 @@ class Repetition:
     """Report on all faces, each predicted by the model that had not seen it; None for seeds."""
 
 
-def cross_validate(experiment: Experiment, cache: Path, progress: Progress = no_progress) -> Repetition:
+def cross_validate(
+    experiment: Experiment,
+    cache: Path,
+    progress: Progress = no_progress,
+    on_step: OnRunStep = ignore_step,
+) -> Repetition:
     """Trains and tests one model per fold, as nested runs, and reports on all faces together.
+
+    Args:
+        experiment: Experiment with folds.
+        cache: Folder for decoded faces.
+        progress: Called at the start of each stage.
+        on_step: Called after each step of each fold.
 
     Raises:
         DataError: The faces cannot be read or divided.
     """
     num = experiment.data.folds
     folds = [replace(experiment, data=replace(experiment.data, fold=fold)) for fold in range(num)]
-    return _repeat("folds", folds, [f"fold {fold}" for fold in range(num)], cache, progress)
+    names = [f"fold {fold}" for fold in range(num)]
+    return _repeat("folds", folds, names, cache, progress, on_step)
 
 
 def repeat_seeds(
-    experiment: Experiment, num: int, cache: Path, progress: Progress = no_progress
+    experiment: Experiment,
+    num: int,
+    cache: Path,
+    progress: Progress = no_progress,
+    on_step: OnRunStep = ignore_step,
 ) -> Repetition:
     """Trains and tests one model per seed, each on its own split, as nested runs.
 
@@ -61,6 +79,7 @@ def repeat_seeds(
         num: Number of seeds, 2 or more.
         cache: Folder for decoded faces.
         progress: Called at the start of each stage.
+        on_step: Called after each step of each seed.
 
     Raises:
         ConfigError: There are fewer than two seeds, or folds are set as well.
@@ -69,11 +88,17 @@ def repeat_seeds(
     check_seeds(experiment, num)
     seeds = range(experiment.seed, experiment.seed + num)
     experiments = [replace(experiment, seed=seed) for seed in seeds]
-    return _repeat("seeds", experiments, [f"seed {seed}" for seed in seeds], cache, progress)
+    names = [f"seed {seed}" for seed in seeds]
+    return _repeat("seeds", experiments, names, cache, progress, on_step)
 
 
 def _repeat(
-    kind: Kind, experiments: Sequence[Experiment], names: Sequence[str], cache: Path, progress: Progress
+    kind: Kind,
+    experiments: Sequence[Experiment],
+    names: Sequence[str],
+    cache: Path,
+    progress: Progress,
+    on_step: OnRunStep,
 ) -> Repetition:
     """Trains each experiment without registering a model: the recipe is evaluated, not one model."""
     first = experiments[0]
@@ -92,7 +117,8 @@ def _repeat(
             with track_training(unmeasured, name, nested=True) as tracker:
                 tracker.log_facts({REPEAT_TAG: repeat})
                 quiet = replace(experiment, tracking=tracking)
-                trained.append(run_experiment(quiet, faces, tracker, progress=progress))
+                shown, report = labelled(progress, repeat), partial(on_step, repeat)
+                trained.append(run_experiment(quiet, faces, tracker, progress=shown, on_step=report))
         runs = tuple(map(_scored, names, trained))
         repeats = Repeats(kind, first.family, f"{data}, {divided} split", runs)
         log_repeats(repeats, parent)

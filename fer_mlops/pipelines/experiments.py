@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from fer_mlops.config import Experiment, TransferConfig, TransferExperiment
-from fer_mlops.config.recipes import build_experiment, build_sweep, preset_path
+from fer_mlops.config.recipes import Tree, build_experiment, build_sweep, preset_path, recipe_tree
 from fer_mlops.errors import ConfigError
 
 
@@ -15,11 +16,19 @@ def experiment_of(
 ) -> Experiment:
     """Returns the experiment of a recipe or preset with ``settings``, by dotted key, applied.
 
+    Args:
+        family: Key of ``FAMILIES``.
+        settings: Values by dotted key; they override the recipe.
+        recipe: YAML file, or a run: ``runs:/<id>`` or its ID, for a study's run its winner's settings.
+        preset: Name of a preset.
+
     Raises:
         ConfigError: A name is unknown, or a value is of the wrong type or out of range.
+        ModelError: There is no such run, or it has no settings.
+        TrackingError: The tracking store cannot be used.
     """
-    path = _recipe_path(family, recipe, preset)
-    experiment = build_experiment(family, recipe=path, settings=settings)
+    start = _recipe(family, recipe, preset)
+    experiment = build_experiment(family, recipe=start, settings=settings)
     _check_pretrained(experiment)
     return experiment
 
@@ -29,19 +38,42 @@ def sweep_of(
 ) -> tuple[Experiment, dict[str, object]]:
     """Returns the experiment that a sweep starts from, and the values of its section ``tuning``.
 
+    Args:
+        family: Key of ``FAMILIES``.
+        settings: Values by dotted key; they override the recipe.
+        recipe: YAML file, or a run: ``runs:/<id>`` or its ID, for a study's run its winner's settings.
+        preset: Name of a preset.
+
     Raises:
         ConfigError: A name is unknown, or a value is of the wrong type or out of range.
+        ModelError: There is no such run, or it has no settings.
+        TrackingError: The tracking store cannot be used.
     """
-    path = _recipe_path(family, recipe, preset)
-    experiment, tuning = build_sweep(family, recipe=path, settings=settings)
+    start = _recipe(family, recipe, preset)
+    experiment, tuning = build_sweep(family, recipe=start, settings=settings)
     _check_pretrained(experiment)
     return experiment, tuning
 
 
-def _recipe_path(family: str, recipe: str, preset: str) -> Path | None:
+def _recipe(family: str, recipe: str, preset: str) -> Path | Tree | None:
+    """Returns the file that a recipe or preset names, or the settings of the run that a recipe names."""
     if recipe and preset:
         raise ConfigError(f"recipe {recipe!r} and preset {preset!r} both name a recipe; give one")
+    if re.fullmatch(r"runs:/\w+|[0-9a-f]{32}", recipe) and not Path(recipe).exists():
+        return _recipe_of_run(family, recipe.removeprefix("runs:/"))
     return preset_path(family, preset) if preset else Path(recipe) if recipe else None
+
+
+def _recipe_of_run(family: str, run_id: str) -> Tree:
+    from fer_mlops.tracking.queries import get_run, load_run_config  # loads MLflow
+    from fer_mlops.tracking.store import check_store
+
+    check_store()
+    winner = get_run(run_id).data.tags.get("winner_run")  # a study's run has the first settings
+    experiment = load_run_config(winner or run_id)
+    if experiment.family != family:
+        raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
+    return recipe_tree(experiment)
 
 
 def _check_pretrained(experiment: Experiment) -> None:

@@ -37,7 +37,7 @@ class StepLogger:
             return
         counts = confusion_counts(self.valid.labels, step.probabilities.argmax(1))
         pictures = {
-            MATRIX: self.matrices.draw(counts.tolist(), f"validation, step {step.number}"),
+            MATRIX: self.matrices.draw(counts.tolist(), f"validation, {step.name}"),
             **self._heat_maps(step),
         }
         # MLflow's slider opens at step 0 and would be empty, so the first pictures are logged there too

@@ -149,6 +149,7 @@ def run_experiment(
             cache=data.cache,
             resume_from=learning_state(resume_from),
         )
+        progress("evaluation and heat maps", 0)
         return _conclude(experiment, data, log, learned, run_checkpoint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fer_mlops.config import Experiment
@@ -11,8 +12,9 @@ from fer_mlops.data.loading import prepare_data
 from fer_mlops.evaluation.comparison import Comparison
 from fer_mlops.pipelines.compare import compare_trained, log_comparison
 from fer_mlops.pipelines.train import Trained, run_experiment, run_name
-from fer_mlops.progress import Progress, no_progress
+from fer_mlops.progress import Progress, labelled, no_progress
 from fer_mlops.tracking.runs import track, track_training
+from fer_mlops.training.steps import OnRunStep, ignore_step
 
 
 @dataclass(frozen=True)
@@ -24,20 +26,27 @@ class Suite:
     comparison: Comparison
 
 
-def train_all(experiments: Sequence[Experiment], cache: Path, progress: Progress = no_progress) -> Suite:
+def train_all(
+    experiments: Sequence[Experiment],
+    cache: Path,
+    progress: Progress = no_progress,
+    on_step: OnRunStep = ignore_step,
+) -> Suite:
     """Trains, evaluates and explains each experiment in a nested run; compares them in the parent run.
 
     Reads all data before the first run opens, so that bad data fails at once.
     """
-    data = [prepare_data(experiment, cache, progress) for experiment in experiments]
+    shown = [labelled(progress, experiment.family) for experiment in experiments]
+    data = [prepare_data(one, cache, own) for one, own in zip(experiments, shown, strict=True)]
     tracking = experiments[0].tracking
     with track(tracking.experiment, f"all · {data[0].table.name}", system_metrics=False) as parent:
         parent.log_facts({"family": "all", "data": data[0].table.name, "split": data[0].split.kind})
         trained = []
-        for experiment, faces in zip(experiments, data, strict=True):
+        for experiment, faces, own in zip(experiments, data, shown, strict=True):
             name = run_name(experiment, faces)
             with track_training(tracking, name, nested=True) as tracker:
-                trained.append(run_experiment(experiment, faces, tracker, progress=progress))
+                report = partial(on_step, experiment.family)
+                trained.append(run_experiment(experiment, faces, tracker, progress=own, on_step=report))
         comparison, root = compare_trained(trained)
         log_comparison(comparison, root, parent)
         return Suite(parent.run_id, tuple(trained), comparison)

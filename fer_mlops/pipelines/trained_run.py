@@ -48,7 +48,7 @@ def train(
         data: ``sample``, a folder with one subfolder per emotion, a csv file, or a data set's folder.
         family: ``baseline``, ``cnn`` or ``transfer``.
         preset: Name of one of the project's recipes, such as ``fast``.
-        recipe: YAML file of settings.
+        recipe: YAML file of settings, or a run whose settings apply: ``runs:/<id>``.
         settings: Values by dotted key, such as ``{"training.loss": "focal"}``; override the recipe.
         track: Whether to store the run and register the model in MLflow.
         progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.

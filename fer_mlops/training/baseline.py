@@ -24,7 +24,7 @@ from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.models.hog_svm_fit import can_calibrate, fit_hog_svm
-from fer_mlops.progress import Progress
+from fer_mlops.progress import Progress, cached
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels
 from fer_mlops.training.losses import log_prior
 from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated
@@ -58,7 +58,7 @@ def train_baseline(
 
         how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
         parts = ("hog", *how, digest_of_pixels(faces.pixels))
-        found = cached_features(cache, parts, compute, lambda: advance(len(faces)))
+        found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(len(faces))))
         return found.numpy()
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
@@ -66,14 +66,17 @@ def train_baseline(
     order = np.random.default_rng(seed).permutation(len(train))
     prior = log_prior(train.class_counts()).numpy()
     zeros = np.zeros(len(EMOTIONS), np.float32)
+    num_steps = len(config.fractions)
     for number, fraction in enumerate(config.fractions, start=1):
         rows = np.sort(order[: max(2, round(fraction * len(train)))])
         if fraction < 1 and not can_calibrate(train.labels[rows]):
+            advance(1)
             continue  # too small to calibrate, so its probabilities are not comparable
         machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
         logits = machine.logits_of_vectors(valid_vectors)
         step = Step(
             number=number,
+            name=f"training set {number}/{num_steps}",
             metrics={"train/faces": len(rows), **_valid_metrics(logits, valid.labels)},
             probabilities=np.exp(logits),
             classifier=Classifier(

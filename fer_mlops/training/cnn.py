@@ -31,13 +31,12 @@ def train_cnn(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # networks are built on the CPU
         network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
-    advance = progress("epochs", experiment.training.epochs)
+    advance = progress("training", experiment.training.epochs * (len(train) + len(valid)))
     loss = make_loss(experiment.training, train)
 
     def on_epoch(epoch: Epoch) -> None:
         on_step(to_step(epoch, Stage("cnn", experiment.cnn)))
-        advance(1)
 
-    fit_faces(network, experiment, train, valid, loss, on_epoch, resume_from)
+    fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
     classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)
     return TrainingResult(classifier=classifier, facts={})

@@ -1,4 +1,4 @@
-"""Training loop: writes no files and prints nothing; ``on_epoch`` is its only hook."""
+"""Training loop: writes no files and prints nothing; ``on_epoch`` and ``advance`` are its hooks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fer_mlops.config import TrainingConfig
 from fer_mlops.errors import TrainingError
 from fer_mlops.metrics.classification import accuracy, balanced_accuracy, confusion_counts, macro_f1
+from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 from fer_mlops.training.augmentation import Augment, Mix, unchanged, unmixed
 from fer_mlops.training.devices import seeded
@@ -30,6 +31,8 @@ class Epoch:
     """Argument of ``on_epoch``."""
 
     result: EpochResult
+    num_epochs: int
+    """Number of epochs, unless patience ends the training earlier."""
     probabilities: NDArray[np.float32]
     """Probabilities of the validation faces, [n, classes]."""
     natural_bias: Tensor
@@ -54,6 +57,7 @@ def fit(
     augment: Augment = unchanged,
     mix: Mix = unmixed,
     on_epoch: OnEpoch | None = None,
+    advance: Advance = ignore_progress,
     resume_from: Mapping[str, Any] | None = None,
 ) -> list[EpochResult]:
     """Trains ``network`` in place and returns its history; ends with the weights of its best epoch.
@@ -72,6 +76,8 @@ def fit(
         augment: Augmentation of training batches.
         mix: Mixing of training batches and their targets, after ``augment``.
         on_epoch: Called after every epoch; may raise to stop training.
+        advance: Called with the number of faces just trained on or validated; in all, those of every
+            epoch of ``config``.
         resume_from: Result of ``Epoch.state``, to resume after that epoch.
 
     Raises:
@@ -85,10 +91,12 @@ def fit(
         training_state = TrainingState(network, train, loss, config, seed)
         if resume_from is not None:
             _take_up(training_state, resume_from)
+        num_faces = len(train) + len(valid)
+        advance(training_state.epoch * num_faces)
         while training_state.epoch < config.epochs and training_state.stalled < config.patience:
             started = time.perf_counter()
             training_state.epoch += 1
-            train_loss = train_epoch(training_state, augment, mix)
+            train_loss = train_epoch(training_state, augment, mix, advance)
             outcome = validate(
                 training_state.validated, valid, training_state.loss, training_state.arithmetic
             )
@@ -99,12 +107,15 @@ def fit(
                 on_epoch(
                     Epoch(
                         result,
+                        config.epochs,
                         outcome.probabilities,
                         bias,
                         training_state.validated,
                         training_state.state_dict,
                     )
                 )
+            advance(len(valid))
+        advance((config.epochs - training_state.epoch) * num_faces)  # patience ended it early
     network.load_state_dict(training_state.best)
     network.eval()
     return training_state.history
@@ -120,14 +131,22 @@ def _take_up(training_state: TrainingState, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-def train_epoch(training_state: TrainingState, augment: Augment, mix: Mix) -> float:
+_RECENT = 50
+"""Number of batches whose mean loss is shown during an epoch."""
+
+
+def train_epoch(
+    training_state: TrainingState, augment: Augment, mix: Mix, advance: Advance = ignore_progress
+) -> float:
     """Trains for one pass over the training faces and returns their mean loss.
 
     Raises:
         TrainingError: The loss is not finite.
     """
     training_state.network.train()
-    losses, sizes, is_autocast = [], [], training_state.arithmetic != torch.float32
+    losses: list[Tensor] = []
+    sizes: list[int] = []
+    is_autocast, started = training_state.arithmetic != torch.float32, time.perf_counter()
     done = (training_state.epoch - 1) / training_state.config.epochs
 
     def step(rows: NDArray[np.int64]) -> Tensor:
@@ -146,10 +165,17 @@ def train_epoch(training_state: TrainingState, augment: Augment, mix: Mix) -> fl
 
         return training_state.step(measure)
 
+    def note() -> str:
+        loss = float(torch.stack(losses[-_RECENT:]).mean())
+        speed = sum(sizes) / (time.perf_counter() - started)
+        position = f"epoch {training_state.epoch}/{training_state.config.epochs}"
+        return f"{position}, loss {loss:.3f}, {speed:.0f} faces/s"
+
     for rows in training_state.batches():
         with explain_full_memory(training_state.device, len(rows)):
             losses.append(step(rows))  # left where they are: reading one waits for the device
         sizes.append(len(rows))
+        advance(len(rows), note)
     each = torch.stack(losses).cpu().double()
     mean = float(each @ torch.tensor(sizes, dtype=torch.float64)) / len(training_state.train)
     require_number("training", mean, training_state)

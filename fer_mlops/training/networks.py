@@ -21,6 +21,7 @@ from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.progress import Advance
 from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import Epoch, OnEpoch, fit
@@ -65,8 +66,10 @@ def to_step(epoch: Epoch, stage: Stage) -> Step:
     is_frozen = stage.phase == 1
     network = stage.whole if is_frozen and stage.whole is not None else epoch.network
     bias = epoch.natural_bias.numpy()
+    name = f"epoch {epoch.result.epoch}/{epoch.num_epochs}"
     return Step(
         number=stage.steps_before + epoch.result.epoch,
+        name=f"frozen {name}" if is_frozen else name,
         metrics={**epoch.result.metrics(), "train/phase": stage.phase},
         probabilities=epoch.probabilities,
         classifier=Classifier(
@@ -92,6 +95,7 @@ def fit_faces(
     valid: Faces,
     loss: Loss,
     on_epoch: OnEpoch,
+    advance: Advance,
     resume_from: Mapping[str, Any] | None,
 ) -> None:
     """Trains the whole network on augmented faces; it ends with the weights that ``fit`` keeps.
@@ -103,6 +107,7 @@ def fit_faces(
         valid: Faces that select the epoch.
         loss: Loss for the training faces.
         on_epoch: Called after each epoch.
+        advance: See ``fit``.
         resume_from: Result of ``Step.state``, to resume after that step.
     """
     fit(
@@ -115,6 +120,7 @@ def fit_faces(
         augment=make_augment(experiment.augment),
         mix=make_mix(experiment.augment, len(EMOTIONS)),
         on_epoch=on_epoch,
+        advance=advance,
         resume_from=resume_from["fit"] if resume_from else None,
     )
 

@@ -19,6 +19,8 @@ class Step:
 
     number: int
     """Number of the step, from 1; the horizontal axis of every chart."""
+    name: str
+    """Name for readers, such as ``epoch 3/12``."""
     metrics: Mapping[str, float]
     probabilities: NDArray[np.floating[Any]]
     """Probabilities of the validation faces, [n, 7]."""
@@ -31,6 +33,12 @@ class Step:
 
 
 OnStep = Callable[[Step], None]
+OnRunStep = Callable[[str, Step], None]
+"""Called with the name of a run, such as ``seed 0``, and a step of it."""
+
+
+def ignore_step(_: str, __: Step) -> None:
+    """Does nothing after a step."""
 
 
 @dataclass(frozen=True, kw_only=True)

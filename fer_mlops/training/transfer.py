@@ -21,7 +21,7 @@ from fer_mlops.models.backbones import find_backbone
 from fer_mlops.models.dlib_face import settle_batch_norms
 from fer_mlops.models.inputs import to_images
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
-from fer_mlops.progress import Progress
+from fer_mlops.progress import Progress, cached
 from fer_mlops.training import distributed
 from fer_mlops.training.devices import choose_arithmetic, choose_device
 from fer_mlops.training.examples import Examples
@@ -56,12 +56,12 @@ def train_transfer(
     def on_epoch(epoch: Epoch) -> None:
         stage = Stage("transfer", architecture, phase, num_steps_before, network, facts)
         on_step(to_step(epoch, stage))
-        advance(1)
 
     if phase == 1:
         arithmetic = choose_arithmetic(experiment.training.precision, device)
         head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, progress, cache)
-        advance = progress("frozen epochs", experiment.transfer.frozen_epochs)
+        num_faces = sum(map(len, head))
+        advance = progress("training the head", experiment.transfer.frozen_epochs * num_faces)
         frozen = _frozen_training(experiment)
         history = fit(
             network.head,
@@ -70,14 +70,15 @@ def train_transfer(
             frozen,
             seed=experiment.seed,
             on_epoch=on_epoch,
+            advance=advance,
             resume_from=resume_from["fit"] if resume_from else None,
         )
         num_steps_before, resume_from = len(history), None
     elif resume_from:
         num_steps_before = resume_from["steps_before"]
     phase = 2
-    advance = progress("whole-network epochs", experiment.training.epochs)
-    fit_faces(network, experiment, train, valid, loss, on_epoch, resume_from)
+    advance = progress("fine-tuning", experiment.training.epochs * (len(train) + len(valid)))
+    fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
     rate = experiment.max_error
     classifier = calibrated("transfer", network, architecture, train, valid, loss, rate)
     return TrainingResult(classifier=classifier, facts=facts)
@@ -156,7 +157,7 @@ def _frozen_examples(
 
         how = (str(mirrored), device.type, str(arithmetic))
         parts = (name, weights, digest_of_pixels(faces.pixels), *how)
-        return cached_features(cache, parts, compute, lambda: advance(len(faces)))
+        return cached_features(cache, parts, compute, lambda: advance(len(faces), cached(len(faces))))
 
     both = torch.cat([features(train, False), features(train, True)])
     labels = torch.from_numpy(train.labels).repeat(2)

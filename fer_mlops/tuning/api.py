@@ -34,7 +34,7 @@ def tune(
         data: As in ``train``.
         family: ``baseline``, ``cnn`` or ``transfer``.
         preset: Name of one of the project's recipes, such as ``fast``.
-        recipe: YAML file of settings.
+        recipe: YAML file of settings, or a run whose settings apply: ``runs:/<id>``.
         settings: Values by dotted key, such as ``{"tuning.sampler": "gp"}``; override the recipe.
         space: YAML file of the search space; by default the family's.
         study: Study name, by default the family's; an existing study is continued.

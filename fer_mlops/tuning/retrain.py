@@ -16,7 +16,7 @@ from fer_mlops.errors import TrainingError
 from fer_mlops.evaluation.report import Estimate
 from fer_mlops.pipelines.run_checkpoint import read_checkpoint
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import Progress
+from fer_mlops.progress import Progress, labelled
 from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registration import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
@@ -111,7 +111,7 @@ def _train(
             experiment,
             prepare_data(experiment, cache) if experiment != plan.experiment else data,
             tracker,
-            progress=progress,
+            progress=labelled(progress, "winner"),
             checkpoint=checkpoint_path(cache, tracker.run_id),
             resume_from=state,
         )

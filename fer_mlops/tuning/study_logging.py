@@ -9,13 +9,14 @@ from urllib.parse import quote
 import optuna
 from optuna.trial import FrozenTrial
 
+from fer_mlops.config.recipes import recipe_text
 from fer_mlops.progress import Advance
 from fer_mlops.tracking.queries import logged_steps
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, FinalsResult
 from fer_mlops.tuning.locks import StudyLocks
-from fer_mlops.tuning.search_space import shown
+from fer_mlops.tuning.search_space import shown, with_settings
 from fer_mlops.tuning.storage import read_url, shown_url
 from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS
 from fer_mlops.tuning.study_plots import study_plots
@@ -118,7 +119,9 @@ def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: Fina
     """Logs pictures of the study's current state and the winner's settings."""
     best = outcome.best
     parent.log_metrics({f"best/{plan.tuning.objective}": float(best.value or 0.0)}, best.number)
-    parent.log_json("best_settings.json", outcome.winner.user_attrs[SETTINGS])
+    settings = outcome.winner.user_attrs[SETTINGS]
+    parent.log_json("best_settings.json", settings)
+    parent.log_text("winner.yaml", recipe_text(with_settings(plan.experiment, settings)))
     for name, figure in study_plots(study, plan.tuning.objective).items():
         parent.log_figure(f"study/{name}.png", figure)
 

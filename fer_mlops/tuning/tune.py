@@ -10,7 +10,7 @@ from pathlib import Path
 
 import optuna
 
-from fer_mlops.config.recipes import Scalar
+from fer_mlops.config.recipes import Scalar, recipe_text
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.pipelines.train import Trained
@@ -26,6 +26,7 @@ from fer_mlops.tuning.finalists import Finalist
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.retrain import Winner, train_winner
+from fer_mlops.tuning.search_space import with_settings
 from fer_mlops.tuning.study import SETTINGS, begin_at, open_study, standing_of
 from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, log_beginning
 from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
@@ -48,6 +49,8 @@ class Sweep:
     finalists: tuple[Finalist, ...]
     """Finalists, winner first; empty if the plan has none and the best trial wins."""
     winner_settings: dict[str, Scalar]
+    winner_recipe: str
+    """YAML of the winner's settings; ``recipe`` of ``train`` and ``--recipe`` take it as a file."""
     winner_run: str
     winner: Trained | None
     """None if another process or an earlier call trained it."""
@@ -176,6 +179,7 @@ def _require_run(run_id: str, plan: Plan) -> None:
 
 def _sweep(plan: Plan, study: optuna.Study, parent: Tracker, winner: Winner) -> Sweep:
     outcome = winner.outcome
+    settings = outcome.winner.user_attrs[SETTINGS]
     return Sweep(
         study_name=plan.study_name,
         experiment_id=parent.experiment_id,
@@ -184,7 +188,8 @@ def _sweep(plan: Plan, study: optuna.Study, parent: Tracker, winner: Winner) -> 
         best_trial=outcome.best.number,
         best_value=float(outcome.best.value or 0.0),
         finalists=outcome.finalists,
-        winner_settings=outcome.winner.user_attrs[SETTINGS],
+        winner_settings=settings,
+        winner_recipe=recipe_text(with_settings(plan.experiment, settings)),
         winner_run=winner.run_id,
         winner=winner.trained,
     )

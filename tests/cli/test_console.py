@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from fer_mlops.cli.main import _end
 from fer_mlops.cli.output.screen import console, progress_bars, warn_of_drawn_faces
 from fer_mlops.cli.output.versions import print_card, print_versions
 from fer_mlops.errors import printable
+from fer_mlops.progress import Stage, cached, labelled
 from fer_mlops.tracking.versions import Version
 
 HOSTILE = (
@@ -85,6 +87,53 @@ def test_a_progress_bar_shows_a_hostile_name() -> None:
     with progress_bars() as progress:
         progress(HOSTILE, 3)(3)
     assert not OBEYED.search(printed())
+
+
+def _stages() -> None:
+    with progress_bars() as progress:
+        progress("reading faces", 980)(980, cached(980))
+        advance = labelled(progress, "seed 1")("training", 4)
+        advance(2, lambda: "epoch 1/2, loss 0.500, 20 faces/s")
+        time.sleep(0.3)  # a bar is drawn four times a second
+        progress("evaluation", 0)
+        advance(1)  # too late to be shown
+
+
+_LINES = [
+    "reading faces: 980 faces (cached)",
+    "seed 1: training: epoch 1/2, loss 0.500, 20 faces/s",
+    "evaluation: done",
+]
+
+
+def test_a_finished_stage_is_one_plain_line_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _stages()
+    assert capsys.readouterr().out.splitlines() == _LINES
+
+
+def test_every_bar_of_a_terminal_ends_as_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(console, "_width", 100)
+    monkeypatch.setattr(console, "is_interactive", True)
+    monkeypatch.setenv("TERM", "xterm")
+    _stages()
+    text = capsys.readouterr().out
+    frames = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", text)
+    assert re.search(r"seed 1: training [ ━╸╺]+ epoch 1/2, loss 0\.500, 20 faces/s 0:00", frames)
+    shown = [line.strip() for line in frames.replace("\r", "\n").splitlines()]
+    assert [line for line in shown if line in _LINES] == _LINES
+    assert shown[shown.index(_LINES[2]) + 1 :] == [""] * (len(shown) - shown.index(_LINES[2]) - 1)
+
+
+def test_words_of_a_stage_are_asked_for_at_most_ten_times_a_second() -> None:
+    asked: list[int] = []
+    stage = Stage("training", 1000, lambda: asked.append(len(stage.amount)))
+    begun = time.monotonic()
+    for _ in range(999):
+        stage.advance(1, lambda: "epoch 1/2")
+    assert len(asked) <= 2 + 10 * (time.monotonic() - begun)
 
 
 def test_a_word_between_colons_is_no_picture() -> None:

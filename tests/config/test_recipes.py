@@ -27,10 +27,12 @@ from fer_mlops.config.recipes import (
     parse_assignments,
     preset_path,
     read_recipe,
+    recipe_text,
     recipes_folder,
     settings_as_json,
 )
 from fer_mlops.errors import ConfigError
+from fer_mlops.files import presets
 
 RECIPES = sorted(p for p in recipes_folder().glob("*.yaml") if not p.stem.startswith(("tune-", "gate")))
 
@@ -467,6 +469,32 @@ def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
                 "cnn.depths": [1, 1, 1, 1, 1],
             },
         )
+
+
+# ── recipes written by the project ──
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_written_recipe_gives_exactly_its_settings(family: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    for preset in presets(family):
+        experiment = build_experiment(
+            family, recipe=preset_path(family, preset), settings={"seed": 3, "data.source": "a: b"}
+        )
+        file.write_text(recipe_text(experiment), encoding="utf-8")
+        assert build_experiment(family, recipe=file) == experiment
+    file.write_text(recipe_text(build_experiment(family)))
+    assert file.read_text() == f"family: {family}\n"
+
+
+def test_a_recipe_may_name_settings_by_dotted_key(tmp_path: Path) -> None:
+    file = tmp_path / "flat.json"
+    file.write_text('{"cnn.hidden": 16, "training.epochs": 3, "training": {"loss": "focal"}}')
+    settings = {"cnn.hidden": 16, "training.epochs": 3, "training.loss": "focal"}
+    assert build_experiment("cnn", recipe=file) == build_experiment("cnn", settings=settings)
+    file.write_text("training.widths: [8, 16]")
+    with pytest.raises(ConfigError, match=r"training\.widths; did you mean cnn\.widths\?"):
+        build_experiment("cnn", recipe=file)
 
 
 # ── former names of settings ──

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,15 @@ def test_faces_keep_their_order_over_many_chunks(tmp_path: Path, cache: Path) ->
 
 def test_faces_are_decoded_once(tmp_path: Path, cache: Path) -> None:
     table = faces_in(tmp_path / "faces", 10, 20)
-    decoded: list[int] = []
+    done: list[tuple[int, str]] = []
+
+    def advance(count: int, note: Callable[[], str] | None = None) -> None:
+        done.append((count, note() if note else "decoded"))
+
     for _ in range(2):
-        _, pixels = load_images(table, SIDE, cache, advance=decoded.append)
+        _, pixels = load_images(table, SIDE, cache, advance=advance)
         assert pixels[:][:, 0, 0].tolist() == [10, 20]
-    assert decoded == [2]
+    assert done == [(2, "decoded"), (2, "2 faces (cached)")]
     assert len(list(cache.glob("*.npy"))) == 1
 
 

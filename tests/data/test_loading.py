@@ -15,6 +15,7 @@ from fer_mlops.data.loading import divide_faces, prepare_data, read_faces
 from fer_mlops.data.quality.annotations import label_findings
 from fer_mlops.errors import DataError
 from fer_mlops.images.arrays import CachedImages
+from fer_mlops.progress import ignore_progress
 from fer_mlops.training.train import train_classifier
 
 
@@ -72,7 +73,7 @@ def test_near_duplicates_are_not_looked_for_where_they_change_nothing(
 
     def progress(name: str, _: int):  # type: ignore[no-untyped-def]
         stages.append(name)
-        return lambda _: None
+        return ignore_progress
 
     split = divide_faces(table, config, 0, tmp_path / "cache", progress)
     if kind == "csv":

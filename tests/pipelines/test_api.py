@@ -262,7 +262,7 @@ def test_progress_is_shown_in_notebooks_only(
     world: Path, faces_folder: Path, capfd: pytest.CaptureFixture[str], notebook: list[str]
 ) -> None:
     quick("cnn", faces_folder, track=False)
-    assert any("epochs 2/2" in line for line in notebook)
+    assert any("training: epoch 2/2, loss " in line for line in notebook)
     assert capfd.readouterr() == ("", "")
 
 
@@ -270,7 +270,7 @@ def test_a_bar_escapes_its_name_and_reaches_its_end(notebook: list[str]) -> None
     advance = notebook_progress("<b>", 3)
     advance(1)
     advance(2)
-    assert '<progress value="3" max="3"></progress> &lt;b&gt; 3/3' in notebook[-1]
+    assert '<progress value="3" max="3"></progress> &lt;b&gt;: 3/3' in notebook[-1]
 
 
 def test_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from fer_mlops.evaluation.repeats import Spread, spread_of
 from fer_mlops.files import cache_folder
 from fer_mlops.pipelines.candidates import latest_runs
 from fer_mlops.pipelines.cross_validate import cross_validate
+from fer_mlops.progress import Advance, ignore_progress
 
 
 def test_an_interval_is_that_of_students_t() -> None:
@@ -31,9 +32,21 @@ def test_an_interval_is_that_of_students_t() -> None:
 
 @pytest.mark.usefixtures("world")
 def test_every_face_is_judged_once_in_nested_runs_that_register_nothing(faces_folder: Path) -> None:
+    stages: list[str] = []
+    lines: list[str] = []
+
+    def progress(name: str, _: int) -> Advance:
+        stages.append(name)
+        return ignore_progress
+
     done = cross_validate(
-        tiny("baseline", faces_folder, data__folds=3, tracking__images_every=0), cache_folder()
+        tiny("baseline", faces_folder, data__folds=3, tracking__images_every=0),
+        cache_folder(),
+        progress,
+        lambda run, step: lines.append(f"{run}: {step.name}"),
     )
+    assert {"fold 0: HOG features", "fold 2: HOG features"} <= set(stages)
+    assert {"fold 0: training set 2/2", "fold 2: training set 2/2"} <= set(lines)
     tests = [trained.test for trained in done.trained]
     assert len(tests) == 3
     assert done.pooled

@@ -86,7 +86,7 @@ def test_a_confusion_matrix_has_labels_down_and_predictions_across() -> None:
 def test_confusion_matrices_drawn_one_after_another_equal_figures_of_their_own() -> None:
     pictures = plots.ConfusionPictures(80)
     random = np.random.default_rng(0)
-    for title, largest in (("validation, step 1", 400), ("validation, step 12", 3)):
+    for title, largest in (("validation, epoch 1/12", 400), ("validation, epoch 12/12", 3)):
         counts = random.integers(0, largest, (7, 7)).tolist()
         counts[2] = [0] * 7
         drawn = np.asarray(pictures.draw(counts, title), int)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 from fer_mlops.config import AugmentConfig, CnnConfig, TrainingConfig
 from fer_mlops.errors import ConfigError, TrainingError
 from fer_mlops.models import build_network
+from fer_mlops.progress import Note
 from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.examples import Examples
@@ -177,8 +180,33 @@ def test_it_stops_after_patience_epochs_without_a_better_score() -> None:
             return answer
 
     config = TrainingConfig(epochs=50, batch_size=8, patience=3)
-    history = fit(Stubborn(), faces(), faces(1), cross_entropy(COUNTS, 0.0), config, seed=0)
+    done: list[int] = []
+    history = fit(
+        Stubborn(), faces(), faces(1), cross_entropy(COUNTS, 0.0), config, seed=0,
+        advance=lambda count, _=None: done.append(count),
+    )  # fmt: skip
     assert len(history) == 4
+    assert sum(done) == 50 * 84  # the bar ends
+
+
+def test_every_batch_is_reported_with_its_epoch_and_loss() -> None:
+    states: list[dict[str, object]] = []
+    notes: list[str] = []
+    done: list[int] = []
+
+    def advance(count: int, note: Note | None = None) -> None:
+        done.append(count)
+        if note:
+            notes.append(re.sub(r"\d+ faces/s", "N faces/s", note()))
+
+    config = TrainingConfig(epochs=2, batch_size=21)
+    _, (first, _) = train(config, on_epoch=lambda epoch: states.append(epoch.state()), advance=advance)
+    assert done == [0, 21, 21, 42, 21, 21, 42, 0]
+    assert notes[1] == f"epoch 1/2, loss {first.train_loss:.3f}, N faces/s"
+    assert notes[2].startswith("epoch 2/2, loss ")
+    done.clear()
+    train(config, resume_from=states[0], advance=advance)
+    assert done == [84, 21, 21, 42, 0]
 
 
 def test_a_plateau_halves_the_learning_rate_after_three_epochs_without_a_better_score() -> None:

@@ -9,17 +9,23 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from sweeps import plan_of, runs_named, study_in, sweep
 from tiny import SETTINGS
 
-from fer_mlops.errors import TrackingError
+from fer_mlops.config.recipes import flatten
+from fer_mlops.errors import ConfigError, ModelError, TrackingError
 from fer_mlops.files import cache_folder
 from fer_mlops.pipelines import train
+from fer_mlops.pipelines.experiments import experiment_of
+from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.versions import list_versions
+from fer_mlops.tuning.config import Plan
+from fer_mlops.tuning.search_space import with_settings
 from fer_mlops.tuning.study_records import TrialRecord
-from fer_mlops.tuning.tune import tune
+from fer_mlops.tuning.tune import Sweep, tune
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
@@ -78,6 +84,30 @@ def test_a_winner_is_trained_once_for_each_best_trial(world: Path, faces_folder:
     assert again.winner is None
     assert again.winner_run == first.winner_run
     assert len(runs_named("winner-")) == 1
+    _check_recipe_of_winner(first, plan_of(world, faces_folder, "baseline", 1))
+
+
+def _check_recipe_of_winner(done: Sweep, plan: Plan) -> None:
+    """Checks that every way to name the winner's recipe gives exactly the winner's settings."""
+    settings = with_settings(plan.experiment, done.winner_settings)
+    assert load_run_config(done.winner_run) == settings
+    Path("winner.yaml").write_text(done.winner_recipe)
+    flat = mlflow.artifacts.load_text(f"runs:/{done.run_id}/best_settings.json")
+    Path("flat.json").write_text(flat)
+    changes = {"hog_svm.c": 3.0}
+    for name in ("winner.yaml", f"runs:/{done.winner_run}", done.winner_run, f"runs:/{done.run_id}"):
+        assert experiment_of("baseline", {}, recipe=name) == settings
+        assert experiment_of("baseline", changes, recipe=name) == with_settings(settings, changes)
+    assert (
+        flatten(experiment_of("baseline", {}, recipe="flat.json")).items()
+        >= done.winner_settings.items()
+    )
+    logged = mlflow.artifacts.load_text(f"runs:/{done.run_id}/winner.yaml")
+    assert logged == done.winner_recipe
+    with pytest.raises(ConfigError, match=f"run {done.run_id} is a baseline run, not cnn"):
+        experiment_of("cnn", {}, recipe=done.run_id)
+    with pytest.raises(ModelError, match="no run 'nothing'"):
+        experiment_of("cnn", {}, recipe="runs:/nothing")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, TrackingError, TrainingError
 from fer_mlops.files import cache_folder
+from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.training.steps import Step
@@ -444,9 +445,9 @@ def test_two_at_once_share_the_trials_and_one_of_them_trains_the_winner(
     threading.Timer(1.5, finish).start()
     said: list[str] = []
 
-    def progress(name: str, _: int) -> Callable[[int], None]:
+    def progress(name: str, _: int) -> Advance:
         said.append(name)
-        return lambda _: None
+        return ignore_progress
 
     done = tune(plan, cache=cache_folder(), progress=progress)
     assert done

@@ -10,7 +10,6 @@ import rich.progress
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -19,7 +18,7 @@ from rich.progress import (
 from rich.segment import Segment
 
 from fer_mlops.errors import printable
-from fer_mlops.progress import Advance, Progress
+from fer_mlops.progress import Advance, Progress, Stage
 
 
 class _Console(Console):
@@ -38,26 +37,54 @@ console = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Shows one bar per stage while open; off a terminal, one line per finished stage."""
-    bars = rich.progress.Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    """Shows the present stage as a bar, on terminals only, and every finished stage as a line.
 
-    def begin(name: str, total: int) -> Advance:
-        task = bars.add_task(name, total=total or None)  # 0: unknown total
-        if not console.is_terminal:
-            console.print(f"{name} ({total})" if total else name)
-        return lambda count: bars.update(task, advance=count)
+    A stage is finished when its items are done, when the next one begins, or at the end.
+    """
+    bars = _Bars()
+    with bars.live:
+        yield bars.begin
+        bars.finish()
 
-    with bars:
-        yield begin
+
+class _Bars:
+    """Bar of the present stage."""
+
+    def __init__(self) -> None:
+        self.live = rich.progress.Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[amount]}", markup=False),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            refresh_per_second=4,  # drawing takes a percent of a core
+            disable=not console.is_terminal,
+        )
+        self.stage: Stage | None = None
+
+    def begin(self, name: str, total: int) -> Advance:
+        self.finish()
+        stage = Stage(name, total, lambda: self.draw(stage))
+        self.stage = stage
+        self.live.add_task(name, total=total or None, amount="")
+        return stage.advance
+
+    def draw(self, stage: Stage) -> None:
+        if stage is not self.stage:
+            return
+        if stage.is_complete:
+            self.finish()
+        elif console.is_terminal:
+            self.live.update(self.live.task_ids[0], completed=stage.num_done, amount=stage.amount)
+
+    def finish(self) -> None:
+        if self.stage:
+            self.live.remove_task(self.live.task_ids[0])
+            self.live.refresh()
+            console.print(repr(self.stage))
+            self.stage = None
 
 
 def warn_of_drawn_faces(model: str) -> None:

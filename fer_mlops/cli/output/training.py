@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 def print_step(step: Step) -> None:
     """Prints one line per step; skips most of the short epochs of a frozen phase."""
+    print_run_step("", step)
+
+
+def print_run_step(run: str, step: Step) -> None:
+    """Prints the same line after the name of the step's run."""
     if not step.has_images:
         return
     shown = {
@@ -27,7 +32,7 @@ def print_step(step: Step) -> None:
         "valid macro-F1": step.metrics["valid/macro_f1"],
     }
     numbers = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
-    console.print(f"step {step.number:3}  {numbers}")
+    console.print(f"{run and f'{run}: '}{step.name}  {numbers}")
 
 
 def print_trained(trained: Trained) -> None:

@@ -71,7 +71,7 @@ class ConfusionPictures:
 
     def __init__(self, dots_per_inch: int) -> None:
         nothing = np.zeros((len(EMOTIONS), len(EMOTIONS)), int).tolist()
-        figure = confusion_matrix(nothing, "validation, step 0")
+        figure = confusion_matrix(nothing, "validation, epoch 0")
         figure.set_dpi(dots_per_inch)
         self.axes, (self.title,) = figure.axes[0], figure.texts
         self.changing = (self.axes.collections[0], *self.axes.texts, self.title)

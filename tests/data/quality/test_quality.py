@@ -72,7 +72,7 @@ def test_every_file_is_told_in_every_stage(tmp_path: Path) -> None:
     def progress(stage: str, total: int):  # type: ignore[no-untyped-def]
         done[stage] = -total
 
-        def advance(number: int) -> None:
+        def advance(number: int, _: object = None) -> None:
             done[stage] += number
 
         return advance
