@@ -47,17 +47,14 @@ def cli(context: click.Context) -> None:
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment to show.")
 def ui(port: int, experiment: str) -> None:
     """Start the MLflow UI for the runs in this folder."""
-    from fer_mlops.tracking.connection import shown_uri, store_uri
-    from fer_mlops.tracking.runs_view import runs_view
+    from fer_mlops.tracking.connection import is_remote, store_uri
+    from fer_mlops.tracking.runs_view import runs_address
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     check_store(experiment)
-    uri = store_uri()
-    view = runs_view(ensure_experiment(experiment).experiment_id)
-    if uri.startswith("http"):
-        click.echo(f"{shown_uri().rstrip('/')}{view}")
+    click.echo(runs_address(ensure_experiment(experiment).experiment_id, port))
+    if is_remote():
         return
-    click.echo(f"http://127.0.0.1:{port}{view}")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes
     command = [
         sys.executable,
@@ -65,7 +62,7 @@ def ui(port: int, experiment: str) -> None:
         "mlflow",
         "ui",
         "--backend-store-uri",
-        uri,
+        store_uri(),
         "--port",
         str(port),
     ]

@@ -82,7 +82,7 @@ def promote_trained(trained: Trained) -> None:
     The gate loads the version from the registry, as others will; it does not read the data again.
     """
     made = trained.registration
-    if made and made.alias != "champion":
+    if made and not made.is_champion:
         through_the_gate(made.version, trained.experiment.tracking.experiment, data=trained.data)
 
 

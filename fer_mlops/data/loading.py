@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.data.face_identities import identify
 from fer_mlops.data.faces import Faces
 from fer_mlops.data.image_cache import load_images
+from fer_mlops.data.quality.leakage import KnownPeople, find_known_people
 from fer_mlops.data.splits import Rows, Split, split_faces
 from fer_mlops.data.table import FaceTable, Note
 from fer_mlops.errors import DataError
@@ -39,6 +41,11 @@ class Data:
     """``train``, ``valid`` and ``test``."""
     cache: Path
     """Folder of decoded faces and of values computed from them."""
+
+    @cached_property
+    def known_people(self) -> KnownPeople:
+        """Test faces that show people from train."""
+        return find_known_people(self.table, self.split)
 
     def share_of_known_photos(self) -> float:
         """Returns the share of test faces with a near duplicate in train; 0 without test faces."""
@@ -71,7 +78,17 @@ def read_faces(
     Raises:
         DataError: The faces cannot be read.
     """
-    table = load_table(config, cache, progress)
+    return decode_faces(load_table(config, cache, progress), config, side, cache, progress)
+
+
+def decode_faces(
+    table: FaceTable, config: DataConfig, side: int, cache: Path, progress: Progress = no_progress
+) -> tuple[FaceTable, Images]:
+    """Returns the faces of ``table`` that can be read, and their pixels, as ``read_faces`` does.
+
+    Raises:
+        DataError: An image is unreadable and ``config`` does not skip it.
+    """
     advance = progress("reading faces", len(table))
     skip_bad = config.on_bad_image == "skip"
     table, pixels = load_images(table, side, cache, skip_bad=skip_bad, advance=advance)

@@ -102,6 +102,7 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     first = trained[0]
     test_set = SharedTestSet(
         config=first.experiment.data,
+        whole=first.data.table,
         table=predictions[0].table,
         described=f"test part of {first.data.table.name}, {first.data.split.kind} split",
     )

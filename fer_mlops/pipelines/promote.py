@@ -35,6 +35,7 @@ from fer_mlops.tracking.alias_lock import (
     reason_against,
 )
 from fer_mlops.tracking.aliases import keep_out, move_champion, record_decision
+from fer_mlops.tracking.registry import downloaded_model
 from fer_mlops.tracking.tracker import Tracker
 
 _TIMED = 64
@@ -200,11 +201,12 @@ def _checks(
     )
     if measured:
         yield from _checks_on_faces(rules, measured, is_common)
-    error, found = reproduction_error(version.uri)
+    with downloaded_model(version.uri) as folder:  # one download for both checks
+        error, found = reproduction_error(str(folder))
+        is_ours, code = compare_code(str(folder))
     is_same = error is not None and error <= TOLERANCE
     yield Check(_LOADS, found, f"at most {TOLERANCE:.0e}", is_same)
-    is_ours, found = compare_code(version.uri)
-    yield Check("code that mlflow.pyfunc runs", found, "this version's", is_ours)
+    yield Check("code that mlflow.pyfunc runs", code, "this version's", is_ours)
 
 
 def _checks_on_faces(rules: GateRules, measured: list[_Measured], is_common: bool) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.loading import Data, divide_faces, read_faces
+from fer_mlops.data.loading import Data, decode_faces, divide_faces, load_table
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.metrics.identities import count_people
 from fer_mlops.pipelines.candidates import Candidate
@@ -58,9 +58,10 @@ def _validation_part(
         raise ConfigError(f"the validation faces of {version.uri} are unknown; pass --data")
     config = version.experiment.data
     if data:
-        table, split = data.table, data.split
+        whole, table, split = data.table, data.table, data.split
     else:
-        table, _ = read_faces(config, version.classifier.image_size, cache, progress)
+        whole = load_table(config, cache, progress)
+        table, _ = decode_faces(whole, config, version.classifier.image_size, cache, progress)
         split = divide_faces(table, config, version.experiment.seed, cache, progress)
     if split.digest(table) != version.provenance.digest:
         raise DataError(
@@ -69,6 +70,7 @@ def _validation_part(
         )
     return SharedTestSet(
         config=config,
+        whole=whole,
         table=table.select(split.valid),
         described=f"validation part of {table.name}, {split.kind} split",
         decoded={version.classifier.image_size: data.parts["valid"].pixels} if data else {},

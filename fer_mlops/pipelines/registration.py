@@ -5,7 +5,6 @@ from __future__ import annotations
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import Experiment, TransferExperiment
 from fer_mlops.data.loading import Data
-from fer_mlops.data.quality.leakage import find_known_people
 from fer_mlops.evaluation.full_report import ModelEvaluation
 from fer_mlops.evaluation.report import Report
 from fer_mlops.images.reading import as_png
@@ -71,7 +70,7 @@ def _origin(
     experiment: Experiment, data: Data, learned: TrainingResult, version: int, run_id: str
 ) -> Origin:
     """Returns the model's origin for its card, in words."""
-    known = find_known_people(data.table, data.split)
+    known = data.known_people
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
     weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
     lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""

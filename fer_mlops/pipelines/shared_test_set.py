@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.loading import load_table, read_faces
+from fer_mlops.data.loading import decode_faces, load_table
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
@@ -32,7 +32,10 @@ class SharedTestSet:
 
     config: DataConfig
     """Configuration of the data set that holds the faces."""
+    whole: FaceTable
+    """The data set, unreadable images included: the decoded faces are cached for all of it."""
     table: FaceTable
+    """The faces to compare on."""
     described: str
     """``test part of sample, identity split`` or ``all of other-set``."""
     warnings: tuple[str, ...] = ()
@@ -49,8 +52,8 @@ class SharedTestSet:
         """Returns the decoded faces, one per row of ``table``; training has usually cached them."""
         if side in self.decoded:
             return self.decoded[side]
-        whole, pixels = read_faces(self.config, side, cache, progress)
-        row_of = {path: row for row, path in enumerate(whole.paths)}
+        read, pixels = decode_faces(self.whole, self.config, side, cache, progress)
+        row_of = {path: row for row, path in enumerate(read.paths)}
         return take_images(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
 
 
@@ -141,8 +144,9 @@ def check_fairness(
 
 
 def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> SharedTestSet:
-    table, _ = read_faces(config, side, cache, progress)
-    return SharedTestSet(config=config, table=table, described=f"all of {table.name}")
+    whole = load_table(config, cache, progress)
+    table, _ = decode_faces(whole, config, side, cache, progress)
+    return SharedTestSet(config=config, whole=whole, table=table, described=f"all of {table.name}")
 
 
 def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) -> SharedTestSet:
@@ -188,6 +192,7 @@ def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) ->
     splits = " or ".join(sorted({config.split for config in configs}))
     return SharedTestSet(
         config=configs[0],
+        whole=table,
         table=table.select(rows),
         described=f"test part of {table.name}, {splits} split",
         warnings=tuple(warnings),

@@ -11,7 +11,6 @@ from typing import Any
 from fer_mlops.config import BaselineExperiment, Experiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.data.loading import Data
-from fer_mlops.data.quality.leakage import find_known_people
 from fer_mlops.data.quality.report import check_before_training
 from fer_mlops.evaluation.full_report import ModelEvaluation, evaluate_predictions
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
@@ -271,7 +270,6 @@ def assist_experiment(
 
 
 def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
-    known = find_known_people(data.table, data.split)
     facts: dict[str, str | float] = {
         "family": experiment.family,
         "processes": distributed.world_size(),
@@ -279,9 +277,9 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
         "data": data.table.name,
         DIGEST_TAG: data.digest(),
         "split": data.split.kind,
-        "test_faces_of_known_people": known.tag(),
+        "test_faces_of_known_people": data.known_people.tag(),
     }
-    caution = known.caution(data.share_of_known_photos())
+    caution = data.known_people.caution(data.share_of_known_photos())
     if caution:
         facts["warning"] = caution
     return facts

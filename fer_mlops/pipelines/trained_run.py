@@ -283,5 +283,5 @@ class Run:
     def promote_unless_champion(self, *, progress: Progress | None = None) -> None:
         """Promotes the registered version; does nothing if it is champion already or not registered."""
         made = self.trained.registration
-        if made and made.alias != "champion":
+        if made and not made.is_champion:
             self.promote(progress=progress)

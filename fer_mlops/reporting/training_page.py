@@ -55,6 +55,7 @@ def render_training(
         numbers=[(str(num_steps), f"{unit}s" if num_steps != 1 else unit, "")],
         unit=unit,
         curves=svg_of(plots.training_curves(curves, ""), "loss, scores and learning rate"),
+        # a checkpoint of an earlier version has step 0 too
         steps=[_step(n, scores, pictures) for n in sorted(pictures.get(MATRIX, {})) if n],
         augmented=augmented,
         facts=facts,

@@ -39,6 +39,11 @@ class Registration:
     reason: str
 
     @property
+    def is_champion(self) -> bool:
+        """Whether registration made the version champion."""
+        return self.alias == CHAMPION
+
+    @property
     def facts(self) -> dict[str, int | str]:
         """The tags of the run."""
         return {REGISTERED_TAG: self.version, "alias": self.alias, "alias_reason": self.reason}

@@ -117,14 +117,17 @@ class RunLog:
             if step is not None:
                 self._curves.setdefault(key, []).append((step, float(value)))
 
-    def log_picture(self, key: str, picture: Image.Image, step: int) -> None:
-        """Logs an image under a key that the UI shows with a step slider."""
+    def log_picture(self, key: str, picture: Image.Image, step: int) -> bytes:
+        """Logs an image under a key that the UI shows with a step slider; returns it as a small WebP."""
         self.has_pictures = True
         small = picture.copy()
         small.thumbnail((_SIDE, _SIDE))
-        webp = io.BytesIO()
-        small.save(webp, format="webp")
-        self._pictures.setdefault(key, {})[step] = webp.getvalue()
+        buffer = io.BytesIO()
+        small.save(buffer, format="webp")
+        webp = buffer.getvalue()
+        if step:  # step 0 repeats another step's picture for the slider of MLflow's UI
+            self._pictures.setdefault(key, {})[step] = webp
+        return webp
 
     def log_figure(self, path: str, figure: Figure) -> None:
         """Logs a figure as a file."""

@@ -9,7 +9,7 @@ import zlib
 
 from mlflow.exceptions import MlflowException
 
-from fer_mlops.tracking.connection import client
+from fer_mlops.tracking.connection import client, is_remote, shown_uri
 
 _KEY = "fer_mlops_scores"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
@@ -27,6 +27,12 @@ _WIDTHS = {
     "attributes.`Models`": 160,
 }
 """Columns in their order, with their widths in pixels."""
+
+
+def runs_address(experiment_id: str, port: int = 5000) -> str:
+    """Returns the whole address of the runs table, on the server or as ``fer-mlops ui`` opens it."""
+    server = shown_uri().rstrip("/") if is_remote() else f"http://127.0.0.1:{port}"
+    return f"{server}{runs_view(experiment_id)}"
 
 
 def runs_view(experiment_id: str) -> str:

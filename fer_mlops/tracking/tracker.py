@@ -19,7 +19,6 @@ import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import LoggedModelStatus
-from mlflow.tracking.multimedia import compress_image_size
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from PIL import Image
 
@@ -172,19 +171,22 @@ class Tracker(RunLog):
             self._last_step = moment
         self.outbox.put({"kind": "metrics", "time": moment, "step": step or 0, "values": values})
 
-    def log_picture(self, key: str, picture: Image.Image, step: int) -> None:
-        """Logs an image under a key that the UI shows with a step slider.
+    def log_picture(self, key: str, picture: Image.Image, step: int) -> bytes:
+        """Logs an image under a key that the UI shows with a step slider; returns it as a small WebP.
 
         The file is named as by MLflow's ``log_image``. The name is fixed here, so that sending it again
         does no harm.
         """
         name = stored_name(key).replace("/", "~")
         stem = f"images/{name}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
-        small = _encoded(compress_image_size(picture), "webp")
-        self._log_files({f"{stem}.png": _encoded(picture, "png"), f"{stem}+compressed.webp": small})
-        if not self.has_pictures:
+        png = io.BytesIO()
+        picture.save(png, format="png")
+        is_first = not self.has_pictures
+        webp = super().log_picture(key, picture, step)
+        self._log_files({f"{stem}.png": png.getvalue(), f"{stem}+compressed.webp": webp})
+        if is_first:
             self.log_facts({MLFLOW_LOGGED_IMAGES: True})
-        super().log_picture(key, picture, step)
+        return webp
 
     def log_figure(self, path: str, figure: Figure) -> None:
         """Logs a figure as a file."""
@@ -268,9 +270,3 @@ class Tracker(RunLog):
 def _now() -> int:
     """Returns the time in milliseconds since 1970, as MLflow stores it."""
     return time.time_ns() // 1_000_000
-
-
-def _encoded(picture: Image.Image, form: str) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format=form)
-    return buffer.getvalue()

@@ -86,12 +86,20 @@ def answers(table: FaceTable, share: float, seed: int = 0) -> LabelledPrediction
     return LabelledPredictions(table=table, logits=logits, calibration=PLAIN)
 
 
+def test_faces_of_another_size_are_decoded_without_reading_the_table_again(
+    table: FaceTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = SharedTestSet(config=DataConfig(), whole=table, table=table.select([5, 2]), described="few")
+    monkeypatch.setattr("fer_mlops.data.loading.load_faces", None)
+    assert few.pixels(16, tmp_path, no_progress).shape == (2, 16, 16)
+
+
 @pytest.fixture
 def judged(table: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     """Three models, right about 95, 60 and 58 of 100 faces."""
     monkeypatch.setattr("fer_mlops.pipelines.compare.count_parameters", lambda _: 12_345)
     names = ("good", "fair", "a name of a model that is far too long for any table")
-    test_set = SharedTestSet(config=DataConfig(), table=table, described="all of few")
+    test_set = SharedTestSet(config=DataConfig(), whole=table, table=table, described="all of few")
     return compare_predictions(
         [candidate(name) for name in (names[1], names[0], names[2])],
         [answers(table, share, seed) for seed, share in enumerate((0.6, 0.95, 0.58))],
@@ -129,7 +137,7 @@ def test_of_three_people_a_comparison_says_no_more_than_the_scores(
         [candidate("one"), candidate("two")],
         [answers(few, 0.95), answers(few, 0.6)],
         [Speed(1, 1)] * 2,
-        SharedTestSet(config=DataConfig(), table=few, described="few"),
+        SharedTestSet(config=DataConfig(), whole=few, table=few, described="few"),
         "default",
     )
     assert verdict_of(found) == "No clear winner: one is ahead of two by what may be chance"
@@ -144,7 +152,7 @@ def test_of_three_people_a_comparison_says_no_more_than_the_scores(
 
 
 def test_no_more_is_claimed_than_chance_allows(table: FaceTable) -> None:
-    test_set = SharedTestSet(config=DataConfig(), table=table, described="few")
+    test_set = SharedTestSet(config=DataConfig(), whole=table, table=table, described="few")
 
     def verdict(one: LabelledPredictions, two: LabelledPredictions) -> str:
         pair = [candidate("one"), candidate("two")]
@@ -196,7 +204,7 @@ def test_faces_in_dispute_are_those_one_has_right_by_the_largest_gap(judged: Com
 
 
 def test_a_model_that_has_seen_the_people_is_refused_or_warned_of(table: FaceTable) -> None:
-    test_set = SharedTestSet(config=DataConfig(), table=table, described="few")
+    test_set = SharedTestSet(config=DataConfig(), whole=table, table=table, described="few")
     stranger, knows = provenance("nobody"), provenance(str(table.identities[0]), digest="other")
     fair = [candidate("one", stranger), candidate("two", stranger)]
     assert check_fairness(test_set, fair).warnings == ()
@@ -208,7 +216,7 @@ def test_a_model_that_has_seen_the_people_is_refused_or_warned_of(table: FaceTab
 
 
 def test_an_unknown_past_is_told_and_a_split_that_flatters_too(table: FaceTable) -> None:
-    test_set = SharedTestSet(config=DataConfig(), table=table, described="few")
+    test_set = SharedTestSet(config=DataConfig(), whole=table, table=table, described="few")
     unknown = [candidate("one", provenance("nobody")), candidate("two")]
     (warning,) = check_fairness(test_set, unknown).warnings
     assert warning.startswith("the training faces of two are unknown")

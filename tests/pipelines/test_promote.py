@@ -326,9 +326,9 @@ def test_the_gate_reads_no_data_of_a_version_that_this_process_trained(
     read = decide(2)
     roll_back()
     for name in (
-        "promotion_data.read_faces",
+        "promotion_data.load_table",
         "promotion_data.divide_faces",
-        "shared_test_set.read_faces",
+        "shared_test_set.decode_faces",
     ):
         monkeypatch.setattr(f"fer_mlops.pipelines.{name}", None)
     reused = decide(2, data=trained.data)

@@ -39,6 +39,12 @@ def test_a_resumed_run_shows_the_epochs_before_the_kill() -> None:
     RunLog().restore(earlier)  # a checkpoint of a version that kept none
 
 
+def test_the_copy_for_the_slider_of_mlflow_is_not_kept() -> None:
+    log, picture = RunLog(), Image.new("L", (600, 400))
+    assert log.log_picture(MATRIX, picture, 0) == log.log_picture(MATRIX, picture, 1)
+    assert log.pictures() == {MATRIX: {1: log.log_picture(MATRIX, picture, 1)}}
+
+
 def test_a_run_without_pictures_has_curves_only() -> None:
     log = RunLog()
     log.log_metrics({"valid/macro_f1": 0.5}, 1)

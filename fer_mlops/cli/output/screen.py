@@ -100,12 +100,8 @@ def warn_of_drawn_faces(model: str) -> None:
 
 def print_view(experiment_id: str) -> None:
     """Prints how to open the UI at the runs table."""
-    from fer_mlops.tracking.connection import shown_uri  # not every command needs MLflow
-    from fer_mlops.tracking.runs_view import runs_view
+    from fer_mlops.tracking.connection import is_remote  # not every command needs MLflow
+    from fer_mlops.tracking.runs_view import runs_address
 
-    uri = shown_uri()
-    view = runs_view(experiment_id)
-    if uri.startswith("http"):
-        console.print(f"See it:   {uri.rstrip('/')}{view}")
-    else:
-        console.print(f"See it:   fer-mlops ui   then http://127.0.0.1:5000{view}")
+    how = "" if is_remote() else "fer-mlops ui   then "
+    console.print(f"See it:   {how}{runs_address(experiment_id)}")
