@@ -441,7 +441,13 @@ def mlmodel(text: str) -> Callable[[Path], None]:
     return lambda folder: bool((folder / "MLmodel").write_text(text)) and None
 
 
+OURS = "model_code_path: registered_model.py, loader_module: mlflow.pyfunc.loaders.code_model"
 OTHER_LOADERS = {
+    "another loader of our code": (
+        "flavors: {python_function: {loader_module: trap, model_code_path: registered_model.py}}"
+    ),
+    "a pickled model beside our code": f"flavors: {{python_function: {{{OURS}, python_model: p}}}}",
+    "a flavour beside ours": f"flavors: {{sklearn: {{}}, python_function: {{{OURS}}}}}",
     "another loader": "flavors: {python_function: {loader_module: trap, code: .}}",
     "a pickled model": "flavors: {python_function: {loader_module: mlflow.x, python_model: p}}",
     "another flavour": "flavors: {sklearn: {pickled_model: model.pkl}}",
