@@ -291,6 +291,13 @@ def test_a_pattern_tells_people_whatever_the_adapter_thinks(faces: Path) -> None
     assert said(table)["identities"] == "2 people, identified by identity pattern (2)"
 
 
+def test_a_pattern_that_finds_the_word_unknown_names_nobody(faces: Path) -> None:
+    gathering = gather(faces, identity_pattern=r"^([a-zA-Z]+)_")
+    for image in ("a_1.png", "Unknown_1.png"):
+        gathering.add(image, "fear", is_there=True)
+    assert gathering.table().identities.tolist() == [unnamed_identity("Unknown_1.png"), "a"]
+
+
 # ── labels put right after a review ──
 
 

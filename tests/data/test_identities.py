@@ -32,6 +32,7 @@ from fer_mlops.metrics.identities import is_named
         ("BF01HAS.JPG", "f01"),
         ("AM35SUHL.JPG", "m35"),
         ("S005_001_00000011.png", "s005"),  # CK+
+        ("ckplus_S010_001_00000014.png", "s010"),
         ("Rafd090_01_Caucasian_female_angry_frontal.jpg", "01"),
         ("Rafd135_01_Caucasian_female_happy_left.jpg", "01"),
         ("KA.AN1.39.tiff", "ka"),  # JAFFE
@@ -45,9 +46,11 @@ from fer_mlops.metrics.identities import is_named
         ("F0001_AN01WH_F2D.bmp", "f0001"),  # BU-3DFE
         ("004_o_m_a_a.jpg", "004"),  # FACES
         ("1001_DFA_ANG_XX.jpg", "1001"),  # CREMA-D
+        ("03-01-06-01-02-01-12.jpg", "12"),  # RAVDESS
         ("m-001-01.bmp", "m 001"),  # AR
         ("subject01.happy.gif", "subject01"),  # Yale
         ("anna_jpg.rf.3f2c9a1b.jpg", "anna"),  # Roboflow
+        ("anna_png.rf.deadbeefcafe.jpg", "anna"),
         ("Tony_Blair_0090.jpg", "tony blair"),  # Labeled Faces in the Wild
     ],
 )
@@ -69,6 +72,7 @@ def test_the_codes_of_published_sets_tell_the_person(name: str, person: str) -> 
         "anna_feliz_2.jpg",
         "anna_traurig_2.jpg",
         "anna_грусть_2.jpg",
+        unicodedata.normalize("NFD", "anna_überrascht_2.jpg"),
         "anna_happy_a.jpg",
         "anna_HA_1.png",
         "anna_smiling_left.png",

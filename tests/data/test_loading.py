@@ -61,6 +61,8 @@ def test_one_photo_under_two_names_is_in_one_part(seed: int, faces_folder: Path,
         emotion = path.parent.name
         copy = f"{emotion}/stranger{path.stem[1:4]}{emotion}_1.jpg"
         assert part_of[copy] == part_of[f"{emotion}/{path.name}"]
+    trained_on = prepare_data(tiny("cnn", folder, seed=seed), tmp_path / "cache")
+    assert trained_on.split.digest(table) == split.digest(table)
 
 
 @pytest.mark.parametrize("kind", ["random", "csv"])

@@ -269,6 +269,7 @@ def test_every_face_is_a_test_face_of_one_fold(kind: str) -> None:
         assert abs(len(split.valid) - 40) <= 4
         if kind == "identity":
             assert find_known_people(table, split).share == 0
+            assert not people_in(table, split.valid) & people_in(table, split.train)
 
 
 # ── given parts ──

@@ -99,6 +99,17 @@ def test_fewer_than_ten_people_inside_or_outside_have_no_p_value(num: int, is_in
     assert found.num_tested == 0
 
 
+def test_a_slice_of_four_people_has_no_interval() -> None:
+    labels = np.tile([3, 4], 200)
+    identities = np.r_[np.array([f"few {i % 4}" for i in range(200)]), people(200)]
+    predictions = np.where(np.arange(400) % 4 == 0, 7 - labels, labels)
+    few, many = slice_faces(labels, certain(predictions), identities, [halves(400)]).slices
+    for score in (few.accuracy, few.macro_f1, few.gap):
+        assert np.isfinite(score.value)
+        assert np.isnan([score.low, score.high]).all()
+    assert many.accuracy.low < many.accuracy.value < many.accuracy.high
+
+
 def false_alarms(num_inside: int, faces: int, accuracy: float | tuple[float, float]) -> float:
     """Returns how often a slice is called different that is not, of 80 draws of people."""
     generator = np.random.default_rng(num_inside)

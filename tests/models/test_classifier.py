@@ -178,6 +178,10 @@ HOSTILE_WEIGHTS: dict[str, tuple[Callable[[Path], None], str]] = {
         weights_with(lambda state: state.__setitem__(first(state), state[first(state)].double())),  # type: ignore[attr-defined]
         "another network",
     ),
+    "a sparse tensor": (
+        weights_with(lambda state: state.__setitem__(first(state), state[first(state)].to_sparse())),  # type: ignore[attr-defined]
+        "another network",
+    ),
     "no numbers": (weights_with(lambda state: blur(state)), "values that are not finite"),
     "a link outside": (linked("weights.pt"), "link to a file outside"),
 }
@@ -255,6 +259,16 @@ def test_a_hostile_baseline_is_refused_in_a_sentence(kind: str, tmp_path: Path) 
     with pytest.raises(ModelError, match=message) as caught:
         Classifier.load(bundle)
     assert "\n" not in str(caught.value)
+
+
+def test_a_baseline_that_unpacks_to_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_mlops.models.hog_svm._MOST_BYTES", 1000)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("the file was read"))
+    bundle = spoiled(tmp_path, "baseline", lambda _: None)
+    with pytest.raises(ModelError, match=r"svm\.npz unpacks to .* bytes, over 1,000"):
+        Classifier.load(bundle)
 
 
 def hostile_graph(bundle: Path) -> None:
@@ -426,7 +440,13 @@ def mlmodel(text: str) -> Callable[[Path], None]:
     return lambda folder: bool((folder / "MLmodel").write_text(text)) and None
 
 
+OURS = "model_code_path: registered_model.py, loader_module: mlflow.pyfunc.loaders.code_model"
 OTHER_LOADERS = {
+    "another loader of our code": (
+        "flavors: {python_function: {loader_module: trap, model_code_path: registered_model.py}}"
+    ),
+    "a pickled model beside our code": f"flavors: {{python_function: {{{OURS}, python_model: p}}}}",
+    "a flavour beside ours": f"flavors: {{sklearn: {{}}, python_function: {{{OURS}}}}}",
     "another loader": "flavors: {python_function: {loader_module: trap, code: .}}",
     "a pickled model": "flavors: {python_function: {loader_module: mlflow.x, python_model: p}}",
     "another flavour": "flavors: {sklearn: {pickled_model: model.pkl}}",

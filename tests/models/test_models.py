@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -226,12 +227,21 @@ def test_the_baseline_gives_an_emotion_it_never_saw_no_chance(generator: np.rand
     assert (logits[:, [1, 2, 4, 5, 6]] == -30).all()
 
 
-def test_read_state_dict_runs_no_code(tmp_path: Path) -> None:
-    import pickle
+class Trap:
+    """Makes a folder when it is unpickled."""
 
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps(print, protocol=2))
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_read_state_dict_runs_no_code(tmp_path: Path) -> None:
+    torch.save({"weight": Trap(tmp_path / "trapped")}, tmp_path / "evil.pth")
     with pytest.raises(WeightsError):
         read_state_dict(tmp_path / "evil.pth")
+    assert not (tmp_path / "trapped").exists()
 
 
 def test_a_network_that_looks_at_the_mirror_image_answers_with_the_mean_of_both() -> None:

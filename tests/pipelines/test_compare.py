@@ -28,6 +28,7 @@ from fer_mlops.evaluation.comparison import Comparison
 from fer_mlops.evaluation.predictions import LabelledPredictions
 from fer_mlops.evaluation.speed import Speed, count_parameters, measure_speed
 from fer_mlops.files import cache_folder
+from fer_mlops.metrics.identities import unnamed_identity
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.candidates import Candidate, find_candidates, latest_runs
@@ -220,6 +221,9 @@ def test_an_unknown_past_is_told_and_a_split_that_flatters_too(table: FaceTable)
     unknown = [candidate("one", provenance("nobody")), candidate("two")]
     (warning,) = check_fairness(test_set, unknown).warnings
     assert warning.startswith("the training faces of two are unknown")
+    nobody = replace(table, identities=np.array([unnamed_identity(path) for path in table.paths]))
+    (warning,) = check_fairness(replace(test_set, table=nobody), unknown[:1]).warnings
+    assert warning.startswith("it is unknown whether the models saw the people on these faces")
     random = provenance(*table.identities.tolist())
     both = [candidate("one", random), candidate("two", random)]
     (warning,) = check_fairness(test_set, both, is_one_split=True).warnings

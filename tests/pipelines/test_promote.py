@@ -184,6 +184,7 @@ def test_a_model_that_no_longer_answers_as_stored_is_kept_out(two_versions: None
         assert reproduction_error(name)[0] is None
     probe.unlink()
     assert reproduction_error(name)[0] is None
+    assert broken(decide(2)) == ["loads, answers as stored"]
 
 
 def test_a_version_with_code_of_another_hand_is_kept_out_and_its_code_not_run(

@@ -180,6 +180,7 @@ def test_fewer_than_five_people_are_told_without_an_interval(answers: LabelledPr
 
 def test_intervals_over_faces_whose_people_nothing_names_say_so(answers: LabelledPredictions) -> None:
     names = [unnamed_identity(path) for path in answers.table.paths]
+    assert of_people(answers, names).as_dict()["people_known_by"] == "unknown"
     for text in told(of_people(answers, names)):
         assert "over faces, taken as independent: nobody is named" in text
         assert "over people" not in text

@@ -32,6 +32,7 @@ from fer_mlops.data.quality.leakage import leak_findings, leak_listing, make_spl
 from fer_mlops.data.quality.verdict import give_verdict
 from fer_mlops.data.table import FaceTable, Note, Row, make_table
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.metrics.identities import unnamed_identity
 
 CONFIG = DataConfig()
 
@@ -178,6 +179,12 @@ def test_known_people_are_a_warning_of_the_random_split_and_else_a_note() -> Non
 def test_people_seen_once_cannot_leak() -> None:
     table = faces_of(dict.fromkeys(EMOTIONS, 24))
     assert leaks(table, CONFIG) == leaks(table, DataConfig(split="random")) == []
+
+
+def test_a_doubtful_name_on_both_sides_is_no_known_person() -> None:
+    table = faces_of(dict.fromkeys(EMOTIONS, 24), num_people=12)
+    nobody = np.array([unnamed_identity(name) for name in table.identities])
+    assert leaks(replace(table, identities=nobody), DataConfig(split="random")) == []
 
 
 def test_a_given_split_is_examined_like_any_other() -> None:
