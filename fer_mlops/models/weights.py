@@ -26,6 +26,11 @@ _DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
 """Part of a published file's name: the beginning of its SHA-256 digest."""
 
 
+def cached_file(url: str) -> Path:
+    """Returns the path of a published file in torch's cache, whether or not it is there."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+
+
 def download(url: str) -> Path:
     """Returns the path of a published file in torch's cache, after downloading it if needed.
 
@@ -36,7 +41,7 @@ def download(url: str) -> Path:
         OSError: The file cannot be downloaded.
         WeightsError: The download does not have the digest in the file's name.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    path = cached_file(url)
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def check_database(uri: str, *, is_written: bool) -> None:
         TrackingError: The database cannot be used; the message says what to do.
     """
     url = make_url(uri)
-    file = _file_of(url)
+    file = file_of(url)
     if file and not file.exists():
         if not is_written:
             raise TrackingError(
@@ -68,14 +68,14 @@ def check_database(uri: str, *, is_written: bool) -> None:
             )
         _check_folder(file)
     try:
-        _look_into(url, is_written=is_written)
+        look_into(url, is_written=is_written)
     except TrackingError:
         with ExitStack() as lock:
             if file:  # wait for another process that may be creating it
                 with suppress(OSError):  # in a read-only folder no process can create it
                     lock.enter_context(locked(file))
             try:
-                _look_into(url, is_written=is_written)
+                look_into(url, is_written=is_written)
             except _EmptyError:
                 _make(url)
 
@@ -84,7 +84,7 @@ class _EmptyError(TrackingError):
     """The database has no tables yet."""
 
 
-def _look_into(url: URL, *, is_written: bool) -> None:
+def look_into(url: URL, *, is_written: bool) -> None:
     """Raises TrackingError if MLflow cannot use the database in its present state."""
     with _connected(url) as connection:
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
@@ -145,7 +145,7 @@ def _check_version(connection: Connection, url: URL) -> None:
             f"{_shown(url)} was made by a later version of MLflow than {mlflow.__version__} (schema "
             f"{found}); run 'pip install --upgrade mlflow', or name another with MLFLOW_TRACKING_URI"
         )
-    file = _file_of(url)
+    file = file_of(url)
     upgrade = f"mlflow db upgrade {shlex.quote(_shown(url) if not file else f'sqlite:///{file}')}"
     how = (
         f"'cp {shlex.quote(str(file))} {shlex.quote(f'{file}.bak')} && {upgrade}'"
@@ -196,7 +196,7 @@ def _moved(connection: Connection, url: URL) -> list[_Move]:
     An artifact folder elsewhere is not an error by itself: a database may serve many folders. A move is
     assumed only if a folder of the same name is in ``mlruns`` beside the database.
     """
-    file = _file_of(url)
+    file = file_of(url)
     if not file:
         return []
     found = []
@@ -223,7 +223,7 @@ def relocate() -> list[tuple[Path, Path]]:
             f"{shown_uri()} is not an SQLite file; only such a database can be relocated"
         )
     url = make_url(uri)
-    if not (file := _file_of(url)) or not file.exists():
+    if not (file := file_of(url)) or not file.exists():
         raise TrackingError(f"there is no database {_shown(url)}; change to the folder that holds it")
     with _connected(url) as connection:
         moved = _moved(connection, url)
@@ -247,7 +247,7 @@ def local_path(uri: str) -> Path | None:
     return Path(url2pathname(parts.path) if parts.scheme else uri).absolute()
 
 
-def _file_of(url: URL) -> Path | None:
+def file_of(url: URL) -> Path | None:
     """Returns the file of an SQLite database; None for another database or one in memory."""
     name = url.database or ""
     is_file = url.get_backend_name() == "sqlite" and name not in ("", ":memory:")
@@ -256,5 +256,5 @@ def _file_of(url: URL) -> Path | None:
 
 def _shown(url: URL) -> str:
     """Returns a database's name for messages: a file's path, or an address without password."""
-    file = _file_of(url)
+    file = file_of(url)
     return repr(str(file)) if file else without_password(url.render_as_string(hide_password=False))

@@ -32,10 +32,8 @@ def check_store(experiment: str | None = None) -> None:
     check_server()
     uri = mlflow.get_tracking_uri()
     if not is_remote():
-        scheme = urlsplit(uri).scheme
-        if scheme in ("", "file"):
-            raise TrackingError(_file_store(uri))
-        if scheme.partition("+")[0] in KINDS:
+        check_kind(uri)
+        if urlsplit(uri).scheme.partition("+")[0] in KINDS:
             check_database(uri, is_written=experiment is not None)
     if experiment is not None and "MLFLOW_RUN_ID" not in os.environ:  # a project's run has its own
         ensure_experiment(experiment)
@@ -49,10 +47,13 @@ def check_no_open_run() -> None:
         )
 
 
-def _file_store(uri: str) -> str:
+def check_kind(uri: str) -> None:
+    """Raises TrackingError if the store is a folder of files, which has no registry."""
+    if urlsplit(uri).scheme not in ("", "file"):
+        return
     folder = shlex.quote(str(local_path(uri)))
     database = shlex.quote(f"sqlite:///{Path('mlflow.db').resolve()}")
-    return (
+    raise TrackingError(
         f"the tracking store {uri!r} is a folder of files, as older versions of MLflow kept runs; "
         f"fer-mlops needs a database or a server: 'export MLFLOW_TRACKING_URI={database}' starts one; "
         f"'mlflow migrate-filestore --source {folder} --target {database}' first copies the old runs"
