@@ -19,6 +19,7 @@ from fer_mlops.cli.checks import checks
 from fer_mlops.cli.commands import Command, Group
 from fer_mlops.cli.data import data
 from fer_mlops.cli.evaluate import compare, evaluate, explain
+from fer_mlops.cli.init import init
 from fer_mlops.cli.launch import check_processes, first_speaks, is_first, leave, num_started
 from fer_mlops.cli.options import SECTIONS
 from fer_mlops.cli.predict import export, predict, score
@@ -106,7 +107,7 @@ cli.add_section("Data", (data,))
 cli.add_section("Evaluate and explain", (evaluate, explain, compare))
 cli.add_section("Use", (predict, score, serve, export))
 cli.add_section("Registry", (promote, rollback, registry))
-cli.add_section("Tools", (checks, ui, run))
+cli.add_section("Tools", (init, checks, ui, run))
 
 
 def main() -> NoReturn:

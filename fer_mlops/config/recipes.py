@@ -75,6 +75,7 @@ def read_recipe(path: Path, family: str) -> Tree:
         ConfigError: The file is missing, is not a YAML mapping, or belongs to another family.
     """
     tree = read_settings(path, "recipe")
+    tree = {key: {} if value is None else value for key, value in tree.items()}  # all lines are comments
     stated = tree.pop("family", family)
     if stated != family:
         raise ConfigError(f"recipe {str(path)!r} is for {stated!r}, not {family!r}")

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import json
 import math
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from fer_mlops.config import FAMILIES
 from fer_mlops.config.recipes import TUNING
 from fer_mlops.config.tuning import TuningConfig
-from fer_mlops.config.validation import Settings
+from fer_mlops.config.validation import Settings, descriptions
 from fer_mlops.files import recipes_folder, write_text
 
 Schema = dict[str, Any]
@@ -62,13 +59,9 @@ def recipe_schema() -> Schema:
 
 
 def _describe(part: Schema, cls: type) -> None:
-    """Adds the docstring below each setting of a class to its property."""
-    source = ast.parse(inspect.getsource(cls)).body[0]
-    assert isinstance(source, ast.ClassDef)
-    for setting, text in pairwise(source.body):
-        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr):
-            words = str(ast.literal_eval(text.value)).split()
-            part["properties"][ast.unparse(setting.target)]["description"] = " ".join(words)
+    """Adds the description of each setting of a class to its property."""
+    for name, text in descriptions(cls).items():
+        part["properties"][name]["description"] = text
 
 
 def _with_defaults(part: Schema, defaults: Mapping[str, object]) -> Schema:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 from collections.abc import Iterable
 from functools import cache
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import (
     ConfigDict,
@@ -131,6 +134,22 @@ def _explain(cls: type[Settings], error: ValidationError) -> str:
 def _plain(limit: object) -> str:
     """Returns a limit, or the choices, without quotes and without a needless ``.0``."""
     return str(limit).removesuffix(".0").replace(" or ", ", ").replace("'", "")
+
+
+def descriptions(cls: type) -> dict[str, str]:
+    """Returns the docstring below each setting of a class, in one line."""
+    source = ast.parse(inspect.getsource(cls)).body[0]
+    assert isinstance(source, ast.ClassDef)
+    return {
+        ast.unparse(setting.target): " ".join(str(ast.literal_eval(text.value)).split())
+        for setting, text in pairwise(source.body)
+        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+def choices(cls: type) -> dict[str, tuple[str, ...]]:
+    """Returns the values that each setting with a fixed list of them may have."""
+    return {name: get_args(kind) for name, kind in _types(cls).items() if get_origin(kind) is Literal}
 
 
 def require(is_valid: bool, key: str, rule: str, value: object, known: Iterable[str] = ()) -> None:
