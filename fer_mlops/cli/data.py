@@ -5,14 +5,17 @@ Commands import heavy modules inside their functions, so that ``--help`` is fast
 
 from __future__ import annotations
 
-import sys
+import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.commands import Group, option, with_options
+from fer_mlops.cli.commands import Command, Group, option, with_options
 from fer_mlops.cli.options import READING, SEED, SET, SPLIT, build, is_chosen
+from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import cache_folder, write_text
 
@@ -30,8 +33,19 @@ def data() -> None:
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
+class _CheckCommand(Command):
+    """Command that still takes ``--json FILE.json``, which wrote a file before ``--json`` printed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = [re.sub(r"^--json=", "--json-file=", word) for word in args]
+        for at, (word, value) in enumerate(pairwise(words)):
+            words[at] = "--json-file" if word == "--json" and value.endswith(".json") else word
+        return super().parse_args(ctx, words)
+
+
 @data.command(
     name="check",
+    cls=_CheckCommand,
     examples=(
         "fer-mlops data check faces/ --out report.html",
         "fer-mlops data check faces/ --label-errors errors.csv",
@@ -40,7 +54,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("source", metavar="DATA")
 @with_options(
     option("--out", type=_FILE, section="Output", help="Write an HTML report with images to this file."),
-    option("--json", "json_file", type=_FILE, help="Write all findings as JSON to this file."),
+    option("--json-file", type=_FILE, help="Write all findings as JSON to this file."),
     option("--label-errors", type=_FILE, help="Write doubtful labels as a CSV file for --relabel."),
     option("--track", is_flag=True, help="Also log the findings to an MLflow run."),
     SPLIT,
@@ -62,6 +76,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     ),
     option("--fast", is_flag=True, help="Check without reading the image files."),
 )
+@with_json(section="Output")
 def check_data(
     source: str,
     out: Path | None,
@@ -72,10 +87,10 @@ def check_data(
     fast: bool,
     track: bool,
     **options: Any,
-) -> None:
+) -> Result:
     """Check DATA for problems; show how each affects the scores and how to fix it."""
     from fer_mlops.cli.output.data import print_findings
-    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.data.loading import load_table
     from fer_mlops.data.quality.findings import is_at_least
     from fer_mlops.data.quality.report import check_data, check_metadata
@@ -99,24 +114,40 @@ def check_data(
             examination = check_data(
                 table, config, seed, cache, progress=progress, classifier=classifier
             )
-    print_findings(examination)
     if track:
-        _track(examination, experiment.tracking.experiment)
+        experiment_id = _track(examination, experiment.tracking.experiment)
     texts = (
         (out, render_page(examination) if out else ""),
         (json_file, examination.as_json()),
         (label_errors, examination.label_errors),
     )
+    written = [path for path, _ in texts if path]
     for path, text in texts:
         if path:
             write_text(path, text)
+
+    def show() -> None:
+        print_findings(examination)
+        if track:
+            print_view(experiment_id)
+        for path in written:
             click.echo(f"written to {path}")
-    if any(is_at_least(finding.severity, fail_on) for finding in examination.findings):
-        sys.exit(1)
+        print_next(_after(source, examination))
+
+    failed = any(is_at_least(finding.severity, fail_on) for finding in examination.findings)
+    return Result(examination, show, lambda: int(failed))
 
 
-def _track(examination: DataReport, experiment: str) -> None:
-    from fer_mlops.cli.output.screen import print_view
+def _after(source: str, examination: DataReport) -> str:
+    """Returns the command to run after the check."""
+    where = shlex.quote(source)
+    if any(finding.severity == "error" for finding in examination.findings):
+        return f"correct the errors, then fer-mlops data check {where}"
+    return f"fer-mlops cnn --preset fast --data {where}"
+
+
+def _track(examination: DataReport, experiment: str) -> str:
+    """Logs the findings to a run; returns its experiment."""
     from fer_mlops.reporting.data_quality_page import render_page
     from fer_mlops.tracking.runs import track
 
@@ -126,7 +157,7 @@ def _track(examination: DataReport, experiment: str) -> None:
         tracker.log_text("data/report.html", render_page(examination))
         tracker.log_text("data/report.json", examination.as_json())
         tracker.log_text("data/label_errors.csv", examination.label_errors)
-    print_view(tracker.experiment_id)
+    return tracker.experiment_id
 
 
 def _load(model: str) -> Classifier:
@@ -144,7 +175,8 @@ def _load(model: str) -> Classifier:
     *READING,
     SET,
 )
-def write_split(source: str, out: Path, **options: Any) -> None:
+@with_json()
+def write_split(source: str, out: Path, **options: Any) -> Result:
     """Write a split of DATA to a CSV file, for sharing or for training with --split CSV."""
     from fer_mlops.cli.output.data import print_split
     from fer_mlops.cli.output.screen import progress_bars
@@ -155,18 +187,31 @@ def write_split(source: str, out: Path, **options: Any) -> None:
         table = load_table(experiment.data, cache_folder(), progress)
         split = divide_faces(table, experiment.data, experiment.seed, cache_folder(), progress)
     write_text(out, split.as_csv(table))
-    print_split(table, split)
-    click.echo(f"written to {out}; use it with --split {out}")
+    parts = {part: table.select(rows).counts() for part, rows in split.parts().items()}
+
+    def show() -> None:
+        print_split(table, split)
+        click.echo(f"written to {out}; use it with --split {out}")
+        click.echo(
+            f"Next:     fer-mlops cnn --data {shlex.quote(source)} --split {shlex.quote(str(out))}"
+        )
+
+    return Result({"out": out, "split": split.kind, "parts": parts}, show)
 
 
-@data.command(name="list", examples=("fer-mlops data list",))
-def list_datasets() -> None:
+@data.command(name="list", examples=("fer-mlops data list", "fer-mlops data list --json"))
+@with_json()
+def list_datasets() -> Result:
     """List the supported data sets with their sources and terms of use."""
     from fer_mlops.cli.output.data import print_datasets
     from fer_mlops.data.datasets import DATASETS
 
-    print_datasets(list(DATASETS.values()))
-    click.echo("Use one with --data PATH; --data NAME:PATH names the data set explicitly.")
+    def show() -> None:
+        print_datasets(list(DATASETS.values()))
+        click.echo("Use one with --data PATH; --data NAME:PATH names the data set explicitly.")
+        click.echo("Next:     fer-mlops data check PATH")
+
+    return Result(list(DATASETS.values()), show)
 
 
 @data.command(name="download", examples=("fer-mlops data download muxspace --to faces",))
@@ -176,7 +221,8 @@ def list_datasets() -> None:
     type=click.Path(path_type=Path),
     help="Folder to create.  [default: data/NAME]",
 )
-def download_dataset(name: str, to: Path | None) -> None:
+@with_json()
+def download_dataset(name: str, to: Path | None) -> Result:
     """Download data set NAME; run the command again to resume an interrupted download."""
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.datasets import DATASETS
@@ -187,6 +233,9 @@ def download_dataset(name: str, to: Path | None) -> None:
         raise DataError(f"cannot download {name!r}, only {', '.join(ARCHIVES)}{known}")
     with progress_bars() as progress:
         folder = download(ARCHIVES[name], to or Path("data") / name, progress)
-    click.echo(
-        f"{DATASETS[name].terms}\nDownloaded to {folder}; check it with: fer-mlops data check {folder}"
-    )
+    terms = DATASETS[name].terms
+
+    def show() -> None:
+        click.echo(f"{terms}\nDownloaded to {folder}; check it with: fer-mlops data check {folder}")
+
+    return Result({"name": name, "folder": folder, "terms": terms}, show)

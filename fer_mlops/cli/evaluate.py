@@ -12,6 +12,7 @@ import click
 from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import DATA_HELP, READING, is_chosen
+from fer_mlops.cli.result import Result, with_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import cache_folder
@@ -50,13 +51,16 @@ if TYPE_CHECKING:
     help="Also evaluate on corrupted images.",
 )
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
-def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str) -> None:
+@with_json()
+def evaluate(
+    model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str
+) -> Result:
     """Evaluate a trained model and write a report.
 
     It is evaluated on its own test faces, or on the faces of --data.
     """
     from fer_mlops.cli.output.scores import print_evaluation
-    from fer_mlops.cli.output.screen import print_view, progress_bars, warn_of_drawn_faces
+    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars, warn_of_drawn_faces
     from fer_mlops.files import write_text
     from fer_mlops.pipelines import api
 
@@ -67,12 +71,18 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
             model, chosen, robustness=robustness, experiment=experiment, progress=progress
         )
     warn_of_drawn_faces(model)
-    print_evaluation(evaluation)
-    print_view(evaluation.experiment_id)
     if folder:
         write_text(folder / "report.json", evaluation.as_json())
         write_text(folder / "report.html", evaluation.page)
-        click.echo(f"The page: {folder / 'report.html'}")
+
+    def show() -> None:
+        print_evaluation(evaluation)
+        print_view(evaluation.experiment_id)
+        if folder:
+            click.echo(f"The page: {folder / 'report.html'}")
+        print_next(f"fer-mlops explain sample --model {evaluation.model} --measure", "fer-mlops compare")
+
+    return Result(evaluation, show)
 
 
 @click.command(
@@ -112,7 +122,8 @@ def evaluate(model: str, sources: tuple[str, ...], out: str, robustness: bool, e
     type=click.Path(path_type=Path),
     help="Output folder.",
 )
-def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> None:
+@with_json()
+def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **options: Any) -> Result:
     """Explain predictions with heat maps.
 
     IMAGES are files, folders, or 'sample'.
@@ -124,7 +135,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
 
     check_store()
     from fer_mlops.data.image_files import find_images
-    from fer_mlops.pipelines.explain import explain_images
+    from fer_mlops.pipelines.explain import explain_images, numbers_of
 
     found = find_images(list(images), cache_folder())
     classifiers = [(name, load_classifier(name)) for name in models]
@@ -133,7 +144,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     options["with_measures"] = options.pop("measure")
     with progress_bars() as progress:
         explained = explain_images(classifiers, found, out, progress=progress, **options)
-    print_explanations(explained, found, out)
+    return Result(numbers_of(explained, found), lambda: print_explanations(explained, found, out))
 
 
 @click.command(
@@ -178,6 +189,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     option("--out", default="", metavar="DIR", help="Folder for the HTML page and the JSON file."),
     option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment."),
 )
+@with_json()
 def compare(
     runs: str,
     models: str,
@@ -187,13 +199,13 @@ def compare(
     anyway: bool,
     experiment: str,
     **reading: str,
-) -> None:
+) -> Result:
     """Compare trained models on the same faces.
 
     Name runs, models or a parent run; by default the latest run of each family is compared.
     """
     from fer_mlops.cli.output.scores import print_comparison
-    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.pipelines import api
     from fer_mlops.tracking.store import check_store
 
@@ -211,8 +223,7 @@ def compare(
     if repeats:
         if other:
             raise ConfigError("--data has no effect on seeds or folds; each is tested on its own faces")
-        _show_repeats(repeats, experiment, folder)
-        return
+        return _of_repeats(repeats, experiment, folder)
     names = _names_of(runs, models, parent, experiment)
     with progress_bars() as progress:
         compared = api.compare(
@@ -223,11 +234,17 @@ def compare(
             experiment=experiment,
             progress=progress,
         )
-    print_comparison(compared.comparison)
     if folder:
         write_files(compared.files, folder)
-        click.echo(f"written to {folder / 'comparison.html'}")
-    print_view(compared.experiment_id)
+
+    def show() -> None:
+        print_comparison(compared.comparison)
+        if folder:
+            click.echo(f"written to {folder / 'comparison.html'}")
+        print_view(compared.experiment_id)
+        print_next(f"fer-mlops evaluate --model {compared.comparison.best.uri} --out report")
+
+    return Result(compared.comparison, show)
 
 
 def _names_of(runs: str, models: str, parent: str, experiment: str) -> list[str]:
@@ -282,7 +299,7 @@ def _writable(out: str) -> Path:
     return Path(out)
 
 
-def _show_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> None:
+def _of_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> Result:
     from fer_mlops.cli.output.screen import print_view
     from fer_mlops.cli.output.training import print_repeats
     from fer_mlops.pipelines.compare import log_parent, write_files
@@ -291,8 +308,13 @@ def _show_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> Non
     name = f"compare {len(repeats.runs)} {repeats.kind} · {repeats.data.partition(',')[0]}"
     with track(experiment, name) as tracker:
         files = log_parent(repeats, tracker)
-    print_repeats(repeats)
     if folder:
         write_files(files, folder)
-        click.echo(f"written to {folder / 'comparison.html'}")
-    print_view(tracker.experiment_id)
+
+    def show() -> None:
+        print_repeats(repeats)
+        if folder:
+            click.echo(f"written to {folder / 'comparison.html'}")
+        print_view(tracker.experiment_id)
+
+    return Result(repeats, show)

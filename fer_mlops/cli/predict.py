@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,15 @@ import click
 from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command, option, with_options
 from fer_mlops.cli.options import is_chosen
+from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, DataError, printable
 from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
     from fer_mlops.models.calibration import OperatingPoint
+    from fer_mlops.serving.image_predictions import NoFace, PredictionRow, Unread
+    from fer_mlops.serving.onnx_export import Exported
+    from fer_mlops.serving.output_formats import Format
 
 MODEL = click.option(
     "--model",
@@ -78,6 +84,7 @@ POINT = (
     option("--explain", is_flag=True, help="Write a heat map of each prediction to --out."),
     option("--out", default="", help="Folder for heat maps and for photos with face boxes."),
 )
+@with_json()
 def predict(
     images: tuple[str, ...],
     model: str,
@@ -88,7 +95,7 @@ def predict(
     threshold: float | None,
     out: str,
     every: float,
-) -> int:
+) -> Result:
     """Predict the emotion in images and videos.
 
     IMAGES are files, folders, videos, webcam, or - for standard input, which is one image, or one path
@@ -96,8 +103,8 @@ def predict(
     exit status is 1; the other images are still predicted.
     """
     from fer_mlops.cli.output.screen import warn_of_drawn_faces
-    from fer_mlops.serving.image_predictions import ImagePredictor, NoFace, Unread, camera_of, queries_of
-    from fer_mlops.serving.output_formats import FORMATS
+    from fer_mlops.serving.image_predictions import ImagePredictor, camera_of, queries_of
+    from fer_mlops.serving.output_formats import FORMATS, fields_of
     from fer_mlops.serving.predictions import NEVER_SURE
     from fer_mlops.serving.predictor import calibration_at, load
 
@@ -105,6 +112,12 @@ def predict(
         raise ConfigError("--explain writes heat maps: name a folder for them with --out")
     if is_chosen(out) and not (explain or faces):
         raise ConfigError("--out has no effect without --faces or --explain")
+    is_live = any(camera_of(word) is not None for word in images)
+    if click.get_current_context().params["as_json"] and (is_live or form != "table"):
+        raise ConfigError(
+            "--json prints one list after the last image; --format json prints a line for each, also of "
+            "a camera: give one"
+        )
     predictor = load(model)
     warn_of_drawn_faces(model)
     calibration = calibration_at(
@@ -116,25 +129,47 @@ def predict(
         finds_faces=faces,
         explains=explain,
         out=Path(out) if is_chosen(out) else None,
-        is_live=any(camera_of(word) is not None for word in images),
+        is_live=is_live,
     )
-    if form != "table" and not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # a program reads it
-    num_bad = num_predicted = 0
-    if header := FORMATS[form].header(faces):
+    rows = _Reported(image_predictor.predict(queries_of(images, sys.stdin.buffer, every)))
+
+    def status() -> int:
+        if rows.num_predicted and not calibration.is_ever_sure:
+            click.echo(f"fer-mlops: {NEVER_SURE}; --threshold sets one", err=True)
+        return 1 if rows.num_bad else 0
+
+    return Result(map(fields_of, rows), lambda: _print_rows(rows, FORMATS[form], faces), status)
+
+
+class _Reported:
+    """Iterator over predictions; reports on standard error why an image has none."""
+
+    def __init__(self, rows: Iterator[PredictionRow | NoFace | Unread | DataError]) -> None:
+        self.rows = rows
+        self.num_predicted = self.num_bad = 0
+
+    def __iter__(self) -> Iterator[PredictionRow]:
+        from fer_mlops.serving.image_predictions import PredictionRow
+
+        for row in self.rows:
+            if isinstance(row, PredictionRow):
+                self.num_predicted += 1
+                yield row
+            else:
+                self.num_bad += isinstance(row, DataError)
+                click.echo(f"fer-mlops: {printable(str(row))}", err=True)
+
+
+def _print_rows(rows: Iterable[PredictionRow], form: Format, finds_faces: bool) -> None:
+    """Prints each prediction as soon as it is made."""
+    is_shown = sys.stdout.isatty()  # a program needs the unescaped names
+    if form.is_for_programs and not is_shown and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    if header := form.header(finds_faces):
         click.echo(header)
-    for row in image_predictor.predict(queries_of(images, sys.stdin.buffer, every)):
-        if isinstance(row, NoFace | Unread | DataError):
-            num_bad += isinstance(row, DataError)
-            click.echo(f"fer-mlops: {printable(str(row))}", err=True)
-        else:
-            num_predicted += 1
-            line = FORMATS[form].line(row)
-            is_shown = sys.stdout.isatty()  # a program needs the unescaped names
-            click.echo(printable(line) if is_shown else line, color=True)
-    if num_predicted and not calibration.is_ever_sure:
-        click.echo(f"fer-mlops: {NEVER_SURE}; --threshold sets one", err=True)
-    return 1 if num_bad else 0
+    for row in rows:
+        line = form.line(row)
+        click.echo(printable(line) if is_shown else line, color=True)
 
 
 @click.command(
@@ -163,6 +198,7 @@ def predict(
     "--rows-per-file", type=int, default=4096, show_default=True, help="Rows in each Parquet file."
 )
 @with_options(*POINT)
+@with_json()
 def score(
     source: Path,
     model: str,
@@ -172,7 +208,7 @@ def score(
     rows_per_file: int,
     operating_point: OperatingPoint | None,
     threshold: float | None,
-) -> None:
+) -> Result:
     """Predict many images into Parquet files.
 
     SOURCE is a folder, a CSV file or a Parquet file. Unreadable images become rows with an error. Run
@@ -205,11 +241,16 @@ def score(
     run = score_locally if engine == "local" else score_with_spark
     with progress_bars() as progress:
         done = run(rows, out, job, progress)
-    before = f", {done.num_before} of them before" if done.num_before else ""
-    click.echo(
-        f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be read"
-        f"{rows.unread}"
-    )
+
+    def show() -> None:
+        before = f", {done.num_before} of them before" if done.num_before else ""
+        click.echo(
+            f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be "
+            f"read{rows.unread}"
+        )
+        click.echo(f"Next:     python -c 'import pandas; print(pandas.read_parquet(\"{out}\"))'")
+
+    return Result({"out": out, "model": name, **dataclasses.asdict(done)}, show)
 
 
 @click.command(
@@ -227,7 +268,8 @@ def score(
 @click.option(
     "--data", default="auto", help="New location of the model's own data, for --int8, if it has moved."
 )
-def export(model: str, path: str, int8: bool, data: str) -> None:
+@with_json()
+def export(model: str, path: str, int8: bool, data: str) -> Result:
     """Export a trained network to ONNX.
 
     The file includes the calibration, and its predictions are compared with the network's.
@@ -245,16 +287,20 @@ def export(model: str, path: str, int8: bool, data: str) -> None:
         with progress_bars() as progress:
             parts = data_of(model, data if is_chosen(data) else None, cache_folder(), progress).parts
         made = export_int8(classifier, model, Path(path), parts["train"], parts["valid"])
-    click.echo(f"{path}: {made.num_bytes / 1e6:.2f} MB")
-    kind = "validation" if int8 else "drawn"
+    return Result(made, lambda: _print_export(made))
+
+
+def _print_export(made: Exported) -> None:
+    click.echo(f"{made.path}: {made.num_bytes / 1e6:.2f} MB")
+    kind = "validation" if made.loss else "drawn"
     click.echo(
         f"largest difference of a probability, over {made.num_faces} {kind} faces: "
         f"{made.largest_difference:.1e}"
     )
-    if made.loss:
-        loss = made.loss
+    if loss := made.loss:
         click.echo(
             f"on {loss.num_faces} validation faces: accuracy {loss.accuracy:.4f} "
             f"({-loss.accuracy_lost:+.4f}), macro-F1 {loss.macro_f1:.4f} ({-loss.macro_f1_lost:+.4f}), "
             f"{loss.changed:.1%} of predictions change"
         )
+    click.echo(f"Next:     fer-mlops predict photos/ --model {made.path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from fer_mlops.cli.commands import Command, Group
 from fer_mlops.cli.options import DATA_HELP, INT, is_chosen
+from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import printable
 from fer_mlops.files import cache_folder
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 )
 @click.option("--data", default="auto", help=f"Evaluate on all faces of: {DATA_HELP}")
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
-def promote(version: int | None, run_id: str, gate: str, data: str, experiment: str) -> None:
+@with_json()
+def promote(version: int | None, run_id: str, gate: str, data: str, experiment: str) -> Result:
     """Make a version champion if it passes the gate.
 
     If it does not pass, the exit status is 1.
@@ -47,8 +48,7 @@ def promote(version: int | None, run_id: str, gate: str, data: str, experiment: 
     number = find_candidate(version, run_id if is_chosen(run_id) else "")
     rules = Path(gate) if is_chosen(gate) else None
     decision = through_the_gate(number, experiment, rules, data if is_chosen(data) else None)
-    if not decision.is_promoted:
-        sys.exit(1)
+    return Result(decision, lambda: None, lambda: 0 if decision.is_promoted else 1)
 
 
 def through_the_gate(
@@ -59,7 +59,7 @@ def through_the_gate(
     data: Data | None = None,
 ) -> Decision:
     """Runs the gate for a version in a separate run and prints the decision."""
-    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.cli.output.versions import print_decision
     from fer_mlops.config.promotion import gate_file, read_rules
     from fer_mlops.pipelines.promote import promote
@@ -73,28 +73,36 @@ def through_the_gate(
             )
         print_decision(decision)  # first: it is final even if the run cannot be closed
     print_view(tracker.experiment_id)
+    print_next("fer-mlops serve" if decision.is_promoted else f"fer-mlops registry show {version}")
     return decision
 
 
-def promote_trained(trained: Trained) -> None:
+def promote_trained(trained: Trained) -> Decision | None:
     """Runs the gate for the version that training registered, unless it is champion already.
 
     The gate loads the version from the registry, as others will; it does not read the data again.
     """
     made = trained.registration
-    if made and not made.is_champion:
-        through_the_gate(made.version, trained.experiment.tracking.experiment, data=trained.data)
+    if not made or made.is_champion:
+        return None
+    return through_the_gate(made.version, trained.experiment.tracking.experiment, data=trained.data)
 
 
 @click.command(cls=Command, examples=("fer-mlops rollback",))
-def rollback() -> None:
+@with_json()
+def rollback() -> Result:
     """Make the previous champion champion again."""
     from fer_mlops.tracking.aliases import roll_back
     from fer_mlops.tracking.store import check_store
 
     check_store()
     now, before = roll_back()
-    click.echo(f"version {now} is champion again; version {before} is previous")
+
+    def show() -> None:
+        click.echo(f"version {now} is champion again; version {before} is previous")
+        click.echo("Next:     fer-mlops registry list")
+
+    return Result({"champion": now, "previous": before}, show)
 
 
 @click.group(cls=Group)
@@ -102,33 +110,38 @@ def registry() -> None:
     """List, show, compare and delete versions."""
 
 
-@registry.command(name="list", examples=("fer-mlops registry list",))
-def list_registered() -> None:
+@registry.command(name="list", examples=("fer-mlops registry list", "fer-mlops registry list --json"))
+@with_json()
+def list_registered() -> Result:
     """List all versions with their aliases and scores."""
     from fer_mlops.cli.output.versions import print_versions
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import list_versions
 
     check_store()
-    print_versions(list_versions())
+    versions = list_versions()
+    return Result(versions, lambda: print_versions(versions))
 
 
 @registry.command(name="show", examples=("fer-mlops registry show champion",))
 @click.argument("version")
-def show_version(version: str) -> None:
+@with_json()
+def show_version(version: str) -> Result:
     """Show the model card of VERSION, a number or an alias."""
     from fer_mlops.cli.output.versions import print_card
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import version_of
 
     check_store()
-    print_card(version_of(version))
+    found = version_of(version)
+    return Result(found, lambda: print_card(found))
 
 
 @registry.command(name="diff", examples=("fer-mlops registry diff champion challenger",))
 @click.argument("first")
 @click.argument("second")
-def diff_versions(first: str, second: str) -> None:
+@with_json()
+def diff_versions(first: str, second: str) -> Result:
     """Show the settings and scores that differ between versions FIRST and SECOND."""
     from fer_mlops.cli.output.versions import print_differences
     from fer_mlops.tracking.store import check_store
@@ -136,28 +149,41 @@ def diff_versions(first: str, second: str) -> None:
 
     check_store()
     one, other = version_of(first), version_of(second)
-    print_differences(one, other, differences(one, other))
+    found = differences(one, other)
+    return Result(
+        {
+            "versions": [one.number, other.number],
+            "differences": {name: list(values) for name, *values in found},
+        },
+        lambda: print_differences(one, other, found),
+    )
 
 
 @registry.command(name="relocate", examples=("fer-mlops registry relocate",))
-def relocate_store() -> None:
+@with_json()
+def relocate_store() -> Result:
     """Update the paths in mlflow.db after it was moved or copied together with mlruns."""
     from fer_mlops.tracking.database import relocate
 
     moved = relocate()
-    for old, new in moved:
-        click.echo(printable(f"{old} → {new}"))
-    if not moved:
-        click.echo("nothing to do: the paths in mlflow.db are up to date")
+
+    def show() -> None:
+        for old, new in moved:
+            click.echo(printable(f"{old} → {new}"))
+        if not moved:
+            click.echo("nothing to do: the paths in mlflow.db are up to date")
+
+    return Result([{"from": old, "to": new} for old, new in moved], show)
 
 
 @registry.command(name="delete", examples=("fer-mlops registry delete 3",))
 @click.argument("version", type=int)
-def remove_version(version: int) -> None:
+@with_json()
+def remove_version(version: int) -> Result:
     """Delete VERSION; it must not have an alias."""
     from fer_mlops.tracking.aliases import delete_version
     from fer_mlops.tracking.store import check_store
 
     check_store()
     delete_version(version)
-    click.echo(f"version {version} is deleted")
+    return Result({"deleted": version}, lambda: click.echo(f"version {version} is deleted"))

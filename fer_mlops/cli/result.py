@@ -80,6 +80,8 @@ def plain(value: Any) -> object:
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, Iterator)):
         return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # an array or a number of NumPy
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, PurePath) else value

@@ -42,6 +42,7 @@ from fer_mlops.cli.options import (
     is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
+from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, FerError, TrainingError
 from fer_mlops.files import cache_folder
 from fer_mlops.progress import no_progress
@@ -62,9 +63,10 @@ _RUN = (EXPERIMENT, AUTO_PROMOTE)
     ),
 )
 @with_options(*_FACES, *SETTINGS, IMAGE_SIZE, PROCESSES, RESUME, *REPEATS, *_RUN)
-def baseline(**options: Any) -> None:
+@with_json()
+def baseline(**options: Any) -> Result | None:
     """Train HOG features and a support vector machine."""
-    train("baseline", options)
+    return train("baseline", options)
 
 
 @click.command(
@@ -76,9 +78,10 @@ def baseline(**options: Any) -> None:
     ),
 )
 @with_options(*_FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, PROCESSES, RESUME, *REPEATS, *_RUN)
-def cnn(**options: Any) -> None:
+@with_json()
+def cnn(**options: Any) -> Result | None:
     """Train a network from scratch."""
-    train("cnn", options)
+    return train("cnn", options)
 
 
 @click.command(
@@ -92,12 +95,13 @@ def cnn(**options: Any) -> None:
 @with_options(
     *_FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, PROCESSES, RESUME, *REPEATS, *_RUN
 )
-def transfer(**options: Any) -> None:
+@with_json()
+def transfer(**options: Any) -> Result | None:
     """Train a pretrained backbone.
 
     The head is trained first, on frozen features, then the whole network.
     """
-    train("transfer", options)
+    return train("transfer", options)
 
 
 @click.command(name="all", cls=Command, examples=("fer-mlops all --data faces/ --cnn-preset best",))
@@ -109,10 +113,11 @@ def transfer(**options: Any) -> None:
     WEIGHTS,
     EXPERIMENT,
 )
-def run_everything(cnn_preset: str, **options: Any) -> None:
+@with_json()
+def run_everything(cnn_preset: str, **options: Any) -> Result:
     """Train all three families and compare them."""
     from fer_mlops.cli.output.scores import print_comparison
-    from fer_mlops.cli.output.screen import print_view, progress_bars
+    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration, print_run_step
 
     shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
@@ -133,11 +138,16 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
         print_registration(trained)
     print_view(suite.trained[0].experiment_id)
     best = max(suite.trained, key=lambda trained: trained.valid.macro_f1.value)  # never by test scores
-    promote_trained(best)
+    promotion = promote_trained(best)
+    print_next(*best.next_commands)
+    return Result({**suite.as_dict(), "promotion": promotion}, lambda: None)
 
 
-def train(family: str, options: Mapping[str, Any]) -> None:
-    """Trains with the options of ``fer-mlops family`` and prints the result.
+def train(family: str, options: Mapping[str, Any]) -> Result | None:
+    """Trains with the options of ``fer-mlops family``, prints and returns the result.
+
+    Returns:
+        The result; None in a process that is not the first, or that has started the first.
 
     Raises:
         FerError: Training failed; only the first of several processes raises it.
@@ -158,17 +168,16 @@ def train(family: str, options: Mapping[str, Any]) -> None:
         if is_first():
             check_tracking(experiment)
     if experiment and repeats:
-        _train_repeats(experiment, seeds)
-    elif num_processes > num_started():
+        return _train_repeats(experiment, seeds)
+    if num_processes > num_started():
         sys.exit(launch(sys.argv[1:], num_processes))
-    else:
-        from fer_mlops.processes import exit_with_parent
-        from fer_mlops.training import distributed
+    from fer_mlops.processes import exit_with_parent
+    from fer_mlops.training import distributed
 
-        with first_speaks(TrainingError), distributed.process_group(num_processes):
-            if num_processes > 1:
-                exit_with_parent(os.getppid())
-            _train_here(family, experiment, options)
+    with first_speaks(TrainingError), distributed.process_group(num_processes):
+        if num_processes > 1:
+            exit_with_parent(os.getppid())
+        return _train_here(family, experiment, options)
 
 
 def check_tracking(experiment: Experiment | None) -> None:
@@ -185,7 +194,7 @@ def check_tracking(experiment: Experiment | None) -> None:
     check_store(experiment.tracking.experiment if experiment else None)
 
 
-def _train_here(family: str, experiment: Experiment | None, options: Mapping[str, Any]) -> None:
+def _train_here(family: str, experiment: Experiment | None, options: Mapping[str, Any]) -> Result | None:
     """Trains ``experiment``, or resumes a run if it is None."""
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_step, print_trained
@@ -203,7 +212,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
             data = prepare_data(experiment, cache, progress)
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
-            return
+            return None
         preset = options.get("preset")
         trained = run_tracked(
             experiment,
@@ -216,8 +225,8 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
             around=known_to_launcher,
         )
     print_trained(trained)
-    if experiment.tracking.auto_promote:
-        promote_trained(trained)
+    promotion = promote_trained(trained) if experiment.tracking.auto_promote else None
+    return Result({**trained.as_dict(), "promotion": promotion}, lambda: None)
 
 
 def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Experiment, dict[str, Any]]:
@@ -234,7 +243,7 @@ def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Expe
     return experiment, state
 
 
-def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
+def _train_repeats(experiment: Experiment, seeds: int | None) -> Result:
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_repetition, print_run_step
     from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
@@ -246,4 +255,4 @@ def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
             done = cross_validate(experiment, cache_folder(), progress, print_run_step)
         else:
             done = repeat_seeds(experiment, seeds, cache_folder(), progress, print_run_step)
-    print_repetition(done)
+    return Result(done, lambda: print_repetition(done))

@@ -27,6 +27,7 @@ from fer_mlops.cli.options import (
     is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
+from fer_mlops.cli.result import Result, with_json
 from fer_mlops.cli.train import check_tracking
 from fer_mlops.errors import ConfigError
 from fer_mlops.files import cache_folder
@@ -97,7 +98,8 @@ _SEARCH = (
     *(EPOCHS, IMAGE_SIZE, BACKBONE),
     *(EXPERIMENT, AUTO_PROMOTE),
 )
-def tune(family: str, **options: Any) -> None:
+@with_json()
+def tune(family: str, **options: Any) -> Result:
     """Search settings with Optuna, train the winner.
 
     FAMILY is cnn (default), transfer or baseline. Set sampler, pruner, finalists and limits with --set
@@ -115,21 +117,18 @@ def tune(family: str, **options: Any) -> None:
     with progress_bars() as progress:
         sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=_print_trial)
     if sweep is None:
-        click.echo(
-            f"the time limit is reached; other processes continue study {plan.study_name} and train its "
-            "winner"
-        )
-        return
+        return Result(None, lambda: _print_time_is_up(plan))
     _print_sweep(sweep, plan)
-    recipe = _write_recipe(sweep)
+    recipe, promotion = _write_recipe(sweep), None
     if sweep.winner:
         print_trained(sweep.winner)
         if plan.experiment.tracking.auto_promote:
-            promote_trained(sweep.winner)
+            promotion = promote_trained(sweep.winner)
     else:
         click.echo(f"the winner was already trained, in run {sweep.winner_run}")
         print_view(sweep.experiment_id)
     click.echo(f"Again:    fer-mlops {family} --recipe {recipe}")
+    return Result({**sweep.as_dict(), "promotion": promotion}, lambda: None)
 
 
 def _write_recipe(sweep: Sweep) -> str:
@@ -141,6 +140,14 @@ def _write_recipe(sweep: Sweep) -> str:
     except OSError:  # the study's run has it
         return f"runs:/{sweep.run_id}"
     return str(path)
+
+
+def _print_time_is_up(plan: Plan) -> None:
+    click.echo(
+        f"the time limit is reached; other processes continue study {plan.study_name} and train its "
+        "winner"
+    )
+    click.echo("Next:     the same command continues the study")
 
 
 def _plan(family: str, options: dict[str, Any]) -> Plan:

@@ -41,6 +41,11 @@ class Repetition:
     pooled: Report | None
     """Report on all faces, each predicted by the model that had not seen it; None for seeds."""
 
+    def as_dict(self) -> dict[str, object]:
+        """Returns the scores of the runs and their spread as plain values, for JSON."""
+        pooled = self.pooled.as_dict() if self.pooled else None
+        return {"run_id": self.run_id, **self.repeats.as_dict(), "pooled": pooled}
+
 
 def cross_validate(
     experiment: Experiment,

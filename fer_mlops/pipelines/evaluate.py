@@ -76,10 +76,14 @@ class Evaluation:
     def _repr_html_(self) -> str:
         return self.page._repr_html_()
 
+    def as_dict(self) -> dict[str, object]:
+        """Returns all numbers as plain values, for JSON."""
+        data = [evaluation.as_dict() for evaluation in self.results]
+        return {"model": self.model, "warnings": self.warnings, "data": data}
+
     def as_json(self) -> str:
         """Returns all numbers as JSON."""
-        data = [evaluation.as_dict() for evaluation in self.results]
-        return json.dumps({"model": self.model, "warnings": self.warnings, "data": data}, indent=2)
+        return json.dumps(self.as_dict(), indent=2)
 
 
 def evaluation_name(model: str, sources: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ def _write(explained: list[ExplainedFaces], images: FaceImages, folder: Path) ->
             if shown:
                 shown.savefig(folder / f"{mark}{name}.png")
     pictures = Pictures(overlays=overlays, order=order, means=means, curves=curves)
-    numbers = json.dumps(_numbers(explained, images), indent=2)
+    numbers = json.dumps(numbers_of(explained, images), indent=2)
     (folder / NUMBERS).write_text(numbers, encoding="utf-8")
     (folder / PAGE).write_text(render_page(explained, images, pictures), encoding="utf-8")
 
@@ -132,7 +132,8 @@ def _sheet(explained: list[ExplainedFaces], images: FaceImages, rows: list[int])
     )
 
 
-def _numbers(explained: list[ExplainedFaces], images: FaceImages) -> list[dict[str, object]]:
+def numbers_of(explained: Sequence[ExplainedFaces], images: FaceImages) -> list[dict[str, object]]:
+    """Returns the predictions, and the measures of the maps, of each model as plain values, for JSON."""
     return [
         {
             "model": model.name,

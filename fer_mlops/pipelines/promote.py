@@ -78,6 +78,10 @@ class Decision:
         failed = [f"{check.rule}: {check.measured}" for check in self.checks if not check.is_passed]
         return "; ".join(failed) or f"passed all {len(self.checks)} rules of the gate on {self.faces}"
 
+    def as_dict(self) -> dict[str, object]:
+        """Returns the decision as plain values, for JSON."""
+        return {**asdict(self), "is_promoted": self.is_promoted, "reason": self.reason}
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
@@ -276,8 +280,7 @@ def _slices(rules: GateRules, slices: Slices) -> Check:
 
 def _record(decision: Decision, rules: GateRules, tracker: Tracker) -> None:
     """Logs the decision to the run and adds it to the version's tags and card."""
-    record = {**asdict(decision), "is_promoted": decision.is_promoted, "rules": asdict(rules)}
-    tracker.log_json("gate.json", record)
+    tracker.log_json("gate.json", {**decision.as_dict(), "rules": asdict(rules)})
     tracker.log_facts(
         {
             "version": decision.version,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,23 @@ class Trained:
     def predictions(self) -> LabelledPredictions:
         """Predictions on the test faces."""
         return self.evaluation.predictions
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns the scores, the registered version and the notes as plain values, for JSON."""
+        made = self.registration
+        return {
+            "run_id": self.run_id,
+            "family": self.family,
+            "data": self.data.table.name,
+            "split": self.data.split.kind,
+            "seed": self.experiment.seed,
+            "minutes": self.minutes,
+            "test": {point: report.as_dict() for point, report in self.evaluation.reports.items()},
+            "registered": asdict(made) if made else None,
+            "warning": self.flaw or None,
+            "facts": dict(self.facts),
+            "next": self.next_commands,
+        }
 
     def __repr__(self) -> str:
         return f"Trained({self.family} on {self.data.table.name}, macro-F1 {self.test.macro_f1})"

@@ -25,6 +25,11 @@ class Suite:
     trained: tuple[Trained, ...]
     comparison: Comparison
 
+    def as_dict(self) -> dict[str, object]:
+        """Returns the comparison and the training runs as plain values, for JSON."""
+        trained = [one.as_dict() for one in self.trained]
+        return {"run_id": self.run_id, "trained": trained, "comparison": self.comparison.as_dict()}
+
 
 def train_all(
     experiments: Sequence[Experiment],

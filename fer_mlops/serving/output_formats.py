@@ -25,6 +25,8 @@ class Format:
     """Returns the text of one prediction."""
     header: Callable[[bool], str]
     """Returns the first line, or nothing; called with whether faces are detected in photos."""
+    is_for_programs: bool = True
+    """Whether the output is read by programs, and so is in UTF-8."""
 
 
 def _table(row: PredictionRow) -> str:
@@ -36,7 +38,8 @@ def _table(row: PredictionRow) -> str:
     return printable(line).replace("\n", r"\n")
 
 
-def _json(row: PredictionRow) -> str:
+def fields_of(row: PredictionRow) -> dict[str, object]:
+    """Returns a prediction as plain values, for JSON."""
     prediction = row.prediction
     fields: dict[str, object] = {"image": row.image}
     if row.box is not None:
@@ -51,7 +54,11 @@ def _json(row: PredictionRow) -> str:
     }
     if row.picture:
         fields["picture"] = row.picture
-    return json.dumps(fields, ensure_ascii=False)
+    return fields
+
+
+def _json(row: PredictionRow) -> str:
+    return json.dumps(fields_of(row), ensure_ascii=False)
 
 
 def _no_header(_: bool) -> str:
@@ -81,7 +88,7 @@ def _csv_line(cells: Sequence[object]) -> str:
 
 
 FORMATS: dict[str, Format] = {
-    "table": Format(_table, _no_header),
+    "table": Format(_table, _no_header, is_for_programs=False),
     "json": Format(_json, _no_header),
     "csv": Format(_csv, _csv_header),
 }

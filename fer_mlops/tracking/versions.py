@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import isfinite
 
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
@@ -39,6 +40,21 @@ class Version:
     """Local date of registration."""
     card: str
     """Model card in Markdown."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns the version as plain values, for JSON; what is unknown is None."""
+        fields = {name: value or None for name, value in asdict(self).items()}
+        numbers = ("valid_macro_f1", "test_macro_f1", "test_n")
+        return {**fields, "aliases": self.aliases, **{n: number_in(getattr(self, n)) for n in numbers}}
+
+
+def number_in(text: str) -> float | None:
+    """Returns the number that a tag holds; None if it holds none."""
+    try:
+        number = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def list_versions() -> list[Version]:
@@ -104,24 +120,25 @@ def find_candidate(version: int | None, run_id: str) -> int:
     return int(challenger.version)
 
 
-def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
+def differences(one: Version, other: Version) -> list[tuple[str, Scalar | None, Scalar | None]]:
     """Returns the settings and test scores that differ, as (name, value of one, value of other).
+
+    A value that a version does not have is None.
 
     Raises:
         ModelError: The run of a version was deleted.
     """
     runs = [_run(version) for version in (one, other)]
-    found = []
+    found: list[tuple[str, Scalar | None, Scalar | None]] = []
     settings = [_settings(version) for version in (one, other)]
     for key in sorted(settings[0].keys() | settings[1].keys()):
-        values = [str(own.get(key, "–")) for own in settings]
+        values = [own.get(key) for own in settings]
         if values[0] != values[1]:
             found.append((key, values[0], values[1]))
     for score in _SCORES:
         scores = [run.data.metrics.get(f"test/{score}") for run in runs]
         if scores[0] != scores[1]:
-            shown = ["–" if value is None else f"{value:.4f}" for value in scores]
-            found.append((f"test/{score}", shown[0], shown[1]))
+            found.append((f"test/{score}", scores[0], scores[1]))
     return found
 
 

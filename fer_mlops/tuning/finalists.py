@@ -57,6 +57,11 @@ class Finalist:
         """Name of the trial for readers."""
         return f"trial {self.trial.number}{' (the start)' if self.is_start else ''}"
 
+    def as_dict(self) -> dict[str, object]:
+        """Returns the trial's number and its values as plain values, for JSON."""
+        own, trial = self.trial.value, self.trial.number
+        return {"trial": trial, "value": own, "folds": self.values, "is_start": self.is_start}
+
 
 @dataclass(frozen=True)
 class FinalsResult:

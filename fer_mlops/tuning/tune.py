@@ -55,6 +55,20 @@ class Sweep:
     winner: Trained | None
     """None if another process or an earlier call trained it."""
 
+    def as_dict(self) -> dict[str, object]:
+        """Returns the study, its finalists and its winner as plain values, for JSON."""
+        return {
+            "study": self.study_name,
+            "run_id": self.run_id,
+            "num_trials": self.num_trials,
+            "best_trial": self.best_trial,
+            "best_value": self.best_value,
+            "finalists": [finalist.as_dict() for finalist in self.finalists],
+            "winner_settings": self.winner_settings,
+            "winner_run": self.winner_run,
+            "winner": self.winner.as_dict() if self.winner else None,
+        }
+
     @property
     def run(self) -> Run | None:
         """The winner's run; None if another process or an earlier call trained it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 
 import click
 import pytest
 from click.testing import CliRunner
+from commands import COMMANDS
 
 from fer_mlops.cli.commands import MOVED, Command
 from fer_mlops.cli.main import cli
@@ -21,18 +21,6 @@ from fer_mlops.serving.http.settings import ServeSettings
 
 SCREEN = 50
 """Lines of one screen, 100 columns wide."""
-
-
-def walk(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from walk(command, *path, name)
-        else:
-            yield " ".join([*path, name]), command
-
-
-assert isinstance(cli, click.Group)
-COMMANDS = dict(walk(cli))
 
 
 def help_of(*words: str) -> str:

@@ -428,7 +428,7 @@ def test_two_versions_differ_in_what_was_set_otherwise(world: Path, faces_folder
     run(tiny("baseline", faces_folder))
     run(tiny("baseline", faces_folder, hog_svm__components=10))
     found = {what: (one, other) for what, one, other in differences(version_of("1"), version_of("2"))}
-    assert found["hog_svm.components"] == ("20", "10")
+    assert found["hog_svm.components"] == (20, 10)
     assert all(key.startswith(("hog_svm.components", "test/")) for key in found)
 
 

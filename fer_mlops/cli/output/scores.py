@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from fer_mlops.cli.output.screen import console
+from fer_mlops.cli.output.screen import console, print_next
 
 if TYPE_CHECKING:
     from fer_mlops.data.image_files import FaceImages
@@ -167,3 +167,5 @@ def print_explanations(explained: Sequence[ExplainedFaces], images: FaceImages, 
             inside, even = model.report.inside, model.report.inside_uniform
             console.print(f"inside the face ellipse {inside:.2f}, an even map {even:.2f}")
     console.print(Text(f"See it:   {out / PAGE}"))
+    if not any(one.report for one in explained):
+        print_next("the same command with --measure tells whether the maps can be believed")

@@ -98,6 +98,12 @@ def warn_of_drawn_faces(model: str) -> None:
         click.echo(f"fer-mlops: {DRAWN}", err=True)
 
 
+def print_next(*commands: str) -> None:
+    """Prints the commands that a user is likely to run next."""
+    for command in commands:
+        console.print(f"Next:     {command}")
+
+
 def print_view(experiment_id: str) -> None:
     """Prints how to open the UI at the runs table."""
     from fer_mlops.tracking.connection import is_remote  # not every command needs MLflow

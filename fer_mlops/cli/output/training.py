@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.output.scores import print_operating_points, print_report
-from fer_mlops.cli.output.screen import console, print_view
+from fer_mlops.cli.output.screen import console, print_next, print_view
 from fer_mlops.tracking.alias_lock import aliases_of
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def print_trained(trained: Trained) -> None:
     print_operating_points(trained.operating_points)
     print_registration(trained)
     print_view(trained.experiment_id)
-    for command in trained.next_commands:
-        console.print(f"Next:     {command}")
+    print_next(*trained.next_commands)
     if trained.registration:
         alias = aliases_of(trained.registration.version)
         name = (
@@ -75,6 +74,7 @@ def print_repetition(done: Repetition) -> None:
     if done.pooled:
         print_report(done.pooled, "all folds together")
     print_view(done.experiment_id)
+    print_next(f"fer-mlops compare --parent {done.run_id} --out comparison")
 
 
 def print_repeats(repeats: Repeats) -> None:

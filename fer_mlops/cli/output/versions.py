@@ -14,6 +14,7 @@ from fer_mlops.cli.output.screen import console
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
+    from fer_mlops.config.recipes import Scalar
     from fer_mlops.pipelines.promote import Decision
     from fer_mlops.tracking.versions import Version
 
@@ -74,11 +75,19 @@ def print_card(version: Version) -> None:
     console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))
 
 
-def print_differences(one: Version, other: Version, found: Sequence[tuple[str, str, str]]) -> None:
+def print_differences(
+    one: Version, other: Version, found: Sequence[tuple[str, Scalar | None, Scalar | None]]
+) -> None:
     """Prints the differences between two versions."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("", f"version {one.number}", f"version {other.number}"):
         table.add_column(column, overflow="fold")
-    for row in found:
-        table.add_row(*map(Text, row))
+    for name, *values in found:
+        table.add_row(Text(name), *(Text(_shown(name, value)) for value in values))
     console.print(table, soft_wrap=False)
+
+
+def _shown(name: str, value: Scalar | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if name.startswith("test/") else str(value)

@@ -45,3 +45,7 @@ class DataSet:
     """Place to get the data set from."""
     terms: str
     """Uses that the publisher allows, in a sentence."""
+
+    def as_dict(self) -> dict[str, str]:
+        """Returns name, layout, source and terms, for JSON."""
+        return {"name": self.name, "layout": self.layout, "where": self.where, "terms": self.terms}

@@ -74,11 +74,15 @@ class DataReport:
     label_errors: str = ""
     """Csv of the doubted labels, to be reviewed; empty if labels were not checked."""
 
-    def as_json(self) -> str:
-        """Returns the report as JSON, without the csv."""
+    def as_dict(self) -> dict[str, object]:
+        """Returns the report as plain values, for JSON, without the csv."""
         values = dataclasses.asdict(self)
         del values["label_errors"]
-        return json.dumps({**values, "root": str(self.root)}, indent=1)
+        return {**values, "root": str(self.root)}
+
+    def as_json(self) -> str:
+        """Returns the report as JSON, without the csv."""
+        return json.dumps(self.as_dict(), indent=1)
 
 
 def check_data(
