@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from fer_mlops.errors import did_you_mean
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 MOVED: dict[str, dict[str, str]] = {
@@ -43,6 +45,14 @@ MOVED: dict[str, dict[str, str]] = {
     },
 }
 """Setting that replaces an option of earlier versions, by command and option."""
+
+
+class Choice(click.Choice[str]):
+    """One of a list of words; the error names the nearest one."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        hint = did_you_mean(str(value), self.choices)
+        return f"{super().get_invalid_choice_message(value, ctx)}{hint and f' {hint.capitalize()}'}"
 
 
 class Option(click.Option):

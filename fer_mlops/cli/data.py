@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.commands import Command, Group, option, with_options
-from fer_mlops.cli.options import READING, SEED, SET, SPLIT, build, is_chosen
+from fer_mlops.cli.commands import Choice, Command, Group, option, with_options
+from fer_mlops.cli.options import MODEL, READING, SEED, SET, SPLIT, build, is_chosen
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.files import cache_folder, write_text
@@ -63,13 +63,15 @@ class _CheckCommand(Command):
     SET,
     option(
         "--model",
+        type=MODEL,
+        metavar="NAME",
         default="",
         section="Check",
         help="Model that finds label errors (default: a quick baseline).",
     ),
     option(
         "--fail-on",
-        type=click.Choice(["note", "warning", "error"]),
+        type=Choice(["note", "warning", "error"]),
         default="error",
         show_default=True,
         help="Exit with status 1 at findings of this severity or worse.",
@@ -143,7 +145,7 @@ def _after(source: str, examination: DataReport) -> str:
     where = shlex.quote(source)
     if any(finding.severity == "error" for finding in examination.findings):
         return f"correct the errors, then fer-mlops data check {where}"
-    return f"fer-mlops cnn --preset fast --data {where}"
+    return f"fer-mlops cnn --data {where}"
 
 
 def _track(examination: DataReport, experiment: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fer_mlops import CHAMPION_NAME
-from fer_mlops.cli.commands import Command, option, with_options
-from fer_mlops.cli.options import DATA_HELP, READING, is_chosen
+from fer_mlops.cli.commands import Choice, Command, option, with_options
+from fer_mlops.cli.options import DATA_HELP, MODEL, READING, is_chosen
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--model",
+    type=MODEL,
+    metavar="NAME",
     default=CHAMPION_NAME,
     show_default=True,
     help="Model to evaluate.",
@@ -97,16 +99,18 @@ def evaluate(
     "--model",
     "models",
     multiple=True,
+    type=MODEL,
+    metavar="NAME",
     default=(CHAMPION_NAME,),
     show_default=True,
     help="Model to explain; give it twice to show two models side by side.",
 )
 @click.option(
-    "--target", type=click.Choice(EMOTIONS), help="Explain this emotion (default: the predicted one)."
+    "--target", type=Choice(EMOTIONS), help="Explain this emotion (default: the predicted one)."
 )
 @click.option(
     "--method",
-    type=click.Choice(["gradcam", "occlusion"]),
+    type=Choice(["gradcam", "occlusion"]),
     help="Explanation method (default: chosen for the model).",
 )
 @click.option("--layer", metavar="NAME", help="Layer for Grad-CAM (default: chosen for the network).")
@@ -158,6 +162,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     option("--runs", default="", section="Models", metavar="ID,ID…", help="Training runs to compare."),
     option(
         "--models",
+        type=MODEL,
         default="",
         metavar="NAME,NAME…",
         help="Trained models to compare: registered models or folders.",
@@ -179,7 +184,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     option(
         "--point",
         "operating_point",
-        type=click.Choice(["default", "natural", "balanced"]),
+        type=Choice(["default", "natural", "balanced"]),
         default="default",
         show_default=True,
         section="Comparison",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fer_mlops.cli.commands import Command
+from fer_mlops.cli.commands import Choice, Command
 from fer_mlops.cli.options import SECTIONS
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import DataError
@@ -21,7 +21,7 @@ from fer_mlops.files import write_text
 @click.argument("file", type=click.Path(path_type=Path), default="recipe.yaml", metavar="[FILE]")
 @click.option(
     "--family",
-    type=click.Choice(list(SECTIONS)),
+    type=Choice(list(SECTIONS)),
     default="cnn",
     show_default=True,
     help="Family whose settings are written.",

@@ -16,7 +16,7 @@ import click
 
 from fer_mlops import __version__
 from fer_mlops.cli.checks import checks
-from fer_mlops.cli.commands import Command, Group
+from fer_mlops.cli.commands import Choice, Command, Group
 from fer_mlops.cli.data import data
 from fer_mlops.cli.evaluate import compare, evaluate, explain
 from fer_mlops.cli.init import init
@@ -85,7 +85,7 @@ def ui(port: int, experiment: str) -> None:
 )
 @click.option(
     "--env-manager",
-    type=click.Choice(["auto", "conda", "local", "uv"]),
+    type=Choice(["auto", "conda", "local", "uv"]),
     default="auto",
     help="Environment to run in; auto uses conda if it is installed, else this environment.",
 )

@@ -1,4 +1,7 @@
-"""MLflow project runs: starts an entry point in an available environment."""
+"""MLflow project runs: starts an entry point in an available environment.
+
+MLflow is imported inside a function, so that a wrong parameter is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,23 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import mlflow
+import click
 import yaml
-from mlflow.exceptions import ExecutionException, MlflowException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from fer_mlops.cli.commands import MOVED
-from fer_mlops.cli.options import is_chosen
+from fer_mlops.cli.options import SECTIONS, build, is_chosen
+from fer_mlops.cli.project_file import ENTRY_POINTS, parameter_of
+from fer_mlops.cli.train import suite_of
+from fer_mlops.cli.tune import plan_of
 from fer_mlops.config.options import KEYS
 from fer_mlops.config.recipes import parse_assignments
 from fer_mlops.data.datasets import DATASETS
 from fer_mlops.errors import ConfigError, TrackingError, did_you_mean
-from fer_mlops.tracking.connection import reason_of
-from fer_mlops.tracking.store import check_store, ensure_experiment
 
 _INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", "model", "gate")
 
@@ -63,6 +66,12 @@ def run_project(
         TrackingError: The run failed.
     """
     values = _values(entry_point, parameters)
+    import mlflow
+    from mlflow.exceptions import ExecutionException, MlflowException
+
+    from fer_mlops.tracking.connection import reason_of
+    from fer_mlops.tracking.store import check_store, ensure_experiment
+
     tracking = mlflow.get_tracking_uri()
     if tracking.startswith("sqlite:"):
         mlflow.set_tracking_uri(_absolute_database(tracking))
@@ -109,7 +118,31 @@ def _values(entry_point: str, texts: Sequence[str]) -> dict[str, str]:
             )
             raise ConfigError(f"{entry_point} has no parameter {name!r}; {hint}")
         values[name] = value
+    _check(entry_point, values)
     return {name: _from_here(name, value) for name, value in values.items()}
+
+
+def _check(entry_point: str, values: Mapping[str, str]) -> None:
+    """Checks the values as the command will, before any run.
+
+    Raises:
+        FerError: A value is invalid; the message names the nearest valid one.
+    """
+    _, command = ENTRY_POINTS[entry_point]
+    words = []
+    for option in command.params:
+        if value := values.get(parameter_of(option)):
+            words += [value] if isinstance(option, click.Argument) else [f"{option.opts[0]}={value}"]
+    try:
+        options = command.make_context(entry_point, words).params
+    except click.UsageError as error:
+        raise ConfigError(f"{entry_point}: {error.format_message()}") from None
+    if entry_point in SECTIONS:
+        build(entry_point, options)
+    elif entry_point == "all":
+        suite_of(**options)
+    elif entry_point == "tune":
+        plan_of(**options)
 
 
 def _settings_from_here(text: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.commands import Option, option
+from fer_mlops import REGISTERED_NAME
+from fer_mlops.cli.commands import Choice, Option, option
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, ModelError, nearest
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
@@ -37,6 +40,29 @@ class _Auto(click.ParamType[Any]):
             self.fail(f"{value!r} is neither a {self.name} nor 'auto'", param, ctx)
 
 
+class _Model(click.ParamType[Any]):
+    """Name of a model; an unusual one is looked up at once, so that a misspelt one is told first."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        for word in map(str.strip, str(value).split(",")):
+            scheme, colon, _ = word.partition(":")
+            if colon and scheme not in _SCHEMES and not Path(word).exists():
+                if near := nearest(scheme, _SCHEMES):
+                    right = re.sub(r"^[^:]*:/*", f"{near}:/", word)
+                    raise ModelError(f"no model {word!r}; did you mean {right}?")
+            elif scheme == "models" and not _USUAL.fullmatch(word):
+                from fer_mlops.tracking.registry import check_spelling
+
+                check_spelling(word)
+        return value
+
+
+_SCHEMES = ("models", "runs")
+_USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@(champion|challenger|previous)|/(\d+|latest))/?")
+"""Names whose spelling needs no look at the store."""
+MODEL = _Model()
 INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
 
 
@@ -88,7 +114,7 @@ SPLIT = option(
 SEED = option("--seed", type=INT, default="auto", section="Data", help="Random seed (default: 0).")
 IDENTITIES = option(
     "--identities",
-    type=click.Choice(["auto", "names", "faces", "none"]),
+    type=Choice(["auto", "names", "faces", "none"]),
     default="auto",
     section="Data",
     metavar="KIND",
@@ -96,7 +122,7 @@ IDENTITIES = option(
 )
 ON_BAD_IMAGE = option(
     "--on-bad-image",
-    type=click.Choice(["auto", "error", "skip"]),
+    type=Choice(["auto", "error", "skip"]),
     default="auto",
     section="Data",
     metavar="error|skip",
@@ -120,7 +146,7 @@ READING = (
     ),
     option(
         "--contempt",
-        type=click.Choice(["auto", "drop", *EMOTIONS]),
+        type=Choice(["auto", "drop", *EMOTIONS]),
         default="auto",
         section="Data",
         metavar="EMOTION",
@@ -154,7 +180,9 @@ IMAGE_SIZE = option(
     section="Training",
     help="Side of the square input, in pixels.",
 )
-TEACHER = option("--teacher", default="", metavar="MODEL", help="Trained model to distil from.")
+TEACHER = option(
+    "--teacher", type=MODEL, default="", metavar="MODEL", help="Trained model to distil from."
+)
 BACKBONE = option(
     "--backbone",
     default="auto",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fer_mlops import CHAMPION_NAME
-from fer_mlops.cli.commands import Command, option, with_options
-from fer_mlops.cli.options import is_chosen
+from fer_mlops.cli.commands import Choice, Command, option, with_options
+from fer_mlops.cli.options import MODEL, is_chosen
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, DataError, printable
 from fer_mlops.files import cache_folder
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from fer_mlops.serving.onnx_export import Exported
     from fer_mlops.serving.output_formats import Format
 
-MODEL = click.option(
+NAMED_MODEL = click.option(
     "--model",
+    type=MODEL,
+    metavar="NAME",
     default=CHAMPION_NAME,
     show_default=True,
     help="Model to use: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or an .onnx file.",
@@ -61,7 +63,7 @@ POINT = (
 )
 @click.argument("images", nargs=-1, required=True)
 @with_options(
-    MODEL,
+    NAMED_MODEL,
     *POINT,
     option("--faces", is_flag=True, section="Images", help="Detect the faces in whole photos first."),
     option(
@@ -75,7 +77,7 @@ POINT = (
     option(
         "--format",
         "form",
-        type=click.Choice(["table", "json", "csv"]),
+        type=Choice(["table", "json", "csv"]),
         default="table",
         show_default=True,
         section="Output",
@@ -180,24 +182,34 @@ def _print_rows(rows: Iterable[PredictionRow], form: Format, finds_faces: bool) 
     ),
 )
 @click.argument("source", type=click.Path(path_type=Path))
-@with_options(MODEL)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the predictions."
+@with_options(
+    NAMED_MODEL,
+    *POINT,
+    option(
+        "--column",
+        default="image",
+        show_default=True,
+        section="Images",
+        help="Table column of image paths or image bytes.",
+    ),
+    option(
+        "--engine",
+        type=Choice(["local", "spark"]),
+        default="local",
+        show_default=True,
+        help="Run on all cores of this machine, or on Spark.",
+    ),
+    option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path),
+        section="Output",
+        help="Folder for the predictions.",
+    ),
+    option(
+        "--rows-per-file", type=int, default=4096, show_default=True, help="Rows in each Parquet file."
+    ),
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "spark"]),
-    default="local",
-    show_default=True,
-    help="Run on all cores of this machine, or on Spark.",
-)
-@click.option(
-    "--column", default="image", show_default=True, help="Table column of image paths or image bytes."
-)
-@click.option(
-    "--rows-per-file", type=int, default=4096, show_default=True, help="Rows in each Parquet file."
-)
-@with_options(*POINT)
 @with_json()
 def score(
     source: Path,
@@ -260,7 +272,7 @@ def score(
         "fer-mlops export --onnx small.onnx --int8",
     ),
 )
-@with_options(MODEL)
+@with_options(NAMED_MODEL)
 @click.option("--onnx", "path", required=True, metavar="FILE", help="ONNX file to write.")
 @click.option(
     "--int8", is_flag=True, help="Quantise convolutions to 8 bits and report the loss in scores."

@@ -53,7 +53,7 @@ def _entry(name: str) -> str:
     words, command = ENTRY_POINTS[name]
     parameters, parts = [], [f"python -m fer_mlops {words}"]
     for option in command.params:
-        key = _parameter(option)
+        key = parameter_of(option)
         if not key:
             continue
         kind = _TYPES.get(option.type, "string")
@@ -65,7 +65,7 @@ def _entry(name: str) -> str:
     return "\n".join([f"  {name}:", "    parameters:", *parameters, f"    command: >-\n{text}\n"])
 
 
-def _parameter(option: click.Parameter) -> str:
+def parameter_of(option: click.Parameter) -> str:
     """Returns the name of the parameter for an option; empty if the entry point has none for it."""
     if isinstance(option, click.Argument):
         return "data" if option.name == "source" else str(option.name)

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command
-from fer_mlops.cli.options import SET, is_chosen
+from fer_mlops.cli.options import MODEL, SET, is_chosen
 
 
 @click.command(
@@ -21,9 +21,18 @@ from fer_mlops.cli.options import SET, is_chosen
         "fer-mlops serve --set rate=20 --set proxies=127.0.0.1 --allowed-hosts fer.example.org",
     ),
 )
-@click.option("--model", default=CHAMPION_NAME, show_default=True, help="Model to serve.")
+@click.option(
+    "--model",
+    type=MODEL,
+    metavar="NAME",
+    default=CHAMPION_NAME,
+    show_default=True,
+    help="Model to serve.",
+)
 @click.option(
     "--challenger",
+    type=MODEL,
+    metavar="NAME",
     default="auto",
     show_default=True,
     help="Second model, used on request: auto (the alias challenger), none, or a model.",

@@ -116,17 +116,11 @@ def transfer(**options: Any) -> Result | None:
 @with_json()
 def run_everything(cnn_preset: str, **options: Any) -> Result:
     """Train all three families and compare them."""
+    experiments = suite_of(cnn_preset, **options)
+    check_tracking(experiments[0])
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration, print_run_step
-
-    shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
-    experiments = [
-        build("baseline", shared),
-        build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
-        build("transfer", options),
-    ]
-    check_tracking(experiments[0])
     from fer_mlops.pipelines.train_all import train_all  # loads torch
     from fer_mlops.training.memory import keep_heap
 
@@ -141,6 +135,20 @@ def run_everything(cnn_preset: str, **options: Any) -> Result:
     promotion = promote_trained(best)
     print_next(*best.next_commands)
     return Result({**suite.as_dict(), "promotion": promotion}, lambda: None)
+
+
+def suite_of(cnn_preset: str, **options: Any) -> list[Experiment]:
+    """Returns the experiments of ``fer-mlops all``, one of each family.
+
+    Raises:
+        ConfigError: An option is invalid.
+    """
+    shared = {k: v for k, v in options.items() if k not in ("epochs", "backbone", "weights")}
+    return [
+        build("baseline", shared),
+        build("cnn", {**shared, "epochs": options["epochs"], "preset": cnn_preset}),
+        build("transfer", options),
+    ]
 
 
 def train(family: str, options: Mapping[str, Any]) -> Result | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.commands import Command, option, with_options
+from fer_mlops.cli.commands import Choice, Command, option, with_options
 from fer_mlops.cli.options import (
     AUTO_PROMOTE,
     BACKBONE,
@@ -90,7 +90,7 @@ _SEARCH = (
         "fer-mlops tune transfer --study faces --storage postgresql://optuna@db/optuna",
     ),
 )
-@click.argument("family", type=click.Choice(list(SECTIONS)), default="cnn", metavar="[FAMILY]")
+@click.argument("family", type=Choice(list(SECTIONS)), default="cnn", metavar="[FAMILY]")
 @with_options(
     *_SEARCH,
     *(DATA, SPLIT, SEED, IDENTITIES),
@@ -105,11 +105,10 @@ def tune(family: str, **options: Any) -> Result:
     FAMILY is cnn (default), transfer or baseline. Set sampler, pruner, finalists and limits with --set
     tuning.KEY=VALUE (docs/tuning.md). Machines with the same --study and --storage share the work.
     """
+    plan = plan_of(family, **options)
+    check_tracking(plan.experiment)
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_trained
-
-    plan = _plan(family, options)
-    check_tracking(plan.experiment)
     from fer_mlops.training.memory import keep_heap
     from fer_mlops.tuning.tune import tune as search  # loads torch
 
@@ -150,14 +149,19 @@ def _print_time_is_up(plan: Plan) -> None:
     click.echo("Next:     the same command continues the study")
 
 
-def _plan(family: str, options: dict[str, Any]) -> Plan:
-    from fer_mlops.tuning.config import plan_of
+def plan_of(family: str, **options: Any) -> Plan:
+    """Returns the plan of the search that the options describe.
+
+    Raises:
+        ConfigError: An option is invalid.
+    """
+    from fer_mlops.tuning.config import plan_of as make_plan
 
     if family != "transfer" and is_chosen(options["backbone"]):
         raise ConfigError(f"--backbone is for transfer; {family} has none, got {options['backbone']!r}")
     experiment, tuning = build_sweep(family, options)
     space, study = options["space"], options["study"]
-    return plan_of(
+    return make_plan(
         experiment,
         tuning,
         space=Path(space) if is_chosen(space) else None,

@@ -15,6 +15,10 @@ from fer_mlops.config.validation import (
     Settings,
     ShareBelow1,
 )
+from fer_mlops.errors import ConfigError, did_you_mean
+
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "privateuseone")
+"""Kinds of device that torch may compute on; a number may follow, as in cuda:1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +84,12 @@ class TrainingConfig(Settings):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the forward pass; ``auto`` is bfloat16 if the hardware supports it, float16 on
     older CUDA devices, else float32. float16 scales the loss so that gradients do not vanish."""
+
+    def __post_init__(self) -> None:
+        kind = self.device.partition(":")[0]
+        if kind not in DEVICES:
+            hint = did_you_mean(kind, DEVICES, f"it is one of {', '.join(DEVICES)}")
+            raise ConfigError(f"training.device {self.device!r} cannot be used here; {hint}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -129,7 +129,8 @@ def _version_of(requirement: Requirement) -> str:
 
 
 def _store(_: Path) -> _Result:
-    from fer_mlops.tracking.store_probe import check_folder_for, describe_store, missing_database
+    from fer_mlops.tracking.store import missing_database
+    from fer_mlops.tracking.store_probe import check_folder_for, describe_store
 
     if file := missing_database():
         check_folder_for(file)
@@ -138,7 +139,8 @@ def _store(_: Path) -> _Result:
 
 
 def _stored_files(_: Path) -> _Result:
-    from fer_mlops.tracking.store_probe import missing_database, try_store
+    from fer_mlops.tracking.store import missing_database
+    from fer_mlops.tracking.store_probe import try_store
 
     if missing_database():
         return "ok", "nothing to try, as there is no store yet", ""

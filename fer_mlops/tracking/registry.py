@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.data.provenance import TrainingProvenance
-from fer_mlops.errors import ModelError
-from fer_mlops.tracking.alias_lock import is_drawn
+from fer_mlops.errors import ModelError, nearest
+from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, PREVIOUS, is_drawn
 from fer_mlops.tracking.connection import client, reason_of, shown_uri
 from fer_mlops.tracking.logged_model import MODEL_CODE
 from fer_mlops.tracking.queries import get_run, read_text
+from fer_mlops.tracking.store import check_store, missing_database
 from fer_mlops.tracking.tracker import MODEL_NAME, SPLIT_FILE
 
 if TYPE_CHECKING:
@@ -85,6 +86,22 @@ class ModelUri:
         found = client().search_logged_models([experiment], f"source_run_id = '{self.run_id}'")
         return f"models:/{found[0].model_id}" if found else f"runs:/{self.run_id}/{MODEL_NAME}"
 
+    def suggestion(self) -> str:
+        """Returns the registered version that is spelt most like this name; empty if none is near."""
+        known, aliases = {REGISTERED_NAME}, {CHAMPION, CHALLENGER, PREVIOUS}
+        if not missing_database():
+            found = {model.name: set(model.aliases) for model in client().search_registered_models()}
+            known |= found.keys()
+            aliases = aliases.union(*found.values())
+        model, alias = (
+            word if word in words else nearest(word, words)
+            for word, words in ((self.model, known), (self.alias, aliases))
+        )
+        if not model or bool(alias) != bool(self.alias):
+            return ""
+        near = f"models:/{model}@{alias}" if alias else f"models:/{model}/{self.version}"
+        return near if near != self.text else ""
+
     def found(self) -> ModelVersion:
         """Returns the registered version that the name refers to now.
 
@@ -94,6 +111,26 @@ class ModelUri:
         store = client()
         model, version = get_model_name_and_version(store, self.text)  # type: ignore[no-untyped-call]
         return store.get_model_version(model, version)
+
+
+def check_spelling(name: str) -> None:
+    """Checks that a registered model's name, alias and version exist, without loading the model.
+
+    Raises:
+        ModelError: There is no such version; the message names the nearest one.
+        TrackingError: The store cannot be used.
+    """
+    wanted = ModelUri.parse(name)
+    if not wanted.is_registered:
+        return
+    if missing_database():
+        hint = f"did you mean {near}?" if (near := wanted.suggestion()) else "train one first"
+        raise ModelError(f"no model {name!r}, as no model is registered here; {hint}")
+    check_store()
+    try:
+        wanted.found()
+    except MlflowException as error:
+        raise _missing(name, error) from error
 
 
 def load_classifier(name: str) -> Classifier:
@@ -263,4 +300,9 @@ def training_provenance(name: str) -> TrainingProvenance | None:
 
 
 def _missing(name: str, error: Exception) -> ModelError:
-    return ModelError(f"no model {name!r} at {shown_uri()}: {reason_of(error)}")
+    wanted, hint = ModelUri.parse(name), ""
+    if wanted.is_registered:
+        with suppress(MlflowException):  # the store does not respond, as the error says
+            hint = wanted.suggestion()
+    said = reason_of(error).rstrip(".")
+    return ModelError(f"no model {name!r} at {shown_uri()}: {said}{hint and f'; did you mean {hint}?'}")

@@ -11,10 +11,11 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 
 from fer_mlops.errors import TrackingError
 from fer_mlops.tracking.connection import check_server, client, is_remote, refused
-from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, local_path
+from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, file_of, local_path
 
 
 def check_store(experiment: str | None = None) -> None:
@@ -37,6 +38,15 @@ def check_store(experiment: str | None = None) -> None:
             check_database(uri, is_written=experiment is not None)
     if experiment is not None and "MLFLOW_RUN_ID" not in os.environ:  # a project's run has its own
         ensure_experiment(experiment)
+
+
+def missing_database() -> Path | None:
+    """Returns the SQLite file of the tracking store if it is missing or empty, else None."""
+    uri = mlflow.get_tracking_uri()
+    if is_remote() or urlsplit(uri).scheme.partition("+")[0] != "sqlite":
+        return None
+    file = file_of(make_url(uri))
+    return file if file and not (file.exists() and file.stat().st_size) else None
 
 
 def check_no_open_run() -> None:

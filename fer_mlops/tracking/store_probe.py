@@ -27,20 +27,11 @@ from fer_mlops.tracking.connection import (
     reason_of,
     shown_uri,
 )
-from fer_mlops.tracking.database import ELSEWHERE, KINDS, file_of, local_path, look_into
+from fer_mlops.tracking.database import ELSEWHERE, KINDS, local_path, look_into
 from fer_mlops.tracking.store import check_kind, takes_artifacts
 
 _USUAL = "fer_mlops"
 """Experiment of training runs by default; its place for files is tried if it exists."""
-
-
-def missing_database() -> Path | None:
-    """Returns the SQLite file of the tracking store if it is missing or empty, else None."""
-    uri = mlflow.get_tracking_uri()
-    if is_remote() or urlsplit(uri).scheme.partition("+")[0] != "sqlite":
-        return None
-    file = file_of(make_url(uri))
-    return file if file and not (file.exists() and file.stat().st_size) else None
 
 
 def describe_store() -> str:

@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.config.recipes import Scalar, flatten
-from fer_mlops.errors import ConfigError, ModelError
+from fer_mlops.errors import ConfigError, ModelError, did_you_mean
 from fer_mlops.tracking.alias_lock import CHALLENGER, all_aliases, find_version, get_version
 from fer_mlops.tracking.connection import client
 from fer_mlops.tracking.queries import get_run, load_run_config
@@ -75,7 +75,9 @@ def version_of(name: str) -> Version:
     else:
         named = find_version(name)
         if named is None:
-            raise ModelError(f"{REGISTERED_NAME} has no version with the alias {name!r}")
+            aliases = all_aliases()
+            hint = did_you_mean(name, aliases, f"it has: {', '.join(aliases) or 'none'}")
+            raise ModelError(f"{REGISTERED_NAME} has no version with the alias {name!r}; {hint}")
         found = named
     return _version(found, all_aliases())
 

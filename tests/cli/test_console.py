@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from pathlib import Path
@@ -155,6 +156,36 @@ def test_a_list_of_versions_rounds_scores_and_says_what_to_do_when_it_is_empty()
     assert "0.802" in shown
     print_versions([])
     assert "fer-classifier has no version yet; 'fer-mlops cnn" in printed()
+
+
+def test_a_list_of_versions_wraps_no_alias_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 80)
+    fields = {
+        "family": "transfer",
+        "data": "my-own-faces-of-2026",
+        "split": "identity",
+        "valid_macro_f1": "0.648600",
+        "test_macro_f1": "0.801600",
+        "test_n": "1234",
+        "registered": "2026-11-28",
+    }
+    one = dataclasses.replace(version(**fields), number=12, aliases=("challenger", "previous"))
+    print_versions([one, dataclasses.replace(one, number=11, aliases=("champion",))])
+    shown = printed()
+    assert max(map(len, shown.splitlines())) <= 80
+    for whole in (
+        "challenger ",
+        "previous ",
+        "transfer",
+        "identity",
+        "0.649",
+        "0.802",
+        "1234",
+        "2026-11-28",
+        "champion ",
+    ):
+        assert whole in shown
+    assert shown.endswith("Next:     fer-mlops registry show 12\n")
 
 
 def test_a_link_of_a_card_shows_where_it_leads() -> None:

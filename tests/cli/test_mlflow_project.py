@@ -59,7 +59,12 @@ def test_every_parameter_is_an_option_of_the_command_and_the_defaults_fit(name: 
 def test_every_option_of_a_training_command_can_be_set_from_the_project() -> None:
     for name in ("baseline", "cnn", "transfer", "tune"):
         options = {p.opts[0].removeprefix("--").replace("-", "_") for p in cli.commands[name].params}  # type: ignore[attr-defined]
-        own = {"set", "experiment", "resume"}  # `settings`, mlflow's --experiment-name; a run of its own
+        own = {
+            "set",
+            "experiment",
+            "resume",
+            "json",
+        }  # `settings`, mlflow's --experiment-name; a run of its own
         assert options - own <= set(PROJECT["entry_points"][name]["parameters"])
 
 

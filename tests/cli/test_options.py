@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from commands import fer
 
@@ -41,10 +45,44 @@ MISTYPED = [
     (["run", "tuned"], "no entry point 'tuned' in MLproject; did you mean tune?"),
     (["run", "cnn", "-P", "epoch=1"], "cnn has no parameter 'epoch'; did you mean epochs?"),
     (["run", "cnn", "-P", "settings={a: "], "is not a valid YAML mapping"),
+    (["cnn", "--set", "training.device=cpuu"], "'cpuu' cannot be used here; did you mean cpu?"),
+    (["cnn", "--set", "training.device=cudda:1"], "did you mean cuda?"),
+    (["baseline", "--identities", "namse"], "Did you mean names?"),
+    (["init", "--family", "transfr"], "Did you mean transfer?"),
+    (["run", "cn"], "no entry point 'cn' in MLproject; did you mean cnn?"),
+    (["run", "cnn", "-P", "prset=fast"], "cnn has no parameter 'prset'; did you mean preset?"),
+    (["run", "cnn", "-P", "preset=fsat"], "cnn has no preset 'fsat'; did you mean fast?"),
+    (["run", "all", "-P", "cnn_preset=fsat"], "cnn has no preset 'fsat'; did you mean fast?"),
+    (["run", "tune", "-P", "preset=fsat"], "cnn has no preset 'fsat'; did you mean fast?"),
+    (["run", "tune", "-P", "family=cn"], "Did you mean cnn?"),
+    (["run", "cnn", "-P", "epochs=many"], "cnn: Invalid value for '--epochs': 'many' is neither"),
+    (["run", "cnn", "-P", "settings=training.los=focal"], "did you mean training.loss?"),
+    (["run", "cnn", "-P", "settings={training.device: cpuu}"], "did you mean cpu?"),
+    (["run", "check", "-P", "contempt=sadnes"], "Did you mean sadness?"),
+    (["run", "transfer", "-P", "backbone=resnet5"], "did you mean resnet50"),
     (
         ["run", "tune", "-P", "max_failures=1"],
         "it is now a setting: -P settings='{tuning.max_failures: VALUE}'",
     ),
+]
+
+NEAR = "did you mean models:/fer-classifier@champion?"
+MISTYPED_MODELS = [
+    (["predict", "a.png", "--model", "models:/fer-classifer@champion"], NEAR),
+    (["predict", "a.png", "--model", "models:/fer-classifier@champ"], NEAR),
+    (["predict", "a.png", "--model", "model:/fer-classifier@champion"], NEAR),
+    (["predict", "a.png", "--model", "models:/fer_classifier/2"], "models:/fer-classifier/2?"),
+    (["predict", "a.png", "--model", "run:/0123"], "did you mean runs:/0123?"),
+    (["score", "photos", "--out", "o", "--model", "models:/fer-classifier@chalenger"], "@challenger?"),
+    (["export", "--onnx", "a.onnx", "--model", "models:/fer-classifer@champion"], NEAR),
+    (["explain", "a.png", "--model", "models:/fer-classifer@champion"], NEAR),
+    (["evaluate", "--model", "models:/fer-classifier@champoin"], NEAR),
+    (["compare", "--models", "models:/fer-classifier/1,models:/fer-classifer@champion"], NEAR),
+    (["serve", "--model", "models:/fer-classifier@champ"], NEAR),
+    (["cnn", "--teacher", "models:/fer-classifer@champion"], NEAR),
+    (["data", "check", "faces", "--model", "models:/fer-classifer@champion"], NEAR),
+    (["run", "evaluate", "-P", "model=models:/fer-classifer@champion"], NEAR),
+    (["run", "cnn", "-P", "teacher=models:/fer-classifer@champion"], NEAR),
 ]
 
 
@@ -65,6 +103,66 @@ def test_a_mistyped_word_names_the_nearest_one_and_leaves_nothing(
     assert status == 2, err
     assert sentence in err
     assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"), MISTYPED_MODELS, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
+)
+def test_a_mistyped_model_names_the_nearest_one_and_leaves_nothing(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("FER_MLOPS_CACHE", str(tmp_path / "cache"))
+    mlflow.set_tracking_uri(None)
+    status, _, err = fer(capfd, *words)
+    assert status == 1, err
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_and_aliases_of_the_store_are_suggested(
+    world: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = mlflow.MlflowClient()
+    client.create_registered_model("faces-of-clowns")
+    client.create_model_version("faces-of-clowns", world.as_uri())
+    client.set_registered_model_alias("faces-of-clowns", "production", "1")
+    name = "models:/faces-of-clowns@production"
+    for wrong in ("models:/faces-of-clown@production", "models:/faces-of-clowns@prodction"):
+        status, _, err = fer(capfd, "predict", "a.png", "--model", wrong)
+        assert (status, f"; did you mean {name}?" in err) == (1, True), err
+    _, _, err = fer(capfd, "predict", "a.png", "--model", name)
+    assert "did you mean" not in err  # a name of one's own is taken as it is
+    client.create_registered_model("fer-classifier")
+    client.create_model_version("fer-classifier", world.as_uri())
+    client.set_registered_model_alias("fer-classifier", "champion", "1")
+    _, _, err = fer(capfd, "registry", "show", "champ")
+    assert "no version with the alias 'champ'; did you mean champion?" in err
+
+
+def test_a_mistyped_word_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    loads_torch = {"--backbone", "--weights", "backbone=resnet5"}  # the names are torchvision's
+    rows = [words for words, _ in [*MISTYPED, *MISTYPED_MODELS] if not loads_torch & set(words)]
+    code = f"""
+import sys
+from click.testing import CliRunner
+from fer_mlops.cli.main import cli
+for words in {rows!r}:
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code or done.exception, words
+    assert 'torch' not in sys.modules, words
+    assert 'mlflow' not in sys.modules or any('model' in w or 'teacher' in w for w in words), words
+"""
+    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
     assert list(tmp_path.iterdir()) == []
 
 

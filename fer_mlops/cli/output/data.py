@@ -56,6 +56,10 @@ def print_split(table: FaceTable, split: Split) -> None:
 
 _PAGE_ONLY = ("share", "one person's", "recall 80")
 """Columns that do not fit into 80 characters."""
+_LEGEND = (
+    "effective: independent faces with the precision of the test faces, as faces of one person are "
+    "similar; recall 50: precision of a recall of 50%, in points\n"
+)
 
 
 def print_findings(examination: DataReport) -> None:
@@ -74,6 +78,7 @@ def print_findings(examination: DataReport) -> None:
     for row in sizes.rows:
         table.add_row(*(str(row[i]) for i in shown))
     console.print(table, soft_wrap=False)
+    console.print(Text(_LEGEND, "dim"), soft_wrap=False)
     styles = {"error": "bold red", "warning": "yellow", "note": "cyan"}
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)

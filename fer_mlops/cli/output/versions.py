@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fer_mlops import REGISTERED_NAME
-from fer_mlops.cli.output.screen import console
+from fer_mlops.cli.output.screen import console, print_next
 from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def print_versions(versions: Sequence[Version]) -> None:
     if not versions:
         console.print(f"{REGISTERED_NAME} has no version yet; 'fer-mlops cnn' registers one")
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    columns = ("version", "alias", "family", "data", "split", "valid F1", "test F1", "n", "registered")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in ("alias", "data"))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)  # fits into 80 columns
+    for column in ("no.", "alias", "family", "data", "split", "valid F1", "test F1", "n", "date"):
+        table.add_column(column, overflow="fold", no_wrap=column != "data")
     for version in versions:
         scores = (_rounded(version.valid_macro_f1), _rounded(version.test_macro_f1))
-        names = (", ".join(version.aliases), version.family, version.data, version.split)
+        names = ("\n".join(version.aliases), version.family, version.data, version.split)
         cells = (str(version.number), *names, *scores, version.test_n, version.registered)
         table.add_row(*map(Text, cells))
     console.print(table, soft_wrap=False)
+    print_next(f"fer-mlops registry show {versions[0].number}")
 
 
 def _rounded(score: str) -> str:
@@ -73,6 +73,13 @@ def print_card(version: Version) -> None:
     card = version.card or f"# {REGISTERED_NAME}/{version.number}\n\nNo card."
     console.print(Markdown(card, hyperlinks=False))  # show each link's address
     console.print(Text(f"aliases: {', '.join(version.aliases) or 'none'}; {version.decision}"))
+    if CHAMPION in version.aliases:
+        print_next("fer-mlops serve")
+    else:
+        print_next(
+            f"fer-mlops registry diff champion {version.number}",
+            f"fer-mlops promote --version {version.number}",
+        )
 
 
 def print_differences(
@@ -85,6 +92,8 @@ def print_differences(
     for name, *values in found:
         table.add_row(Text(name), *(Text(_shown(name, value)) for value in values))
     console.print(table, soft_wrap=False)
+    names = ",".join(f"models:/{REGISTERED_NAME}/{version.number}" for version in (one, other))
+    print_next(f"fer-mlops compare --models {names}")
 
 
 def _shown(name: str, value: Scalar | None) -> str:

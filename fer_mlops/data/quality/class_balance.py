@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.quality.findings import Cell, Finding, Listing
+from fer_mlops.data.quality.findings import Cell, Finding, Listing, listed
 from fer_mlops.data.splits import Rows, Split
 from fer_mlops.data.table import FaceTable, count_or_unknown
 from fer_mlops.emotions import EMOTIONS
@@ -134,16 +134,20 @@ def _few(present: list[ClassSize]) -> list[Finding]:
     few = [size for size in present if size.effective < FEW]
     if not few:
         return []
-    described = [
-        f"{size.emotion} (±{50 * size.width:.0f} points; test has "
-        f"{describe_people(size.test_faces, size.test_people, size.test_unnamed)})"
-        for size in few
-    ]
+    if len(few) == len(present):
+        reach = sorted(50 * size.width for size in few)
+        described = [f"every emotion (±{reach[0]:.0f} to ±{reach[-1]:.0f} points)"]
+    else:
+        described = [
+            f"{size.emotion} (±{50 * size.width:.0f} points; test has "
+            f"{describe_people(size.test_faces, size.test_people, size.test_unnamed)})"
+            for size in few
+        ]
     return [
         Finding(
             kind="few-faces",
             severity="warning",
-            what=f"too few test faces to measure the recall of: {', '.join(described)}",
+            what=f"too few test faces to measure the recall of {listed(described)}",
             consequence=(
                 f"fewer than {FEW} independent test faces each: their scores, and every mean over "
                 "emotions, are mostly chance"

@@ -151,8 +151,8 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, doubted_by: s
             kind="label-errors",
             severity="warning" if errors.num_strong >= _MANY * len(table) else "note",
             what=(
-                f"{count(len(errors.ranked), 'label')} doubted by {doubted_by}, {errors.num_strong:,} "
-                f"of them strongly (it gives the label less than {_STRONG:.0%})"
+                f"{_doubts(errors)}; doubted by {doubted_by} (likely wrong: it gives the label less "
+                f"than {_STRONG:.0%})"
             ),
             consequence=(
                 "where a label is wrong, a right prediction counts as an error, in training and in test"
@@ -172,6 +172,14 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, doubted_by: s
             ),
         )
     ]
+
+
+def _doubts(errors: LabelErrors) -> str:
+    """Returns the numbers of doubted labels, such as ``3 labels likely wrong, 54 to review``."""
+    wrong, left = errors.num_strong, len(errors.ranked) - errors.num_strong
+    if not wrong:
+        return f"{count(left, 'label')} to review"
+    return f"{count(wrong, 'label')} likely wrong" + (f", {left:,} to review" if left else "")
 
 
 def label_error_listing(errors: LabelErrors, *, doubted_by: str) -> Listing:

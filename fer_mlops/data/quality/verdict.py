@@ -36,7 +36,7 @@ def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split:
         )
     doubted = kinds.get("label-errors")
     if doubted:
-        sentences.append(f"{count(doubted.num, 'label')} should be reviewed first.")
+        sentences.append(f"{doubted.what.partition(';')[0]}.")
     return " ".join(sentences)
 
 
@@ -45,7 +45,8 @@ def _precision(sizes: Sequence[ClassSize], split: str) -> str:
     effective = sum(size.effective for size in sizes)
     known = interval_width(0.8, effective) / 2
     few = [size.emotion for size in sizes if size.faces and size.effective < FEW]
-    but = f"; those of {listed(few, 7)} will be mostly chance" if few else ""
+    which = "every emotion" if len(few) == sum(size.faces > 0 for size in sizes) else listed(few)
+    but = f"; those of {which} will be mostly chance" if few else ""
     return (
         f"Scores on the {count(num_test, 'test face')} of the {split} split: an accuracy of 80% will "
         f"be known to ±{100 * known:.1f} points{but}."

@@ -332,6 +332,16 @@ def test_the_verdict_says_what_scores_are_worth() -> None:
     )
 
 
+def test_too_few_faces_of_every_emotion_are_told_without_naming_all() -> None:
+    few = faces_of(dict.fromkeys(EMOTIONS, 20))
+    finding = the(sizes_of(few), "few-faces")
+    assert "the recall of every emotion (±" in finding.what
+    verdict = give_verdict([], class_sizes(few, CONFIG, None), "identity")
+    assert verdict.endswith("those of every emotion will be mostly chance.")
+    some = faces_of({**dict.fromkeys(EMOTIONS[:5], 20), "sadness": 900})
+    assert "and 2 more" in the(sizes_of(some), "few-faces").what
+
+
 def test_the_verdict_names_what_stops_training_first() -> None:
     error = Finding(kind="no-split", severity="error", what="", consequence="", remedy="", num=1)
     assert give_verdict([error], [], "identity") == "Training stops on this data: fix 1 error first."
