@@ -90,7 +90,10 @@ def check_data(
     track: bool,
     **options: Any,
 ) -> Result:
-    """Check DATA for problems; show how each affects the scores and how to fix it."""
+    """Check DATA for problems.
+
+    Each problem is shown with its effect on the scores and its remedy.
+    """
     from fer_mlops.cli.output.data import print_findings
     from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.data.loading import load_table
@@ -179,7 +182,10 @@ def _load(model: str) -> Classifier:
 )
 @with_json()
 def write_split(source: str, out: Path, **options: Any) -> Result:
-    """Write a split of DATA to a CSV file, for sharing or for training with --split CSV."""
+    """Write a split of DATA to a CSV file.
+
+    Share the file, or train with --split FILE.
+    """
     from fer_mlops.cli.output.data import print_split
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.loading import divide_faces, load_table
@@ -204,7 +210,7 @@ def write_split(source: str, out: Path, **options: Any) -> Result:
 @data.command(name="list", examples=("fer-mlops data list", "fer-mlops data list --json"))
 @with_json()
 def list_datasets() -> Result:
-    """List the supported data sets with their sources and terms of use."""
+    """List the supported data sets, with sources and terms."""
     from fer_mlops.cli.output.data import print_datasets
     from fer_mlops.data.datasets import DATASETS
 
@@ -225,7 +231,10 @@ def list_datasets() -> Result:
 )
 @with_json()
 def download_dataset(name: str, to: Path | None) -> Result:
-    """Download data set NAME; run the command again to resume an interrupted download."""
+    """Download data set NAME.
+
+    Run the command again to resume an interrupted download.
+    """
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.data.datasets import DATASETS
     from fer_mlops.data.datasets.download import ARCHIVES, download

@@ -73,7 +73,10 @@ def ui(port: int, experiment: str) -> None:
 
 @click.command(
     cls=Command,
-    examples=("fer-mlops run cnn -P data=faces/ -P settings='{training.loss: focal, seed: 1}'",),
+    examples=(
+        "fer-mlops run transfer -P data=faces/ -P preset=best",
+        "fer-mlops run cnn -P data=faces/ -P settings='{training.loss: focal, seed: 1}'",
+    ),
 )
 @click.argument("entry_point")
 @click.option(

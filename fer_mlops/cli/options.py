@@ -67,12 +67,12 @@ INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
 
 
 class _PresetOption(Option):
-    """Option whose help names the presets of the command's family."""
+    """Option whose help names the presets of the command's family, or of cnn for ``--cnn-preset``."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         from fer_mlops.files import presets
 
-        family = ctx.command.name
+        family = "cnn" if self.name == "cnn_preset" else ctx.command.name
         found = (
             ", ".join(presets(family))
             if family in SECTIONS
@@ -165,6 +165,7 @@ SETTINGS = (
     ),
     SET,
 )
+CNN_PRESET = option("--cnn-preset", cls=_PresetOption, default="fast", show_default=True, metavar="NAME")
 EPOCHS = option(
     "--epochs", type=INT, default="auto", section="Training", help="Largest number of training epochs."
 )
@@ -188,7 +189,8 @@ BACKBONE = option(
     default="auto",
     section="Training",
     metavar="NAME",
-    help="dlib_face, efficientnet_lite0, a network of torchvision (resnet50), or timm:NAME.",
+    help="auto (default), resnet18, efficientnet_lite0, dlib_face, any other network of torchvision "
+    "(resnet50), or timm:NAME.",
 )
 WEIGHTS = option(
     "--weights",

@@ -127,7 +127,10 @@ def list_registered() -> Result:
 @click.argument("version")
 @with_json()
 def show_version(version: str) -> Result:
-    """Show the model card of VERSION, a number or an alias."""
+    """Show the model card of VERSION.
+
+    VERSION is a number or an alias.
+    """
     from fer_mlops.cli.output.versions import print_card
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import version_of
@@ -142,7 +145,10 @@ def show_version(version: str) -> Result:
 @click.argument("second")
 @with_json()
 def diff_versions(first: str, second: str) -> Result:
-    """Show the settings and scores that differ between versions FIRST and SECOND."""
+    """Show how versions FIRST and SECOND differ.
+
+    A version is a number or an alias. Settings and test scores are compared.
+    """
     from fer_mlops.cli.output.versions import print_differences
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import differences, version_of
@@ -162,7 +168,10 @@ def diff_versions(first: str, second: str) -> Result:
 @registry.command(name="relocate", examples=("fer-mlops registry relocate",))
 @with_json()
 def relocate_store() -> Result:
-    """Update the paths in mlflow.db after it was moved or copied together with mlruns."""
+    """Update the paths in a moved mlflow.db.
+
+    Run it in the folder that mlflow.db was moved or copied to together with mlruns.
+    """
     from fer_mlops.tracking.database import relocate
 
     moved = relocate()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops.cli.commands import Command, option, with_options
+from fer_mlops.cli.commands import Command, with_options
 from fer_mlops.cli.launch import (
     check_processes,
     first_speaks,
@@ -23,6 +23,7 @@ from fer_mlops.cli.launch import (
 from fer_mlops.cli.options import (
     AUTO_PROMOTE,
     BACKBONE,
+    CNN_PRESET,
     DATA,
     EPOCHS,
     EXPERIMENT,
@@ -104,11 +105,15 @@ def transfer(**options: Any) -> Result | None:
     return train("transfer", options)
 
 
-@click.command(name="all", cls=Command, examples=("fer-mlops all --data faces/ --cnn-preset best",))
+@click.command(
+    name="all",
+    cls=Command,
+    examples=("fer-mlops all --data faces/", "fer-mlops all --data faces/ --cnn-preset best"),
+)
 @with_options(
     *_FACES,
     EPOCHS,
-    option("--cnn-preset", default="fast", show_default=True, metavar="NAME", help="Preset of the CNN."),
+    CNN_PRESET,
     BACKBONE,
     WEIGHTS,
     EXPERIMENT,

@@ -13,10 +13,12 @@ from commands import COMMANDS
 from fer_mlops.cli.commands import MOVED, Command
 from fer_mlops.cli.main import cli
 from fer_mlops.cli.options import SECTIONS, build, build_sweep
+from fer_mlops.cli.project_file import ENTRY_POINTS
 from fer_mlops.config.conversion import keys_of
 from fer_mlops.config.options import KEYS
 from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.files import presets
+from fer_mlops.models.backbones import BACKBONES
 from fer_mlops.serving.http.settings import ServeSettings
 
 SCREEN = 50
@@ -53,6 +55,21 @@ def test_every_command_is_in_a_section_with_a_whole_summary() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_no_summary_is_cut_at_80_columns(name: str) -> None:
+    *group, last = name.split()
+    text = CliRunner().invoke(cli, [*group, "--help"], terminal_width=80).output
+    summary = COMMANDS[name].get_short_help_str(200)
+    assert re.search(rf"^  {last} +{re.escape(summary)}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_an_entry_point_has_two_examples_or_three(name: str) -> None:
+    _, command = ENTRY_POINTS[name]
+    assert isinstance(command, Command)
+    assert 2 <= len(command.examples) <= 3
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_of_a_command_are_understood(name: str) -> None:
     command = COMMANDS[name]
     assert isinstance(command, Command)
@@ -75,9 +92,14 @@ def test_the_help_names_every_preset_of_the_family(family: str) -> None:
     assert f"{family}: {named}" in " ".join(help_of("tune").split())
 
 
-def test_the_help_names_the_best_backbone() -> None:
-    assert "dlib_face" in help_of("transfer")
-    assert "dlib_face" in help_of("tune")
+@pytest.mark.parametrize("name", ["transfer", "tune", "all"])
+def test_the_help_names_every_backbone_of_the_project(name: str) -> None:
+    for backbone in ("auto", *BACKBONES):
+        assert backbone in help_of(name) or backbone == "tiny"  # of the tests
+
+
+def test_the_help_of_all_names_the_presets_of_cnn() -> None:
+    assert f"Recipe of the project: {', '.join(presets('cnn'))}." in " ".join(help_of("all").split())
 
 
 @pytest.mark.parametrize(
