@@ -19,7 +19,7 @@ from tiny import run, tiny
 
 from fer_mlops.cli.result import as_text
 from fer_mlops.evaluation.repeats import Repeat, Repeats
-from fer_mlops.models.calibration import POINTS
+from fer_mlops.models.calibration import OPERATING_POINTS
 from fer_mlops.pipelines import compare
 from fer_mlops.pipelines.cross_validate import Repetition
 from fer_mlops.pipelines.train import Trained
@@ -71,7 +71,9 @@ def quick(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives commands that train, or that download, a result made before."""
     one, other = place.trained
     comparison, _ = compare.compare_trained([one, other])
-    scores = {point: {"accuracy": 0.5, "balanced_accuracy": 0.4, "macro_f1": 0.3} for point in POINTS}
+    scores = {
+        point: {"accuracy": 0.5, "balanced_accuracy": 0.4, "macro_f1": 0.3} for point in OPERATING_POINTS
+    }
     runs = tuple(Repeat(f"seed {seed}", "a" * 32, 28, 1.0, scores) for seed in range(2))
     repeats = Repeats("seeds", "transfer", "faces, identity split", runs)
     trial = optuna.trial.create_trial(value=0.5)
@@ -84,6 +86,7 @@ def quick(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         best_value=0.5,
         finalists=(Finalist(trial, (0.4, math.nan), True),),
         winner_settings={"hog_svm.c": math.inf},
+        winner_recipe="family: baseline",
         winner_run=one.run_id,
         winner=one,
     )

@@ -94,12 +94,12 @@ def test_paths_are_meant_from_where_the_user_stands(
 ) -> None:
     (world / "faces").mkdir()
     for name in ("mine.yaml", "split.csv", "new.csv"):
-        (world / name).touch()
+        (world / name).write_text("seed: 1")
     asked = asked_of_mlflow(
         monkeypatch,
         "cnn",
         *("data=faces", "recipe=mine.yaml", "split=split.csv", "relabel=./new.csv", "seed=1"),
-        *("teacher=models:/fer-classifier@champion", "preset=fast", "settings=cnn.x=faces"),
+        *("teacher=models:/fer-classifier@champion", "settings=cnn.hidden=8"),
     )
     assert asked == {
         "data": str(world / "faces"),
@@ -108,9 +108,9 @@ def test_paths_are_meant_from_where_the_user_stands(
         "relabel": str(world / "new.csv"),
         "seed": "1",
         "teacher": "models:/fer-classifier@champion",
-        "preset": "fast",
-        "settings": "cnn.x=faces",
+        "settings": "cnn.hidden=8",
     }
+    assert asked_of_mlflow(monkeypatch, "cnn", "preset=fast") == {"preset": "fast"}
     asked = asked_of_mlflow(
         monkeypatch, "tune", "settings={data.relabel: new.csv, seed: 1, tuning.sampler: random}"
     )
@@ -122,8 +122,10 @@ def test_paths_are_meant_from_where_the_user_stands(
         "out": str(world / "page"),
         "model": str(world / "faces"),
     }
-    models = asked_of_mlflow(monkeypatch, "compare", "models=faces, models:/a/1", "data=sample")
-    assert models == {"models": f"{world / 'faces'},models:/a/1", "data": "sample"}
+    models = asked_of_mlflow(
+        monkeypatch, "compare", "models=faces, models:/fer-classifier/1", "data=sample"
+    )
+    assert models == {"models": f"{world / 'faces'},models:/fer-classifier/1", "data": "sample"}
 
 
 def test_databases_are_meant_from_where_the_user_stands(

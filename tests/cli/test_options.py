@@ -50,7 +50,10 @@ MISTYPED = [
     (["baseline", "--identities", "namse"], "Did you mean names?"),
     (["init", "--family", "transfr"], "Did you mean transfer?"),
     (["run", "cn"], "no entry point 'cn' in MLproject; did you mean cnn?"),
-    (["run", "cnn", "-P", "prset=fast"], "cnn has no parameter 'prset'; did you mean preset?"),
+    (
+        ["run", "cnn", "-P", "prset=fast"],  # codespell:ignore
+        "cnn has no parameter 'prset'; did you mean preset?",
+    ),
     (["run", "cnn", "-P", "preset=fsat"], "cnn has no preset 'fsat'; did you mean fast?"),
     (["run", "all", "-P", "cnn_preset=fsat"], "cnn has no preset 'fsat'; did you mean fast?"),
     (["run", "tune", "-P", "preset=fsat"], "cnn has no preset 'fsat'; did you mean fast?"),
@@ -73,7 +76,7 @@ MISTYPED_MODELS = [
     (["predict", "a.png", "--model", "model:/fer-classifier@champion"], NEAR),
     (["predict", "a.png", "--model", "models:/fer_classifier/2"], "models:/fer-classifier/2?"),
     (["predict", "a.png", "--model", "run:/0123"], "did you mean runs:/0123?"),
-    (["score", "photos", "--out", "o", "--model", "models:/fer-classifier@chalenger"], "@challenger?"),
+    (["score", "photos", "--out", "o", "--model", "models:/fer-classifier@chllenger"], "@challenger?"),
     (["export", "--onnx", "a.onnx", "--model", "models:/fer-classifer@champion"], NEAR),
     (["explain", "a.png", "--model", "models:/fer-classifer@champion"], NEAR),
     (["evaluate", "--model", "models:/fer-classifier@champoin"], NEAR),
@@ -135,7 +138,7 @@ def test_the_names_and_aliases_of_the_store_are_suggested(
     client.create_model_version("faces-of-clowns", world.as_uri())
     client.set_registered_model_alias("faces-of-clowns", "production", "1")
     name = "models:/faces-of-clowns@production"
-    for wrong in ("models:/faces-of-clown@production", "models:/faces-of-clowns@prodction"):
+    for wrong in ("models:/faces-of-clown@production", "models:/faces-of-clowns@produce"):
         status, _, err = fer(capfd, "predict", "a.png", "--model", wrong)
         assert (status, f"; did you mean {name}?" in err) == (1, True), err
     _, _, err = fer(capfd, "predict", "a.png", "--model", name)
