@@ -38,6 +38,7 @@ class _Auto(click.ParamType[Any]):
 
 
 INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
+BOOL = _Auto(click.BOOL, "boolean")
 
 
 class _PresetOption(Option):
@@ -190,7 +191,7 @@ REPEATS = (
 )
 AUTO_PROMOTE = option(
     "--auto-promote",
-    type=_Auto(click.BOOL, "boolean"),
+    type=BOOL,
     is_flag=False,
     flag_value=True,
     default="auto",
