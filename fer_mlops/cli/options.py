@@ -9,7 +9,6 @@ import click
 
 from fer_mlops.cli.commands import Option, option
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
@@ -238,17 +237,6 @@ def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, A
     Raises:
         ConfigError: The run belongs to another family, or an option differs from the run's setting.
     """
-    from fer_mlops.config.recipes import experiment_from_json, flatten
+    from fer_mlops.pipelines.experiments import resumed_experiment
 
-    experiment = experiment_from_json(state["settings"])
-    run_id = options["resume"]
-    if experiment.family != family:
-        raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
-    requested, default, own = map(flatten, (build(family, options), build(family, {}), experiment))
-    for key, value in requested.items():
-        if value not in (default[key], own[key]):
-            raise ConfigError(
-                f"run {run_id} resumes with its own {key}, {own[key]}, not {value}; leave that option "
-                "out, or start a new run"
-            )
-    return experiment
+    return resumed_experiment(options["resume"], state, build(family, options))

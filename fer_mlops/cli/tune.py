@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,9 @@ def tune(family: str, **options: Any) -> None:
     from fer_mlops.tuning.tune import tune as search  # loads torch
 
     keep_heap()
+    on_trial = partial(_print_trial, "training sets" if family == "baseline" else "epochs")
     with progress_bars() as progress:
-        sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=_print_trial)
+        sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=on_trial)
     if sweep is None:
         click.echo(
             f"the time limit is reached; other processes continue study {plan.study_name} and train its "
@@ -159,11 +161,11 @@ def _plan(family: str, options: dict[str, Any]) -> Plan:
     )
 
 
-def _print_trial(trial: TrialRecord, best: TrialRecord | None, reason: str) -> None:
+def _print_trial(unit: str, trial: TrialRecord, best: TrialRecord | None, reason: str) -> None:
     from fer_mlops.cli.output.screen import console
 
     value = "" if trial.value is None else f"  {trial.value:.4f}"
-    steps = f"  {trial.num_steps} steps" if trial.num_steps else ""
+    steps = f"  {trial.num_steps} {unit}" if trial.num_steps else ""
     line = f"trial {trial.number:3}  {trial.state:11}{value}{steps}"
     if best is not None and best.value is not None:
         line += f"  best {best.value:.4f} of trial {best.number}"

@@ -41,6 +41,10 @@ class Repetition:
     pooled: Report | None
     """Report on all faces, each predicted by the model that had not seen it; None for seeds."""
 
+    def __repr__(self) -> str:
+        scores, kind = self.repeats.spread("macro_f1"), self.repeats.kind
+        return f"Repetition({self.repeats.family}, {scores.num} {kind}, test macro-F1 {scores})"
+
 
 def cross_validate(
     experiment: Experiment,
