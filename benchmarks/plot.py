@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from fer_mlops.reporting.plots import COLOURS
 
@@ -24,9 +27,13 @@ PANELS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 """Column to title; the order of the two intervals in ``spread``."""
 FLOORS = {"accuracy": 0.8, "macro_f1": 0.0}
 """What lies below stands at the lower edge and says so."""
-PLACES = ((9, 0), (-9, 0), (0, 11), (0, -11), (9, 9), (9, -9), (-9, 9), (-9, -9), (9, 18), (9, -18))
-PLACES += ((-9, 18), (-9, -18), (9, 27), (9, -27), (-9, 27), (-9, -27))
-"""Where a label may stand, in points from its mark; the first that hides nothing is taken."""
+_ANGLES = (0, 8, 2, 14, 6, 10, 4, 12, 1, 15, 7, 9, 3, 13, 5, 11)
+PLACES = [
+    (round(reach * math.cos(angle * math.pi / 8)), round(reach * math.sin(angle * math.pi / 8)))
+    for reach in (9, 14, 20, 28, 38, 50, 64, 80)
+    for angle in _ANGLES
+]
+"""Where a label may stand, in points from its mark; the first that hides least is taken."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def draw(rows: list[Row]) -> Figure:
     """Returns the figure: one panel per score, minutes on a log axis, a label at each mark."""
-    figure = Figure(figsize=(12, 5.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(12, 7), dpi=110, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     counts = sorted({int(row.n) for row in rows if row.n})
     title = f"Muxspace, test n = {counts[0]:,} to {counts[-1]:,}; two CPU cores, no GPU; bars: seeds"
@@ -90,8 +97,10 @@ def draw(rows: list[Row]) -> Figure:
     for name, axes in panels.items():
         marks = axes.transData.transform([label.xy for label in labels[name]])
         taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in marks]
-        for label in labels[name]:
-            _place(label, axes, taken)
+        taken += [bar.get_window_extent() for bar in axes.lines if bar.get_marker() == "None"]
+        gaps = np.hypot(*(marks[:, None] - marks[None]).transpose(2, 0, 1))
+        for row in np.argsort(np.sort(gaps)[:, 3]):  # the most crowded first
+            _place(labels[name][row], axes, taken)
     return figure
 
 
@@ -147,16 +156,32 @@ def _legend() -> list[Line2D]:
 
 
 def _place(label: Annotation, axes: Axes, taken: list[Bbox]) -> None:
-    """Moves the label to the first place that hides nothing and lies inside, and takes it."""
-    frame = axes.get_window_extent()
-    for x, y in PLACES:
-        label.set_position((x, y))
-        label.set_horizontalalignment("left" if x > 0 else "right" if x < 0 else "center")
+    """Moves the label to the first place inside the panel where it and its line hide least."""
+    frame, mark = axes.get_window_extent(), axes.transData.transform(label.xy)
+
+    def box_at(place: tuple[int, int]) -> Bbox:
+        x, _ = place
+        label.set_position(place)
+        label.set_horizontalalignment("left" if x > 4 else "right" if x < -4 else "center")
         label.set_verticalalignment("center")
-        box = Text.get_window_extent(label)  # an annotation's own would hold its line too
-        if frame.contains(*box.min) and frame.contains(*box.max) and not box.count_overlaps(taken):
-            break
-    taken.append(box)
+        return Text.get_window_extent(label)  # an annotation's own would hold its line too
+
+    def hidden(place: tuple[int, int]) -> int:
+        box = box_at(place)
+        is_inside = frame.contains(*box.min) and frame.contains(*box.max)
+        crossed = sum(part.count_overlaps(taken) for part in _line(mark, box))
+        return crossed + 10 * box.padded(2).count_overlaps(taken) + 1000 * (not is_inside)
+
+    box = box_at(min(PLACES, key=hidden))
+    taken += [box, *_line(mark, box)]
+
+
+def _line(mark: NDArray[np.float64], box: Bbox) -> list[Bbox]:
+    """Returns small boxes along the line from the edge of a mark to the nearest point of a label."""
+    end = mark.clip(box.min, box.max)
+    length = float(np.hypot(*(end - mark)))
+    places = np.arange(13, length, 3) / max(length, 1)
+    return [Bbox.from_bounds(*(mark + share * (end - mark) - 1), 2, 2) for share in places]
 
 
 def main() -> None:

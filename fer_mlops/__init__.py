@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from fer_mlops.pipelines.api import compare as compare
     from fer_mlops.pipelines.api import evaluate as evaluate
     from fer_mlops.pipelines.trained_run import Run as Run
-    from fer_mlops.pipelines.trained_run import train as train
+    from fer_mlops.pipelines.training import train as train
     from fer_mlops.serving.predictor import load as load
     from fer_mlops.tuning.api import tune as tune
 
@@ -18,7 +18,7 @@ CHAMPION_NAME = f"models:/{REGISTERED_NAME}@champion"
 """Model that is used unless another one is named."""
 
 _PLACES = {
-    "train": "fer_mlops.pipelines.trained_run",
+    "train": "fer_mlops.pipelines.training",
     "Run": "fer_mlops.pipelines.trained_run",
     "load": "fer_mlops.serving.predictor",
     "evaluate": "fer_mlops.pipelines.api",

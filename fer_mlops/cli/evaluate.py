@@ -11,7 +11,7 @@ import click
 
 from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Choice, Command, option, with_options
-from fer_mlops.cli.options import DATA_HELP, MODEL, READING, is_chosen
+from fer_mlops.cli.options import BOOL, DATA_HELP, MODEL, READING, is_chosen
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     cls=Command,
     examples=(
         "fer-mlops evaluate --out evaluation",
-        "fer-mlops evaluate --model models:/fer-classifier/2 --data other/ --no-robustness",
+        "fer-mlops evaluate --model models:/fer-classifier/2 --data other/ --robustness",
     ),
 )
 @click.option(
@@ -46,16 +46,22 @@ if TYPE_CHECKING:
     help=f"Data to evaluate on (default: the model's own data), or: {DATA_HELP} Repeatable.",
 )
 @click.option("--out", default="", help="Folder for report.html and report.json.")
-@click.option(
-    "--robustness/--no-robustness",
-    default=True,
-    show_default=True,
-    help="Also evaluate on corrupted images.",
+@option(
+    "--robustness",
+    type=BOOL,
+    is_flag=False,
+    flag_value=True,
+    default="auto",
+    metavar="",
+    help="Also evaluate on corrupted images, which about doubles the time.",
 )
+@option(
+    "--no-robustness", is_flag=True, hidden=True, expose_value=False
+)  # the former default's opposite
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 @with_json()
 def evaluate(
-    model: str, sources: tuple[str, ...], out: str, robustness: bool, experiment: str
+    model: str, sources: tuple[str, ...], out: str, robustness: bool | None, experiment: str
 ) -> Result:
     """Evaluate a trained model and write a report.
 
@@ -70,7 +76,7 @@ def evaluate(
     chosen = [source for source in sources if is_chosen(source)]
     with progress_bars() as progress:
         evaluation = api.evaluate(
-            model, chosen, robustness=robustness, experiment=experiment, progress=progress
+            model, chosen, robustness=bool(robustness), experiment=experiment, progress=progress
         )
     warn_of_drawn_faces(model)
     if folder:

@@ -64,6 +64,7 @@ _USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@(champion|challenger|previous)
 """Names whose spelling needs no look at the store."""
 MODEL = _Model()
 INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
+BOOL = _Auto(click.BOOL, "boolean")
 
 
 class _PresetOption(Option):
@@ -220,7 +221,7 @@ REPEATS = (
 )
 AUTO_PROMOTE = option(
     "--auto-promote",
-    type=_Auto(click.BOOL, "boolean"),
+    type=BOOL,
     is_flag=False,
     flag_value=True,
     default="auto",
@@ -267,17 +268,6 @@ def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, A
     Raises:
         ConfigError: The run belongs to another family, or an option differs from the run's setting.
     """
-    from fer_mlops.config.recipes import experiment_from_json, flatten
+    from fer_mlops.pipelines.experiments import resumed_experiment
 
-    experiment = experiment_from_json(state["settings"])
-    run_id = options["resume"]
-    if experiment.family != family:
-        raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
-    requested, default, own = map(flatten, (build(family, options), build(family, {}), experiment))
-    for key, value in requested.items():
-        if value not in (default[key], own[key]):
-            raise ConfigError(
-                f"run {run_id} resumes with its own {key}, {own[key]}, not {value}; leave that option "
-                "out, or start a new run"
-            )
-    return experiment
+    return resumed_experiment(options["resume"], state, build(family, options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,9 @@ def tune(family: str, **options: Any) -> Result:
     from fer_mlops.tuning.tune import tune as search  # loads torch
 
     keep_heap()
+    on_trial = partial(_print_trial, "training sets" if family == "baseline" else "epochs")
     with progress_bars() as progress:
-        sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=_print_trial)
+        sweep = search(plan, cache=cache_folder(), progress=progress, on_trial=on_trial)
     if sweep is None:
         return Result(None, lambda: _print_time_is_up(plan))
     _print_sweep(sweep, plan)
@@ -170,11 +172,11 @@ def plan_of(family: str, **options: Any) -> Plan:
     )
 
 
-def _print_trial(trial: TrialRecord, best: TrialRecord | None, reason: str) -> None:
+def _print_trial(unit: str, trial: TrialRecord, best: TrialRecord | None, reason: str) -> None:
     from fer_mlops.cli.output.screen import console
 
     value = "" if trial.value is None else f"  {trial.value:.4f}"
-    steps = f"  {trial.num_steps} steps" if trial.num_steps else ""
+    steps = f"  {trial.num_steps} {unit}" if trial.num_steps else ""
     line = f"trial {trial.number:3}  {trial.state:11}{value}{steps}"
     if best is not None and best.value is not None:
         line += f"  best {best.value:.4f} of trial {best.number}"

@@ -46,6 +46,10 @@ class Repetition:
         pooled = self.pooled.as_dict() if self.pooled else None
         return {"run_id": self.run_id, **self.repeats.as_dict(), "pooled": pooled}
 
+    def __repr__(self) -> str:
+        scores, kind = self.repeats.spread("macro_f1"), self.repeats.kind
+        return f"Repetition({self.repeats.family}, {scores.num} {kind}, test macro-F1 {scores})"
+
 
 def cross_validate(
     experiment: Experiment,

@@ -99,7 +99,7 @@ def evaluate_model(
     cache: Path,
     progress: Progress = no_progress,
     *,
-    with_robustness: bool = True,
+    with_robustness: bool = False,
 ) -> Evaluation:
     """Evaluates and explains the model ``name`` and logs the results to the tracker's run.
 
@@ -129,6 +129,7 @@ def evaluate_model(
         if any(chosen.described == before.faces for before in evaluations):
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
+        progress("evaluation and heat maps", 0)
         pixels = chosen.pixels
         predictions = predict_table(classifier, chosen.table, pixels)
         evaluation = replace(

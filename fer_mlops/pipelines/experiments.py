@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fer_mlops.config import Experiment, TransferConfig, TransferExperiment
-from fer_mlops.config.recipes import Tree, build_experiment, build_sweep, preset_path, recipe_tree
+from fer_mlops.config.recipes import (
+    Tree,
+    build_experiment,
+    build_sweep,
+    experiment_from_json,
+    flatten,
+    preset_path,
+    recipe_tree,
+)
 from fer_mlops.errors import ConfigError
 
 
@@ -53,6 +62,30 @@ def sweep_of(
     experiment, tuning = build_sweep(family, recipe=start, settings=settings)
     _check_pretrained(experiment)
     return experiment, tuning
+
+
+def resumed_experiment(run_id: str, state: Mapping[str, Any], requested: Experiment) -> Experiment:
+    """Returns the checkpoint's experiment; a request may repeat its settings but not change them.
+
+    Args:
+        run_id: ID of the run, for error messages.
+        state: Content of its checkpoint.
+        requested: Experiment of the options that were given.
+
+    Raises:
+        ConfigError: The run belongs to another family, or an option differs from the run's setting.
+    """
+    experiment, family = experiment_from_json(state["settings"]), requested.family
+    if experiment.family != family:
+        raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
+    chosen, default, own = map(flatten, (requested, build_experiment(family), experiment))
+    for key, value in chosen.items():
+        if value not in (default[key], own[key]):
+            raise ConfigError(
+                f"run {run_id} resumes with its own {key}, {own[key]}, not {value}; leave that option "
+                "out, or start a new run"
+            )
+    return experiment
 
 
 def _recipe(family: str, recipe: str, preset: str) -> Path | Tree | None:

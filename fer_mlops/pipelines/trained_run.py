@@ -1,19 +1,17 @@
-"""Training from Python: ``fer_mlops.train`` and the run that it returns."""
+"""Finished run in Python: the result of ``fer_mlops.train``."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_mlops.config.options import settings_of
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError
 from fer_mlops.pipelines.api import evaluate
-from fer_mlops.pipelines.experiments import experiment_of
 from fer_mlops.pipelines.session import session
 from fer_mlops.progress import Progress
 
@@ -26,64 +24,6 @@ if TYPE_CHECKING:
     from fer_mlops.reporting.html import Page
     from fer_mlops.serving.onnx_export import Exported
     from fer_mlops.serving.predictor import Predictor
-
-
-def train(
-    data: str | Path = "sample",
-    *,
-    family: str = "cnn",
-    preset: str = "",
-    recipe: str | Path = "",
-    settings: Mapping[str, object] | None = None,
-    track: bool = True,
-    progress: Progress | None = None,
-    **options: object,
-) -> Run:
-    """Trains, evaluates, explains and registers one model, as ``fer-mlops FAMILY`` does.
-
-    Changes nothing in the process: environment, signal handlers, threads and random generators are as
-    before. After Ctrl-C the run is KILLED; ``fer-mlops FAMILY --resume RUN_ID`` continues it.
-
-    Args:
-        data: ``sample``, a folder with one subfolder per emotion, a csv file, or a data set's folder.
-        family: ``baseline``, ``cnn`` or ``transfer``.
-        preset: Name of one of the project's recipes, such as ``fast``.
-        recipe: YAML file of settings, or a run whose settings apply: ``runs:/<id>``.
-        settings: Values by dotted key, such as ``{"training.loss": "focal"}``; override the recipe.
-        track: Whether to store the run and register the model in MLflow.
-        progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.
-        options: Options of the command (``epochs=3``, ``batch_size``, ``learning_rate``, ``image_size``,
-            ``seed``, ``split``, ``backbone``, ``teacher``, ``experiment``, …) or settings with two
-            underscores for the dot (``training__loss="focal"``); override ``settings``.
-
-    Raises:
-        ConfigError: A name is unknown, or a value is of the wrong type or out of range.
-        DataError: The faces cannot be read or split.
-        WeightsError: Pretrained weights are unavailable.
-        TrainingError: Training cannot continue.
-        TrackingError: The tracking store cannot be used.
-    """
-    chosen = {**(settings or {}), **settings_of(family, {"data": str(data), **options})}
-    experiment = experiment_of(family, chosen, recipe=str(recipe), preset=preset)
-    if experiment.data.folds:
-        raise ConfigError(
-            f"train makes one model; for folds: fer-mlops {family} --folds {experiment.data.folds}"
-        )
-    if experiment.tracking.auto_promote and not track:
-        raise ConfigError("auto_promote needs the registry; train with track=True")
-    with session(progress, experiment.tracking.experiment if track else None) as here:
-        from fer_mlops.data.loading import prepare_data
-        from fer_mlops.pipelines.train import run_experiment, run_tracked
-
-        faces = prepare_data(experiment, here.cache, here.progress)
-        if track:
-            trained = run_tracked(experiment, faces, preset=preset, progress=here.progress)
-        else:
-            trained = run_experiment(experiment, faces, progress=here.progress)
-    run = Run(trained)
-    if experiment.tracking.auto_promote:
-        run.promote_unless_champion(progress=progress)
-    return run
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,16 @@ class PredictionRow:
     """Name of the input image."""
     prediction: Prediction
     face: int | None = None
-    """Number of the face in its photo, from 0 at the left; None where the image is the face."""
+    """Index of the face in its photo, from 0 at the left; None where the image is the face."""
     box: Box | None = None
     """Box of the face in the photo; None where the image is the face."""
     picture: str = ""
     """File of the heat map, or of the photo with boxes; empty if none was requested."""
+
+    @property
+    def number(self) -> int | None:
+        """Number of the face for readers, from 1; programs read the index ``face``."""
+        return None if self.face is None else self.face + 1
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ class ImagePredictor:
         heats, method = explain(self.predictor.classifier, pixels, labels)
         files = []
         for subject, prediction, face, heat in zip(subjects, predictions, pixels, heats, strict=True):
-            which = "" if subject.face is None else f"face{subject.face}_"
+            which = "" if subject.face is None else f"face{subject.face + 1}_"
             file = out / subject.file(f"{which}{prediction.emotion}_{method}.png")
             overlay(face, heat).save(file)
             files.append(str(file))
@@ -221,17 +226,22 @@ def _draw(subjects: Sequence[_Subject], predictions: Sequence[Prediction], out: 
         pen = ImageDraw.Draw(photo)
         for subject, prediction in here:
             assert subject.box is not None
-            _frame(pen, subject.box, prediction, photo.size)
+            assert subject.face is not None
+            _frame(pen, subject.box, subject.face + 1, prediction, photo.size)
         file = out / here[0][0].file("faces.jpg")
         photo.save(file, quality=92)
         files[number] = str(file)
     return [files[subject.number] for subject in subjects]
 
 
-def _frame(pen: ImageDraw.ImageDraw, box: Box, prediction: Prediction, size: tuple[int, int]) -> None:
+def _frame(
+    pen: ImageDraw.ImageDraw, box: Box, number: int, prediction: Prediction, size: tuple[int, int]
+) -> None:
     left, top, right, _ = box
     colour = _SURE if prediction.is_sure else _UNSURE
-    words = f"{prediction.emotion}{'' if prediction.is_sure else '?'} {prediction.confidence:.2f}"
+    words = (
+        f"{number} {prediction.emotion}{'' if prediction.is_sure else '?'} {prediction.confidence:.2f}"
+    )
     font = ImageFont.load_default(max(12, min(36, (right - left) // 6)))
     pen.rectangle(box, outline=colour, width=max(2, (right - left) // 50))
     _, _, width, height = pen.textbbox((0, 0), words, font=font)

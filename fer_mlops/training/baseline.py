@@ -43,7 +43,8 @@ def train_baseline(
     Reports one step per share of the training faces; shares too small to calibrate are skipped.
     """
     config, seed = experiment.hog_svm, experiment.seed
-    advance = progress("HOG features", len(train) + len(valid))
+    num_faces = len(train) + len(valid)
+    advance = progress("HOG features", num_faces)
 
     def vectors_of(faces: Faces) -> Vectors:
         def compute() -> Tensor:
@@ -58,7 +59,7 @@ def train_baseline(
 
         how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
         parts = ("hog", *how, digest_of_pixels(faces.pixels))
-        found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(len(faces))))
+        found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
         return found.numpy()
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)

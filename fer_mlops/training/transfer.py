@@ -137,7 +137,8 @@ def _frozen_examples(
 
     They are stored in the cache, so that runs with the same backbone and split compute them once.
     """
-    advance = progress(f"features of frozen {name}", 2 * len(train) + len(valid))
+    num_faces = 2 * len(train) + len(valid)
+    advance = progress(f"features of frozen {name}", num_faces)
     device = network.mean.device
     embed = _Embed(network)
 
@@ -157,7 +158,7 @@ def _frozen_examples(
 
         how = (str(mirrored), device.type, str(arithmetic))
         parts = (name, weights, digest_of_pixels(faces.pixels), *how)
-        return cached_features(cache, parts, compute, lambda: advance(len(faces), cached(len(faces))))
+        return cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
 
     both = torch.cat([features(train, False), features(train, True)])
     labels = torch.from_numpy(train.labels).repeat(2)

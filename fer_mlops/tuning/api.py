@@ -25,6 +25,8 @@ def tune(
     space: str | Path = "",
     study: str = "",
     storage: str = "sqlite:///optuna.db",
+    folds: int | None = None,
+    seeds: int | None = None,
     progress: Progress | None = None,
     **options: object,
 ) -> Sweep | None:
@@ -39,9 +41,11 @@ def tune(
         space: YAML file of the search space; by default the family's.
         study: Study name, by default the family's; an existing study is continued.
         storage: Database of the study, as an SQLAlchemy URL.
+        folds: Evaluate each trial on this many folds of train and valid.
+        seeds: Fits per trial; its value is their mean.
         progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.
-        options: Options of the command (``trials=20``, ``timeout``, ``workers``, ``objective``,
-            ``folds``, ``seeds``) and of ``train``.
+        options: Options of the command (``trials=20``, ``timeout``, ``workers``, ``objective``)
+            and of ``train``.
 
     Returns:
         Result; ``run`` is the winner. None if time ran out while other processes continue the study.
@@ -54,7 +58,8 @@ def tune(
     """
     from fer_mlops.tuning.config import plan_of
 
-    named = settings_of(family, {"data": str(data), **options}, is_sweep=True)
+    given = {"data": str(data), "folds": folds, "seeds": seeds, **options}
+    named = settings_of(family, given, is_sweep=True)
     experiment, tuning = sweep_of(
         family, {**(settings or {}), **named}, recipe=str(recipe), preset=preset
     )

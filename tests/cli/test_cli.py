@@ -177,6 +177,7 @@ def test_train_evaluate_explain_and_compare_by_hand(
     code, out, err = fer(capfd, "evaluate")
     assert code == 0, err
     assert f"test part of {faces_folder.name}, identity split: 28 faces" in " ".join(out.split())
+    assert "corrupted" not in out
     face = next(faces_folder.glob("happiness/*.png"))
     code, out, err = fer(capfd, "explain", str(face), "--out", "looked")
     assert code == 0, err
@@ -207,8 +208,9 @@ def test_other_data_is_evaluated_whole(
     run(tiny("baseline", faces_folder))
     other = tmp_path_factory.mktemp("other")
     draw_sample(other, num_identities=3, variants=1, seed=9)
-    code, out, err = fer(capfd, "evaluate", "--data", str(other))
+    code, out, err = fer(capfd, "evaluate", "--data", str(other), "--robustness")
     assert code == 0, err
+    assert "corrupted images: balanced accuracy" in out
     assert f"all of {other.name}: 21 faces" in " ".join(out.split())
 
 

@@ -26,8 +26,9 @@ from fer_mlops.cli.main import cli
 from fer_mlops.cli.options import SECTIONS, build, build_sweep
 from fer_mlops.config.options import settings_of
 from fer_mlops.errors import ConfigError, FerError, TrackingError
+from fer_mlops.pipelines.cross_validate import Repetition
 from fer_mlops.pipelines.experiments import experiment_of, sweep_of
-from fer_mlops.progress import is_notebook, notebook_progress
+from fer_mlops.progress import Advance, Note, is_notebook, notebook_progress
 from fer_mlops.reporting.html import Page
 
 
@@ -67,12 +68,19 @@ def test_the_defaults_are_those_of_the_command(family: str) -> None:
 
 def test_the_arguments_have_the_defaults_of_the_options() -> None:
     evaluate, options = defaults_of(fer_mlops.evaluate), options_of("evaluate")
-    assert {k: evaluate[k] for k in ("model", "robustness", "experiment")} == {
-        k: options[k] for k in ("model", "robustness", "experiment")
+    assert {k: evaluate[k] for k in ("model", "experiment")} == {
+        k: options[k] for k in ("model", "experiment")
     }
+    assert evaluate["robustness"] is bool(options["robustness"]) is False
     compare, options = defaults_of(fer_mlops.compare), options_of("compare")
     assert {k: compare[k] for k in ("point", "anyway", "experiment")} == {
         k: options[k] for k in ("point", "anyway", "experiment")
+    }
+    tune, options = defaults_of(fer_mlops.tune), options_of("tune")
+    assert (tune["folds"], tune["seeds"]) == (options["folds"], options["seeds"]) == (None, None)
+    train, options = defaults_of(fer_mlops.train), options_of("cnn")
+    assert {k: train[k] for k in ("folds", "seeds", "resume")} == {
+        k: options[k] for k in ("folds", "seeds", "resume")
     }
     tune, options = defaults_of(fer_mlops.tune), options_of("tune")
     assert {k: tune[k] for k in ("family", "storage")} == {k: options[k] for k in ("family", "storage")}
@@ -178,6 +186,40 @@ def test_a_run_without_mlflow_leaves_no_trace(world: Path, faces_folder: Path) -
         fer_mlops.compare([run, "runs:/abc"])
 
 
+def test_a_stopped_run_is_resumed_with_its_own_settings(world: Path, faces_folder: Path) -> None:
+    def stop(_: str, __: int) -> Advance:
+        def advance(_: int, note: Note | None = None) -> None:
+            if note and note().startswith("epoch 2/"):
+                raise KeyboardInterrupt
+
+        return advance
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        quick("cnn", faces_folder, epochs=2, seed=3, progress=stop)
+    run_id = str(stopped.value).removesuffix("'").rpartition(" ")[2]
+    with pytest.raises(ConfigError, match="resumes with its own seed, 3, not 4"):
+        fer_mlops.train(resume=run_id, seed=4)
+    with pytest.raises(ConfigError, match=f"run {run_id} is a cnn run, not transfer"):
+        fer_mlops.train(family="transfer", resume=run_id)
+    run = fer_mlops.train(resume=run_id)
+    assert run.id == run_id
+    assert run.trained.experiment.seed == 3
+    history = mlflow.MlflowClient().get_metric_history(run_id, "valid/macro_f1")
+    assert [point.step for point in history] == [1, 2]
+
+
+@pytest.mark.parametrize("repeats", [{"folds": 2}, {"seeds": 2}], ids=["folds", "seeds"])
+def test_folds_and_seeds_give_the_scores_of_every_run(
+    repeats: dict[str, int], world: Path, faces_folder: Path
+) -> None:
+    settings = {**SETTINGS["baseline"], "tracking.system_metrics": False, "tracking.images_every": 0}
+    done = fer_mlops.train(faces_folder, family="baseline", settings=settings, **repeats)
+    assert isinstance(done, Repetition)
+    assert (done.repeats.kind, len(done.trained)) == (next(iter(repeats)), 2)
+    assert len(repr(done)) < 200
+    assert mlflow.MlflowClient().search_registered_models() == []
+
+
 def test_a_tracked_run_leaves_the_process_as_it_was(world: Path, faces_folder: Path) -> None:
     before = process_state()
     quick("baseline", faces_folder)
@@ -193,7 +235,11 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"settings": {"training.loss": "focl"}}, "did you mean focal?"),
     ({"preset": "fastt"}, "did you mean fast?"),
     ({"preset": "fast", "recipe": "mine.yaml"}, "give one"),
-    ({"folds": 3}, "train makes one model"),
+    ({"folds": 3, "track": False}, "folds needs MLflow; train with track=True"),
+    ({"folds": 3, "seeds": 2}, "both repeat the training; give one"),
+    ({"seeds": 1}, "must be 2 or more, for a spread, got 1"),
+    ({"resume": "0" * 32}, "0" * 32),
+    ({"resume": "0" * 32, "seeds": 2}, "resume continues one run, and seeds starts several"),
     ({"auto_promote": True, "track": False}, "train with track=True"),
     ({"data": "nowhere"}, "no data set or path 'nowhere'"),
 ]

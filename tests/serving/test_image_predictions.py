@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import fer
-from PIL import Image
+from PIL import Image, ImageDraw
 from quick import blobs, bundle, encoded, save_blobs
 from services import save_bundle
 from skimage import data
@@ -209,6 +209,25 @@ def test_faces_of_a_photo_are_found_framed_and_told(
     changed = np.abs(drawn - np.asarray(photo, np.int16)).max(2) > 60
     assert changed[top : bottom + 1, left].mean() > 0.7
     assert not changed[300:].any()
+
+
+def test_a_person_reads_faces_numbered_from_1(
+    model: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda pen, xy, text, **style: drawn.append(text) or draw(pen, xy, text, **style),
+    )
+    Image.fromarray(data.astronaut()).save("photo.png")
+    words = ["photo.png", "--model", model, "--faces", "--explain", "--out", "seen"]
+    status, out, err = fer(capfd, "predict", *words)
+    assert status == 0, err
+    assert "face 1 at " in out
+    assert [text.split()[0] for text in drawn] == ["1"]
+    assert [path.name for path in Path("seen").glob("*_face1_*.png")]
 
 
 def test_csv_of_faces_has_their_places(model: str, capfd: pytest.CaptureFixture[str]) -> None:
