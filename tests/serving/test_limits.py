@@ -260,19 +260,26 @@ def test_a_full_queue_refuses_before_a_body_and_again_after_it(
         assert asyncio.run(send(port)) == [503, 503]
 
 
-def test_a_body_that_is_declared_too_large_is_refused_before_it_arrives(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+ENDLESS = (
+    b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n%b\r\n" % (b"x" * 1000) * 5
+)
+
+
+@pytest.mark.parametrize("wire", [request(b"x", "image/jpeg", length=10**9), ENDLESS])
+def test_a_body_far_too_large_is_refused_before_its_end(
+    wire: bytes, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_bodies, "_BODY_SECONDS", 1)
 
     async def send(port: int) -> int:
         line = await Line.open(port)
-        line.writer.write(request(b"x", "image/jpeg", length=10**9))
+        line.writer.write(wire)
         status, _ = await line.hear()
         line.close()
         return status
 
-    with listening(served(bundle, logs_requests=False)) as port:
+    with listening(served(bundle, max_bytes=1000, logs_requests=False)) as port:
         assert asyncio.run(send(port)) == 413
 
 
