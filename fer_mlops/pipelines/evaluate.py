@@ -205,13 +205,14 @@ def choose_faces(
             split = divide_faces(table, config, trained_on.seed, cache, progress)
         except DataError:  # other data, too small for the model's split: use all of it
             split = None
-        stated = get_run(run_id).data.tags.get(DIGEST_TAG)
-        if split and split.digest(table) == stated:
+        stated = get_run(run_id).data.tags
+        if split and split.digest(table) == stated.get(DIGEST_TAG):
             return Chosen(
                 table=table.select(split.test),
                 pixels=take_images(pixels, split.test),
                 described=f"test part of {table.name}, {split.kind} split",
-                warning=find_known_people(table, split).caution(),
+                # the run compared the photos too; an earlier release may have stored no warning
+                warning=stated.get("warning") or find_known_people(table, split).caution(),
             )
     return Chosen(
         table=table, pixels=pixels, described=f"all of {table.name}", warning=_overlap(name, table)

@@ -257,6 +257,18 @@ def test_a_mistake_is_one_sentence_and_starts_no_run(
     )
 
 
+@pytest.mark.parametrize("call", ["train", "evaluate", "compare"])
+def test_the_store_is_asked_before_a_face_or_a_model_is_read(call: str, world: Path) -> None:
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    calls = {
+        "train": lambda: fer_mlops.train("no/faces"),
+        "evaluate": lambda: fer_mlops.evaluate("no/model", "no/faces"),
+        "compare": lambda: fer_mlops.compare(["no/model", "no/other"], data="no/faces"),
+    }
+    with pytest.raises(TrackingError, match="no tracking server answers"):
+        calls[call]()
+
+
 def test_an_open_run_is_refused(world: Path, faces_folder: Path) -> None:
     with mlflow.start_run() as opened, pytest.raises(TrackingError, match=opened.info.run_id):
         quick("baseline", faces_folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_a_random_split_is_said_to_flatter(world: Path, faces_folder: Path) -> N
     trained = run(tiny("baseline", faces_folder, data__split="random"))
     chosen = choose_faces(f"runs:/{trained.run_id}", None, 32, cache_folder())
     assert chosen.warning.startswith("Optimistic: 100% of the test faces")
+
+
+def test_test_photos_that_are_also_in_train_are_said_to_flatter(
+    world: Path, faces_folder: Path, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
+    for number, face in enumerate(sorted(faces_folder.glob("*/*.png"))):
+        folder = parts / ("train" if number % 5 else "test") / face.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(face, folder)
+    face = next(parts.glob("test/*/*.png"))
+    shutil.copy(face, parts / "train" / face.parent.name / "stranger_1.png")
+    trained = run(tiny("baseline", parts, data__split="given"))
+    chosen = choose_faces(f"runs:/{trained.run_id}", None, 32, cache_folder())
+    assert "of the test faces are near duplicates of photos in train." in chosen.warning
 
 
 def test_a_bare_folder_must_be_given_data(world: Path, tmp_path: Path) -> None:

@@ -22,11 +22,13 @@ from tiny import run, tiny
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.registry import through_the_gate
 from fer_mlops.config.promotion import GateRules, gate_file, read_rules
-from fer_mlops.errors import ConfigError, ModelError, TrackingError
+from fer_mlops.errors import ConfigError, DataError, ModelError, TrackingError
 from fer_mlops.files import cache_folder
 from fer_mlops.pipelines import promote as gate
 from fer_mlops.pipelines.promote import REFUSED, Check, Decision, promote
+from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import compare_code, reproduction_error
+from fer_mlops.progress import no_progress
 from fer_mlops.tracking.alias_lock import (
     CHALLENGER,
     CHAMPION,
@@ -151,6 +153,19 @@ def test_the_gate_looks_at_validation_faces_that_the_champion_has_not_seen(
     assert against.required == "interval above 1, as these faces favour the new version"
     with_all = run(tiny("baseline", faces_folder, seed=2)).valid.num_faces
     assert (decision.checks[0].measured, with_all) == ("7", 14)
+
+
+def test_faces_that_have_changed_since_training_decide_nothing(
+    faces_folder: Path, tmp_path: Path
+) -> None:
+    version: Any = SimpleNamespace(
+        uri="models:/fer-classifier/2",
+        experiment=tiny("baseline", faces_folder),
+        provenance=SimpleNamespace(digest="0" * 16),
+        classifier=SimpleNamespace(image_size=32),
+    )
+    with pytest.raises(DataError, match="or their split have changed since models:/fer-classifier/2"):
+        promotion_test_set([version], None, tmp_path / "cache", no_progress)
 
 
 def stored(world: Path, version: int) -> Path:

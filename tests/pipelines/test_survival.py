@@ -11,17 +11,22 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
 import torch
 from mlflow import MlflowClient
+from PIL import Image, ImageOps
 from tiny import SETTINGS, run, tiny, train
 from tracking_server import Server
 
-from fer_mlops.errors import TrackingError, TrainingError
+from fer_mlops.data.loading import prepare_data
+from fer_mlops.errors import DataError, TrackingError, TrainingError
 from fer_mlops.pipelines import run_checkpoint
+from fer_mlops.pipelines.run_checkpoint import RunCheckpoint, read_checkpoint
 from fer_mlops.tracking.registry import load_classifier
+from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.checkpoints import checkpoint_path, claim, load_checkpoint, save_checkpoint
 from fer_mlops.training.steps import Step
 
@@ -171,6 +176,25 @@ def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_last_good_step(
     assert state["step"] == 1
     weights = state["learning"]["fit"]["network"].values()
     assert all(torch.isfinite(tensor).all() for tensor in weights if tensor.is_floating_point())
+
+
+def test_a_run_does_not_go_on_with_faces_that_have_changed(faces_folder: Path, tmp_path: Path) -> None:
+    folder, path = tmp_path / "faces", tmp_path / "run.pt"
+    shutil.copytree(faces_folder, folder)
+    experiment = tiny("baseline", folder)
+
+    def go_on(state: dict[str, Any] | None) -> RunCheckpoint:
+        data = prepare_data(experiment, tmp_path / "cache")
+        return RunCheckpoint(path, experiment, data, RunLog(), state)
+
+    with go_on(None).step(0):
+        pass
+    assert go_on(read_checkpoint(path)).is_resumed
+    picture = next(folder.glob("*/*.png"))
+    with Image.open(picture) as image:
+        ImageOps.invert(image.convert("L")).save(picture)
+    with pytest.raises(DataError, match="cannot resume: the faces or their split have changed"):
+        go_on(read_checkpoint(path))
 
 
 def test_a_step_that_cannot_be_kept_is_not_told(

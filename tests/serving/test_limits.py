@@ -235,6 +235,54 @@ def test_slow_bodies_take_no_place_of_the_queue(bundle: Path, monkeypatch: pytes
     assert service.bodies.held == 0
 
 
+def test_a_full_queue_refuses_before_a_body_and_again_after_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_bodies, "_BODY_SECONDS", 1)
+    service = served(bundle, max_queue=1, logs_requests=False)
+    whole = request(face(), "image/jpeg")
+
+    async def send(port: int) -> list[int]:
+        waiting, late = [await Line.open(port) for _ in range(2)]
+        waiting.writer.write(whole[:-100])
+        while not service.bodies.held:
+            await asyncio.sleep(0.01)
+        service._num_asked = 1  # another request fills the queue meanwhile
+        waiting.writer.write(whole[-100:])
+        late.writer.write(whole[:-100])
+        heard = [await line.hear() for line in (waiting, late)]
+        service._num_asked = 0
+        for line in (waiting, late):
+            line.close()
+        return [status for status, _ in heard]
+
+    with listening(service) as port:
+        assert asyncio.run(send(port)) == [503, 503]
+
+
+ENDLESS = (
+    b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n%b\r\n" % (b"x" * 1000) * 5
+)
+
+
+@pytest.mark.parametrize("wire", [request(b"x", "image/jpeg", length=10**9), ENDLESS])
+def test_a_body_far_too_large_is_refused_before_its_end(
+    wire: bytes, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_bodies, "_BODY_SECONDS", 1)
+
+    async def send(port: int) -> int:
+        line = await Line.open(port)
+        line.writer.write(wire)
+        status, _ = await line.hear()
+        line.close()
+        return status
+
+    with listening(served(bundle, max_bytes=1000, logs_requests=False)) as port:
+        assert asyncio.run(send(port)) == 413
+
+
 def test_bodies_together_hold_no_more_memory_than_a_full_queue(bundle: Path) -> None:
     service = served(bundle, max_bytes=100_000, max_queue=2, logs_requests=False)
 

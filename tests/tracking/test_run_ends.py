@@ -50,6 +50,20 @@ def test_a_run_whose_entry_is_refused_is_failed(world: Path) -> None:
     assert status(ended_by(TrackingError, refuse)) == "FAILED"
 
 
+def test_a_run_is_finished_only_with_what_waited_until_its_end(world: Path) -> None:
+    with track("fer_mlops", "some") as tracker:
+        tracker.outbox._next_try = float("inf")  # the server did not answer a moment ago
+        tracker.log_facts({"state": "late"})
+    run = MlflowClient().get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "late")
+
+    def refuse_late(tracker: Tracker) -> None:
+        tracker.outbox._next_try = float("inf")
+        refuse(tracker)
+
+    assert status(ended_by(TrackingError, refuse_late)) == "FAILED"
+
+
 def test_the_parent_of_a_refused_child_is_failed(world: Path) -> None:
     with pytest.raises(TrackingError), track("fer_mlops", "all") as parent:  # noqa: SIM117
         with track("fer_mlops", "cnn", nested=True) as child:
