@@ -123,7 +123,7 @@ def run_everything(cnn_preset: str, **options: Any) -> None:
     ]
     check_tracking(experiments[0])
     from fer_mlops.pipelines.train_all import train_all  # loads torch
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
@@ -192,7 +192,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     from fer_mlops.data.loading import prepare_data
     from fer_mlops.pipelines.train import assist_experiment, run_tracked
     from fer_mlops.training import distributed
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     cache, state = cache_folder(), None
@@ -238,7 +238,7 @@ def _train_repeats(experiment: Experiment, seeds: int | None) -> None:
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_repetition, print_run_step
     from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:

@@ -33,7 +33,7 @@ from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
     from fer_mlops.tuning.config import Plan
-    from fer_mlops.tuning.study_records import TrialRecord
+    from fer_mlops.tuning.study import TrialRecord
     from fer_mlops.tuning.tune import Sweep
 
 _SEARCH = (
@@ -108,7 +108,7 @@ def tune(family: str, **options: Any) -> None:
 
     plan = _plan(family, options)
     check_tracking(plan.experiment)
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
     from fer_mlops.tuning.tune import tune as search  # loads torch
 
     keep_heap()

@@ -27,9 +27,9 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError, needs_extra
 from fer_mlops.files import write_bytes
 from fer_mlops.metrics.classification import accuracy, confusion_counts, macro_f1
+from fer_mlops.models.base import as_images
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import BundleCard, Classifier, NetworkScorer
-from fer_mlops.models.inputs import as_images
 from fer_mlops.models.onnx import CARD_KEY, INPUT, LOGITS, PROBABILITIES, OnnxScorer, load_onnx
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.queries import load_run_config

@@ -19,10 +19,9 @@ from fer_mlops.metrics.classification import accuracy, balanced_accuracy, confus
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 from fer_mlops.training.augmentation import Augment, Mix, unchanged, unmixed
-from fer_mlops.training.devices import seeded
+from fer_mlops.training.devices import explain_full_memory, seeded
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import Loss
-from fer_mlops.training.memory import explain_full_memory
 from fer_mlops.training.state import EpochResult, TrainingState, ValidationResult
 
 

@@ -33,8 +33,7 @@ from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.search_space import Space, with_settings
-from fer_mlops.tuning.study import _bind_settings
-from fer_mlops.tuning.study_records import records_of
+from fer_mlops.tuning.study import _bind_settings, records_of
 from fer_mlops.tuning.trial_data import TrialFaces
 from fer_mlops.tuning.trial_fit import Fit, StepScore
 from fer_mlops.tuning.tune import tune
@@ -237,8 +236,8 @@ def test_latency_is_measured_on_one_thread_and_leaves_the_others_as_they_were(
 ) -> None:
     import torch
 
+    from fer_mlops.evaluation.speed import latency_ms
     from fer_mlops.training.train import train_classifier
-    from fer_mlops.tuning.latency import latency_ms
 
     plan = plan_of(world, faces_folder, "cnn", 1, training__epochs=1)
     parts = prepare_data(plan.experiment, cache_folder()).parts
