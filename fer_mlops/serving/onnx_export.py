@@ -214,6 +214,7 @@ def _quantized(graph: bytes, train: Faces) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    # a random choice, as the files of a folder are sorted by emotion
     rows = np.random.default_rng(0).permutation(len(train.pixels))[:_NUM_CALIBRATING]
     faces = np.asarray(train.pixels[np.sort(rows)])
 
@@ -234,6 +235,7 @@ def _quantized(graph: bytes, train: Faces) -> bytes:
             quantized,
             Reader(),
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],  # softmax is too inexact in 8 bits
+            # one range per filter: a range for all of them would leave few levels to small filters
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,

@@ -83,6 +83,7 @@ def fit(
         TrainingError: The loss is not finite, or ``resume_from`` does not fit the network and settings.
     """
     device = next(network.parameters()).device
+    # one number of each tensor is enough to find weights that were loaded or drawn differently
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
     distributed.check_alike("faces or weights", [len(train), len(valid), *first_weights])
     train, valid = train.kept_on(device), valid.kept_on(device)
@@ -175,6 +176,7 @@ def train_epoch(
             losses.append(step(rows))  # left where they are: reading one waits for the device
         sizes.append(len(rows))
         advance(len(rows), note)
+    # weighted by size, as the last batch may be smaller; doubles, as thousands of losses are summed
     each = torch.stack(losses).cpu().double()
     mean = float(each @ torch.tensor(sizes, dtype=torch.float64)) / len(training_state.train)
     require_number("training", mean, training_state)

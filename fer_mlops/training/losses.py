@@ -44,6 +44,7 @@ def cross_entropy(counts: Tensor, smoothing: float) -> Loss:
 def class_weighted(counts: Tensor, smoothing: float) -> Loss:
     """Returns cross-entropy weighted by the inverse effective number of faces (arXiv 1901.05555)."""
     beta = 0.999
+    # clamped, as a class without faces would divide by zero; its weight is set to 0 below
     effective = (1 - beta ** counts.double().clamp(min=1)) / (1 - beta)
     weights = torch.where(counts > 0, 1 / effective, 0.0)
     weights = (weights / weights.sum() * (counts > 0).sum()).float()
