@@ -66,7 +66,7 @@ class Muon(Optimizer):
                 momentum = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 ahead = weight.grad.lerp(momentum, group["momentum"])  # Nesterov's
                 scale = state["scale"]
-                # the norm first, the turn after it: the step size is then relative to the norm that is held
+                # first the norm, then the turn: so the step size is relative to the norm that is held
                 weight.mul_(scale * len(weight) ** 0.5 / (weight.norm() + 1e-12))
                 turned = orthogonalise(ahead.reshape(len(ahead), -1))
                 weight.add_(turned.view_as(weight), alpha=-group["lr"] * scale)
@@ -125,7 +125,7 @@ def uphill(network: nn.Module, rho: float) -> Iterator[None]:
             layer.track_running_stats = is_tracking
         with torch.no_grad():
             for weight, before in zip(weights, start, strict=True):
-                # copied, not subtracted: adding and subtracting would leave rounding errors in the weights
+                # copied: adding and subtracting again would leave rounding errors in the weights
                 weight.copy_(before)
 
 

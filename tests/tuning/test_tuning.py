@@ -30,10 +30,9 @@ from fer_mlops.training.steps import Step
 from fer_mlops.tuning import objective as trials_room
 from fer_mlops.tuning import trial_fit as fits_room
 from fer_mlops.tuning.locks import StudyLocks
-from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.search_space import Space, with_settings
-from fer_mlops.tuning.study import _bind_settings, records_of
+from fer_mlops.tuning.study import _bind_settings, end_orphans, records_of
 from fer_mlops.tuning.trial_data import TrialFaces
 from fer_mlops.tuning.trial_fit import Fit, StepScore
 from fer_mlops.tuning.tune import tune
