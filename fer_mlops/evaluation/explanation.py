@@ -24,7 +24,6 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 is no support, 1 the strongest pixel of that face."""
 Method = Literal["gradcam", "occlusion"]
-METHODS: tuple[Method, ...] = ("gradcam", "occlusion")
 
 _BATCH = 64
 """Batch size of Grad-CAM, whose gradients need memory."""
