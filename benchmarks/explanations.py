@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from fer_mlops.data.datasets import sample
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.attribution.report import MOST_FACES, measure_explanations
-from fer_mlops.evaluation.explanation import METHODS, default_method, explain
+from fer_mlops.evaluation.explanation import Method, default_method, explain
 from fer_mlops.files import cache_folder
 from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.registry import load_classifier, run_id_of
@@ -26,7 +27,7 @@ AIMS = {"maps": 1.0, "measuring": 10.0}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="models:/… or runs:/…, whose run tells its test faces")
-    parser.add_argument("--method", choices=METHODS)
+    parser.add_argument("--method", choices=get_args(Method))
     parser.add_argument("--layer")
     parser.add_argument("--most", type=int, help="faces, if not the default of the method")
     options = parser.parse_args()

@@ -21,10 +21,10 @@ from fer_mlops.config.recipes import build_experiment, preset_path
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models import build_network
 from fer_mlops.training.augmentation import Augment, make_augment, unmixed
+from fer_mlops.training.devices import keep_heap
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
 from fer_mlops.training.losses import LOSSES
-from fer_mlops.training.memory import keep_heap
 from fer_mlops.training.state import TrainingState
 
 Precision = Literal["float32", "bfloat16"]

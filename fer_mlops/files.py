@@ -75,6 +75,7 @@ def folder_aside(parent: Path) -> Iterator[Path]:
         owner = folder.name.removeprefix(ours).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
+    # inside parent: a rename is atomic only on one disk
     aside = Path(tempfile.mkdtemp(dir=parent, prefix=f"{ours}{os.getpid()}-"))
     try:
         yield aside

@@ -31,6 +31,7 @@ def exit_with_parent(asker: int) -> None:
     def watch() -> None:
         while os.getppid() == asker:
             time.sleep(_LOOK_EVERY)
+        # at once: sys.exit in a thread ends only the thread
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

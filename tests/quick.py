@@ -15,12 +15,12 @@ from PIL import Image
 
 from fer_mlops.config import CnnConfig, HogSvmConfig, TransferConfig
 from fer_mlops.models import build_network
+from fer_mlops.models.base import to_images
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog import hog_vectors
 from fer_mlops.models.hog_svm import HogSvm
 from fer_mlops.models.hog_svm_fit import fit_hog_svm
-from fer_mlops.models.inputs import to_images
 from fer_mlops.tracking.registry import bundle_in, downloaded_model
 
 SIDE = 32

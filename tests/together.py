@@ -19,7 +19,7 @@ from fer_mlops.training import distributed
 from fer_mlops.training.augmentation import make_augment
 from fer_mlops.training.checkpoints import load_checkpoint, save_checkpoint
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.frozen_features import frozen_features
+from fer_mlops.training.feature_cache import frozen_features
 from fer_mlops.training.loop import Epoch, fit
 from fer_mlops.training.losses import LOSSES
 

@@ -12,7 +12,7 @@ import click
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.commands import Choice, Option, option
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.errors import ConfigError, ModelError, nearest
+from fer_mlops.errors import ModelError, nearest
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment

@@ -127,7 +127,7 @@ def run_everything(cnn_preset: str, **options: Any) -> Result:
     from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration, print_run_step
     from fer_mlops.pipelines.train_all import train_all  # loads torch
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
@@ -214,7 +214,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     from fer_mlops.data.loading import prepare_data
     from fer_mlops.pipelines.train import assist_experiment, run_tracked
     from fer_mlops.training import distributed
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     cache, state = cache_folder(), None
@@ -260,7 +260,7 @@ def _train_repeats(experiment: Experiment, seeds: int | None) -> Result:
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_repetition, print_run_step
     from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:

@@ -35,7 +35,7 @@ from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
     from fer_mlops.tuning.config import Plan
-    from fer_mlops.tuning.study_records import TrialRecord
+    from fer_mlops.tuning.study import TrialRecord
     from fer_mlops.tuning.tune import Sweep
 
 _SEARCH = (
@@ -110,7 +110,7 @@ def tune(family: str, **options: Any) -> Result:
     check_tracking(plan.experiment)
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_trained
-    from fer_mlops.training.memory import keep_heap
+    from fer_mlops.training.devices import keep_heap
     from fer_mlops.tuning.tune import tune as search  # loads torch
 
     keep_heap()

@@ -19,6 +19,7 @@ RENAMED = {
     "training.keep": "training.keep_weights",
     "augment.start_size": "augment.progressive_resize_start",
     "augment.erase": "augment.random_erasing",
+    "waits": "wait_for_model",  # of the service
 }
 """Former key of a setting to its key now; runs, recipes and ``--set`` may have the former one."""
 _log = logging.getLogger(__name__)

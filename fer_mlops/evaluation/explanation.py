@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from fer_mlops.errors import ConfigError
 from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.base import to_images
 from fer_mlops.models.classifier import Classifier, NetworkScorer
-from fer_mlops.models.inputs import to_images
 
 HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 is no support, 1 the strongest pixel of that face."""
 Method = Literal["gradcam", "occlusion"]
-METHODS: tuple[Method, ...] = ("gradcam", "occlusion")
 
 _BATCH = 64
 """Batch size of Grad-CAM, whose gradients need memory."""

@@ -1,4 +1,4 @@
-"""Model cost: prediction speed and number of parameters."""
+"""Model cost: prediction speed, latency of one face, number of parameters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from fer_mlops.images.arrays import Images
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
@@ -73,3 +74,20 @@ def _seconds(classifier: Classifier, faces: NDArray[np.uint8]) -> float:
     start = time.perf_counter()
     classifier.predict_proba(faces)
     return time.perf_counter() - start
+
+
+def latency_ms(classifier: Classifier, pixels: Images) -> float:
+    """Returns the milliseconds from one decoded face to its prediction, on one thread.
+
+    Takes the smallest of five medians of five times, so that the load of other workers matters little.
+
+    Args:
+        classifier: Classifier to time; the values of its weights do not matter.
+        pixels: Faces of its size, uint8 [n, side, side].
+    """
+    face = np.asarray(pixels[:1])
+    with threadpool_limits(1):
+        for _ in range(3):  # warm-up
+            _seconds(classifier, face)
+        medians = [np.median([_seconds(classifier, face) for _ in range(5)]) for _ in range(5)]
+    return 1000 * float(min(medians))

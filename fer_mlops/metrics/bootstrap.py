@@ -124,6 +124,7 @@ def resample_people(
     """
     people, person = np.unique(identities, return_inverse=True)
     generator = np.random.default_rng(seed)
+    # counts instead of draws: weights are equal to drawing people one by one, and far smaller
     drawn = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), num)
     return Resamples(person.astype(np.int64), drawn.astype(np.float64))
 
@@ -161,8 +162,10 @@ def p_of(difference: float, resampled: Numbers, num: int, *, least_error: float 
     known = resampled[np.isfinite(resampled)]
     if not len(known) or num < LEAST_FOR_P or not np.isfinite(difference):
         return np.nan
+    # rounding in means must not turn two equal models into a certain difference of 1e-17
     if abs(difference) < 1e-12:
         return 1.0
+    # a bootstrap's variance is too small by (n - 1) / n for n people
     error = max(float(known.std()) * np.sqrt(num / (num - 1)), least_error)
     return float(2 * t.sf(abs(difference) / error, num - 1)) if error else 0.0
 
@@ -174,6 +177,7 @@ def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np
     for label in np.unique(labels):
         own = shuffled[labels[shuffled] == label]
         turn[own] = np.arange(len(own))
+    # the first face of every label, then the second of every label, and so on
     first = shuffled[np.argsort(turn[shuffled], kind="stable")][:most]
     return np.sort(first)
 
@@ -194,5 +198,6 @@ def holm(p_values: Sequence[float] | Numbers, num_tests: int | None = None) -> N
     known = np.flatnonzero(np.isfinite(p_values))
     order = known[np.argsort(p_values[known], kind="stable")]
     factors = (len(order) if num_tests is None else num_tests) - np.arange(len(order))
+    # a p-value is never smaller than that of a test before it in the order
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
     return adjusted

@@ -1,9 +1,12 @@
-"""Base class of the networks: averaging over mirror images."""
+"""Inputs of the networks, and their base class, which averages over mirror images."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from fer_mlops.images.arrays import Images
 
 
 class MirrorAveraging(nn.Module):
@@ -24,3 +27,14 @@ class MirrorAveraging(nn.Module):
     def score(self, images: Tensor) -> Tensor:
         """Returns the logits [n, classes] of the faces, without mirror averaging."""
         raise NotImplementedError
+
+
+def to_images(pixels: Images, device: torch.device) -> Tensor:
+    """Returns faces as network inputs: float32 [n, 1, side, side] in [0, 1]."""
+    copied = np.array(pixels, dtype=np.uint8)  # not memory-mapped, and writable as torch requires
+    return as_images(torch.from_numpy(copied).to(device))
+
+
+def as_images(faces: Tensor) -> Tensor:
+    """Returns faces uint8 [n, side, side] as network inputs on the same device, see ``to_images``."""
+    return faces.unsqueeze(1).float().div_(255)

@@ -80,6 +80,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
     scipy takes a fifth of torch's time to import, and a prediction needs nothing else of it.
     """
+    # shifted by the largest logit, so that exp cannot overflow
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(powers / powers.sum(1, keepdims=True))
 

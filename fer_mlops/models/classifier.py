@@ -32,9 +32,9 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.images.reading import gray_face
 from fer_mlops.models import build_network
+from fer_mlops.models.base import to_images
 from fer_mlops.models.calibration import Calibration, Logits
 from fer_mlops.models.hog_svm import HogSvm
-from fer_mlops.models.inputs import to_images
 from fer_mlops.models.weights import fill_network
 
 if TYPE_CHECKING:

@@ -67,6 +67,7 @@ def _all_blocks(strength: Tensor, degrees: Tensor, cells: Sequence[int], orienta
     for cell in cells:
         sums = _cell_sums(strength, direction, cell, orientations)
         blocks = sums.unfold(1, 2, 1).unfold(2, 2, 1).permute(0, 1, 2, 4, 5, 3).flatten(3)
+        # L2-Hys: unit length, clipped at .2, unit length again
         parts.append(_unit(_unit(blocks).clamp_(max=0.2)).flatten(1))
     return torch.cat(parts, dim=1)
 

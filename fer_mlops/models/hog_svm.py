@@ -76,6 +76,7 @@ class HogSvm:
     def decide(self, vectors: Vectors) -> Array:
         """Returns one-against-rest decisions [n, k], as SVC(decision_function_shape='ovr')."""
         points = (vectors - self.mean) @ self.axes.T
+        # |a - b|^2 = |a|^2 + |b|^2 - 2ab needs one matrix product instead of an array [n, support, axes]
         squares = (points**2).sum(1)[:, None] + (self.vectors**2).sum(1) - 2 * points @ self.vectors.T
         kernel = np.exp(-float(self.gamma) * squares)
         starts = np.concatenate([[0], np.cumsum(self.num_support)])
@@ -95,6 +96,7 @@ class HogSvm:
                 confidences[:, i] += decision
                 confidences[:, j] -= decision
                 pair += 1
+        # as scikit-learn: confidences break ties of votes but never outweigh a whole vote
         shrunk: Array = confidences / (3 * (np.abs(confidences) + 1))
         return votes + shrunk
 
@@ -114,6 +116,7 @@ class HogSvm:
             ModelError: The file is missing, or its arrays are not those of a baseline.
         """
         try:
+            # sizes are read before anything is unpacked, against a small file that unpacks to gigabytes
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
             if unpacked > _MOST_BYTES:

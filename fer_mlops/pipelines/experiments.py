@@ -47,16 +47,7 @@ def sweep_of(
 ) -> tuple[Experiment, dict[str, object]]:
     """Returns the experiment that a sweep starts from, and the values of its section ``tuning``.
 
-    Args:
-        family: Key of ``FAMILIES``.
-        settings: Values by dotted key; they override the recipe.
-        recipe: YAML file, or a run: ``runs:/<id>`` or its ID, for a study's run its winner's settings.
-        preset: Name of a preset.
-
-    Raises:
-        ConfigError: A name is unknown, or a value is of the wrong type or out of range.
-        ModelError: There is no such run, or it has no settings.
-        TrackingError: The tracking store cannot be used.
+    Arguments and errors are those of ``experiment_of``.
     """
     start = _recipe(family, recipe, preset)
     experiment, tuning = build_sweep(family, recipe=start, settings=settings)

@@ -17,9 +17,8 @@ from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.report import Report, confidence_measures, evaluate
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.evaluation_logging import log_evaluation, log_explained_faces, log_valid_report
-from fer_mlops.pipelines.registration import flaw_of, register_trained
+from fer_mlops.pipelines.registration import flaw_of, next_commands, note_of, register_trained
 from fer_mlops.pipelines.run_checkpoint import RunCheckpoint, learning_state
-from fer_mlops.pipelines.run_note import next_commands, note_of
 from fer_mlops.pipelines.step_logging import StepLogger
 from fer_mlops.pipelines.teacher import with_fixed_teacher, with_soft_labels
 from fer_mlops.progress import Progress, no_progress

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_mlops.data.table import count_or_unknown
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
+from fer_mlops.evaluation.attribution.report import maps_are_trustworthy
 from fer_mlops.evaluation.full_report import ModelEvaluation, confident_mistakes
 from fer_mlops.evaluation.report import HEADLINES, Report
 from fer_mlops.evaluation.slices import Slice

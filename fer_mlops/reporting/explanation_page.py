@@ -11,8 +11,7 @@ from PIL import Image
 from fer_mlops.data.image_files import FaceImages
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.attribution.face_share import HALF_HEIGHT, HALF_WIDTH
-from fer_mlops.evaluation.attribution.report import AttributionReport
-from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
+from fer_mlops.evaluation.attribution.report import AttributionReport, maps_are_trustworthy
 from fer_mlops.evaluation.explained_faces import ExplainedFaces
 from fer_mlops.reporting.evaluation_plots import face_and_maps
 from fer_mlops.reporting.html import Cell, Mood, Picture, Tile, render, shaded, svg_of

@@ -27,9 +27,9 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, ModelError, needs_extra
 from fer_mlops.files import write_bytes
 from fer_mlops.metrics.classification import accuracy, confusion_counts, macro_f1
+from fer_mlops.models.base import as_images
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import BundleCard, Classifier, NetworkScorer
-from fer_mlops.models.inputs import as_images
 from fer_mlops.models.onnx import CARD_KEY, INPUT, LOGITS, PROBABILITIES, OnnxScorer, load_onnx
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.tracking.queries import load_run_config
@@ -214,6 +214,7 @@ def _quantized(graph: bytes, train: Faces) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    # a random choice, as the files of a folder are sorted by emotion
     rows = np.random.default_rng(0).permutation(len(train.pixels))[:_NUM_CALIBRATING]
     faces = np.asarray(train.pixels[np.sort(rows)])
 
@@ -234,6 +235,7 @@ def _quantized(graph: bytes, train: Faces) -> bytes:
             quantized,
             Reader(),
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],  # softmax is too inexact in 8 bits
+            # one range per filter: a range for all of them would leave few levels to small filters
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,

@@ -161,6 +161,7 @@ def alias_lock() -> Iterator[None]:
                 is_written = True  # set first, as a call that fails may still have written the tag
                 store.set_registered_model_tag(REGISTERED_NAME, own, "held")
                 continue
+            # the smaller name stays, so of two processes that see each other exactly one withdraws
             if is_written and min(since) < own:
                 store.delete_registered_model_tag(REGISTERED_NAME, own)
                 is_written = False

@@ -148,6 +148,7 @@ class Outbox:
         try:
             yield
         except BaseException:
+            # the step that failed is logged again by a resumed run
             del self.entries[before:]
             raise
         finally:
@@ -216,6 +217,7 @@ class Outbox:
         num_sent = 0
         while self.entries:
             _SENDERS[self.entries[0]["kind"]](store, self.run_id, self.entries[0])
+            # only now: an entry that is sent twice is the same entry, and does no harm
             del self.entries[0]
             num_sent += 1
         return num_sent

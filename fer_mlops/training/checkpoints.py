@@ -79,6 +79,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         TrainingError: There is no checkpoint, or it cannot be read.
     """
     try:
+        # on the CPU first: the run may resume on a machine without the device that it started on
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(

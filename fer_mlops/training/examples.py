@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fer_mlops.data.faces import Faces
 from fer_mlops.images.arrays import Images
-from fer_mlops.models.inputs import as_images, to_images
+from fer_mlops.models.base import as_images, to_images
 from fer_mlops.training.devices import room_on
 
 _CHUNK = 4096

@@ -1,4 +1,4 @@
-"""Feature cache on disk; a file's key is a digest of everything that its features depend on."""
+"""Features of a frozen backbone, cached on disk under a digest of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fer_mlops.errors import DataError
 from fer_mlops.files import locked, whole
 from fer_mlops.images.arrays import Images
+from fer_mlops.models.base import to_images
 from fer_mlops.models.transfer import TransferNetwork
+from fer_mlops.progress import Advance, ignore_progress
+from fer_mlops.training import distributed
 
 _VERSION = 1
 _ROWS = 4096
@@ -120,3 +123,38 @@ def _make_room(cache: Path, most: int) -> None:
             break
         file.unlink(missing_ok=True)
         total -= size
+
+
+@torch.inference_mode()
+def frozen_features(
+    backbone: nn.Module,
+    pixels: Images,
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    mirrored: bool = False,
+    arithmetic: torch.dtype = torch.float32,
+    advance: Advance = ignore_progress,
+) -> Tensor:
+    """Returns the backbone's features of each face, float32 [n, features] on the CPU.
+
+    The processes of a process group share the work.
+
+    Args:
+        backbone: Takes faces [n, 1, side, side] in [0, 1]; put in evaluation mode.
+        pixels: Gray faces, uint8 [n, side, side].
+        device: Device to compute on.
+        batch_size: Number of faces at a time.
+        mirrored: Whether to flip every face left to right first.
+        arithmetic: Data type of the forward pass.
+        advance: Called with the number of faces just finished.
+    """
+    backbone.eval()
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        batch = to_images(pixels[start : start + batch_size], device)
+        with torch.autocast(device.type, arithmetic, enabled=arithmetic != torch.float32):
+            features = distributed.forward(backbone, batch.flip(3) if mirrored else batch)
+        parts.append(features.float().cpu())
+        advance(len(batch))
+    return torch.cat(parts)

@@ -19,10 +19,9 @@ from fer_mlops.metrics.classification import accuracy, balanced_accuracy, confus
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 from fer_mlops.training.augmentation import Augment, Mix, unchanged, unmixed
-from fer_mlops.training.devices import seeded
+from fer_mlops.training.devices import explain_full_memory, seeded
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import Loss
-from fer_mlops.training.memory import explain_full_memory
 from fer_mlops.training.state import EpochResult, TrainingState, ValidationResult
 
 
@@ -84,6 +83,7 @@ def fit(
         TrainingError: The loss is not finite, or ``resume_from`` does not fit the network and settings.
     """
     device = next(network.parameters()).device
+    # one number of each tensor is enough to find weights that were loaded or drawn differently
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
     distributed.check_alike("faces or weights", [len(train), len(valid), *first_weights])
     train, valid = train.kept_on(device), valid.kept_on(device)
@@ -176,6 +176,7 @@ def train_epoch(
             losses.append(step(rows))  # left where they are: reading one waits for the device
         sizes.append(len(rows))
         advance(len(rows), note)
+    # weighted by size, as the last batch may be smaller; doubles, as thousands of losses are summed
     each = torch.stack(losses).cpu().double()
     mean = float(each @ torch.tensor(sizes, dtype=torch.float64)) / len(training_state.train)
     require_number("training", mean, training_state)

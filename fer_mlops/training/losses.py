@@ -1,4 +1,4 @@
-"""Losses: one function each, and one line in LOSSES."""
+"""Losses and samplings: one function or number each, and one line in LOSSES or SAMPLINGS."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def cross_entropy(counts: Tensor, smoothing: float) -> Loss:
 def class_weighted(counts: Tensor, smoothing: float) -> Loss:
     """Returns cross-entropy weighted by the inverse effective number of faces (arXiv 1901.05555)."""
     beta = 0.999
+    # clamped, as a class without faces would divide by zero; its weight is set to 0 below
     effective = (1 - beta ** counts.double().clamp(min=1)) / (1 - beta)
     weights = torch.where(counts > 0, 1 / effective, 0.0)
     weights = (weights / weights.sum() * (counts > 0).sum()).float()
@@ -129,3 +130,19 @@ LOSSES: dict[str, Callable[[Tensor, float], Loss]] = {
 }
 """Loss by name; each function takes the number of training faces of every class [classes] and the
 label smoothing."""
+
+
+SAMPLINGS: dict[str, float] = {
+    "natural": 1.0,
+    "square_root": 0.5,
+    "balanced": 0.0,
+}
+"""Exponent q: a class's share of the sampled faces is proportional to its size to the power q (arXiv
+1910.09217)."""
+
+
+def face_weights(labels: Tensor, sampling: str) -> Tensor:
+    """Returns the expected draws of each face per epoch, float64 [n]; they sum to n."""
+    counts = torch.bincount(labels).double()
+    weights = counts[labels] ** (SAMPLINGS[sampling] - 1)
+    return weights * (len(labels) / weights.sum())

@@ -25,8 +25,14 @@ from fer_mlops.progress import Advance
 from fer_mlops.training.augmentation import make_augment, make_mix
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import Epoch, OnEpoch, fit
-from fer_mlops.training.losses import LOSSES, Loss, after_sampling, log_prior, logit_adjusted
-from fer_mlops.training.sampling import face_weights
+from fer_mlops.training.losses import (
+    LOSSES,
+    Loss,
+    after_sampling,
+    face_weights,
+    log_prior,
+    logit_adjusted,
+)
 from fer_mlops.training.steps import Step, uncalibrated
 
 

@@ -66,6 +66,7 @@ class Muon(Optimizer):
                 momentum = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 ahead = weight.grad.lerp(momentum, group["momentum"])  # Nesterov's
                 scale = state["scale"]
+                # first the norm, then the turn: so the step size is relative to the norm that is held
                 weight.mul_(scale * len(weight) ** 0.5 / (weight.norm() + 1e-12))
                 turned = orthogonalise(ahead.reshape(len(ahead), -1))
                 weight.add_(turned.view_as(weight), alpha=-group["lr"] * scale)
@@ -78,6 +79,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     the far larger matrix is multiplied only once, which halves the work.
     """
     x: Tensor = matrix / (matrix.norm() + 1e-7)
+    # the square of the shorter side is the smaller one
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
     square = x @ x.T
@@ -123,6 +125,7 @@ def uphill(network: nn.Module, rho: float) -> Iterator[None]:
             layer.track_running_stats = is_tracking
         with torch.no_grad():
             for weight, before in zip(weights, start, strict=True):
+                # copied: adding and subtracting again would leave rounding errors in the weights
                 weight.copy_(before)
 
 

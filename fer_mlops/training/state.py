@@ -22,9 +22,8 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.training import distributed
 from fer_mlops.training.devices import choose_arithmetic, random_state, set_random_state
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.losses import LOSSES, Loss, distilled
+from fer_mlops.training.losses import LOSSES, Loss, distilled, face_weights
 from fer_mlops.training.optimizers import OPTIMIZERS, uphill
-from fer_mlops.training.sampling import face_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,15 +18,19 @@ from fer_mlops.config import TrainingConfig, TransferExperiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models.backbones import find_backbone
+from fer_mlops.models.base import to_images
 from fer_mlops.models.dlib_face import settle_batch_norms
-from fer_mlops.models.inputs import to_images
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.progress import Progress, cached
 from fer_mlops.training import distributed
 from fer_mlops.training.devices import choose_arithmetic, choose_device
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.feature_cache import cached_features, digest_of_pixels, digest_of_weights
-from fer_mlops.training.frozen_features import frozen_features
+from fer_mlops.training.feature_cache import (
+    cached_features,
+    digest_of_pixels,
+    digest_of_weights,
+    frozen_features,
+)
 from fer_mlops.training.loop import Epoch, fit
 from fer_mlops.training.networks import Stage, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult

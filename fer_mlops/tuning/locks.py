@@ -150,6 +150,7 @@ class StudyLocks:
             pass
         with self.storage.engine.begin() as connection:
             found = connection.execute(
+                # the database's clock on both sides, as the clocks of machines differ
                 select(_TABLE.c.owner, _TABLE.c.beat, func.now()).where(*self._named(name))
             ).first()
             if found is None:
@@ -161,6 +162,7 @@ class StudyLocks:
                 return False
             taken = connection.execute(
                 update(_TABLE)
+                # the owner in the condition: of two processes that find a dead owner, one replaces it
                 .where(*self._named(name), _TABLE.c.owner == owner)
                 .values(owner=self.owner, beat=func.now())
             )
@@ -201,4 +203,5 @@ class StudyLocks:
         present = datetime.fromisoformat(now) if isinstance(now, str) else now
         silence = present.replace(tzinfo=None) - beat.replace(tzinfo=None)
         is_silent = silence > timedelta(seconds=self.storage.grace)
+        # while the database was away, nobody could send a heartbeat
         return is_silent and not self.storage.was_away_lately()

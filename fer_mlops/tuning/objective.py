@@ -17,13 +17,13 @@ from fer_mlops.config import Experiment
 from fer_mlops.config.recipes import flatten
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import FerError, TrackingError
+from fer_mlops.evaluation.speed import latency_ms
 from fer_mlops.pipelines.teacher import with_fixed_teacher
 from fer_mlops.tracking.runs import RunStopped, track
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.training.steps import Step
 from fer_mlops.tuning.config import Plan, num_steps
-from fer_mlops.tuning.latency import latency_ms
 from fer_mlops.tuning.search_space import Settings, with_settings
 from fer_mlops.tuning.study import ERROR, RUN, RUNS, SETTINGS, WORKER
 from fer_mlops.tuning.trial_data import TrialFaces

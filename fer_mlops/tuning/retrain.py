@@ -26,9 +26,8 @@ from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FinalsResult, hold_finals
 from fer_mlops.tuning.locks import StudyLocks
-from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.search_space import with_settings
-from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN
+from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN, end_orphans
 from fer_mlops.tuning.study_logging import log_pictures, log_winner
 
 _POLL = 1.0

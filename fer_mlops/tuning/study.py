@@ -1,4 +1,4 @@
-"""Optuna study: open or continue it, count its trials, find the best one."""
+"""Optuna study: open or continue it, count its trials, find the best one, record each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
@@ -15,10 +16,15 @@ from optuna.trial import FrozenTrial, TrialState
 from fer_mlops.config.conversion import RENAMED
 from fer_mlops.config.recipes import flatten
 from fer_mlops.errors import ConfigError, TrainingError
+from fer_mlops.tracking.run_end import end_open_runs_below
+from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
-from fer_mlops.tuning.locks import is_gone
+from fer_mlops.tuning.locks import StudyLocks, is_gone
 from fer_mlops.tuning.samplers import make_pruner
 from fer_mlops.tuning.storage import PatientStorage, retry
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SETTINGS, RUN, RUNS, ERROR, WORKER = "settings", "run", "runs", "error", "worker"
@@ -205,3 +211,81 @@ class StaleTrials:
         except (ValueError, UpdateFinishedTrialError):
             return  # another worker was faster
         retry(self.study, trial)
+
+
+State = Literal["complete", "pruned", "over budget", "failed", "running"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial of a study."""
+
+    number: int
+    state: State
+    value: float | None
+    """Objective; for a pruned trial its last intermediate value."""
+    num_steps: int
+    """Steps that reported the objective."""
+
+
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+def records_of(study: optuna.Study) -> list[TrialRecord]:
+    """Returns the trials that started, without those whose worker died and that were retried."""
+    trials = study.get_trials(deepcopy=False, states=tuple(_STATES))
+    return [
+        record_of(trial)
+        for trial in trials
+        if trial.state != TrialState.FAIL or ERROR in trial.user_attrs
+    ]
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Returns the record of one trial."""
+    return TrialRecord(
+        number=trial.number,
+        state="over budget" if is_over_budget(trial) else _STATES[trial.state],
+        num_steps=len(trial.intermediate_values),
+        value=trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+    )
+
+
+_LIVE = (TrialState.RUNNING, TrialState.WAITING)
+
+
+def end_orphans(
+    study: optuna.Study, parent: Tracker, locks: StudyLocks, grace: float, *, is_leaving: bool = False
+) -> int:
+    """Ends the open runs below ``parent`` that no worker owns; returns their number.
+
+    Args:
+        study: Study whose trials are read.
+        parent: The study's run.
+        locks: Locks of this process.
+        grace: Seconds; a younger run may belong to a trial that has not recorded it yet.
+        is_leaving: Whether this process no longer works on any run.
+    """
+    wanted = set()
+    for trial in study.get_trials(deepcopy=False, states=_LIVE):
+        wanted |= {trial.user_attrs.get(RUN), *trial.user_attrs.get(RUNS, {}).values()}
+
+    trainer = locks.owner_of(WINNER)  # trains the finalists and the winner
+    if trainer not in (None, locks.owner):
+        wanted.add(study.user_attrs.get(WINNER_BEGUN, {}).get("run"))
+
+    def is_orphan(run: Run) -> bool:
+        worker = run.data.tags.get("worker", "")
+        if worker and (is_gone(worker) or (is_leaving and worker == locks.owner)):
+            return True
+        if worker and worker == trainer:
+            return False
+        is_new = time.time() - run.info.start_time / 1000 < grace
+        return run.info.run_id not in wanted and not is_new
+
+    return parent.ask(lambda: end_open_runs_below(parent.run_id, parent.experiment_id, is_orphan))

@@ -18,9 +18,8 @@ from fer_mlops.tuning.finalists import FOLDS, FinalsResult
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import shown, with_settings
 from fer_mlops.tuning.storage import read_url, shown_url
-from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS
+from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS, TrialRecord, record_of, records_of
 from fer_mlops.tuning.study_plots import study_plots
-from fer_mlops.tuning.study_records import TrialRecord, record_of, records_of
 
 _LOGGING = "telling the parent run"
 OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]

@@ -23,7 +23,7 @@ from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import FerError, TrackingError, TrainingError
 from fer_mlops.processes import exit_with_parent, silence_third_party_logs
 from fer_mlops.tracking.connection import store_uri, use_store
-from fer_mlops.training.memory import keep_heap
+from fer_mlops.training.devices import keep_heap
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.objective import Objective, TrialFailed

@@ -15,9 +15,9 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.evaluation.explanation import explain, feature_maps, grad_cam, occlusion
 from fer_mlops.images.arrays import Images
 from fer_mlops.models import build_network
+from fer_mlops.models.base import to_images
 from fer_mlops.models.calibration import Calibration, Logits
 from fer_mlops.models.classifier import Classifier, NetworkScorer
-from fer_mlops.models.inputs import to_images
 
 CONFIG = CnnConfig(image_size=32, widths=(8, 16), depths=(1, 1), hidden=8, dropout=0.5)
 NEUTRAL = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)

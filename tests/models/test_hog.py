@@ -11,9 +11,9 @@ from skimage.feature import hog
 from torch import Tensor, nn
 
 from fer_mlops.images.arrays import Images
+from fer_mlops.models.base import to_images
 from fer_mlops.models.hog import Vectors, hog_vectors
-from fer_mlops.models.inputs import to_images
-from fer_mlops.training.frozen_features import frozen_features
+from fer_mlops.training.feature_cache import frozen_features
 
 CPU = torch.device("cpu")
 

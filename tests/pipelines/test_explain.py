@@ -19,7 +19,7 @@ from fer_mlops.data.datasets import sample
 from fer_mlops.data.image_files import FaceImages, find_images
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
-from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
+from fer_mlops.evaluation.attribution.report import maps_are_trustworthy
 from fer_mlops.models import build_network
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer

@@ -132,6 +132,7 @@ def test_settings_come_from_a_file_then_from_set_then_from_options(
     found = settings_of(monkeypatch, capfd, *words)
     assert found == ServeSettings(port=2, rate=20.0, max_batch=7, logs_requests=False)
     assert settings_of(monkeypatch, capfd) == ServeSettings()
+    assert settings_of(monkeypatch, capfd, "--set", "waits=true").wait_for_model  # the former name
 
 
 @pytest.mark.parametrize(

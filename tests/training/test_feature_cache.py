@@ -26,8 +26,12 @@ from fer_mlops.models.transfer import TransferNetwork
 from fer_mlops.pipelines.train import run_experiment
 from fer_mlops.training import baseline, transfer
 from fer_mlops.training import feature_cache as kept_module
-from fer_mlops.training.feature_cache import cached_features, digest_of_pixels, digest_of_weights
-from fer_mlops.training.frozen_features import frozen_features
+from fer_mlops.training.feature_cache import (
+    cached_features,
+    digest_of_pixels,
+    digest_of_weights,
+    frozen_features,
+)
 
 
 def test_it_is_computed_once_for_equal_parts(tmp_path: Path) -> None:

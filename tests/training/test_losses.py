@@ -10,14 +10,15 @@ from torch import Tensor
 
 from fer_mlops.training.losses import (
     LOSSES,
+    SAMPLINGS,
     after_sampling,
     class_weighted,
     cross_entropy,
+    face_weights,
     focal,
     log_prior,
     logit_adjusted,
 )
-from fer_mlops.training.sampling import SAMPLINGS, face_weights
 
 COUNTS = torch.tensor([60, 30, 10])
 

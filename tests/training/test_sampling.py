@@ -8,8 +8,7 @@ import torch
 
 from fer_mlops.config import TrainingConfig
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.losses import cross_entropy
-from fer_mlops.training.sampling import SAMPLINGS, face_weights
+from fer_mlops.training.losses import SAMPLINGS, cross_entropy, face_weights
 from fer_mlops.training.state import TrainingState
 
 LABELS = torch.repeat_interleave(torch.arange(4), torch.tensor([900, 100, 0, 4]))

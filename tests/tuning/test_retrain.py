@@ -24,7 +24,7 @@ from fer_mlops.tracking.queries import load_run_config
 from fer_mlops.tracking.versions import list_versions
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.search_space import with_settings
-from fer_mlops.tuning.study_records import TrialRecord
+from fer_mlops.tuning.study import TrialRecord
 from fer_mlops.tuning.tune import Sweep, tune
 
 pytestmark = [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -30,11 +31,9 @@ from fer_mlops.training.steps import Step
 from fer_mlops.tuning import objective as trials_room
 from fer_mlops.tuning import trial_fit as fits_room
 from fer_mlops.tuning.locks import StudyLocks
-from fer_mlops.tuning.recovery import end_orphans
 from fer_mlops.tuning.samplers import make_pruner, make_sampler
 from fer_mlops.tuning.search_space import Space, with_settings
-from fer_mlops.tuning.study import _bind_settings
-from fer_mlops.tuning.study_records import records_of
+from fer_mlops.tuning.study import _bind_settings, end_orphans, records_of
 from fer_mlops.tuning.trial_data import TrialFaces
 from fer_mlops.tuning.trial_fit import Fit, StepScore
 from fer_mlops.tuning.tune import tune
@@ -237,8 +236,8 @@ def test_latency_is_measured_on_one_thread_and_leaves_the_others_as_they_were(
 ) -> None:
     import torch
 
+    from fer_mlops.evaluation.speed import latency_ms
     from fer_mlops.training.train import train_classifier
-    from fer_mlops.tuning.latency import latency_ms
 
     plan = plan_of(world, faces_folder, "cnn", 1, training__epochs=1)
     parts = prepare_data(plan.experiment, cache_folder()).parts
@@ -296,22 +295,31 @@ def test_too_many_failures_in_a_row_stop_the_study_and_it_can_go_on_later(
 # ── ends and beginnings ──
 
 
+@contextlib.contextmanager
+def stopped_after_a_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Presses Ctrl-C after the first step of every fit inside the block."""
+    real = fits_room.train_classifier
+
+    def train_classifier(*words: Any, **options: Any) -> Any:
+        def stop(step: Step) -> None:
+            options["on_step"](step)
+            raise KeyboardInterrupt
+
+        return real(*words, **{**options, "on_step": stop})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fits_room, "train_classifier", train_classifier)
+        yield
+
+
 def test_ctrl_c_ends_all_runs_and_the_same_command_takes_the_trial_up_again(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = fits_room.train_classifier
-    with monkeypatch.context() as patch:
-
-        def train_classifier(*words: Any, **options: Any) -> Any:
-            def stop(step: Step) -> None:
-                options["on_step"](step)
-                raise KeyboardInterrupt
-
-            return real(*words, **{**options, "on_step": stop})
-
-        patch.setattr(fits_room, "train_classifier", train_classifier)
-        with pytest.raises(KeyboardInterrupt, match="run the same command again to continue the study"):
-            sweep(world, faces_folder, "cnn", 1)
+    with (
+        stopped_after_a_step(monkeypatch),
+        pytest.raises(KeyboardInterrupt, match="run the same command again to continue the study"),
+    ):
+        sweep(world, faces_folder, "cnn", 1)
     assert {run.info.status for run in (*runs_named("tune-"), *runs_named("trial-"))} == {"KILLED"}
     assert runs_named("trial-")[0].data.tags["state"] == "STOPPED"
     sweep(world, faces_folder, "cnn", 1)
@@ -330,22 +338,12 @@ def test_a_trial_goes_on_from_the_checkpoint_of_a_dead_worker(
 ) -> None:
     monkeypatch.setattr(fits_room, "KEEP_EVERY", 0.0)
     whole = sweep(world, faces_folder, "cnn", 1, study_name="whole")
-    real = fits_room.train_classifier
-    with monkeypatch.context() as patch:
-
-        def train_classifier(*words: Any, **options: Any) -> Any:
-            def stop(step: Step) -> None:
-                options["on_step"](step)
-                raise KeyboardInterrupt
-
-            return real(*words, **{**options, "on_step": stop})
-
-        patch.setattr(fits_room, "train_classifier", train_classifier)
-        with pytest.raises(KeyboardInterrupt):
-            sweep(world, faces_folder, "cnn", 1)
+    with stopped_after_a_step(monkeypatch), pytest.raises(KeyboardInterrupt):
+        sweep(world, faces_folder, "cnn", 1)
     (run,) = (run for run in runs_named("trial-") if run.info.status == "KILLED")
     assert checkpoint_path(cache_folder(), run.info.run_id).is_file()
     begun_at: list[object] = []
+    real = fits_room.train_classifier
 
     def resumed(*words: Any, **options: Any) -> Any:
         begun_at.append(options["resume_from"]["steps_before"] if options["resume_from"] else None)

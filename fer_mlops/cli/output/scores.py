@@ -146,7 +146,7 @@ _MOST_EXPLAINED = 20
 
 def print_explanations(explained: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:
     """Prints predictions for the first faces, the quality of the heat maps, and the page's path."""
-    from fer_mlops.evaluation.attribution.summary import maps_are_trustworthy
+    from fer_mlops.evaluation.attribution.report import maps_are_trustworthy
     from fer_mlops.pipelines.explain import PAGE
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -18,11 +18,17 @@ from fer_mlops.data.file_info import FileRecord, read_records
 from fer_mlops.data.image_cache import load_images
 from fer_mlops.data.quality.annotations import FACTS, label_findings
 from fer_mlops.data.quality.baseline import SIDE, quick_probabilities
-from fer_mlops.data.quality.class_balance import balance_findings, balance_listing, class_sizes
+from fer_mlops.data.quality.class_balance import (
+    ClassSize,
+    balance_findings,
+    balance_listing,
+    class_sizes,
+    interval_width,
+)
 from fer_mlops.data.quality.duplicates import copy_findings
 from fer_mlops.data.quality.faces import face_findings
 from fer_mlops.data.quality.files import file_findings
-from fer_mlops.data.quality.findings import Finding, Listing, worst_first
+from fer_mlops.data.quality.findings import Finding, Listing, listed, worst_first
 from fer_mlops.data.quality.label_errors import (
     ProbabilityModel,
     find_label_errors,
@@ -38,10 +44,10 @@ from fer_mlops.data.quality.shortcuts import (
     shortcut_findings,
     shortcut_listing,
 )
-from fer_mlops.data.quality.verdict import give_verdict
 from fer_mlops.data.splits import Split, groups_of
 from fer_mlops.data.table import FaceTable
-from fer_mlops.metrics.identities import count_people
+from fer_mlops.metrics.classification import FEW
+from fer_mlops.metrics.identities import count, count_people
 from fer_mlops.progress import Progress, no_progress
 
 
@@ -241,3 +247,46 @@ class _DataCheck:
             verdict=give_verdict(findings, sizes, self.kind),
             label_errors=self.csv,
         )
+
+
+def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split: str) -> str:
+    """Returns a summary of how reliable scores on this data will be.
+
+    Args:
+        findings: All findings.
+        sizes: Size of each emotion.
+        split: Kind of the split used for scores.
+    """
+    kinds = {finding.kind: finding for finding in findings}
+    sentences = []
+    num_errors = sum(finding.severity == "error" for finding in findings)
+    if num_errors:
+        sentences.append(f"Training stops on this data: fix {count(num_errors, 'error')} first.")
+    if "no-split" not in kinds:
+        sentences.append(_precision(sizes, split))
+    known = kinds.get("known-people")
+    if known and known.severity == "warning":
+        sentences.append("The scores will be too good: many people in test are also in train.")
+    if "copies-across-parts" in kinds:
+        sentences.append("Some test photos are also in train, which makes the scores too good.")
+    if "shortcut" in kinds or "shortcuts-together" in kinds:
+        sentences.append(
+            "Part of any score may come from recognising the source of a picture, not the expression."
+        )
+    doubted = kinds.get("label-errors")
+    if doubted:
+        sentences.append(f"{doubted.what.partition(';')[0]}.")
+    return " ".join(sentences)
+
+
+def _precision(sizes: Sequence[ClassSize], split: str) -> str:
+    num_test = sum(size.test_faces for size in sizes)
+    effective = sum(size.effective for size in sizes)
+    known = interval_width(0.8, effective) / 2
+    few = [size.emotion for size in sizes if size.faces and size.effective < FEW]
+    which = "every emotion" if len(few) == sum(size.faces > 0 for size in sizes) else listed(few)
+    but = f"; those of {which} will be mostly chance" if few else ""
+    return (
+        f"Scores on the {count(num_test, 'test face')} of the {split} split: an accuracy of 80% will "
+        f"be known to ±{100 * known:.1f} points{but}."
+    )

@@ -1,8 +1,17 @@
 """Self-contained HTML pages without scripts, made from the templates in ``templates/``."""
 
 from fer_mlops.reporting.html.pictures import Picture, photo, svg_of, uri_of, webp_uri
-from fer_mlops.reporting.html.rendering import Cell, Page, bar, render, shaded, with_note
-from fer_mlops.reporting.html.tiles import Mood, Tile, people_tile
+from fer_mlops.reporting.html.rendering import (
+    Cell,
+    Mood,
+    Page,
+    Tile,
+    bar,
+    people_tile,
+    render,
+    shaded,
+    with_note,
+)
 
 __all__ = [
     "Cell",

@@ -9,8 +9,13 @@ from fer_mlops.reporting.plots.evaluation import (
     score_against_minutes,
     slice_chart,
 )
-from fer_mlops.reporting.plots.explanations import attribution_curves, mean_heats, sheet_of_looks
-from fer_mlops.reporting.plots.heat_maps import explanation_sheet, overlay
+from fer_mlops.reporting.plots.explanations import (
+    attribution_curves,
+    explanation_sheet,
+    mean_heats,
+    overlay,
+    sheet_of_looks,
+)
 from fer_mlops.reporting.plots.scores import ConfusionPictures, class_bars, confusion_matrix
 from fer_mlops.reporting.plots.style import COLOURS, to_image
 from fer_mlops.reporting.plots.training_curves import Curves, training_curves

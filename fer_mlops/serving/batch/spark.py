@@ -26,13 +26,7 @@ def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = n
 
     Uses the session that ``spark-submit`` or ``SPARK_*`` configures, else a local one on all cores.
     Executors read the images, load the model and write the files themselves: they need access to all
-    of these, and an installed fer_mlops.
-
-    Args:
-        source: Images to score.
-        out: Output folder.
-        job: Settings of the job.
-        progress: Called at the start of each stage.
+    of these, and an installed fer_mlops. Arguments are those of ``score_locally``.
 
     Raises:
         ConfigError: Spark is not installed, or ``out`` belongs to another job.

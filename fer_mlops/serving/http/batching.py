@@ -77,6 +77,7 @@ class Batcher:
         until = self._waiting[0].since + self.max_wait
         num_faces = sum(len(request.pixels) for request in self._waiting)
         if self._num_arriving and num_faces < self.max_batch and loop.time() < until:
+            # a later arrival may have started the batch by then; _start checks that again
             loop.call_at(until, self._start)
             return
         batch = [self._waiting.popleft()]
@@ -95,6 +96,7 @@ class Batcher:
         error = done.exception()
         start = 0
         for request in batch:
+            # done already if the client has disconnected, which cancels its future
             if not request.answer.done():
                 if error is not None:
                     request.answer.set_exception(error)

@@ -29,7 +29,7 @@ from fer_mlops.data.quality.class_balance import (
 from fer_mlops.data.quality.duplicates import copy_findings, groups_of_equal
 from fer_mlops.data.quality.findings import Finding
 from fer_mlops.data.quality.leakage import leak_findings, leak_listing, make_splits
-from fer_mlops.data.quality.verdict import give_verdict
+from fer_mlops.data.quality.report import give_verdict
 from fer_mlops.data.table import FaceTable, Note, Row, make_table
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.identities import unnamed_identity
