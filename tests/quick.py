@@ -21,7 +21,8 @@ from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog import hog_vectors
 from fer_mlops.models.hog_svm import HogSvm
 from fer_mlops.models.hog_svm_fit import fit_hog_svm
-from fer_mlops.tracking.registry import bundle_in, downloaded_model
+from fer_mlops.tracking.model_files import bundle_in
+from fer_mlops.tracking.registry import downloaded_model
 
 SIDE = 32
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {

@@ -25,10 +25,11 @@ from fer_mlops.serving.http.app import create_app
 from fer_mlops.serving.http.server import bind
 from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
-from fer_mlops.tracking.alias_lock import CHAMPION, find_version
+from fer_mlops.tracking.alias_lock import find_version
 from fer_mlops.tracking.aliases import move_champion
+from fer_mlops.tracking.model_names import CHAMPION, SCORE_TAG
 from fer_mlops.tracking.registration import register
-from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
+from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.runs import track
 
 SIDE = 16

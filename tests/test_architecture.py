@@ -6,9 +6,17 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from quick import nonsense, save_blobs
+from services import publish
+
+from fer_mlops.config import TransferConfig
+from fer_mlops.models import build_network
+from fer_mlops.models.backbones import BACKBONES
+from fer_mlops.models.classifier import NetworkScorer
 
 PACKAGE = Path(__file__).parent.parent / "fer_mlops"
 
@@ -192,14 +200,38 @@ def test_the_command_line_loads_no_heavy_module_for_its_help() -> None:
     assert run_python(code, PACKAGE.parent).strip() == "set()"
 
 
-def test_a_list_of_the_versions_loads_nothing_that_trains(world: Path) -> None:
+SLOW = {
+    *("sklearn", "scipy", "skimage", "pandas", "matplotlib", "optuna", "torchvision", "torch._dynamo"),
+    *("mlflow", "sqlalchemy", "alembic"),
+}
+"""Modules that a first prediction has no time to import beside torch."""
+
+
+def slow_imports_of(words: list[str], folder: Path) -> str:
+    """Returns the slow modules, and torch, that a command imports; it must end well."""
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom fer_mlops.cli.main import cli\n"
-        "done = CliRunner().invoke(cli, ['registry', 'list'])\n"
-        "assert done.exit_code == 0 and 'version' in done.output, done.output\n"
-        "print({'torch', 'torchvision', 'sklearn', 'skimage', 'matplotlib'} & set(sys.modules))"
+        f"done = CliRunner().invoke(cli, {words!r})\nassert done.exit_code == 0, done.output\n"
+        f"print(sorted(({SLOW!r} | {{'torch'}}) & set(sys.modules)))"
     )
-    assert run_python(code, world).strip() == "set()"
+    return run_python(code, folder).strip()
+
+
+def test_a_list_of_the_versions_loads_neither_torch_nor_mlflow(world: Path) -> None:
+    assert slow_imports_of(["registry", "list"], world) == "[]"
+
+
+@pytest.mark.parametrize("kind", ["baseline", "cnn", "resnet18", "efficientnet_lite0"])
+def test_a_prediction_of_a_registered_model_loads_only_torch(kind: str, world: Path) -> None:
+    model = nonsense("baseline" if kind == "baseline" else "cnn")
+    if kind in BACKBONES:
+        config = TransferConfig(image_size=64, backbone=kind)
+        network = NetworkScorer(build_network("transfer", config, 7), config)
+        model = replace(model, family="transfer", image_size=64, scorer=network)
+    model.save(world / "bundle")
+    publish(world / "bundle", "champion")
+    [face] = save_blobs(world / "faces", 1)
+    assert slow_imports_of(["predict", f"faces/{face}"], world) == "['torch']"
 
 
 def test_a_store_that_does_not_answer_refuses_training_before_torch_is_loaded(tmp_path: Path) -> None:

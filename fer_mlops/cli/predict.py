@@ -232,7 +232,8 @@ def score(
     from fer_mlops.serving.batch.source import open_source
     from fer_mlops.serving.batch.spark import score_with_spark
     from fer_mlops.serving.predictor import check_threshold
-    from fer_mlops.tracking.registry import ModelUri, resolve_model_uri
+    from fer_mlops.tracking.model_names import ModelUri
+    from fer_mlops.tracking.registry import resolve_model_uri
     from fer_mlops.tracking.store import check_store
 
     check_threshold(threshold)

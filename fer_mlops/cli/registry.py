@@ -115,10 +115,8 @@ def registry() -> None:
 def list_registered() -> Result:
     """List all versions with their aliases and scores."""
     from fer_mlops.cli.output.versions import print_versions
-    from fer_mlops.tracking.store import check_store
-    from fer_mlops.tracking.versions import list_versions
+    from fer_mlops.tracking.version_list import list_versions
 
-    check_store()
     versions = list_versions()
     return Result(versions, lambda: print_versions(versions))
 

@@ -1,7 +1,7 @@
 """Backbones by name, with their pretrained weights.
 
 A name is a key of BACKBONES, a convolutional classifier of torchvision, or ``timm:`` and the name of a
-timm model. torchvision and timm are imported where a name needs them: torchvision takes as long as torch.
+timm model. torchvision, which takes as long to import as torch, and timm are imported where needed.
 """
 
 from __future__ import annotations

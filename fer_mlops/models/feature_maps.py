@@ -120,16 +120,17 @@ def _explained(backbone: nn.Module, calls: list[_Call], depths: list[int]) -> st
 @contextmanager
 def _measurable(backbone: nn.Module) -> Iterator[nn.Module]:
     """Yields the backbone, or a copy in memory of a small one on torch's ``meta`` device."""
-    tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
-    is_saved = tensors.keys() == backbone.state_dict().keys()
-    is_meta = all(tensor.is_meta for tensor in tensors.values())
-    if not (is_meta and is_saved and sum(tensor.numel() for tensor in tensors.values()) <= _SMALL):
+    saved = backbone.state_dict()
+    tensors = dict([*backbone.named_parameters(), *backbone.named_buffers()])
+    is_meta = tensors.keys() == saved.keys() and all(tensor.is_meta for tensor in saved.values())
+    if not is_meta or sum(tensor.numel() for tensor in saved.values()) > _SMALL:
         yield backbone
         return
     with torch.device("cpu"):
+        for name, tensor in saved.items():  # in place, because the dict holds each layer's version
+            saved[name] = torch.empty(tensor.shape, dtype=tensor.dtype)  # only shapes are measured
         copied = copy.deepcopy(backbone)
-        values = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in tensors.items()}
-        copied.load_state_dict(values, assign=True)  # any values: only shapes are measured
+        copied.load_state_dict(saved, assign=True)
         yield copied
 
 

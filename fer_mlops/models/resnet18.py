@@ -6,7 +6,6 @@ import as torch, and a prediction needs nothing else of it.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
@@ -24,20 +23,21 @@ class _BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        # in torchvision's order, for the same random weights: the projection is made first
-        project = stride != 1 or inputs != outputs
-        shortcut = [_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)] if project else None
+        shortcut = None
+        if stride != 1 or inputs != outputs:  # first, as in torchvision, for the same random weights
+            shortcut = nn.Sequential(_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
         self.conv1 = _convolution(inputs, outputs, 3, stride)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = _convolution(outputs, outputs, 3, 1)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = nn.Sequential(*shortcut) if shortcut else None
+        self.downsample = shortcut
 
     def forward(self, maps: Tensor) -> Tensor:
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(maps)))))
         out += maps if self.downsample is None else self.downsample(maps)
-        return self.relu(out)
+        summed: Tensor = self.relu(out)
+        return summed
 
 
 class ResNet18(nn.Sequential):
@@ -60,5 +60,6 @@ class ResNet18(nn.Sequential):
         nn.Linear(inputs, 1000)  # torchvision draws the weights of its last layer here
         super().__init__(*layers)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            # on torch's meta device, where loaded weights follow, normal_ would import torch's compiler
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -18,10 +18,10 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.pipelines.cross_validate import REPEAT_TAG, REPEATS_FILE
 from fer_mlops.pipelines.train import Trained
 from fer_mlops.tracking.logged_model import PROBE_FILE
+from fer_mlops.tracking.model_files import bundle_in
+from fer_mlops.tracking.model_names import ModelUri
 from fer_mlops.tracking.queries import finished_runs, get_run, load_run_config, read_text
 from fer_mlops.tracking.registry import (
-    ModelUri,
-    bundle_in,
     downloaded_model,
     resolve_model_uri,
     run_id_of,

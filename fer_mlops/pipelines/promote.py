@@ -26,15 +26,9 @@ from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproduction_error
 from fer_mlops.pipelines.shared_test_set import SharedTestSet
 from fer_mlops.progress import Progress, no_progress
-from fer_mlops.tracking.alias_lock import (
-    CHALLENGER,
-    CHAMPION,
-    find_version,
-    get_version,
-    is_drawn,
-    reason_against,
-)
+from fer_mlops.tracking.alias_lock import find_version, get_version, reason_against
 from fer_mlops.tracking.aliases import keep_out, move_champion, record_decision
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, is_drawn
 from fer_mlops.tracking.registry import downloaded_model
 from fer_mlops.tracking.tracker import Tracker
 

@@ -13,9 +13,10 @@ from fer_mlops.evaluation.report import Report
 from fer_mlops.images.reading import as_png
 from fer_mlops.models.backbones import find_backbone
 from fer_mlops.reporting.model_card import Origin, make_card
-from fer_mlops.tracking.alias_lock import DRAWN, FLAW_TAG, is_drawn
+from fer_mlops.tracking.alias_lock import FLAW_TAG
+from fer_mlops.tracking.model_names import DRAWN, SCORE_TAG, is_drawn
 from fer_mlops.tracking.registration import Registration, describe, register
-from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
+from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.steps import TrainingResult
 

@@ -14,8 +14,9 @@ import fer_mlops
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE
-from fer_mlops.tracking.registry import bundle_in, downloaded_model, entries_of
+from fer_mlops.tracking.logged_model import PROBE_FILE
+from fer_mlops.tracking.model_files import MODEL_CODE, bundle_in, entries_of
+from fer_mlops.tracking.registry import downloaded_model
 
 TOLERANCE = 1e-5
 """Largest difference of a probability that counts as equal."""

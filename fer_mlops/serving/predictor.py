@@ -27,6 +27,9 @@ from fer_mlops.models.calibration import Calibration, OperatingPoint
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.processes import libraries_set_up
 from fer_mlops.serving.predictions import FacePrediction, Prediction, PredictionBatch
+from fer_mlops.tracking.model_files import bundle_in
+from fer_mlops.tracking.model_names import ModelUri
+from fer_mlops.tracking.sqlite_registry import folder_of
 
 Picture = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
 """Path, encoded image, decoded pixels or Pillow image; details at ``as_image``."""
@@ -195,10 +198,12 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
         )
     if (Path(name) / "classifier.json").is_file():
         classifier = Classifier.load(Path(name))
+    elif folder := folder_of(name):
+        classifier = Classifier.load(bundle_in(folder, name), name)
     else:
         with libraries_set_up():
             # imported here: MLflow takes seconds to import
-            from fer_mlops.tracking.registry import ModelUri, load_classifier
+            from fer_mlops.tracking.registry import load_classifier
             from fer_mlops.tracking.store import check_store
 
             if ModelUri.parse(name).is_stored:

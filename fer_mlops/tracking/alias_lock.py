@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mlflow.entities.model_registry import ModelVersion
@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.connection import MISSING, client
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS, is_drawn
 
 _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 
@@ -25,10 +26,6 @@ _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 """
 FLAW_TAG = "flaw"
 """Version tag: reason found on the validation faces for which the version gets no alias."""
-_SAMPLE = "sample"
-"""Value of the tag ``data`` of versions and runs for the faces that this project draws."""
-DRAWN = "this model was trained on drawn faces; its predictions say nothing about real ones"
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _LOCK = "fer_mlops.lock."
 """Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
 _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
@@ -45,11 +42,6 @@ def make_registered_model() -> None:
             raise
         if not store.get_registered_model(REGISTERED_NAME).description:
             store.update_registered_model(REGISTERED_NAME, _DESCRIPTION)
-
-
-def is_drawn(tags: Mapping[str, str]) -> bool:
-    """Returns whether the tags of a version or a run show that it was trained on the drawn sample."""
-    return tags.get("data") == _SAMPLE
 
 
 def reason_against(version: ModelVersion, champion: ModelVersion | None) -> str:

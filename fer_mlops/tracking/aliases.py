@@ -7,20 +7,16 @@ from collections.abc import Callable
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.alias_lock import (
-    CHALLENGER,
-    CHAMPION,
-    PREVIOUS,
     alias_lock,
     aliases_of,
     all_aliases,
     find_version,
     get_version,
-    is_drawn,
     make_challenger,
     make_champion,
 )
 from fer_mlops.tracking.connection import client, our_errors
-from fer_mlops.tracking.registry import DECISION_TAG
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS, is_drawn
 
 _MOST_LETTERS = 5000
 """Longest tag or description of a version that MLflow's servers accept, in characters."""

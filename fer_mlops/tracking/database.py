@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -23,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from fer_mlops.errors import TrackingError
 from fer_mlops.files import locked
 from fer_mlops.tracking.connection import client, is_remote, reason_of, shown_uri, without_password
+from fer_mlops.tracking.sqlite_registry import local_path, new_place
 
 KINDS = ("sqlite", "postgresql", "mysql", "mssql")
 _PATIENCE = 1
@@ -191,19 +191,14 @@ class _Move:
 
 
 def _moved(connection: Connection, url: URL) -> list[_Move]:
-    """Returns the experiments with a folder beside the database that the database does not refer to.
-
-    An artifact folder elsewhere is not an error by itself: a database may serve many folders. A move is
-    assumed only if a folder of the same name is in ``mlruns`` beside the database.
-    """
+    """Returns the experiments whose folder was moved together with the database."""
     file = file_of(url)
     if not file:
         return []
     found = []
     for (location,) in connection.execute(text("SELECT artifact_location FROM experiments")):
-        old = local_path(location or "")
-        new = file.parent / "mlruns" / old.name if old else None
-        if old and new and new.is_dir() and not (old.is_dir() and old.samefile(new)):
+        old, new = local_path(location or ""), new_place(location or "", file)
+        if old and new:
             found.append(_Move(location, old, new))
     return found
 
@@ -237,14 +232,6 @@ def relocate() -> list[tuple[Path, Path]]:
                 connection.execute(change, {**named, "new": move.new.as_uri()})
         connection.commit()
     return [(move.old, move.new) for move in moved]
-
-
-def local_path(uri: str) -> Path | None:
-    """Returns the folder of a path or ``file:`` address, or None for any other address."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file") or not parts.path:
-        return None
-    return Path(url2pathname(parts.path) if parts.scheme else uri).absolute()
 
 
 def file_of(url: URL) -> Path | None:

@@ -36,10 +36,6 @@ SIGNATURE = ModelSignature(
 )
 
 
-MODEL_CODE = "registered_model.py"
-"""File in this package that MLflow runs to load a logged model."""
-
-
 _REQUIREMENTS = (
     "mlflow",
     "torch",

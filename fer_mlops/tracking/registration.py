@@ -11,18 +11,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.tracking.alias_lock import (
-    CHALLENGER,
-    CHAMPION,
     alias_lock,
     find_version,
-    is_drawn,
     make_challenger,
     make_champion,
     make_registered_model,
     reason_against,
 )
 from fer_mlops.tracking.connection import client
-from fer_mlops.tracking.registry import DECISION_TAG
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, DECISION_TAG, is_drawn
 
 NO_ALIAS = "no alias"
 REGISTERED_TAG = "registered_version"

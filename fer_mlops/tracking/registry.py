@@ -1,16 +1,14 @@
-"""Trained models by name: parsing, finding and loading."""
+"""Trained models by name: finding and loading."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlflow
-import yaml
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
@@ -18,99 +16,57 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.data.provenance import TrainingProvenance
 from fer_mlops.errors import ModelError, nearest
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, PREVIOUS, is_drawn
 from fer_mlops.tracking.connection import client, reason_of, shown_uri
-from fer_mlops.tracking.logged_model import MODEL_CODE
+from fer_mlops.tracking.model_files import MODEL_NAME, bundle_in, entries_of
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS, ModelUri, is_drawn
 from fer_mlops.tracking.queries import get_run, read_text
 from fer_mlops.tracking.store import check_store, missing_database
-from fer_mlops.tracking.tracker import MODEL_NAME, SPLIT_FILE
+from fer_mlops.tracking.tracker import SPLIT_FILE
 
 if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
 
-SCORE_TAG, DIGEST_TAG = "valid_macro_f1", "data_digest"
-DECISION_TAG = "decision"
-_LOADER = "mlflow.pyfunc.loaders.code_model"
-"""MLflow's own loader for models from code."""
-_MOST_LETTERS = 1_000_000
-"""Characters to read of an MLmodel file; a normal one has two thousand."""
+DIGEST_TAG = "data_digest"
 
 
-@dataclass(frozen=True)
-class ModelUri:
-    """Parsed name of a trained model, as given by a user."""
+def artifacts_of(uri: ModelUri) -> str:
+    """Returns MLflow's address of the model's files.
 
-    text: str
-    run_id: str = ""
-    """ID in ``runs:/ID``."""
-    model: str = ""
-    """Registered name or LoggedModel ID in ``models:/…``."""
-    alias: str = ""
-    """Alias in ``models:/NAME@ALIAS``."""
-    version: str = ""
-    """Version in ``models:/NAME/VERSION``: a number, or ``latest``."""
+    ``runs:/ID`` and ``runs:/ID/classifier`` are the run's model, whatever its name is in MLflow.
+    """
+    if uri.text not in (f"runs:/{uri.run_id}", f"runs:/{uri.run_id}/{MODEL_NAME}"):
+        return uri.text
+    experiment = client().get_run(uri.run_id).info.experiment_id
+    found = client().search_logged_models([experiment], f"source_run_id = '{uri.run_id}'")
+    return f"models:/{found[0].model_id}" if found else f"runs:/{uri.run_id}/{MODEL_NAME}"
 
-    @classmethod
-    def parse(cls, text: str) -> ModelUri:
-        """Returns the parts of a name; a name without MLflow's schemes is a path."""
-        scheme, is_uri, rest = text.partition(":/")
-        rest = rest.strip("/")
-        if not is_uri or not rest or scheme not in ("models", "runs"):
-            return cls(text)
-        if scheme == "runs":
-            return cls(text.rstrip("/"), run_id=rest.partition("/")[0])
-        model, at, alias = rest.partition("@")
-        if at:
-            return cls(text.rstrip("/"), model=model, alias=alias)
-        model, _, version = rest.partition("/")
-        return cls(text.rstrip("/"), model=model, version=version)
 
-    @property
-    def is_stored(self) -> bool:
-        """Whether the model is in the tracking store and must be downloaded."""
-        return bool(self.run_id or self.model)
+def suggestion_for(uri: ModelUri) -> str:
+    """Returns the registered version that is spelt most like this name; empty if none is near."""
+    known, aliases = {REGISTERED_NAME}, {CHAMPION, CHALLENGER, PREVIOUS}
+    if not missing_database():
+        found = {model.name: set(model.aliases) for model in client().search_registered_models()}
+        known |= found.keys()
+        aliases = aliases.union(*found.values())
+    model, alias = (
+        word if word in words else nearest(word, words)
+        for word, words in ((uri.model, known), (uri.alias, aliases))
+    )
+    if not model or bool(alias) != bool(uri.alias):
+        return ""
+    near = f"models:/{model}@{alias}" if alias else f"models:/{model}/{uri.version}"
+    return near if near != uri.text else ""
 
-    @property
-    def is_registered(self) -> bool:
-        """Whether the name is a registered version, not a run or a LoggedModel."""
-        return bool(self.alias or self.version)
 
-    def artifacts(self) -> str:
-        """Returns MLflow's address of the model's files.
+def version_named(uri: ModelUri) -> ModelVersion:
+    """Returns the registered version that the name refers to now.
 
-        ``runs:/ID`` and ``runs:/ID/classifier`` are the run's model, whatever its name is in MLflow.
-        """
-        if self.text not in (f"runs:/{self.run_id}", f"runs:/{self.run_id}/{MODEL_NAME}"):
-            return self.text
-        experiment = client().get_run(self.run_id).info.experiment_id
-        found = client().search_logged_models([experiment], f"source_run_id = '{self.run_id}'")
-        return f"models:/{found[0].model_id}" if found else f"runs:/{self.run_id}/{MODEL_NAME}"
-
-    def suggestion(self) -> str:
-        """Returns the registered version that is spelt most like this name; empty if none is near."""
-        known, aliases = {REGISTERED_NAME}, {CHAMPION, CHALLENGER, PREVIOUS}
-        if not missing_database():
-            found = {model.name: set(model.aliases) for model in client().search_registered_models()}
-            known |= found.keys()
-            aliases = aliases.union(*found.values())
-        model, alias = (
-            word if word in words else nearest(word, words)
-            for word, words in ((self.model, known), (self.alias, aliases))
-        )
-        if not model or bool(alias) != bool(self.alias):
-            return ""
-        near = f"models:/{model}@{alias}" if alias else f"models:/{model}/{self.version}"
-        return near if near != self.text else ""
-
-    def found(self) -> ModelVersion:
-        """Returns the registered version that the name refers to now.
-
-        Raises:
-            MlflowException: There is no such version, or the registry does not respond.
-        """
-        store = client()
-        model, version = get_model_name_and_version(store, self.text)  # type: ignore[no-untyped-call]
-        return store.get_model_version(model, version)
+    Raises:
+        MlflowException: There is no such version, or the registry does not respond.
+    """
+    store = client()
+    model, version = get_model_name_and_version(store, uri.text)  # type: ignore[no-untyped-call]
+    return store.get_model_version(model, version)
 
 
 def check_spelling(name: str) -> None:
@@ -124,11 +80,11 @@ def check_spelling(name: str) -> None:
     if not wanted.is_registered:
         return
     if missing_database():
-        hint = f"did you mean {near}?" if (near := wanted.suggestion()) else "train one first"
+        hint = f"did you mean {near}?" if (near := suggestion_for(wanted)) else "train one first"
         raise ModelError(f"no model {name!r}, as no model is registered here; {hint}")
     check_store()
     try:
-        wanted.found()
+        version_named(wanted)
     except MlflowException as error:
         raise _missing(name, error) from error
 
@@ -166,58 +122,12 @@ def downloaded_model(name: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="fer-mlops-model-") as folder:
         try:
-            place = mlflow.artifacts.download_artifacts(artifact_uri=wanted.artifacts(), dst_path=folder)
+            place = mlflow.artifacts.download_artifacts(
+                artifact_uri=artifacts_of(wanted), dst_path=folder
+            )
         except (MlflowException, OSError) as error:
             raise _missing(name, error) from error
         yield Path(place)
-
-
-def bundle_in(folder: Path, name: str) -> Path:
-    """Returns the bundle in a downloaded folder or a user's folder.
-
-    Raises:
-        ModelError: The folder holds no bundle, or a model that fer_mlops did not log.
-    """
-    _check_entries(folder, name)
-    for bundle in (folder / "artifacts" / "classifier", folder / MODEL_NAME, folder):
-        if (bundle / "classifier.json").is_file():
-            return bundle
-    raise ModelError(f"{name!r} is not a classifier of fer_mlops: it has no classifier.json")
-
-
-def entries_of(folder: Path) -> Mapping[str, Any]:
-    """Returns the entries of a model's file ``MLmodel``; empty if there is no such file.
-
-    Raises:
-        ModelError: The file cannot be read.
-    """
-    path = folder / "MLmodel"
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(encoding="utf-8") as file:
-            entries = yaml.safe_load(file.read(_MOST_LETTERS))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ModelError(f"MLmodel cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(entries, dict):
-        raise ModelError("MLmodel cannot be read: it is not a mapping of names to values")
-    return entries
-
-
-def _check_entries(folder: Path, name: str) -> None:
-    """Raises ModelError if the file ``MLmodel`` shows that another program logged the model."""
-    entries = entries_of(folder)
-    if not entries:
-        return
-    flavors = entries.get("flavors")
-    ours = flavors.get("python_function") if isinstance(flavors, dict) and len(flavors) == 1 else None
-    loader = ours.get("loader_module") if isinstance(ours, dict) else None
-    code = ours.get("model_code_path") if isinstance(ours, dict) else None
-    if loader != _LOADER or Path(str(code)).name != MODEL_CODE or "python_model" in (ours or {}):
-        raise ModelError(
-            f"{name!r} was not logged by fer_mlops: its MLmodel asks for the loader {loader!r:.80} and "
-            f"the code {code!r:.80}; neither was run"
-        )
 
 
 def require_model(name: str) -> None:
@@ -233,7 +143,7 @@ def run_id_of(name: str) -> str | None:
         return wanted.run_id or None
     try:
         if wanted.is_registered:
-            return wanted.found().run_id or None
+            return version_named(wanted).run_id or None
         return client().get_logged_model(wanted.model).source_run_id or None
     except MlflowException as error:
         raise _missing(name, error) from error
@@ -244,7 +154,7 @@ def is_of_drawn_faces(name: str) -> bool:
     wanted = ModelUri.parse(name)
     try:
         if wanted.is_registered:
-            return is_drawn(wanted.found().tags)
+            return is_drawn(version_named(wanted).tags)
         run_id = run_id_of(name)
         return bool(run_id) and is_drawn(get_run(str(run_id)).data.tags)
     except (ModelError, MlflowException):
@@ -281,7 +191,7 @@ def resolve_model_uri(name: str) -> str:
     if not wanted.is_registered:
         return name
     try:
-        return f"models:/{wanted.model}/{wanted.found().version}"
+        return f"models:/{wanted.model}/{version_named(wanted).version}"
     except MlflowException as error:
         raise _missing(name, error) from error
 
@@ -303,6 +213,6 @@ def _missing(name: str, error: Exception) -> ModelError:
     wanted, hint = ModelUri.parse(name), ""
     if wanted.is_registered:
         with suppress(MlflowException):  # the store does not respond, as the error says
-            hint = wanted.suggestion()
+            hint = suggestion_for(wanted)
     said = reason_of(error).rstrip(".")
     return ModelError(f"no model {name!r} at {shown_uri()}: {said}{hint and f'; did you mean {hint}?'}")

@@ -15,7 +15,8 @@ from sqlalchemy.engine import make_url
 
 from fer_mlops.errors import TrackingError
 from fer_mlops.tracking.connection import check_server, client, is_remote, refused
-from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, file_of, local_path
+from fer_mlops.tracking.database import ELSEWHERE, KINDS, check_database, file_of
+from fer_mlops.tracking.sqlite_registry import local_path
 
 
 def check_store(experiment: str | None = None) -> None:

@@ -27,7 +27,8 @@ from fer_mlops.tracking.connection import (
     reason_of,
     shown_uri,
 )
-from fer_mlops.tracking.database import ELSEWHERE, KINDS, local_path, look_into
+from fer_mlops.tracking.database import ELSEWHERE, KINDS, look_into
+from fer_mlops.tracking.sqlite_registry import local_path
 from fer_mlops.tracking.store import check_kind, takes_artifacts
 
 _USUAL = "fer_mlops"

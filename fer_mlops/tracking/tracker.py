@@ -26,7 +26,8 @@ from fer_mlops.config.experiments import Experiment
 from fer_mlops.config.recipes import Scalar, main_settings, settings_as_json
 from fer_mlops.errors import ModelError, TrackingError
 from fer_mlops.tracking.connection import client, reason_of
-from fer_mlops.tracking.logged_model import MODEL_CODE, PROBE_FILE, SIGNATURE, probe_of, requirements_of
+from fer_mlops.tracking.logged_model import PROBE_FILE, SIGNATURE, probe_of, requirements_of
+from fer_mlops.tracking.model_files import MODEL_CODE, MODEL_NAME
 from fer_mlops.tracking.outbox import Outbox, stored_name
 from fer_mlops.tracking.queries import CONFIG_FILE, get_run
 from fer_mlops.tracking.run_end import end_run, undisturbed
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from fer_mlops.data.table import FaceTable
     from fer_mlops.models.classifier import Classifier
 
-MODEL_NAME = "classifier"
 """Default name of the LoggedModel within a run; earlier releases gave it to every model."""
 SPLIT_FILE = "data/split.csv"
 _log = logging.getLogger(__name__)

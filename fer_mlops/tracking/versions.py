@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from math import isfinite
-
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.config.recipes import Scalar, flatten
 from fer_mlops.errors import ConfigError, ModelError, did_you_mean
-from fer_mlops.tracking.alias_lock import CHALLENGER, all_aliases, find_version, get_version
-from fer_mlops.tracking.connection import client
+from fer_mlops.tracking.alias_lock import all_aliases, find_version, get_version
+from fer_mlops.tracking.model_names import CHALLENGER
 from fer_mlops.tracking.queries import get_run, load_run_config
-from fer_mlops.tracking.registry import DECISION_TAG, SCORE_TAG
+from fer_mlops.tracking.version_list import Version, list_versions, version_from
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One registered version."""
-
-    number: int
-    aliases: tuple[str, ...]
-    family: str
-    data: str
-    split: str
-    valid_macro_f1: str
-    """Score as logged. This and the fields below are empty if unknown."""
-    test_macro_f1: str
-    test_n: str
-    decision: str
-    run_id: str
-    registered: str
-    """Local date of registration."""
-    card: str
-    """Model card in Markdown."""
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns the version as plain values, for JSON; what is unknown is None."""
-        fields = {name: value or None for name, value in asdict(self).items()}
-        numbers = ("valid_macro_f1", "test_macro_f1", "test_n")
-        return {**fields, "aliases": self.aliases, **{n: number_in(getattr(self, n)) for n in numbers}}
-
-
-def number_in(text: str) -> float | None:
-    """Returns the number that a tag holds; None if it holds none."""
-    try:
-        number = int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
-
-
-def list_versions() -> list[Version]:
-    """Returns all versions, newest first."""
-    found = client().search_model_versions(f"name = '{REGISTERED_NAME}'")
-    aliases = all_aliases()
-    return sorted((_version(entry, aliases) for entry in found), key=lambda version: -version.number)
 
 
 def version_of(name: str) -> Version:
@@ -79,25 +30,7 @@ def version_of(name: str) -> Version:
             hint = did_you_mean(name, aliases, f"it has: {', '.join(aliases) or 'none'}")
             raise ModelError(f"{REGISTERED_NAME} has no version with the alias {name!r}; {hint}")
         found = named
-    return _version(found, all_aliases())
-
-
-def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
-    number, tags = int(found.version), found.tags
-    return Version(
-        number=number,
-        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == number)),
-        family=tags.get("family", ""),
-        data=tags.get("data", ""),
-        split=tags.get("split", ""),
-        valid_macro_f1=tags.get(SCORE_TAG, ""),
-        test_macro_f1=tags.get("test_macro_f1", ""),
-        test_n=tags.get("test_n", ""),
-        decision=tags.get(DECISION_TAG, ""),
-        run_id=found.run_id or "",
-        registered=f"{datetime.fromtimestamp(found.creation_timestamp / 1000):%Y-%m-%d}",
-        card=found.description or "",
-    )
+    return version_from(found, all_aliases())
 
 
 def find_candidate(version: int | None, run_id: str) -> int:

@@ -19,7 +19,7 @@ from fer_mlops.cli.output.screen import console, progress_bars, warn_of_drawn_fa
 from fer_mlops.cli.output.versions import print_card, print_versions
 from fer_mlops.errors import printable
 from fer_mlops.progress import Stage, cached, labelled
-from fer_mlops.tracking.versions import Version
+from fer_mlops.tracking.version_list import Version
 
 HOSTILE = (
     "\x1b]0;title\x07 \x1b[2Jcleared \x9b31m \x1b]8;;http://evil\x1b\\here \b\b\r[red]hi[/red] \u202egpj"

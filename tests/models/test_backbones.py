@@ -23,9 +23,11 @@ from fer_mlops.config import TrainingConfig, TransferConfig
 from fer_mlops.errors import ConfigError, WeightsError
 from fer_mlops.evaluation.explanation import explain
 from fer_mlops.models import backbones
-from fer_mlops.models.backbones import find_backbone
+from fer_mlops.models.backbones import BACKBONES, find_backbone
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.feature_maps import survey
+from fer_mlops.models.resnet18 import PARTS, ResNet18
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.training.optimizers import OPTIMIZERS, Muon
 
@@ -81,6 +83,35 @@ def test_a_state_dict_of_torchvision_gives_the_features_of_its_own_network(
     with torch.inference_mode():
         features = network.eval().features(faces)
         torch.testing.assert_close(layers[-1](features), published(faces), atol=1e-5, rtol=1e-4)
+
+
+def test_resnet18_is_torchvisions_layer_by_layer() -> None:
+    torch.manual_seed(3)
+    own, next_own = ResNet18(), torch.rand(1)
+    torch.manual_seed(3)
+    published, next_published = get_model("resnet18", weights=None), torch.rand(1)
+    theirs = nn.Sequential(*[getattr(published, part) for part in PARTS])
+    assert next_own == next_published, "the weights drawn after it are the same too"
+    assert [name for name, _ in own.named_modules()] == [name for name, _ in theirs.named_modules()]
+    for (name, tensor), (their_name, their_tensor) in zip(
+        own.state_dict().items(), theirs.state_dict().items(), strict=True
+    ):
+        assert name == their_name
+        assert torch.equal(tensor, their_tensor)
+    faces = torch.rand(2, 3, 64, 64)
+    for is_training in (True, False):
+        assert torch.equal(own.train(is_training)(faces), theirs.train(is_training)(faces))
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("resnet18", 48), ("resnet18", 96), ("efficientnet_lite0", 48), ("dlib_face", 64)]
+)
+def test_a_backbone_without_memory_has_the_structure_of_one_with_weights(name: str, side: int) -> None:
+    with torch.device("meta"):
+        network = BACKBONES[name].build()
+        found = survey(network, name, side)
+    assert all(tensor.is_meta for tensor in network.state_dict().values())
+    assert found == survey(BACKBONES[name].build(), name, side)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ from fer_mlops.cli.main import cli
 from fer_mlops.errors import ModelError
 from fer_mlops.models.classifier import BundleCard, Classifier
 from fer_mlops.models.weights import fill_network
-from fer_mlops.tracking.registry import ModelUri, load_classifier, require_model
+from fer_mlops.tracking.model_names import ModelUri
+from fer_mlops.tracking.registry import load_classifier, require_model
 
 TRAP = Path("trap")
 """Made, where a test stands, by whatever runs code of a bundle."""

@@ -20,10 +20,10 @@ from tracking_server import Server
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking import alias_lock as aliases
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION, PREVIOUS, alias_lock, all_aliases
+from fer_mlops.tracking.alias_lock import alias_lock, all_aliases
 from fer_mlops.tracking.aliases import delete_version, move_champion, roll_back
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS
 from fer_mlops.tracking.registration import Registration, register
-from fer_mlops.tracking.registry import DECISION_TAG
 
 ROUNDS = 4
 

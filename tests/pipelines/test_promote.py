@@ -29,18 +29,13 @@ from fer_mlops.pipelines.promote import REFUSED, Check, Decision, promote
 from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import compare_code, reproduction_error
 from fer_mlops.progress import no_progress
-from fer_mlops.tracking.alias_lock import (
-    CHALLENGER,
-    CHAMPION,
-    PREVIOUS,
-    aliases_of,
-    all_aliases,
-    find_version,
-)
+from fer_mlops.tracking.alias_lock import aliases_of, all_aliases, find_version
 from fer_mlops.tracking.aliases import delete_version, move_champion, roll_back
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.store import ensure_experiment
-from fer_mlops.tracking.versions import differences, find_candidate, list_versions, version_of
+from fer_mlops.tracking.version_list import list_versions
+from fer_mlops.tracking.versions import differences, find_candidate, version_of
 
 
 @pytest.fixture

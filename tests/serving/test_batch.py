@@ -31,8 +31,9 @@ from fer_mlops.serving.batch import local, spark
 from fer_mlops.serving.batch.job import SCHEMA, Job, opened
 from fer_mlops.serving.batch.local import score_locally
 from fer_mlops.serving.batch.source import Source, open_source
+from fer_mlops.tracking.model_names import SCORE_TAG
 from fer_mlops.tracking.registration import register
-from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
+from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.runs import track
 
 ROUNDS = 5

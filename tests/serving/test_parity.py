@@ -16,8 +16,9 @@ from fer_mlops import load
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models.onnx import OnnxScorer
 from fer_mlops.serving.onnx_export import export_onnx
+from fer_mlops.tracking.model_names import SCORE_TAG
 from fer_mlops.tracking.registration import register
-from fer_mlops.tracking.registry import DIGEST_TAG, SCORE_TAG
+from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.runs import track
 
 TOLERANCE = 1e-5

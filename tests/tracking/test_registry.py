@@ -23,6 +23,7 @@ from fer_mlops.tracking.alias_lock import (
     make_registered_model,
 )
 from fer_mlops.tracking.aliases import roll_back
+from fer_mlops.tracking.model_names import SCORE_TAG
 from fer_mlops.tracking.registration import register
 from fer_mlops.tracking.registry import load_classifier, run_id_of
 from fer_mlops.tracking.runs import track
@@ -42,7 +43,7 @@ def model_ids(world: Path, faces_folder: Path) -> list[str]:
 
 
 def tags(score: float, digest: str = "same", data: str = "faces") -> dict[str, str]:
-    return {registry.SCORE_TAG: str(score), registry.DIGEST_TAG: digest, "data": data}
+    return {SCORE_TAG: str(score), registry.DIGEST_TAG: digest, "data": data}
 
 
 def test_the_first_version_is_champion_and_later_ones_wait_for_the_gate(model_ids: list[str]) -> None:

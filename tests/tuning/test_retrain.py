@@ -21,7 +21,7 @@ from fer_mlops.files import cache_folder
 from fer_mlops.pipelines import train
 from fer_mlops.pipelines.experiments import experiment_of
 from fer_mlops.tracking.queries import load_run_config
-from fer_mlops.tracking.versions import list_versions
+from fer_mlops.tracking.version_list import list_versions
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.search_space import with_settings
 from fer_mlops.tuning.study import TrialRecord

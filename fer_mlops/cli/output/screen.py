@@ -91,10 +91,16 @@ def warn_of_drawn_faces(model: str) -> None:
     """Prints a line on standard error if a stored model was trained on the drawn sample."""
     if not model.startswith(("models:/", "runs:/")):
         return
-    from fer_mlops.tracking.alias_lock import DRAWN
-    from fer_mlops.tracking.registry import is_of_drawn_faces
+    from fer_mlops.tracking.model_names import DRAWN, is_drawn
+    from fer_mlops.tracking.sqlite_registry import find_version
 
-    if is_of_drawn_faces(model):
+    if version := find_version(model):
+        is_of_drawing = is_drawn(version.tags)
+    else:
+        from fer_mlops.tracking.registry import is_of_drawn_faces  # imports MLflow
+
+        is_of_drawing = is_of_drawn_faces(model)
+    if is_of_drawing:
         click.echo(f"fer-mlops: {DRAWN}", err=True)
 
 

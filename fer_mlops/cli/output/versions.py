@@ -11,12 +11,12 @@ from rich.text import Text
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.output.screen import console, print_next
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from fer_mlops.config.recipes import Scalar
     from fer_mlops.pipelines.promote import Decision
-    from fer_mlops.tracking.versions import Version
+    from fer_mlops.tracking.version_list import Version
 
 
 def print_decision(decision: Decision) -> None:

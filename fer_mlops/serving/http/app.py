@@ -20,7 +20,7 @@ from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.middleware import Observer
 from fer_mlops.serving.http.schemas import INVOKE_BODY, PREDICT_BODY, InPhoto, Many, One, Refused
 from fer_mlops.serving.http.service import PredictResponse, Service
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION
 
 Slot = Literal["champion", "challenger"]
 

@@ -19,9 +19,9 @@ from fer_mlops.serving.http.batching import Batcher
 from fer_mlops.serving.http.loaded_model import Card, LoadedModel, card_of
 from fer_mlops.serving.http.metrics import Counts
 from fer_mlops.serving.http.settings import AUTO, NONE, ServeSettings
-from fer_mlops.tracking.alias_lock import CHALLENGER, CHAMPION
 from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
-from fer_mlops.tracking.registry import ModelUri, load_classifier
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, ModelUri
+from fer_mlops.tracking.registry import load_classifier, version_named
 
 _AGAIN = 60.0
 """Seconds until a version that failed to load is tried again."""
@@ -164,7 +164,7 @@ def _challenger_of(settings: ServeSettings) -> str:
 
 def _find(name: ModelUri) -> ModelVersion | None:
     try:
-        return name.found()
+        return version_named(name)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

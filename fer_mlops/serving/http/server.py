@@ -15,8 +15,8 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.serving.http.app import create_app
 from fer_mlops.serving.http.service import Service
 from fer_mlops.serving.http.settings import ServeSettings
-from fer_mlops.tracking.alias_lock import CHAMPION, DRAWN, is_drawn
 from fer_mlops.tracking.connection import is_remote
+from fer_mlops.tracking.model_names import CHAMPION, DRAWN, is_drawn
 from fer_mlops.tracking.store import check_store
 
 _LAST_ANSWERS = 30

@@ -31,7 +31,7 @@ from fer_mlops.serving.http.request_parsing import (
 )
 from fer_mlops.serving.http.settings import ServeSettings
 from fer_mlops.serving.predictions import Prediction
-from fer_mlops.tracking.alias_lock import CHAMPION
+from fer_mlops.tracking.model_names import CHAMPION
 
 _EXPLAINED = 16
 """Most images of a request with explanations; one takes as long as several predictions."""
