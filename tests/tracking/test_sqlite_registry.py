@@ -65,7 +65,9 @@ def versions(registry: Path, world: Path) -> Path:
 
 def test_the_tables_are_those_of_the_installed_mlflow() -> None:
     folder = Path(mlflow.__file__).parent / "store" / "db_migrations"
-    assert ScriptDirectory(str(folder)).get_current_head() == SCHEMA
+    assert ScriptDirectory(str(folder)).get_current_head() == SCHEMA, (
+        "compare the tables with the queries of sqlite_registry, then change SCHEMA"
+    )
 
 
 def test_the_versions_are_those_of_mlflow(versions: Path) -> None:
