@@ -51,7 +51,7 @@ class StoredVersion:
     """Version of each alias of the registered model."""
 
 
-def find_version(name: str) -> StoredVersion | None:
+def stored_version(name: str) -> StoredVersion | None:
     """Returns the registered version that a name like ``models:/NAME@ALIAS`` means now."""
     wanted = ModelUri.parse(name)
     for found in read_versions(wanted.model) or () if wanted.is_registered else ():
@@ -63,7 +63,7 @@ def find_version(name: str) -> StoredVersion | None:
 
 def folder_of(name: str) -> Path | None:
     """Returns the folder of a registered version's files on this machine."""
-    found = find_version(name)
+    found = stored_version(name)
     folder = local_path(found.location or "") if found and found.status == "READY" else None
     if folder is None or not folder.is_dir() or any(path.is_symlink() for path in folder.rglob("*")):
         return None  # MLflow copies what a link leads to

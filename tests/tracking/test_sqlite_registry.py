@@ -18,7 +18,7 @@ from services import publish, untrained
 
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.tracking.registry import downloaded_model
-from fer_mlops.tracking.sqlite_registry import SCHEMA, find_version, folder_of, read_versions
+from fer_mlops.tracking.sqlite_registry import SCHEMA, folder_of, read_versions, stored_version
 from fer_mlops.tracking.version_list import list_versions
 
 CHAMPION = "models:/fer-classifier@champion"
@@ -87,7 +87,7 @@ def test_a_name_means_the_version_that_it_means_to_mlflow(name: str, versions: P
     ask = MlflowClient().get_model_version if is_number else MlflowClient().get_model_version_by_alias
     theirs = ask(model, alias)
     with no_mlflow():
-        found = find_version(name)
+        found = stored_version(name)
     assert found is not None
     assert (found.version, found.run_id or "") == (int(theirs.version), theirs.run_id or "")
     assert (found.tags, found.status, found.location) == (theirs.tags, theirs.status, theirs.source)
@@ -117,7 +117,7 @@ OTHER_NAMES = (
 @pytest.mark.parametrize("name", OTHER_NAMES)
 def test_another_name_is_left_to_mlflow(name: str, versions: Path) -> None:
     with no_mlflow():
-        assert find_version(name) is None
+        assert stored_version(name) is None
         assert folder_of(name) is None
 
 
@@ -169,10 +169,10 @@ def test_another_store_is_left_to_mlflow(
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_WORKSPACES"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # restored afterwards
     with no_mlflow():
-        assert find_version(CHAMPION)
+        assert stored_version(CHAMPION)
         STORES[kind](versions)
         assert read_versions(REGISTERED_NAME) is None
-        assert find_version(CHAMPION) is None
+        assert stored_version(CHAMPION) is None
 
 
 def test_a_process_that_has_loaded_mlflow_asks_it(versions: Path) -> None:
@@ -184,7 +184,7 @@ def test_without_a_setting_the_file_in_this_folder_is_read(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with no_mlflow():
-        assert find_version(CHAMPION)
+        assert stored_version(CHAMPION)
 
 
 def test_a_locked_database_is_left_to_mlflow(versions: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,9 +92,9 @@ def warn_of_drawn_faces(model: str) -> None:
     if not model.startswith(("models:/", "runs:/")):
         return
     from fer_mlops.tracking.model_names import DRAWN, is_drawn
-    from fer_mlops.tracking.sqlite_registry import find_version
+    from fer_mlops.tracking.sqlite_registry import stored_version
 
-    if version := find_version(model):
+    if version := stored_version(model):
         is_of_drawing = is_drawn(version.tags)
     else:
         from fer_mlops.tracking.registry import is_of_drawn_faces  # imports MLflow
