@@ -68,7 +68,7 @@ def evaluate(
     It is evaluated on its own test faces, or on the faces of --data.
     """
     from fer_mlops.cli.output.scores import print_evaluation
-    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars, warn_of_drawn_faces
+    from fer_mlops.cli.output.screen import print_ending, progress_bars, warn_of_drawn_faces
     from fer_mlops.files import write_text
     from fer_mlops.pipelines import api
 
@@ -85,10 +85,9 @@ def evaluate(
 
     def show() -> None:
         print_evaluation(evaluation)
-        print_view(evaluation.experiment_id)
-        if folder:
-            click.echo(f"The page: {folder / 'report.html'}")
-        print_next(f"fer-mlops explain sample --model {evaluation.model} --measure", "fer-mlops compare")
+        explain = f"fer-mlops explain sample --model {evaluation.model} --measure"
+        page = folder / "report.html" if folder else None
+        print_ending(page, evaluation.experiment_id, explain, "fer-mlops compare")
 
     return Result(evaluation, show)
 
@@ -216,7 +215,7 @@ def compare(
     Name runs, models or a parent run; by default the latest run of each family is compared.
     """
     from fer_mlops.cli.output.scores import print_comparison
-    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
+    from fer_mlops.cli.output.screen import print_ending, progress_bars
     from fer_mlops.pipelines import api
     from fer_mlops.tracking.store import check_store
 
@@ -228,7 +227,7 @@ def compare(
     folder = _writable(out) if is_chosen(out) else None
     check_store(experiment)
     from fer_mlops.pipelines.candidates import repeats_of
-    from fer_mlops.pipelines.compare import write_files
+    from fer_mlops.pipelines.compare import PAGE, write_files
 
     repeats = repeats_of(parent) if is_chosen(parent) else None
     if repeats:
@@ -250,10 +249,9 @@ def compare(
 
     def show() -> None:
         print_comparison(compared.comparison)
-        if folder:
-            click.echo(f"written to {folder / 'comparison.html'}")
-        print_view(compared.experiment_id)
-        print_next(f"fer-mlops evaluate --model {compared.comparison.best.uri} --out report")
+        best = compared.comparison.best.uri
+        page = folder / PAGE if folder else None
+        print_ending(page, compared.experiment_id, f"fer-mlops evaluate --model {best} --out report")
 
     return Result(compared.comparison, show)
 
@@ -311,9 +309,9 @@ def _writable(out: str) -> Path:
 
 
 def _of_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> Result:
-    from fer_mlops.cli.output.screen import print_view
+    from fer_mlops.cli.output.screen import print_ending
     from fer_mlops.cli.output.training import print_repeats
-    from fer_mlops.pipelines.compare import log_parent, write_files
+    from fer_mlops.pipelines.compare import PAGE, log_parent, write_files
     from fer_mlops.tracking.runs import track
 
     name = f"compare {len(repeats.runs)} {repeats.kind} · {repeats.data.partition(',')[0]}"
@@ -324,8 +322,6 @@ def _of_repeats(repeats: Repeats, experiment: str, folder: Path | None) -> Resul
 
     def show() -> None:
         print_repeats(repeats)
-        if folder:
-            click.echo(f"written to {folder / 'comparison.html'}")
-        print_view(tracker.experiment_id)
+        print_ending(folder / PAGE if folder else None, tracker.experiment_id)
 
     return Result(repeats, show)

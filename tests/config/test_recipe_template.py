@@ -48,7 +48,7 @@ def test_every_setting_has_a_description_above_it_and_lines_fit(family: str) -> 
 def test_the_choices_of_a_setting_are_named() -> None:
     text = " ".join(recipe_template("cnn", "mine.yaml").replace("#", "").split())
     assert "One of adamw, muon." in text
-    assert "One of auto, float32, bfloat16, float16." in text
+    assert "One of cross_entropy, class_weighted, logit_adjusted, focal." in text
     assert "identity keeps each person in one part" in text
 
 

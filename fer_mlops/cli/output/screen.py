@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 import rich.progress
@@ -117,3 +118,11 @@ def print_view(experiment_id: str) -> None:
 
     how = "" if is_remote() else "fer-mlops ui   then "
     console.print(f"See it:   {how}{runs_address(experiment_id)}")
+
+
+def print_ending(page: Path | None, experiment_id: str, *next_commands: str) -> None:
+    """Prints where a result is, as a page and in the UI, and the commands to run next."""
+    if page:
+        console.print(f"written to {page}")
+    print_view(experiment_id)
+    print_next(*next_commands)
