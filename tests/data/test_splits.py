@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -329,6 +331,17 @@ def test_a_split_that_was_saved_is_the_same_split_again(kind: str, tmp_path: Pat
     again = split_faces(table, DataConfig(split=str(file)), 99)
     assert again.kind == "file"
     assert again.digest(table) == made.digest(table)
+
+
+@pytest.mark.parametrize("letter", ["\u00fc", "u\u0308"])
+def test_a_split_file_names_faces_in_either_unicode_form(letter: str, tmp_path: Path) -> None:
+    table = uneven()
+    table = replace(table, paths=tuple(f"{path} J{letter}rgen.png" for path in table.paths))
+    made = split_faces(table, DataConfig(), 3)
+    form: Literal["NFC", "NFD"] = "NFD" if len(letter) == 1 else "NFC"  # the other one
+    file = tmp_path / "split.csv"
+    file.write_text(unicodedata.normalize(form, made.as_csv(table)), encoding="utf-8")
+    assert split_faces(table, DataConfig(split=str(file)), 99).digest(table) == made.digest(table)
 
 
 @pytest.mark.parametrize(

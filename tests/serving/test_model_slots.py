@@ -130,6 +130,23 @@ def test_a_version_that_does_not_load_changes_nothing_and_is_not_tried_every_tim
         assert client.post("/predict", content=face(), headers=JPEG).json()["model"]["version"] == "1"
 
 
+def test_a_version_whose_loading_fails_in_any_way_is_refused_once(
+    world: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(bundles[0], "champion")
+    service = loaded()
+    publish(bundles[1], "champion")
+
+    def fail(_: str) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("fer_mlops.serving.http.model_slots.load_classifier", fail)
+    for _ in range(3):
+        service.slots.look()
+    assert versions(service) == {"champion": "1"}
+    assert switches(service, "champion", "failed") == 1
+
+
 def test_a_challenger_comes_answers_beside_and_goes(world: Path, bundles: list[Path]) -> None:
     publish(bundles[0], "champion")
     service = loaded()

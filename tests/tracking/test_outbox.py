@@ -179,6 +179,12 @@ def test_without_a_server_nothing_is_put_off(world: Path) -> None:
     assert not connection.is_unreachable(MlflowException("the database is gone"))
 
 
+def test_a_long_tag_is_cut_to_what_servers_accept(world: Path) -> None:
+    with track("fer_mlops", "some") as tracker:
+        tracker.log_facts({"reason": "x" * 9000})
+    assert MlflowClient().get_run(tracker.run_id).data.tags["reason"] == "x" * 5000
+
+
 def test_telling_everything_twice_changes_nothing(world: Path) -> None:
     with track("fer_mlops", "some") as tracker:
         with tracker.together():
