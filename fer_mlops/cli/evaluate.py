@@ -55,9 +55,8 @@ if TYPE_CHECKING:
     metavar="",
     help="Also evaluate on corrupted images, which about doubles the time.",
 )
-@option(
-    "--no-robustness", is_flag=True, hidden=True, expose_value=False
-)  # the former default's opposite
+# the opposite of a former default
+@option("--no-robustness", is_flag=True, hidden=True, expose_value=False)
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 @with_json()
 def evaluate(

@@ -20,7 +20,8 @@ from fer_mlops.files import cache_folder
 
 if TYPE_CHECKING:
     from fer_mlops.models.calibration import OperatingPoint
-    from fer_mlops.serving.image_predictions import NoFace, PredictionRow, Unread
+    from fer_mlops.serving.image_inputs import Unread
+    from fer_mlops.serving.image_predictions import NoFace, PredictionRow
     from fer_mlops.serving.onnx_export import Exported
     from fer_mlops.serving.output_formats import Format
 
@@ -105,7 +106,8 @@ def predict(
     exit status is 1; the other images are still predicted.
     """
     from fer_mlops.cli.output.screen import warn_of_drawn_faces
-    from fer_mlops.serving.image_predictions import ImagePredictor, camera_of, queries_of
+    from fer_mlops.serving.image_inputs import camera_of, queries_of
+    from fer_mlops.serving.image_predictions import ImagePredictor
     from fer_mlops.serving.output_formats import FORMATS, fields_of
     from fer_mlops.serving.predictions import NEVER_SURE
     from fer_mlops.serving.predictor import calibration_at, load

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_mlops.config import BaselineExperiment
+from fer_mlops.config import BaselineExperiment, HogSvmConfig
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.classification import (
@@ -24,7 +24,7 @@ from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.models.hog_svm_fit import can_calibrate, fit_hog_svm
-from fer_mlops.progress import Progress, cached
+from fer_mlops.progress import Advance, Progress, cached
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels
 from fer_mlops.training.losses import log_prior
 from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated
@@ -45,24 +45,8 @@ def train_baseline(
     config, seed = experiment.hog_svm, experiment.seed
     num_faces = len(train) + len(valid)
     advance = progress("HOG features", num_faces)
-
-    def vectors_of(faces: Faces) -> Vectors:
-        def compute() -> Tensor:
-            vectors = hog_vectors(
-                faces.pixels,
-                cells=config.cells,
-                orientations=config.orientations,
-                is_symmetric=config.mirror,
-                advance=advance,
-            )
-            return torch.from_numpy(vectors)
-
-        how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
-        parts = ("hog", *how, digest_of_pixels(faces.pixels))
-        found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
-        return found.numpy()
-
-    train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
+    train_vectors = _vectors_of(train, config, cache, advance, num_faces)
+    valid_vectors = _vectors_of(valid, config, cache, advance, num_faces)
     advance = progress("learning curve", len(config.fractions))
     order = np.random.default_rng(seed).permutation(len(train))
     prior = log_prior(train.class_counts()).numpy()
@@ -96,6 +80,27 @@ def train_baseline(
     return TrainingResult(
         classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={}
     )
+
+
+def _vectors_of(
+    faces: Faces, config: HogSvmConfig, cache: Path, advance: Advance, num_faces: int
+) -> Vectors:
+    """Returns the HOG vectors of the faces, from the cache if they are in it."""
+
+    def compute() -> Tensor:
+        vectors = hog_vectors(
+            faces.pixels,
+            cells=config.cells,
+            orientations=config.orientations,
+            is_symmetric=config.mirror,
+            advance=advance,
+        )
+        return torch.from_numpy(vectors)
+
+    how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
+    parts = ("hog", *how, digest_of_pixels(faces.pixels))
+    found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
+    return found.numpy()
 
 
 def _valid_metrics(logits: NDArray[np.float32], labels: Labels) -> dict[str, float]:

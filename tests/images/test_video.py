@@ -108,7 +108,7 @@ def test_a_film_that_breaks_off_is_answered_up_to_there(
         yield next(frames)
         raise DataError("cannot read 'cut.mkv': it broke off")
 
-    monkeypatch.setattr("fer_mlops.serving.image_predictions.film_frames", breaking)
+    monkeypatch.setattr("fer_mlops.serving.image_inputs.film_frames", breaking)
     status, out, err = fer(capfd, "predict", "cut.mkv", "--model", model, "--format", "json")
     assert (status, err) == (1, "fer-mlops: cannot read 'cut.mkv': it broke off\n")
     assert [json.loads(line)["image"] for line in out.splitlines()] == ["cut.mkv@0.00s"]

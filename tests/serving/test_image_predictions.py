@@ -20,7 +20,7 @@ from fer_mlops import load
 from fer_mlops.cli.main import cli
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.serving import image_predictions
-from fer_mlops.serving.image_predictions import ImageInput, queries_of
+from fer_mlops.serving.image_inputs import ImageInput, queries_of
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fer_mlops.data.csv_reader import read_csv
 from fer_mlops.data.datasets.folder import find_files, unread
 from fer_mlops.errors import DataError
-from fer_mlops.serving.image_predictions import shown
+from fer_mlops.serving.image_inputs import shown
 
 COLUMN = "image"
 
