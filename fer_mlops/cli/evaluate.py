@@ -187,7 +187,6 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
     ),
     option(
         "--point",
-        "operating_point",
         type=Choice(["default", "natural", "balanced"]),
         default="default",
         show_default=True,
@@ -203,7 +202,7 @@ def compare(
     runs: str,
     models: str,
     parent: str,
-    operating_point: OperatingPoint,
+    point: OperatingPoint,
     out: str,
     anyway: bool,
     experiment: str,
@@ -238,7 +237,7 @@ def compare(
         compared = api.compare(
             names,
             data=other,
-            point=operating_point,
+            point=point,
             anyway=anyway,
             experiment=experiment,
             progress=progress,
