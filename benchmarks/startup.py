@@ -35,8 +35,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "data list": (*FER, "data", "list"),
     "registry list": (*FER, "registry", "list"),
     **{
-        f"predict, {kind}": (*FER, "predict", "face.png", "--model", f"models:/{REGISTERED_NAME}@{kind}")
-        for kind in MODELS
+        f"predict, {kind}": (
+            *FER,
+            "predict",
+            "face.png",
+            "--model",
+            f"models:/{REGISTERED_NAME}/{number}",
+        )
+        for number, kind in enumerate(MODELS, start=1)
     },
 }
 AIMS = {"--help": 0.15, "data list": 0.5, "registry list": 2.5}
@@ -58,8 +64,7 @@ def fill_registry(folder: Path) -> None:
             scorer=NetworkScorer(build_network(family, config, 7), config),
             calibration=Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0),
         ).save(folder / kind)
-        made = client.create_model_version(REGISTERED_NAME, (folder / kind).as_uri())
-        client.set_registered_model_alias(REGISTERED_NAME, kind, made.version)
+        client.create_model_version(REGISTERED_NAME, (folder / kind).as_uri())
     Image.radial_gradient("L").save(folder / "face.png")
 
 
