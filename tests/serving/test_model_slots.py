@@ -142,7 +142,7 @@ def test_a_version_whose_loading_fails_in_any_way_is_refused_once(
 
     monkeypatch.setattr("fer_mlops.serving.http.model_slots.load_classifier", fail)
     for _ in range(3):
-        service.slots.look()
+        service.slots.refresh()
     assert versions(service) == {"champion": "1"}
     assert switches(service, "champion", "failed") == 1
 
