@@ -55,11 +55,6 @@ class PredictionRow:
     picture: str = ""
     """File of the heat map, or of the photo with boxes; empty if none was requested."""
 
-    @property
-    def number(self) -> int | None:
-        """Number of the face for readers, from 1; programs read the index ``face``."""
-        return None if self.face is None else self.face + 1
-
 
 @dataclass(frozen=True)
 class NoFace:
@@ -225,8 +220,7 @@ def _draw(subjects: Sequence[_Subject], predictions: Sequence[Prediction], out: 
         photo = colour_photo(here[0][0].query.content)
         pen = ImageDraw.Draw(photo)
         for subject, prediction in here:
-            assert subject.box is not None
-            assert subject.face is not None
+            assert subject.box is not None and subject.face is not None  # noqa: PT018 - no test
             _frame(pen, subject.box, subject.face + 1, prediction, photo.size)
         file = out / here[0][0].file("faces.jpg")
         photo.save(file, quality=92)

@@ -31,7 +31,7 @@ class Format:
 
 def _table(row: PredictionRow) -> str:
     sure = "sure" if row.prediction.is_sure else "not sure"
-    where = "" if row.box is None else f"  face {row.number} at {','.join(map(str, row.box))}"
+    where = "" if row.box is None else f"  face {(row.face or 0) + 1} at {','.join(map(str, row.box))}"
     picture = f"  {row.picture}" if row.picture else ""
     scored = f"{row.prediction.emotion:9} {row.prediction.confidence:.2f}  {sure:8}"
     line = f"{scored}  {row.image}{where}{picture}"

@@ -43,8 +43,7 @@ def train_baseline(
     Reports one step per share of the training faces; shares too small to calibrate are skipped.
     """
     config, seed = experiment.hog_svm, experiment.seed
-    num_faces = len(train) + len(valid)
-    advance = progress("HOG features", num_faces)
+    advance = progress("HOG features", len(train) + len(valid))
 
     def vectors_of(faces: Faces) -> Vectors:
         def compute() -> Tensor:
@@ -59,25 +58,24 @@ def train_baseline(
 
         how = (*map(str, config.cells), str(config.orientations), str(config.mirror))
         parts = ("hog", *how, digest_of_pixels(faces.pixels))
-        found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
-        return found.numpy()
+        return cached_features(
+            cache, parts, compute, lambda: advance(len(faces), cached(len(faces)))
+        ).numpy()
 
     train_vectors, valid_vectors = vectors_of(train), vectors_of(valid)
     advance = progress("learning curve", len(config.fractions))
     order = np.random.default_rng(seed).permutation(len(train))
     prior = log_prior(train.class_counts()).numpy()
     zeros = np.zeros(len(EMOTIONS), np.float32)
-    num_steps = len(config.fractions)
     for number, fraction in enumerate(config.fractions, start=1):
         rows = np.sort(order[: max(2, round(fraction * len(train)))])
         if fraction < 1 and not can_calibrate(train.labels[rows]):
-            advance(1)
             continue  # too small to calibrate, so its probabilities are not comparable
         machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
         logits = machine.logits_of_vectors(valid_vectors)
         step = Step(
             number=number,
-            name=f"training set {number}/{num_steps}",
+            name=f"training set {number}/{len(config.fractions)}",
             metrics={"train/faces": len(rows), **_valid_metrics(logits, valid.labels)},
             probabilities=np.exp(logits),
             classifier=Classifier(
