@@ -41,7 +41,7 @@ def photograph(address: str, target: Path) -> None:
             )
             page.get(address)
             wait = WebDriverWait(page, PATIENCE)
-            wait.until(lambda _: "version" in page.find_element(By.ID, "served").text)
+            wait.until(lambda _: "cnn" in page.find_element(By.ID, "served").text)
             page.find_element(By.ID, "drawn").click()
             wait.until(lambda _: page.find_elements(By.CSS_SELECTOR, "article.result .bars"))
             time.sleep(1)  # the bars grow

@@ -10,7 +10,6 @@ from fer_mlops.config import Experiment
 from fer_mlops.config.experiments import check_seeds
 from fer_mlops.config.options import settings_of
 from fer_mlops.errors import ConfigError
-from fer_mlops.files import cache_folder
 from fer_mlops.pipelines.experiments import experiment_of, resumed_experiment
 from fer_mlops.pipelines.session import session
 from fer_mlops.pipelines.trained_run import Run
@@ -79,7 +78,8 @@ def train(
     _check(experiment, seeds, resume, track)
     state: dict[str, Any] | None = None
     if resume:
-        state = _checkpoint(resume)
+        with session(progress) as here:
+            state = _checkpoint(resume, here.cache)
         experiment = resumed_experiment(resume, state, experiment)
     with session(progress, experiment.tracking.experiment if track else None) as here:
         from fer_mlops.data.loading import prepare_data
@@ -125,10 +125,10 @@ def _check(experiment: Experiment, seeds: int | None, resume: str, track: bool) 
         raise ConfigError("resume continues one run, and seeds starts several; give one")
 
 
-def _checkpoint(run_id: str) -> dict[str, Any]:
+def _checkpoint(run_id: str, cache: Path) -> dict[str, Any]:
     from fer_mlops.pipelines.run_checkpoint import read_checkpoint  # loads torch
     from fer_mlops.training.checkpoints import checkpoint_path, claim
 
-    path = checkpoint_path(cache_folder(), run_id)
+    path = checkpoint_path(cache, run_id)
     with claim(path):
         return read_checkpoint(path)
