@@ -258,11 +258,9 @@ def score(
         done = run(rows, out, job, progress)
 
     def show() -> None:
-        before = f", {done.num_before} of them before" if done.num_before else ""
-        click.echo(
-            f"{out}: {done.num_rows} rows by {name}{before}; {done.num_bad} of images that cannot be "
-            f"read{rows.unread}"
-        )
+        before = f" ({done.num_before} by an earlier call)" if done.num_before else ""
+        bad = f"unreadable images: {done.num_bad}"
+        click.echo(f"{out}: {done.num_rows} rows by {name}{before}; {bad}{rows.unread}")
         click.echo(f"Next:     python -c 'import pandas; print(pandas.read_parquet(\"{out}\"))'")
 
     return Result({"out": out, "model": name, **dataclasses.asdict(done)}, show)

@@ -110,6 +110,11 @@ def test_the_word_sample_means_the_drawn_sample_in_the_cache(tmp_path: Path) -> 
     assert table.root.parent == tmp_path
 
 
+def test_a_users_folder_called_sample_is_not_taken_for_the_drawn_faces(tmp_path: Path) -> None:
+    source = lay_out_folder(tmp_path / "sample")
+    assert find(str(source), tmp_path / "cache").name == "sample (folder)"
+
+
 @pytest.mark.parametrize("name", ON_DISK)
 def test_a_data_set_named_without_a_path_asks_for_one(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -121,8 +126,11 @@ def test_a_data_set_named_without_a_path_asks_for_one(
 
 @pytest.mark.parametrize("source", ["nowhere", "~nobody-has-this-name/faces", "mine:nowhere"])
 def test_a_source_that_is_nothing_is_refused_with_what_it_could_be(source: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"^no data set or path '{source}'; --data takes 'sample', "):
+    with pytest.raises(
+        DataError, match=rf"^no data set or path '{source}'; --data takes 'sample', "
+    ) as e:
         find(source, tmp_path)
+    assert str(e.value).endswith(f" (looked in {str(Path.cwd())!r})")
 
 
 def test_a_name_with_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:

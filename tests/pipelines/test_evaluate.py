@@ -31,7 +31,7 @@ def test_a_model_is_judged_on_its_own_test_part_and_on_other_data_side_by_side(
     with track("fer_mlops", "evaluate") as tracker:
         sources = [str(faces_folder), *map(str, others), str(others[0])]
         found = evaluate_model(name, sources, tracker, cache_folder(), with_robustness=False)
-    own, elsewhere, third = found.evaluations
+    own, elsewhere, third = found.results
     assert own.faces == f"test part of {faces_folder.name}, identity split"
     assert elsewhere.faces == "all of other (1)"
     assert third.faces == f"all of other (1) ({others[1]})"

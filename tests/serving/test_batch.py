@@ -82,7 +82,7 @@ def test_a_folder_is_scored_row_for_row(model: str, capfd: pytest.CaptureFixture
     words = ["score", "faces", "--out", "done", "--model", model, "--rows-per-file", "3"]
     status, out, err = fer(capfd, *words)
     assert (status, err) == (0, "")
-    assert out.splitlines()[-1] == f"done: 8 rows by {model}; 0 of images that cannot be read"
+    assert out.splitlines()[-2] == f"done: 8 rows by {model}; unreadable images: 0"
     assert sorted(p.name for p in Path("done").iterdir()) == [
         "._job.json.lock",
         "_SUCCESS",
@@ -433,7 +433,7 @@ def test_spark_answers_as_all_cores_do_and_goes_on_after_a_kill(world: Path) -> 
     assert not Path("spark/_SUCCESS").exists()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "of them before" in done.stdout
+    assert "by an earlier call" in done.stdout
     ours, theirs = read("local"), read("spark")
     assert theirs["row"].tolist() == list(range(31))
     assert theirs["image"].tolist() == [*names, "bad.png"]
@@ -462,7 +462,7 @@ def test_spark_scores_a_parquet_of_images_and_gaps_as_all_cores_do(model: str) -
     )
     assert done.returncode == 0, done.stderr
     assert "12 rows" in done.stdout
-    assert "3 of images that cannot be read" in done.stdout
+    assert "unreadable images: 3" in done.stdout
     pd.testing.assert_frame_equal(read("local"), read("spark"), rtol=0, atol=1e-6)
     assert Path("spark/_SUCCESS").exists()
 
@@ -473,7 +473,8 @@ def test_files_of_a_folder_that_are_not_read_are_counted(
     save_blobs(Path("faces"), 1)
     Path("faces/a.heic").touch()
     _, out, _ = fer(capfd, "score", "faces", "--model", model, "--out", "out")
-    assert out.endswith("cannot be read; 1 file is not read, not an image in a known format: 1 .heic\n")
+    unread = "1 file is not read, not an image in a known format: 1 .heic"
+    assert out.splitlines()[-2].endswith(f"unreadable images: 0; {unread}")
 
 
 def test_a_folder_of_parquet_parts_is_no_folder_of_images() -> None:
