@@ -402,9 +402,8 @@ def test_after_kill_9_no_row_is_lost_or_repeated(model: str) -> None:
     command = [sys.executable, "-m", "fer_mlops", *words]
     kill_when(subprocess.Popen(command, stdout=subprocess.DEVNULL), Path("done"), 10)
     assert not Path("done/_SUCCESS").exists()
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    before = int(finished.stdout.split("rows by")[1].split(", ")[1].split()[0])
-    assert 10 * 4 <= before < 400
+    finished = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert 10 * 4 <= json.loads(finished.stdout)["num_before"] < 400
     check(read("done"), model, names)
 
 
