@@ -140,6 +140,14 @@ def test_only_the_emotion_whose_names_show_nothing_else_is_doubtful() -> None:
     assert doubtful_names({**people, **odd}) == persons
 
 
+def test_full_names_with_one_photo_each_are_believed() -> None:
+    words = [first + last for first in SYLLABLES for last in SYLLABLES]
+    shown = {f"{word} {word[::-1]}son": ["anger"] for word in words}
+    assert not doubtful_names(shown)
+    assert doubtful_names({f"{name} gloomy": emotions for name, emotions in shown.items()})
+    assert doubtful_names({name: emotions * 2 for name, emotions in shown.items()})
+
+
 def test_people_with_one_photo_among_others_are_believed() -> None:
     several = {f"a{n}": ("anger", "fear") for n in range(3)}
     single = {f"b{n}": ("anger",) for n in range(12)}

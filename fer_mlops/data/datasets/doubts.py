@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,10 +22,10 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
         rows: The faces.
         origins: Origin of the identity, by path; a path without one is unnamed.
     """
-    shown: dict[str, set[str]] = {}
+    shown: dict[str, list[str]] = {}
     for row in rows:
         if row.path in origins:
-            shown.setdefault(row.identity, set()).add(row.emotion)
+            shown.setdefault(row.identity, []).append(row.emotion)
     if all(origins.get(row.path) in GUESSES for row in rows) and _is_one_for_all(shown):
         name = rows[0].identity
         text = (
@@ -46,36 +47,53 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
     outcome = f"{num_nobody} faces count as unnamed" if num_guesses else "check the names"
     text = (
         f"{len(doubtful)} of {len(shown)} people show one emotion only, such as "
-        f"{shorten(sorted(doubtful), 2)}: the names seem to contain the emotion, the session or a "
-        f"number; {outcome}"
+        f"{shorten(sorted(doubtful), 2)}: their names may hold more than the person, such as the "
+        f"emotion, the session or a number; {outcome}"
     )
     return checked, [Note("doubtful-identity", text, tuple(sorted(doubtful)))]
 
 
 def _is_one_for_all(shown: Mapping[str, Collection[str]]) -> bool:
-    return len(shown) == 1 and all(len(emotions) > 2 for emotions in shown.values())
+    return len(shown) == 1 and all(len(set(emotions)) > 2 for emotions in shown.values())
 
 
-def doubtful_names(emotions_of: Mapping[str, Collection[str]]) -> dict[str, str | None]:
+def doubtful_names(emotions_of: Mapping[str, Sequence[str]]) -> dict[str, str | None]:
     """Returns the names that seem to contain more than a person, with the person at their start or end.
 
     A name that occurs with one emotion only is doubtful if nearly all names of that emotion are like
-    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. The person of
-    ``anna gloomy`` is ``anna`` if that is a name without doubt, else None.
+    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. A full name with
+    a single photo is no evidence, as one photo shows one emotion. The person of ``anna gloomy`` is
+    ``anna`` if that is a name without doubt, else None.
 
     Args:
-        emotions_of: Emotions of each name's faces.
+        emotions_of: Emotion of each face, by name.
     """
     names_of: dict[str, list[str]] = {}
     for name, emotions in emotions_of.items():
-        for emotion in emotions:
+        for emotion in set(emotions):
             names_of.setdefault(emotion, []).append(name)
     doubtful: set[str] = set()
     for names in names_of.values():
-        alone = [name for name in names if len(emotions_of[name]) == 1]
+        singles = [name for name in names if len(emotions_of[name]) == 1]
+        believed = _full_names(singles)
+        alone = [name for name in names if len(set(emotions_of[name])) == 1 and name not in believed]
         if len(names) >= _FEWEST and len(alone) > _ALONE * len(names):
             doubtful.update(alone)
     return {name: _person_within(name, emotions_of.keys() - doubtful) for name in doubtful}
+
+
+def _full_names(names: Sequence[str]) -> set[str]:
+    """Returns the names that read like ``angelina jolie``; empty unless most of ``names`` do.
+
+    Such a name has two words or more, in letters, none of which more than half of the names contain.
+    """
+    counts = Counter(word for name in names for word in set(name.split()))
+
+    def is_own(word: str) -> bool:
+        return word.isalpha() and counts[word] <= max(1, len(names) / 2)
+
+    full = {name for name in names if " " in name and all(map(is_own, name.split()))}
+    return full if len(full) > len(names) / 2 else set()
 
 
 def _person_within(name: str, believed: Collection[str]) -> str | None:
