@@ -14,13 +14,18 @@ and exits with status 1 (2 for a ConfigError, as for any usage error).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 
 _CONTROL = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters other than tab and newline, and those that change the direction of text."""
+_MOST_NAMES = 1000
+"""Files of a folder that are compared with a mistyped name."""
 
 
 def printable(text: str) -> str:
@@ -37,6 +42,17 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Returns a hint that names the nearest known word; ``otherwise`` if none is near."""
     near = nearest(word, known)
     return f"did you mean {near}?" if near else otherwise
+
+
+def nearest_path(path: Path) -> str:
+    """Returns the path beside a missing one that is spelt most like it; empty if none is near."""
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_NAMES)]
+    except (OSError, ValueError):
+        return ""
+    near = nearest(path.name, names)
+    return str(path.with_name(near)) if near else ""
 
 
 class FerError(Exception):

@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import signal
+import socket
 import sys
 from typing import NoReturn
 
@@ -54,7 +55,12 @@ def ui(port: int, experiment: str) -> None:
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     check_store(experiment)
-    click.echo(runs_address(ensure_experiment(experiment).experiment_id, port))
+    address = runs_address(ensure_experiment(experiment).experiment_id, port)
+    if not is_remote():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise ConfigError(f"port {port} is in use; choose another one with --port")
+    click.echo(address)
     if is_remote():
         return
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes

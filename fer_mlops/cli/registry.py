@@ -73,7 +73,12 @@ def through_the_gate(
             )
         print_decision(decision)  # first: it is final even if the run cannot be closed
     print_view(tracker.experiment_id)
-    print_next("fer-mlops serve" if decision.is_promoted else f"fer-mlops registry show {version}")
+    if decision.is_promoted:
+        print_next("fer-mlops serve")
+    elif decision.has_too_few_faces:
+        print_next(f"fer-mlops promote --version {version} --data path/to/more/faces")
+    else:
+        print_next(f"fer-mlops registry show {version}")
     return decision
 
 

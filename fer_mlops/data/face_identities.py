@@ -84,7 +84,7 @@ def identify(
 def _renamed(table: FaceTable, identities: NDArray[np.str_], note: Note) -> FaceTable:
     kept = tuple(old for old in table.notes if old.kind not in ("identities", "no-identity"))
     nobody = tuple(p for p, named in zip(table.paths, is_named(identities), strict=True) if not named)
-    text = f"{len(nobody)} images without a person's name or a detected face count as one person each"
+    text = f"{len(nobody)} images without a person's name or a detected face: each counts as one person"
     unnamed = (Note("no-identity", text, nobody),) if nobody else ()
     return replace(table, identities=identities, notes=(*kept, note, *unnamed))
 

@@ -47,6 +47,8 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 """Scores that models are compared by."""
 _ONE_EMOTION, _MOST_LABELS = 0.95, 0.8
 """Share of predictions of one emotion that shows a useless model, and its largest share of labels."""
+_LEAST_GAIN = 0.05
+"""Balanced accuracy above chance from which a model is more than one emotion for every face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,19 @@ class Report:
         if not is_one or num_labels[most] > _MOST_LABELS * self.num_faces:
             return ""
         return f"predicts {EMOTIONS[most]} for {num_predicted[most]} of {self.num_faces}"
+
+    def no_gain(self) -> str:
+        """Returns in words that one emotion for every face would do as well; empty if it would not."""
+        num_labels = np.sum(self.confusion, axis=1)
+        chance = 1 / np.count_nonzero(num_labels)
+        num_right, num_commonest = int(np.trace(self.confusion)), int(num_labels.max())
+        if num_right > num_commonest or self.balanced_accuracy.value > chance + _LEAST_GAIN:
+            return ""
+        always = EMOTIONS[int(num_labels.argmax())]
+        return (
+            f"is right for {num_right} of {self.num_faces}, and always predicting {always} for "
+            f"{num_commonest} of {self.num_faces}"
+        )
 
     def people(self) -> str:
         """Returns the number of faces and people in words."""

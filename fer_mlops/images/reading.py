@@ -205,6 +205,8 @@ def reason_of(error: Exception) -> str:
         return "it has more pixels than Pillow decodes in its format; scale it down"
     if isinstance(error, MemoryError):
         return "it needs more memory than is free; scale it down"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
     if isinstance(error, OSError) and error.filename is not None:
         return (error.strerror or "OSError") if type(error) is OSError else type(error).__name__
     is_readable = str(error) and "object at 0x" not in str(error)

@@ -76,7 +76,7 @@ class Units:
         if self.num < LEAST_FOR_INTERVAL:
             return f"No intervals: they need at least {LEAST_FOR_INTERVAL} {self.noun}, here {self.num}."
         if self.num < _ROUGH:
-            return f"With only {self.num} {self.noun} the intervals are rough, and rather too narrow."
+            return f"With only {self.num} {self.noun} the intervals are rough and probably too narrow."
         return ""
 
 

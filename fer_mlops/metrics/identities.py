@@ -50,12 +50,13 @@ def count_people(identities: NDArray[np.str_]) -> tuple[int, int]:
 
 def describe_people(num_faces: int, num_people: int, num_unnamed: int) -> str:
     """Returns text such as ``196 faces of 14 people``, with the number of unnamed faces if any."""
-    faces, people = count(num_faces, "face"), count(num_people, "person", "people")
+    faces = count(num_faces, "face")
     if not num_unnamed:
-        return f"{faces} of {people}"
+        return f"{faces} of {count(num_people, 'person', 'people')}"
     if num_unnamed == num_faces:
         return f"{faces}, people unknown: nobody is named"
-    return f"{faces}, {num_faces - num_unnamed:,} of {people}; {num_unnamed:,} name nobody"
+    people = count(num_people, "named person", "named people")
+    return f"{faces}: {num_faces - num_unnamed:,} of {people}, {num_unnamed:,} unnamed"
 
 
 def count(num: int, one: str, many: str = "") -> str:

@@ -116,7 +116,7 @@ def _choose(config: TransferConfig) -> tuple[str, StateDict | None, str]:
     if config.weights != "imagenet":
         return name, read_state_dict(Path(config.weights).expanduser()), "weights file given"
     if config.backbone != "auto":
-        return name, backbone.fetch(), "backbone was requested"
+        return name, backbone.fetch(), "named by an option, recipe or preset"
     try:
         return name, backbone.fetch(), "its ImageNet weights are available"
     except WeightsError:

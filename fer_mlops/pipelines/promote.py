@@ -35,6 +35,7 @@ from fer_mlops.tracking.tracker import Tracker
 _TIMED = 64
 """Number of faces for measuring latency."""
 _LOADS = "loads, answers as stored"
+_ENOUGH = "faces to compare on"
 REFUSED = "refused"
 
 
@@ -65,6 +66,11 @@ class Decision:
     def is_promoted(self) -> bool:
         """Whether the version passes every rule."""
         return all(check.is_passed for check in self.checks)
+
+    @property
+    def has_too_few_faces(self) -> bool:
+        """Whether nothing was measured, for want of faces."""
+        return any(check.rule == _ENOUGH and not check.is_passed for check in self.checks)
 
     @property
     def reason(self) -> str:
@@ -194,9 +200,7 @@ def _measure(
 def _checks(
     rules: GateRules, version: Candidate, measured: list[_Measured], num: int, is_common: bool
 ) -> Iterator[Check]:
-    yield Check(
-        "faces to compare on", f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces
-    )
+    yield Check(_ENOUGH, f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces)
     if measured:
         yield from _checks_on_faces(rules, measured, is_common)
     with downloaded_model(version.uri) as folder:  # one download for both checks

@@ -29,7 +29,7 @@ def verdict_of(comparison: Comparison) -> str:
     if second.is_clear:
         return f"{best} is better than {other}, not clearly than all others"
     if not second.is_clear_in_accuracy:
-        return f"No clear winner: {best} is ahead of {other} by what may be chance"
+        return f"No clear winner: {best} is ahead of {other}, but the lead may be chance"
     if second.pairing.accuracy.value > 0:
         return f"{best} is better than {other} in accuracy; its lead in macro-F1 may be chance"
     return f"{other} is better than {best} in accuracy; {best}'s lead in macro-F1 may be chance"

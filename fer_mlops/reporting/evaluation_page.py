@@ -154,7 +154,7 @@ def _conclusion(evaluation: ModelEvaluation) -> list[str]:
     if np.isfinite(report.accuracy.low):
         sentences.append(
             f"The 95% interval is {report.accuracy.low:.1%} to {report.accuracy.high:.1%} "
-            f"({report.units.over}): of 100 intervals drawn so, 95 hold the true score."
+            f"({report.units.over}): 95 of 100 such intervals contain the true score."
         )
     if report.units.caution:
         sentences.append(report.units.caution)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from fer_mlops.data.datasets.folder import find_files, unread
-from fer_mlops.errors import DataError
+from fer_mlops.errors import DataError, nearest_path
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 
 STDIN, CAMERA = "-", "webcam"
@@ -60,7 +60,7 @@ def queries_of(
 ) -> Iterator[ImageInput | Unread | DataError]:
     """Yields the images that command-line arguments name.
 
-    An argument that is not a folder counts as a file; a missing file shows when it is read. ``-`` is
+    An argument that is not a folder counts as a file; a missing one is an error. ``-`` is
     standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's
     cameras.
 
@@ -78,8 +78,22 @@ def queries_of(
             yield from _read_stdin(stdin, every)
         elif (camera := camera_of(word)) is not None:
             yield from _shots(word, camera_frames(camera, every))
+        elif _is_missing(word):
+            near = nearest_path(Path(word))
+            hint = f"; did you mean {near!r}?" if near else ""
+            yield DataError(f"no file or folder {word!r}{hint}")
         else:
             yield from _below(word, every)
+
+
+def _is_missing(word: str) -> bool:
+    try:
+        Path(word).stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):  # shown as the reason why it cannot be read
+        return False
+    return False
 
 
 def _below(word: str, every: float) -> Iterator[ImageInput | Unread | DataError]:

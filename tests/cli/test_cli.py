@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -344,3 +345,11 @@ def test_a_folder_that_cannot_be_written_is_told_before_a_model_is_evaluated(
     (world / "file").touch()
     status, _, err = fer(capfd, "evaluate", "--out", "file")
     assert (status, err) == (1, "fer-mlops: cannot write to 'file': File exists\n")
+
+
+def test_the_ui_on_a_port_in_use_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        status, out, err = fer(capfd, "ui", "--port", port)
+    assert (status, out) == (2, "")
+    assert err == f"fer-mlops: port {port} is in use; choose another one with --port\n"

@@ -133,6 +133,16 @@ def test_a_source_that_is_nothing_is_refused_with_what_it_could_be(source: str, 
     assert str(e.value).endswith(f" (looked in {str(Path.cwd())!r})")
 
 
+def test_a_mistyped_path_gets_the_nearest_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    with pytest.raises(DataError) as caught:
+        find(str(tmp_path / "facse"), tmp_path)
+    wanted = str(tmp_path / "faces")
+    assert (
+        str(caught.value) == f"no data set or path {str(tmp_path / 'facse')!r}; did you mean {wanted!r}?"
+    )
+
+
 def test_a_name_with_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         find(f"jaffe:{tmp_path / 'gone'}", tmp_path)
@@ -282,7 +292,7 @@ def test_spellings_are_counted_and_identities_told_apart_from_images_that_tell_n
         Note("spelling", "labels also spelled HAPPY (2)", ("HAPPY (2)",)),
         Note(
             "no-identity",
-            "1 image without a person's name count as one person each, so an identity split cannot "
+            "1 image without a person's name: each counts as one person, so an identity split cannot "
             "keep a person's photos together: "
             "c_1.png",
             ("c_1.png",),

@@ -100,7 +100,7 @@ def test_images_that_tell_no_person_count_as_one_each_and_a_note_says_so(tmp_pat
         Note("identities", "1 people, identified by file name (1)"),
         Note(
             "no-identity",
-            "3 images without a person's name count as one person each, so an identity split cannot "
+            "3 images without a person's name: each counts as one person, so an identity split cannot "
             "keep a person's photos together: " + ", ".join(nobody),
             tuple(nobody),
         ),
@@ -345,7 +345,7 @@ def test_a_csv_takes_identity_from_its_column(tmp_path: Path) -> None:
     assert table.sources.tolist() == ["web", "film", tmp_path.name]
     assert said(table) == {
         "identities": "1 people, identified by column identity (1)",
-        "no-identity": "2 images without a person's name count as one person each, so an "
+        "no-identity": "2 images without a person's name: each counts as one person, so an "
         "identity split cannot keep a person's photos together: anna_1.png, deep/0001.png",
     }
     assert (table.name, table.root) == ("faces", tmp_path)

@@ -222,6 +222,16 @@ def test_a_model_that_predicts_one_emotion_is_found_where_the_labels_are_of_seve
     assert evaluate(mostly_happy, certain(happiness), own_person(40)).one_emotion() == ""
 
 
+def test_a_model_that_is_no_better_than_one_emotion_for_every_face_is_found() -> None:
+    labels = np.array([3] * 6 + [4] * 4)
+    mixed = np.array([3] * 5 + [4] * 5)  # 5 of 6 and 4 of 4 are right
+    swapped = np.array([4] * 3 + [3] * 5 + [4] * 2)  # 3 of 6 and 2 of 4 are right
+    assert evaluate(labels, certain(mixed), own_person(10)).no_gain() == ""
+    assert evaluate(labels, certain(swapped), own_person(10)).no_gain() == (
+        "is right for 5 of 10, and always predicting happiness for 6 of 10"
+    )
+
+
 def test_an_absent_emotion_has_no_recall_and_no_f1() -> None:
     report = evaluate(np.array([3, 4]), certain(np.array([3, 4])), own_person(2))
     fear = report.classes[2]

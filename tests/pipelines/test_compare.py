@@ -141,7 +141,7 @@ def test_of_three_people_a_comparison_says_no_more_than_the_scores(
         SharedTestSet(config=DataConfig(), whole=few, table=few, described="few"),
         "default",
     )
-    assert verdict_of(found) == "No clear winner: one is ahead of two by what may be chance"
+    assert verdict_of(found) == "No clear winner: one is ahead of two, but the lead may be chance"
     said = " ".join(answers_of(found).values())
     page = re.sub(r'"data:[^"]*"', "", render_comparison(found, faces_folder))
     for text in (said, page):

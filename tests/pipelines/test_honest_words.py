@@ -80,7 +80,7 @@ def test_a_report_on_faces_that_name_nobody_counts_faces_and_logs_no_people() ->
     assert report.people() == "4 faces, people unknown: nobody is named"
     assert "test/people" not in report.metrics("test")
     half = evaluate(labels, probabilities, np.array(["anna", "ben", "ben", identities[3]]))
-    assert half.people() == "4 faces, 3 of 2 people; 1 name nobody"
+    assert half.people() == "4 faces: 3 of 2 named people, 1 unnamed"
     assert half.metrics("test")["test/people"] == 2
 
 

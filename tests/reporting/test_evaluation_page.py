@@ -157,9 +157,9 @@ def test_a_page_says_what_an_interval_means(judged: ModelEvaluation) -> None:
     page, card = told(judged)
     accuracy = judged.report.accuracy
     between = f"The 95% interval is {accuracy.low:.1%} to {accuracy.high:.1%} (over people)"
-    assert f"{between}: of 100 intervals drawn so, 95 hold the true score." in page
+    assert f"{between}: 95 of 100 such intervals contain the true score." in page
     for text in (page, card):
-        assert "With only 20 people the intervals are rough, and rather too narrow." in text
+        assert "With only 20 people the intervals are rough and probably too narrow." in text
         assert "95% intervals over people" in text
         assert "No intervals" not in text
 

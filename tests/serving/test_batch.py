@@ -121,7 +121,7 @@ def test_an_unreadable_image_is_a_row_with_an_error(model: str) -> None:
     table = read("done")
     assert table["emotion"].isna().tolist() == [False, True, True, False]
     assert table["happiness"].isna().tolist() == [False, True, True, False]
-    assert table["error"][2] == "'faces/nowhere.png' cannot be read as an image: FileNotFoundError"
+    assert table["error"][2] == "'faces/nowhere.png' cannot be read as an image: there is no such file"
 
 
 def test_what_is_there_is_not_scored_again(model: str, monkeypatch: pytest.MonkeyPatch) -> None:

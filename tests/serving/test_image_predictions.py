@@ -113,7 +113,13 @@ def test_bad_images_are_told_and_the_others_answered(
     assert [line.split()[-1] for line in out.splitlines()] == ["faces/000.png", "faces/001.png"]
     first, second = err.splitlines()
     assert first.startswith("fer-mlops: 'faces/0005.png' cannot be read as an image: ")
-    assert second == "fer-mlops: 'nowhere.png' cannot be read as an image: FileNotFoundError"
+    assert second == "fer-mlops: no file or folder 'nowhere.png'"
+
+
+def test_a_mistyped_folder_gets_the_nearest_one(model: str, capfd: pytest.CaptureFixture[str]) -> None:
+    save_blobs(Path("photos"), 1)
+    status, _, err = fer(capfd, "predict", "photo", "--model", model)
+    assert (status, err) == (1, "fer-mlops: no file or folder 'photo'; did you mean 'photos'?\n")
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
@@ -202,7 +208,7 @@ def test_faces_of_a_photo_are_found_framed_and_told(
     assert told["confidence"] == pytest.approx(found.answer.confidence, abs=1e-6)
     assert err.splitlines() == [
         "fer-mlops: no face found in 'photo_without.png'",
-        "fer-mlops: 'nowhere.png' cannot be read as an image: FileNotFoundError",
+        "fer-mlops: no file or folder 'nowhere.png'",
     ]
     with Image.open(told["picture"]) as opened:
         drawn = np.asarray(opened.convert("RGB"), np.int16)

@@ -57,8 +57,8 @@ def print_split(table: FaceTable, split: Split) -> None:
 _PAGE_ONLY = ("share", "one person's", "recall 80")
 """Columns that do not fit into 80 characters."""
 _LEGEND = (
-    "effective: independent faces with the precision of the test faces, as faces of one person are "
-    "similar; recall 50: precision of a recall of 50%, in points\n"
+    "effective: the test faces count as this many independent ones, as faces of one person are similar; "
+    "recall 50: precision of a recall of 50%, in points\n"
 )
 
 

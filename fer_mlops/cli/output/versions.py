@@ -34,7 +34,7 @@ def print_decision(decision: Decision) -> None:
     for warning in decision.warnings:
         console.print(f"Warning: {warning}", style="bold red")
     status = {CHAMPION: "is champion now", CHALLENGER: "stays challenger"}.get(
-        decision.outcome, "is kept out and is no challenger"
+        decision.outcome, "failed and gets no alias"
     )
     failed = [check.rule for check in decision.checks if not check.is_passed]
     why = f": failed {len(failed)} of {len(decision.checks)} rules: {', '.join(failed)}" * bool(failed)

@@ -299,7 +299,7 @@ _WORDS: dict[Kind, str] = {
     "escaping-path": "{n} {rows} outside the data set's folder: {some}",
     "malformed-row": "{n} {rows} cannot be understood: {some}",
     "no-identity": (
-        "{n} {images} without a person's name count as one person each, so an identity split cannot "
+        "{n} {images} without a person's name: each counts as one person, so an identity split cannot "
         "keep a person's photos together: {some}"
     ),
 }

@@ -152,7 +152,7 @@ def _few(present: list[ClassSize]) -> list[Finding]:
                 f"fewer than {FEW} independent test faces each: their scores, and every mean over "
                 "emotions, are mostly chance"
             ),
-            remedy="collect more, from many people; or evaluate by cross-validation (data.folds)",
+            remedy="collect more, from many people; or evaluate by cross-validation (--folds 5)",
             num=len(few),
         )
     ]

@@ -285,7 +285,7 @@ def _precision(sizes: Sequence[ClassSize], split: str) -> str:
     known = interval_width(0.8, effective) / 2
     few = [size.emotion for size in sizes if size.faces and size.effective < FEW]
     which = "every emotion" if len(few) == sum(size.faces > 0 for size in sizes) else listed(few)
-    but = f"; those of {which} will be mostly chance" if few else ""
+    but = f"; the scores of {which} will be mostly chance" if few else ""
     return (
         f"Scores on the {count(num_test, 'test face')} of the {split} split: an accuracy of 80% will "
         f"be known to ±{100 * known:.1f} points{but}."

@@ -328,7 +328,7 @@ def test_the_verdict_says_what_scores_are_worth() -> None:
     verdict = give_verdict([], sizes, "identity")
     assert verdict == (
         "Scores on the 110 test faces of the identity split: an accuracy of 80% will be known to "
-        "±7.4 points; those of fear will be mostly chance."
+        "±7.4 points; the scores of fear will be mostly chance."
     )
 
 
@@ -337,7 +337,7 @@ def test_too_few_faces_of_every_emotion_are_told_without_naming_all() -> None:
     finding = the(sizes_of(few), "few-faces")
     assert "the recall of every emotion (±" in finding.what
     verdict = give_verdict([], class_sizes(few, CONFIG, None), "identity")
-    assert verdict.endswith("those of every emotion will be mostly chance.")
+    assert verdict.endswith("the scores of every emotion will be mostly chance.")
     some = faces_of({**dict.fromkeys(EMOTIONS[:5], 20), "sadness": 900})
     assert "and 2 more" in the(sizes_of(some), "few-faces").what
 
