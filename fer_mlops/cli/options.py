@@ -41,26 +41,40 @@ class _Auto(click.ParamType[Any]):
 
 
 class _Model(click.ParamType[Any]):
-    """Name of a model; an unusual one is looked up at once, so that a misspelt one is told first."""
+    """Names of models, with commas between them.
+
+    ``champion`` and ``3`` stand for registered versions. An unusual name is looked up at once, so that a
+    misspelt one is an error before anything else is.
+    """
 
     name = "model"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        for word in map(str.strip, str(value).split(",")):
-            scheme, colon, _ = word.partition(":")
-            if colon and scheme not in _SCHEMES and not Path(word).exists():
-                if near := nearest(scheme, _SCHEMES):
-                    right = re.sub(r"^[^:]*:/*", f"{near}:/", word)
-                    raise ModelError(f"no model {word!r}; did you mean {right}?")
-            elif scheme == "models" and not _USUAL.fullmatch(word):
-                from fer_mlops.tracking.registry import check_spelling
+        return ",".join(_full_name(word.strip()) for word in str(value).split(","))
 
-                check_spelling(word)
-        return value
+
+def _full_name(word: str) -> str:
+    if Path(word).exists():
+        return word
+    if word.isdecimal():
+        return f"models:/{REGISTERED_NAME}/{word}"
+    if word in _ALIASES:
+        return f"models:/{REGISTERED_NAME}@{word}"
+    scheme, colon, _ = word.partition(":")
+    if colon and scheme not in _SCHEMES:
+        if near := nearest(scheme, _SCHEMES):
+            right = re.sub(r"^[^:]*:/*", f"{near}:/", word)
+            raise ModelError(f"no model {word!r}; did you mean {right}?")
+    elif scheme == "models" and not _USUAL.fullmatch(word):
+        from fer_mlops.tracking.registry import check_spelling
+
+        check_spelling(word)
+    return word
 
 
 _SCHEMES = ("models", "runs")
-_USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@(champion|challenger|previous)|/(\d+|latest))/?")
+_ALIASES = ("champion", "challenger", "previous")
+_USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@({'|'.join(_ALIASES)})|/(\d+|latest))/?")
 """Names whose spelling needs no look at the store."""
 MODEL = _Model()
 INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")

@@ -73,7 +73,11 @@ def get_version(number: int | str) -> ModelVersion:
         return client().get_model_version(REGISTERED_NAME, str(number))
     except MlflowException as error:
         if error.error_code == MISSING:
-            raise ModelError(f"{REGISTERED_NAME} has no version {number}") from error
+            found = client().search_model_versions(f"name = '{REGISTERED_NAME}'")
+            known = ", ".join(map(str, sorted(int(version.version) for version in found)))
+            raise ModelError(
+                f"{REGISTERED_NAME} has no version {number}; it has: {known or 'none'}"
+            ) from error
         raise
 
 

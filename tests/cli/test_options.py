@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from commands import fer
 
-from fer_mlops.cli.options import build
+from fer_mlops.cli.options import MODEL, build
 from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.tuning.config import Plan
 
@@ -205,3 +205,19 @@ def test_the_documentation_lists_every_setting_of_a_sweep_with_its_default() -> 
     listed = {name.strip(" `"): default.strip() for name, default in rows}
     defaults = {f"tuning.{each.name}": str(each.default) for each in dataclasses.fields(TuningConfig)}
     assert listed == {key: text.replace("inf", "none") for key, text in defaults.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("3", "models:/fer-classifier/3"),
+        ("champion", "models:/fer-classifier@champion"),
+        ("1,previous", "models:/fer-classifier/1,models:/fer-classifier@previous"),
+        ("runs:/ab", "runs:/ab"),
+        ("model.onnx", "model.onnx"),
+    ],
+)
+def test_a_number_or_an_alias_is_a_registered_version(given: str, meant: str, world: Path) -> None:
+    assert MODEL.convert(given, None, None) == meant
+    (world / "3").mkdir()
+    assert MODEL.convert("3", None, None) == "3"
