@@ -14,7 +14,7 @@ from fer_mlops.models import build_network
 from fer_mlops.progress import Progress
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.loop import Epoch
-from fer_mlops.training.networks import Stage, calibrated, fit_faces, make_loss, to_step
+from fer_mlops.training.networks import TrainingPhase, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
 
@@ -35,7 +35,7 @@ def train_cnn(
     loss = make_loss(experiment.training, train)
 
     def on_epoch(epoch: Epoch) -> None:
-        on_step(to_step(epoch, Stage("cnn", experiment.cnn)))
+        on_step(to_step(epoch, TrainingPhase("cnn", experiment.cnn)))
 
     fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
     classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)

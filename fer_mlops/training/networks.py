@@ -49,8 +49,8 @@ def make_loss(training: TrainingConfig, train: Faces) -> Loss:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Training stage of an epoch."""
+class TrainingPhase:
+    """Phase of training that an epoch belongs to."""
 
     family: str
     architecture: CnnConfig | TransferConfig
@@ -67,28 +67,28 @@ class Stage:
 _FROZEN_IMAGES_EVERY = 10
 
 
-def to_step(epoch: Epoch, stage: Stage) -> Step:
+def to_step(epoch: Epoch, training: TrainingPhase) -> Step:
     """Returns the epoch as a step of the run."""
-    is_frozen = stage.phase == 1
-    network = stage.whole if is_frozen and stage.whole is not None else epoch.network
+    is_frozen = training.phase == 1
+    network = training.whole if is_frozen and training.whole is not None else epoch.network
     bias = epoch.natural_bias.numpy()
     name = f"epoch {epoch.result.epoch}/{epoch.num_epochs}"
     return Step(
-        number=stage.steps_before + epoch.result.epoch,
+        number=training.steps_before + epoch.result.epoch,
         name=f"frozen {name}" if is_frozen else name,
-        metrics={**epoch.result.metrics(), "train/phase": stage.phase},
+        metrics={**epoch.result.metrics(), "train/phase": training.phase},
         probabilities=epoch.probabilities,
         classifier=Classifier(
-            family=stage.family,
-            image_size=stage.architecture.image_size,
-            scorer=NetworkScorer(network, stage.architecture),
+            family=training.family,
+            image_size=training.architecture.image_size,
+            scorer=NetworkScorer(network, training.architecture),
             calibration=uncalibrated(bias),
         ),
         has_images=not is_frozen or epoch.result.epoch % _FROZEN_IMAGES_EVERY == 0,
         state=lambda: {
-            "phase": stage.phase,
-            "steps_before": stage.steps_before,
-            "facts": dict(stage.facts),
+            "phase": training.phase,
+            "steps_before": training.steps_before,
+            "facts": dict(training.facts),
             "fit": epoch.state(),
         },
     )

@@ -32,7 +32,7 @@ from fer_mlops.training.feature_cache import (
     frozen_features,
 )
 from fer_mlops.training.loop import Epoch, fit
-from fer_mlops.training.networks import Stage, calibrated, fit_faces, make_loss, to_step
+from fer_mlops.training.networks import TrainingPhase, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
 _FACES_TO_SETTLE = 512
@@ -58,8 +58,8 @@ def train_transfer(
     phase = resume_from["phase"] if resume_from else first
 
     def on_epoch(epoch: Epoch) -> None:
-        stage = Stage("transfer", architecture, phase, num_steps_before, network, facts)
-        on_step(to_step(epoch, stage))
+        training = TrainingPhase("transfer", architecture, phase, num_steps_before, network, facts)
+        on_step(to_step(epoch, training))
 
     if phase == 1:
         arithmetic = choose_arithmetic(experiment.training.precision, device)
