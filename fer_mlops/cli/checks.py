@@ -41,6 +41,8 @@ def checks() -> Result:
 
 def _print(found: Iterable[SystemCheck]) -> None:
     """Prints each check as soon as it is made, as loading torch takes seconds."""
+    from fer_mlops.cli.output.screen import print_next
+
     failed = []
     for check in found:
         mark = click.style(f"{check.status:8}", fg=_COLOURS[check.status])
@@ -48,4 +50,4 @@ def _print(found: Iterable[SystemCheck]) -> None:
         click.echo(f"{mark} {check.name:14} {printable(check.found + remedy)}")
         failed += [check.name] if check.status == "failed" else []
     after = f"repair {', '.join(failed)}, then fer-mlops checks" if failed else NEXT
-    click.echo(f"Next:     {after}")
+    print_next(after)

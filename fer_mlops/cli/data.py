@@ -187,7 +187,7 @@ def write_split(source: str, out: Path, **options: Any) -> Result:
     Share the file, or train with --split FILE.
     """
     from fer_mlops.cli.output.data import print_split
-    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.cli.output.screen import print_next, progress_bars
     from fer_mlops.data.loading import divide_faces, load_table
 
     experiment = build("cnn", {"data": source, **options})
@@ -200,9 +200,7 @@ def write_split(source: str, out: Path, **options: Any) -> Result:
     def show() -> None:
         print_split(table, split)
         click.echo(f"written to {out}; use it with --split {out}")
-        click.echo(
-            f"Next:     fer-mlops cnn --data {shlex.quote(source)} --split {shlex.quote(str(out))}"
-        )
+        print_next(f"fer-mlops cnn --data {shlex.quote(source)} --split {shlex.quote(str(out))}")
 
     return Result({"out": out, "split": split.kind, "parts": parts}, show)
 
@@ -212,12 +210,13 @@ def write_split(source: str, out: Path, **options: Any) -> Result:
 def list_datasets() -> Result:
     """List the supported data sets, with sources and terms."""
     from fer_mlops.cli.output.data import print_datasets
+    from fer_mlops.cli.output.screen import print_next
     from fer_mlops.data.datasets import DATASETS
 
     def show() -> None:
         print_datasets(list(DATASETS.values()))
         click.echo("Use one with --data PATH; --data NAME:PATH names the data set explicitly.")
-        click.echo("Next:     fer-mlops data check PATH")
+        print_next("fer-mlops data check PATH")
 
     return Result(list(DATASETS.values()), show)
 

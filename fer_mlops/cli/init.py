@@ -33,6 +33,7 @@ def init(file: Path, family: str) -> Result:
     FILE is recipe.yaml by default. Each setting is a comment with its default; an existing file is not
     changed.
     """
+    from fer_mlops.cli.output.screen import print_next
     from fer_mlops.config.recipe_template import recipe_template
 
     if file.exists() or file.is_symlink():
@@ -42,6 +43,6 @@ def init(file: Path, family: str) -> Result:
 
     def show() -> None:
         click.echo(f"{file}: every setting of {family}; remove the # before those that you change")
-        click.echo(f"Next:     fer-mlops {family} --recipe {shown}")
+        print_next(f"fer-mlops {family} --recipe {shown}")
 
     return Result({"file": file, "family": family}, show)

@@ -56,13 +56,13 @@ def ui(port: int, experiment: str) -> None:
 
     check_store(experiment)
     address = runs_address(ensure_experiment(experiment).experiment_id, port)
-    if not is_remote():
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                raise ConfigError(f"port {port} is in use; choose another one with --port")
-    click.echo(address)
     if is_remote():
+        click.echo(address)
         return
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise ConfigError(f"port {port} is in use; choose another one with --port")
+    click.echo(address)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes
     command = [
         sys.executable,

@@ -13,6 +13,7 @@ from fer_mlops import REGISTERED_NAME
 from fer_mlops.cli.commands import Choice, Option, option
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError, nearest
+from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS
 
 if TYPE_CHECKING:
     from fer_mlops.config import Experiment
@@ -73,7 +74,7 @@ def _full_name(word: str) -> str:
 
 
 _SCHEMES = ("models", "runs")
-_ALIASES = ("champion", "challenger", "previous")
+_ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 _USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@({'|'.join(_ALIASES)})|/(\d+|latest))/?")
 """Names whose spelling needs no look at the store."""
 MODEL = _Model()

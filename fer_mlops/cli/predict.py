@@ -228,7 +228,7 @@ def score(
     SOURCE is a folder, a CSV file or a Parquet file. Unreadable images become rows with an error. Run
     the same command again to resume a stopped job.
     """
-    from fer_mlops.cli.output.screen import progress_bars
+    from fer_mlops.cli.output.screen import print_next, progress_bars
     from fer_mlops.serving.batch.job import Job, content_digest
     from fer_mlops.serving.batch.local import score_locally
     from fer_mlops.serving.batch.source import open_source
@@ -261,7 +261,7 @@ def score(
         before = f" ({done.num_before} by an earlier call)" if done.num_before else ""
         bad = f"unreadable images: {done.num_bad}"
         click.echo(f"{out}: {done.num_rows} rows by {name}{before}; {bad}{rows.unread}")
-        click.echo(f"Next:     python -c 'import pandas; print(pandas.read_parquet(\"{out}\"))'")
+        print_next(f"python -c 'import pandas; print(pandas.read_parquet(\"{out}\"))'")
 
     return Result({"out": out, "model": name, **dataclasses.asdict(done)}, show)
 
@@ -304,6 +304,8 @@ def export(model: str, path: str, int8: bool, data: str) -> Result:
 
 
 def _print_export(made: Exported) -> None:
+    from fer_mlops.cli.output.screen import print_next
+
     click.echo(f"{made.path}: {made.num_bytes / 1e6:.2f} MB")
     kind = "validation" if made.loss else "drawn"
     click.echo(
@@ -316,4 +318,4 @@ def _print_export(made: Exported) -> None:
             f"({-loss.accuracy_lost:+.4f}), macro-F1 {loss.macro_f1:.4f} ({-loss.macro_f1_lost:+.4f}), "
             f"{loss.changed:.1%} of predictions change"
         )
-    click.echo(f"Next:     fer-mlops predict photos/ --model {made.path}")
+    print_next(f"fer-mlops predict photos/ --model {made.path}")

@@ -97,6 +97,7 @@ def promote_trained(trained: Trained) -> Decision | None:
 @with_json()
 def rollback() -> Result:
     """Make the previous champion champion again."""
+    from fer_mlops.cli.output.screen import print_next
     from fer_mlops.tracking.aliases import roll_back
     from fer_mlops.tracking.store import check_store
 
@@ -105,7 +106,7 @@ def rollback() -> Result:
 
     def show() -> None:
         click.echo(f"version {now} is champion again; version {before} is previous")
-        click.echo("Next:     fer-mlops registry list")
+        print_next("fer-mlops registry list")
 
     return Result({"champion": now, "previous": before}, show)
 

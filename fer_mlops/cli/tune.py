@@ -144,11 +144,13 @@ def _write_recipe(sweep: Sweep) -> str:
 
 
 def _print_time_is_up(plan: Plan) -> None:
+    from fer_mlops.cli.output.screen import print_next
+
     click.echo(
         f"the time limit is reached; other processes continue study {plan.study_name} and train its "
         "winner"
     )
-    click.echo("Next:     the same command continues the study")
+    print_next("the same command continues the study")
 
 
 def plan_of(family: str, **options: Any) -> Plan:

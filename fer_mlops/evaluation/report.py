@@ -128,6 +128,11 @@ class Report:
         """Resampling units of the intervals: people or faces."""
         return Units(self.num_people, self.num_unnamed)
 
+    @property
+    def commonest(self) -> ClassReport:
+        """Scores of the emotion with the most labels."""
+        return max(self.classes, key=lambda row: row.support)
+
     def one_emotion(self) -> str:
         """Returns in words that almost all predictions are one emotion, though the labels are not.
 
@@ -142,15 +147,13 @@ class Report:
 
     def no_gain(self) -> str:
         """Returns in words that one emotion for every face would do as well; empty if it would not."""
-        num_labels = np.sum(self.confusion, axis=1)
-        chance = 1 / np.count_nonzero(num_labels)
-        num_right, num_commonest = int(np.trace(self.confusion)), int(num_labels.max())
-        if num_right > num_commonest or self.balanced_accuracy.value > chance + _LEAST_GAIN:
+        always, num_right = self.commonest, int(np.trace(self.confusion))
+        chance = 1 / sum(row.support > 0 for row in self.classes)
+        if num_right > always.support or self.balanced_accuracy.value > chance + _LEAST_GAIN:
             return ""
-        always = EMOTIONS[int(num_labels.argmax())]
         return (
-            f"is right for {num_right} of {self.num_faces}, and always predicting {always} for "
-            f"{num_commonest} of {self.num_faces}"
+            f"is right for {num_right} of {self.num_faces}, and always predicting {always.emotion} for "
+            f"{always.support} of {self.num_faces}"
         )
 
     def people(self) -> str:

@@ -158,7 +158,7 @@ def _conclusion(evaluation: ModelEvaluation) -> list[str]:
         )
     if report.units.caution:
         sentences.append(report.units.caution)
-    commonest = max(report.classes, key=lambda row: row.support)
+    commonest = report.commonest
     share = commonest.support / report.num_faces
     sentences.append(f"Always predicting {commonest.emotion} would be right {share:.1%} of the time.")
     if few:

@@ -89,45 +89,40 @@ MISTYPED_MODELS = [
 ]
 
 
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: empty, without a store or a cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("FER_MLOPS_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"), MISTYPED, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
 )
 def test_a_mistyped_word_names_the_nearest_one_and_leaves_nothing(
-    words: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    words: list[str], sentence: str, nowhere: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("FER_MLOPS_CACHE", str(tmp_path / "cache"))
     status, _, err = fer(capfd, *words)
     assert status == 2, err
     assert sentence in err
     assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+    assert list(nowhere.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"), MISTYPED_MODELS, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
 )
 def test_a_mistyped_model_names_the_nearest_one_and_leaves_nothing(
-    words: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    words: list[str], sentence: str, nowhere: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("FER_MLOPS_CACHE", str(tmp_path / "cache"))
     mlflow.set_tracking_uri(None)
     status, _, err = fer(capfd, *words)
     assert status == 1, err
     assert sentence in err
     assert err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert list(nowhere.iterdir()) == []
 
 
 def test_the_names_and_aliases_of_the_store_are_suggested(

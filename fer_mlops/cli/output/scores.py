@@ -42,9 +42,8 @@ def print_report(report: Report, title: str) -> None:
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         console.print(f"{name.replace('_', ' '):18} {getattr(report, name)}")
     console.print(f"{'calibration error':18} {report.ece}")
-    commonest = max(report.classes, key=lambda row: row.support)
-    share = commonest.support / report.num_faces
-    console.print(f"Always predicting {commonest.emotion} has an accuracy of {share:.3f}.")
+    share = report.commonest.support / report.num_faces
+    console.print(f"Always predicting {report.commonest.emotion} has an accuracy of {share:.3f}.")
     if found := report.no_gain():
         console.print(f"Warning: the model {found}: train longer, or on more faces", style="bold red")
     console.print(report.units.description)
