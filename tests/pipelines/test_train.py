@@ -338,8 +338,8 @@ def test_a_run_tells_how_many_faces_are_almost_black(
 
 
 def test_the_python_of_the_docs_trains_and_predicts(world: Path, faces_folder: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page.partition("## From Python")[2], re.DOTALL))
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    (code,) = re.findall(r"## Without MLflow\n\n```python\n(.*?)```", page, re.DOTALL)
     code = code.replace('"path/to/faces"', repr(str(faces_folder)))
     code = code.replace("epochs=5", f"settings={SETTINGS['cnn']!r}")
     shutil.copy(next(faces_folder.glob("*/*.png")), world / "face.jpg")
