@@ -101,9 +101,9 @@ def predict(
 ) -> Result:
     """Predict the emotion in images and videos.
 
-    IMAGES are files, folders, videos, webcam, or - for standard input, which is one image, or one path
-    per line; webcam:1 is the second camera. Unreadable images are reported on standard error and the
-    exit status is 1; the other images are still predicted.
+    IMAGES are files, folders or videos; webcam, or webcam:1 for the second camera; or - for standard
+    input, which is one image, or one path per line. Unreadable images are reported on standard error;
+    the others are still predicted, and the exit status is 1.
     """
     from fer_mlops.cli.output.screen import warn_of_drawn_faces
     from fer_mlops.serving.image_inputs import camera_of, queries_of
@@ -179,8 +179,8 @@ def _print_rows(rows: Iterable[PredictionRow], form: Format, finds_faces: bool) 
 @click.command(
     cls=Command,
     examples=(
-        "fer-mlops score photos/ --out answers",
-        "fer-mlops score faces.parquet --column jpeg --engine spark --out answers",
+        "fer-mlops score photos/ --out predictions",
+        "fer-mlops score faces.parquet --column jpeg --engine spark --out predictions",
     ),
 )
 @click.argument("source", type=click.Path(path_type=Path))
