@@ -518,7 +518,8 @@ def test_a_long_list_is_cut_and_says_by_how_much() -> None:
 
 
 def test_the_worked_data_set_in_the_docs_works(tmp_path: Path) -> None:
-    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+    page = (PAGE.parent / "extend.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     names: dict[str, object] = {}
     exec(code, names)
     dataset = names["DATASET"]
