@@ -117,6 +117,15 @@ def test_a_third_party_package_is_imported_where_it_belongs(path: Path) -> None:
             assert package_of(path) in packages, f"{path.name} imports {vendor}"
 
 
+def test_the_page_on_the_architecture_says_where_third_party_packages_belong() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"(?m)^\| ([a-z0-9_, ]+)(?: \(\w+\))? \| (`.*`) \|$", page)
+    listed = {
+        name: set(re.findall(r"\w+", where)) for names, where in rows for name in names.split(", ")
+    }
+    assert listed == EDGES
+
+
 def test_mlflow_is_reached_through_tracking() -> None:
     """Elsewhere only ``mlflow run`` and the server, which follows versions, know MLflow."""
     outside = {
