@@ -24,7 +24,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 def checks() -> Result:
     """Check packages, tracking store, disk and devices.
 
-    A run is not made and nothing is left behind. If a check fails, the exit status is 1.
+    No run is made, and nothing is left behind. The exit status is 1 if a check fails.
     """
     from fer_mlops.pipelines.checks import has_failed, run_checks
 

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     "sources",
     multiple=True,
     default=("auto",),
-    help=f"Data to evaluate on (default: the model's own data), or: {DATA_HELP} Repeatable.",
+    help=f"Data to evaluate on (default: the model's test faces): {DATA_HELP} Repeatable.",
 )
-@click.option("--out", default="", help="Folder for report.html and report.json.")
+@click.option("--out", default="", metavar="FOLDER", help="Folder for report.html and report.json.")
 @option(
     "--robustness",
     type=BOOL,
@@ -177,7 +177,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
         default="auto",
         section="Data",
         metavar="PATH",
-        help=f"Faces to compare on: by default the shared test set, or all faces of: {DATA_HELP}",
+        help=f"Data to compare on (default: the shared test set): {DATA_HELP}",
     ),
     *READING,
     option(
@@ -194,7 +194,7 @@ def explain(images: tuple[Path, ...], models: tuple[str, ...], out: Path, **opti
         metavar="NAME",
         help="Operating point of all models: default, natural or balanced.",
     ),
-    option("--out", default="", metavar="DIR", help="Folder for the HTML page and the JSON file."),
+    option("--out", default="", metavar="FOLDER", help="Folder for the HTML page and the JSON file."),
     option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment."),
 )
 @with_json()

@@ -85,7 +85,12 @@ POINT = (
         help="Output format; json prints one object per line.",
     ),
     option("--explain", is_flag=True, help="Write a heat map of each prediction to --out."),
-    option("--out", default="", help="Folder for heat maps and for photos with face boxes."),
+    option(
+        "--out",
+        default="",
+        metavar="FOLDER",
+        help="Folder for heat maps and for photos with face boxes.",
+    ),
 )
 @with_json()
 def predict(

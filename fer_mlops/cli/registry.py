@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="YAML file of gate rules (default: experiments/gate.yaml).",
 )
-@click.option("--data", default="auto", help=f"Evaluate on all faces of: {DATA_HELP}")
+@click.option("--data", default="auto", help=f"Evaluate on all faces of {DATA_HELP}")
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment.")
 @with_json()
 def promote(version: int | None, run_id: str, gate: str, data: str, experiment: str) -> Result:
     """Make a version champion if it passes the gate.
 
-    If it does not pass, the exit status is 1.
+    The exit status is 1 if it does not pass.
     """
     from fer_mlops.tracking.store import check_store
     from fer_mlops.tracking.versions import find_candidate

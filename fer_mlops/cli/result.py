@@ -42,7 +42,7 @@ def with_json(section: str = "") -> Decorator:
 
     def decorate(command: Callable[..., Result | None]) -> Callable[..., int]:
         @option(
-            "--json", "as_json", is_flag=True, section=section, help="Print the result as JSON, alone."
+            "--json", "as_json", is_flag=True, section=section, help="Print only the result, as JSON."
         )
         @functools.wraps(command)
         def run(*arguments: Any, as_json: bool, **options: Any) -> int:

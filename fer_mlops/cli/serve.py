@@ -37,8 +37,13 @@ from fer_mlops.cli.options import MODEL, SET, is_chosen
     show_default=True,
     help="Second model, used on request: auto (the alias challenger), none, or a model.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
-@click.option("--port", default=8080, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at; 0.0.0.0 lets others in.",
+)
+@click.option("--port", default=8080, show_default=True, help="Port to listen at; 0 takes a free one.")
 @click.option(
     "--allowed-hosts",
     default="",

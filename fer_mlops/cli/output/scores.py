@@ -56,7 +56,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         print_operating_points({str(p): r for p, r in result.reports.items() if p != "default"})
         worst = result.slices.worst
         if worst and worst.gap.value < 0:
-            found = "more than chance" if worst.is_significant else "chance may do that"
+            found = "more than chance" if worst.is_significant else "may be chance"
             found = worst.why_no_p or f"{found}, p {worst.adjusted_p:.3f}"
             console.print(
                 f"worst slice: {worst.trait} {worst.value}, {-worst.gap.value:.3f} below other faces at "
