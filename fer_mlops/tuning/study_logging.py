@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from urllib.parse import quote
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -12,6 +11,7 @@ from optuna.trial import FrozenTrial
 from fer_mlops.config.recipes import recipe_text
 from fer_mlops.progress import Advance
 from fer_mlops.tracking.queries import logged_steps
+from fer_mlops.tracking.runs_view import run_link
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, FinalsResult
@@ -134,10 +134,9 @@ def log_winner(
 ) -> None:
     """Links the study's run to its best trial, its finalists and the winner's run."""
     best, winner, finals = outcome.best, outcome.winner, outcome.finalists
-    base = f"#/experiments/{quote(parent.experiment_id)}/runs"
 
     def link(trial: FrozenTrial, name: str) -> str:
-        return f"[{name}]({base}/{trial.user_attrs.get(RUN, '')})"
+        return f"[{name}]({run_link(parent.experiment_id, trial.user_attrs.get(RUN, ''))})"
 
     parent.log_facts(
         {
@@ -155,8 +154,8 @@ def log_winner(
     note = (
         f"**Study {plan.study_name}**: {plan.direction} `{plan.tuning.objective}`\n\n"
         f"Best: {link(best, f'trial {best.number}')}, {best.value:.4f}. "
-        f"Trial {winner.number} was retrained and tested once as [the winner]({base}/{winner_run}): "
-        f"{test}.\n\n{head}{again}\n"
+        f"Trial {winner.number} was retrained and tested once as "
+        f"[the winner]({run_link(parent.experiment_id, winner_run)}): {test}.\n\n{head}{again}\n"
         f"| setting | winner |\n|---|---|\n{rows}\n\n"
         "Pictures: artifacts, `study/`."
     )
