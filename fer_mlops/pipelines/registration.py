@@ -66,7 +66,7 @@ def register_trained(
 
 def flaw_of(valid: Report) -> str:
     """Returns the reason found on the validation faces why a model gets no alias; else empty."""
-    found = valid.one_emotion()
+    found = valid.one_emotion() or valid.no_gain()
     return f"this model {found} validation faces: train longer, or on more faces" if found else ""
 
 

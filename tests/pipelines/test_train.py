@@ -225,10 +225,11 @@ def test_a_model_is_named_after_its_family_and_data(
     assert run_name(one.experiment, one.data, "fast") == f"{family} fast · {faces_folder.name} · seed 0"
 
 
-def test_a_model_that_predicts_one_emotion_is_said_and_gets_no_alias(
-    world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("flaw", ["one_emotion", "no_gain"])
+def test_a_model_that_predicts_one_emotion_or_does_no_better_is_said_and_gets_no_alias(
+    flaw: str, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Report, "one_emotion", lambda _: "predicts anger for 28 of 28")
+    monkeypatch.setattr(Report, flaw, lambda _: "predicts anger for 28 of 28")
     flawed = run(tiny("baseline", faces_folder))
     said = "this model predicts anger for 28 of 28 validation faces: train longer, or on more faces"
     assert flawed.flaw == said
