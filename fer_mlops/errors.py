@@ -55,6 +55,12 @@ def nearest_path(path: Path) -> str:
     return str(path.with_name(near)) if near else ""
 
 
+def no_such(kind: str, path: Path) -> str:
+    """Returns the message about a missing path, with the nearest one; ``kind`` is its noun."""
+    near = nearest_path(path)
+    return f"no {kind} {str(path)!r}" + (f"; did you mean {near!r}?" if near else "")
+
+
 class FerError(Exception):
     """Base class of all problems that a user can fix; the message is written for the user."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fer_mlops.errors import did_you_mean
+from fer_mlops.errors import did_you_mean, nearest
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -125,6 +125,20 @@ class Group(click.Group):
         for command in commands:
             self.add_command(command)
             self.sections.setdefault(name, []).append(command.name or "")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        section = "" if args[0] in self.commands else self._section_like(args[0])
+        if section:
+            names = ", ".join(self.sections[section])
+            raise click.UsageError(f"No such command {args[0]!r}. {section} with one of: {names}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def _section_like(self, word: str) -> str:
+        """Returns the section spelt most like ``word``, unless a command is nearer."""
+        named = {name.lower(): name for name in self.sections}
+        return named.get(nearest(word, [*self.commands, *named]), "")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections = self.sections or {"Commands": list(self.commands)}

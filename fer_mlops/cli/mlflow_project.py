@@ -24,7 +24,7 @@ from fer_mlops.cli.train import suite_of
 from fer_mlops.cli.tune import plan_of
 from fer_mlops.config.options import KEYS
 from fer_mlops.config.recipes import parse_assignments
-from fer_mlops.data.datasets import DATASETS
+from fer_mlops.data.datasets import DATASETS, find_data
 from fer_mlops.errors import ConfigError, TrackingError, did_you_mean
 
 _INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", "model", "gate")
@@ -139,6 +139,8 @@ def _check(entry_point: str, values: Mapping[str, str]) -> None:
         options = command.make_context(entry_point, words).params
     except click.UsageError as error:
         raise ConfigError(f"{entry_point}: {error.format_message()}") from None
+    if is_chosen(source := values.get("data", "")):
+        find_data(source)
     if entry_point in SECTIONS:
         build(entry_point, options)
     elif entry_point == "all":

@@ -17,7 +17,7 @@ import yaml
 from fer_mlops.config import FAMILIES, Experiment
 from fer_mlops.config.conversion import RENAMED, fill, keys_of
 from fer_mlops.config.tuning import TuningConfig
-from fer_mlops.errors import ConfigError, did_you_mean
+from fer_mlops.errors import ConfigError, did_you_mean, no_such
 from fer_mlops.files import presets, recipes_folder
 
 Scalar = str | int | float | bool
@@ -58,6 +58,8 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(no_such(name, path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
     except (yaml.YAMLError, ValueError) as error:

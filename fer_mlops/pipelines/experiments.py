@@ -17,7 +17,7 @@ from fer_mlops.config.recipes import (
     preset_path,
     recipe_tree,
 )
-from fer_mlops.errors import ConfigError
+from fer_mlops.errors import ConfigError, no_such
 
 
 def experiment_of(
@@ -105,6 +105,9 @@ def _check_pretrained(experiment: Experiment) -> None:
     if not isinstance(experiment, TransferExperiment):
         return
     config, default = experiment.transfer, TransferConfig()
+    weights = Path(config.weights).expanduser()
+    if weights.suffix and not weights.exists():  # a name has no suffix
+        raise ConfigError(f"transfer.weights: {no_such('file', weights)}")
     if (config.backbone, config.weights) != (default.backbone, default.weights):
         from fer_mlops.models.backbones import check_pretrained  # loads torch
 

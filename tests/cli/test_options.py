@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 MISTYPED = [
     (["transfr"], "No such command 'transfr'. Did you mean 'transfer'?"),
+    (["trian"], "No such command 'trian'. Train with one of: baseline, cnn, transfer, all, tune."),
     (["data", "checq"], "Did you mean 'check'?"),
     (["cnn", "--epoch", "3"], "'--epochs'"),
     (["evaluate", "--experimnt", "x"], "Did you mean '--experiment'?"),
@@ -123,6 +124,17 @@ def test_a_mistyped_model_names_the_nearest_one_and_leaves_nothing(
     assert sentence in err
     assert err.count("\n") == 1
     assert list(nowhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("entry_point", ["cnn", "check", "evaluate"])
+def test_missing_data_of_a_project_run_is_told_before_the_run_begins(
+    entry_point: str, nowhere: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (nowhere / "faces").mkdir()
+    status, _, err = fer(capfd, "run", entry_point, "-P", "data=faecs")
+    assert status == 1
+    assert f"no data set or path 'faecs'; did you mean {str(nowhere / 'faces')!r}?" in err
+    assert [path.name for path in nowhere.iterdir()] == ["faces"]
 
 
 def test_the_names_and_aliases_of_the_store_are_suggested(

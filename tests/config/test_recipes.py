@@ -370,11 +370,15 @@ def test_a_file_that_is_no_recipe_of_the_family_is_refused_by_name(
     assert str(caught.value).startswith(f"recipe {str(path)!r} {message}")
 
 
-def test_a_missing_recipe_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "none.yaml"
+def test_a_missing_recipe_is_refused_by_name_with_the_nearest_one(tmp_path: Path) -> None:
+    path = tmp_path / "mien.yaml"
     with pytest.raises(ConfigError) as caught:
         read_recipe(path, "cnn")
-    assert str(caught.value).startswith(f"cannot read recipe {str(path)!r}: ")
+    assert str(caught.value) == f"no recipe {str(path)!r}"
+    (tmp_path / "mine.yaml").touch()
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(path, "cnn")
+    assert str(caught.value) == f"no recipe {str(path)!r}; did you mean {str(tmp_path / 'mine.yaml')!r}?"
 
 
 # ── --set ──

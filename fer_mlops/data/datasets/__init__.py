@@ -48,7 +48,7 @@ def load_faces(request: Request) -> FaceTable:
     Raises:
         DataError: There is no such data set or path, or it cannot be read.
     """
-    dataset, path = _find(request.config.source)
+    dataset, path = find_data(request.config.source)
     try:
         table = dataset.load(path, request)
         if table.name == sample.DATASET.name and dataset is not sample.DATASET:
@@ -66,7 +66,12 @@ def data_name(source: str) -> str:
     return Path(path if name in DATASETS and path else source).name
 
 
-def _find(source: str) -> tuple[DataSet, Path]:
+def find_data(source: str) -> tuple[DataSet, Path]:
+    """Returns the data set of a value of ``--data``, and its path, without reading the faces.
+
+    Raises:
+        DataError: There is no such data set or path.
+    """
     if source == "sample":
         return sample.DATASET, Path()
     name, colon, rest = source.partition(":")
