@@ -14,6 +14,7 @@ from packaging.version import Version
 
 from fer_mlops.config.models import TransferConfig
 from fer_mlops.emotions import EMOTIONS
+from fer_mlops.models.backbones import BACKBONES
 
 if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
@@ -36,17 +37,8 @@ SIGNATURE = ModelSignature(
 )
 
 
-_REQUIREMENTS = (
-    "mlflow",
-    "torch",
-    "numpy",
-    "scipy",
-    "pandas",
-    "pillow",
-    "scikit-image",
-    "scikit-learn",
-)
-"""Packages that loading any model imports, without their own dependencies."""
+_REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "pillow")
+"""Packages that loading any model and predicting import, without their own dependencies."""
 
 
 def requirements_of(classifier: Classifier) -> list[str]:
@@ -56,7 +48,7 @@ def requirements_of(classifier: Classifier) -> list[str]:
     """
     names = list(_REQUIREMENTS)
     architecture = getattr(classifier.scorer, "architecture", None)  # only networks have one
-    if isinstance(architecture, TransferConfig):
+    if isinstance(architecture, TransferConfig) and architecture.backbone not in BACKBONES:
         names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
     return [f"{name}=={Version(version(name)).public}" for name in names]
 

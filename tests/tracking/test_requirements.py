@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -28,8 +28,15 @@ from fer_mlops.tracking.runs import track
 
 LOAD = """
 import json, sys
-sys.path[:0] = sys.argv[3:]
+blocked, sys.path[:0] = json.loads(sys.argv[3]), sys.argv[4:]
 import mlflow, pandas
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
 model = mlflow.pyfunc.load_model(sys.argv[1])
 images = [open(path, "rb").read() for path in json.loads(sys.argv[2])]
 table = model.predict(pandas.DataFrame({"image": images}))
@@ -97,11 +104,27 @@ def logged(classifier: Classifier, world: Path) -> tuple[str, list[str], list[st
 
 
 def check_answers(
-    python: str, uri: str, paths: list[str], site: list[str], expected: np.ndarray, folder: Path
+    python: str,
+    uri: str,
+    paths: list[str],
+    site: list[str],
+    expected: np.ndarray,
+    folder: Path,
+    blocked: Sequence[str] = (),
 ) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     done = subprocess.run(
-        [python, "-I", *(["-S"] if site else []), "-c", LOAD, uri, json.dumps(paths), *site],
+        [
+            python,
+            "-I",
+            *(["-S"] if site else []),
+            "-c",
+            LOAD,
+            uri,
+            json.dumps(paths),
+            json.dumps(blocked),
+            *site,
+        ],
         cwd=folder,
         env={**environment, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()},
         capture_output=True,
@@ -113,6 +136,19 @@ def check_answers(
     found = np.array([table[emotion] for emotion in EMOTIONS]).T
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert "/code/fer_mlops/" in origin, "it is to bring its own source"
+
+
+@pytest.mark.parametrize("kind", ["cnn", pytest.param("baseline", marks=pytest.mark.slow)])
+def test_a_model_answers_as_stored_without_the_packages_that_only_training_needs(
+    kind: str, world: Path
+) -> None:
+    classifier = nonsense(kind)
+    uri, paths, requirements = logged(classifier, world)
+    names = [line.partition("==")[0] for line in requirements]
+    assert names == ["mlflow", "torch", "numpy", "pandas", "pillow"]
+    expected = classifier.predict_proba(classifier.prepare([Path(path) for path in paths]))
+    blocked = ["scipy", "skimage", "sklearn", "torchvision"]
+    check_answers(sys.executable, uri, paths, [], expected, world, blocked)
 
 
 @pytest.mark.long
@@ -155,7 +191,11 @@ def test_a_local_label_of_a_wheel_is_no_part_of_a_requirement(monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("backbone", "more"),
-    [("efficientnet_lite0", {"torchvision"}), ("timm:resnet18", {"torchvision", "timm"})],
+    [
+        ("efficientnet_lite0", set()),
+        ("resnet34", {"torchvision"}),
+        ("timm:resnet18", {"torchvision", "timm"}),
+    ],
 )
 def test_a_backbone_brings_the_requirements_that_build_it(backbone: str, more: set[str]) -> None:
     names = [
