@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fer_mlops.errors import printable
+
 Note = Callable[[], str]
 """Returns words about a stage; called only when they are shown, as reading a loss takes time."""
 
@@ -61,6 +63,37 @@ def notebook_progress(name: str, total: int) -> Advance:
     stage = Stage(name, total, lambda: handle.update(stage))
     handle: Any = display(stage, display_id=True)
     return stage.advance
+
+
+class StageLines:
+    """Writes a line for every stage that ends: with its last item, as the next begins, or at the end."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self.write = write
+        self.stage: Stage | None = None
+
+    def begin(self, name: str, total: int) -> Advance:
+        """Starts a stage; a ``Progress``."""
+        self.finish()
+        stage = Stage(name, total, lambda: self.draw(stage))
+        self.stage = stage
+        return stage.advance
+
+    def draw(self, stage: Stage) -> None:
+        """Shows the present state of a stage."""
+        if stage is self.stage and stage.is_complete:
+            self.finish()
+
+    def finish(self) -> None:
+        """Ends the present stage, if there is one."""
+        if self.stage:
+            self.write(repr(self.stage))
+            self.stage = None
+
+
+def write_to_stderr(line: str) -> None:
+    """Writes a line about progress on standard error."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 _EVERY = 0.1

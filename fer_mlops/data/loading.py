@@ -89,7 +89,7 @@ def decode_faces(
     Raises:
         DataError: An image is unreadable and ``config`` does not skip it.
     """
-    advance = progress("reading faces", len(table))
+    advance = progress(f"reading faces, {side} x {side} pixels", len(table))
     skip_bad = config.on_bad_image == "skip"
     table, pixels = load_images(table, side, cache, skip_bad=skip_bad, advance=advance)
     return _with_note_of_dark_faces(table, pixels), pixels

@@ -74,7 +74,7 @@ def evaluate(
         robustness: Whether to evaluate on corrupted images too, which about doubles the time.
         experiment: MLflow experiment of the run.
         track: Whether to store the evaluation as a run in MLflow.
-        progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.
+        progress: Called at the start of each stage; by default as for ``train``.
 
     Raises:
         ModelError: The model does not exist.
@@ -116,7 +116,7 @@ def compare(
         anyway: Whether to warn instead of refusing if a model was trained on people in the faces.
         experiment: MLflow experiment of the run.
         track: Whether to store the comparison as a run in MLflow.
-        progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.
+        progress: Called at the start of each stage; by default as for ``train``.
 
     Raises:
         ModelError: A model does not exist.

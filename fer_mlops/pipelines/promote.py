@@ -174,9 +174,9 @@ def promote(
 def _measure(
     candidates: list[Candidate], test_set: SharedTestSet, cache: Path, progress: Progress
 ) -> list[_Measured]:
-    pixels = [
-        test_set.pixels(candidate.classifier.image_size, cache, progress) for candidate in candidates
-    ]
+    sides = [candidate.classifier.image_size for candidate in candidates]
+    read = {side: test_set.pixels(side, cache, progress) for side in dict.fromkeys(sides)}
+    pixels = [read[side] for side in sides]
     speeds = measure_speed(
         [candidate.classifier for candidate in candidates], [faces[:_TIMED] for faces in pixels]
     )

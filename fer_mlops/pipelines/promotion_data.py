@@ -11,6 +11,7 @@ import numpy as np
 from fer_mlops.config import DataConfig
 from fer_mlops.data.loading import Data, decode_faces, divide_faces, load_table
 from fer_mlops.errors import ConfigError, DataError
+from fer_mlops.images.arrays import take_images
 from fer_mlops.metrics.identities import count_people
 from fer_mlops.pipelines.candidates import Candidate
 from fer_mlops.pipelines.shared_test_set import SharedTestSet, check_fairness, find_shared_test_set
@@ -56,13 +57,15 @@ def _validation_part(
 ) -> SharedTestSet:
     if version.experiment is None or version.provenance is None:
         raise ConfigError(f"the validation faces of {version.uri} are unknown; pass --data")
-    config = version.experiment.data
+    config, side = version.experiment.data, version.classifier.image_size
     if data:
         whole, table, split = data.table, data.table, data.split
+        pixels = data.parts["valid"].pixels
     else:
         whole = load_table(config, cache, progress)
-        table, _ = decode_faces(whole, config, version.classifier.image_size, cache, progress)
+        table, faces = decode_faces(whole, config, side, cache, progress)
         split = divide_faces(table, config, version.experiment.seed, cache, progress)
+        pixels = take_images(faces, split.valid)
     if split.digest(table) != version.provenance.digest:
         raise DataError(
             f"the faces of {config.source!r} or their split have changed since {version.uri} was "
@@ -73,7 +76,7 @@ def _validation_part(
         whole=whole,
         table=table.select(split.valid),
         described=f"validation part of {table.name}, {split.kind} split",
-        decoded={version.classifier.image_size: data.parts["valid"].pixels} if data else {},
+        decoded={side: pixels},
     )
 
 

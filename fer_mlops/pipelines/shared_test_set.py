@@ -145,8 +145,14 @@ def check_fairness(
 
 def _all_of(config: DataConfig, side: int, cache: Path, progress: Progress) -> SharedTestSet:
     whole = load_table(config, cache, progress)
-    table, _ = decode_faces(whole, config, side, cache, progress)
-    return SharedTestSet(config=config, whole=whole, table=table, described=f"all of {table.name}")
+    table, pixels = decode_faces(whole, config, side, cache, progress)
+    return SharedTestSet(
+        config=config,
+        whole=whole,
+        table=table,
+        described=f"all of {table.name}",
+        decoded={side: pixels},
+    )
 
 
 def _shared(candidates: Sequence[Candidate], cache: Path, progress: Progress) -> SharedTestSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -56,7 +57,8 @@ def train(
         seeds: Number of seeds to train with, from ``seed`` on; no model is registered.
         resume: ID of a stopped run to continue with its own settings.
         track: Whether to store the run and register the model in MLflow.
-        progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.
+        progress: Called at the start of each stage; by default bars in a notebook, and lines on standard
+            error elsewhere. ``fer_mlops.progress.no_progress`` shows nothing.
         options: Options of the command (``epochs=3``, ``batch_size``, ``learning_rate``, ``image_size``,
             ``seed``, ``split``, ``backbone``, ``teacher``, ``experiment``, …) or settings with two
             underscores for the dot (``training__loss="focal"``); override ``settings``.
@@ -87,21 +89,23 @@ def train(
         from fer_mlops.pipelines.train import run_experiment, run_tracked
 
         if seeds is not None:
-            return repeat_seeds(experiment, seeds, here.cache, here.progress)
+            return repeat_seeds(experiment, seeds, here.cache, here.progress, here.on_step)
         if experiment.data.folds and not resume:
-            return cross_validate(experiment, here.cache, here.progress)
+            return cross_validate(experiment, here.cache, here.progress, here.on_step)
         faces = prepare_data(experiment, here.cache, here.progress)
+        on_step = partial(here.on_step, "")
         if track:
             trained = run_tracked(
                 experiment,
                 faces,
                 preset=preset,
                 progress=here.progress,
+                on_step=on_step,
                 resume=resume or None,
                 resume_from=state,
             )
         else:
-            trained = run_experiment(experiment, faces, progress=here.progress)
+            trained = run_experiment(experiment, faces, progress=here.progress, on_step=on_step)
     run = Run(trained)
     if experiment.tracking.auto_promote:
         run.promote_unless_champion(progress=progress)

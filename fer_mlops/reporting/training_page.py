@@ -27,6 +27,9 @@ class _Step:
     """Scores and pictures of one step."""
 
     number: int
+    """Number on the curves."""
+    name: str
+    """Name as in the picture's title, without the number of epochs in all."""
     scores: Sequence[tuple[str, str]]
     matrix: str
     maps: Sequence[Picture]
@@ -56,7 +59,11 @@ def render_training(
         unit=unit,
         curves=svg_of(plots.training_curves(curves, ""), "loss, scores and learning rate"),
         # a checkpoint of an earlier version has step 0 too
-        steps=[_step(n, scores, pictures) for n in sorted(pictures.get(MATRIX, {})) if n],
+        steps=[
+            _step(n, _name_of(n, unit, curves), scores, pictures)
+            for n in sorted(pictures.get(MATRIX, {}))
+            if n
+        ],
         augmented=augmented,
         facts=facts,
     )
@@ -79,7 +86,17 @@ def _enlarged(face: Images) -> str:
     return uri_of(Image.fromarray(face[:]).resize((112, 112), Image.Resampling.BICUBIC))
 
 
-def _step(number: int, scores: Mapping[str, Mapping[int, float]], pictures: Pictures) -> _Step:
+def _name_of(number: int, unit: str, curves: Curves) -> str:
+    """Returns the name of a step: epochs with a frozen backbone are counted apart from later ones."""
+    num_frozen = sum(phase == 1 for _, phase in curves.get("train/phase", ()))
+    if number <= num_frozen:
+        return f"frozen {unit} {number}"
+    return f"{unit} {number - num_frozen}"
+
+
+def _step(
+    number: int, name: str, scores: Mapping[str, Mapping[int, float]], pictures: Pictures
+) -> _Step:
     shown = [(name, f"{own[number]:.3f}") for name, own in scores.items() if number in own]
     maps = [
         Picture(
@@ -88,4 +105,4 @@ def _step(number: int, scores: Mapping[str, Mapping[int, float]], pictures: Pict
         for key, own in pictures.items()
         if key != MATRIX and number in own
     ]
-    return _Step(number, shown, webp_uri(pictures[MATRIX][number]), maps)
+    return _Step(number, name, shown, webp_uri(pictures[MATRIX][number]), maps)

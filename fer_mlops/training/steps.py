@@ -31,6 +31,17 @@ class Step:
     state: Callable[[], dict[str, Any]] | None
     """Returns the state from which ``train_classifier`` can resume; None if the family cannot."""
 
+    def summary(self, run: str = "") -> str:
+        """Returns name and scores in one line, after the name of the run if there is one."""
+        shown = {
+            "loss": self.metrics.get("train/loss"),
+            "valid loss": self.metrics["valid/loss"],
+            "valid accuracy": self.metrics["valid/accuracy"],
+            "valid macro-F1": self.metrics["valid/macro_f1"],
+        }
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
+        return f"{run and f'{run}: '}{self.name}  {numbers}"
+
 
 OnStep = Callable[[Step], None]
 OnRunStep = Callable[[str, Step], None]

@@ -43,7 +43,8 @@ def tune(
         storage: Database of the study, as an SQLAlchemy URL.
         folds: Evaluate each trial on this many folds of train and valid.
         seeds: Fits per trial; its value is their mean.
-        progress: Called at the start of each stage; by default bars in a notebook, nothing elsewhere.
+        progress: Called at the start of each stage; by default bars in a notebook, and lines on standard
+            error elsewhere. ``fer_mlops.progress.no_progress`` shows nothing.
         options: Options of the command (``trials=20``, ``timeout``, ``workers``, ``objective``)
             and of ``train``.
 

@@ -13,6 +13,8 @@ import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import mlflow
 import numpy as np
@@ -28,8 +30,10 @@ from fer_mlops.config.options import settings_of
 from fer_mlops.errors import ConfigError, FerError, TrackingError
 from fer_mlops.pipelines.cross_validate import Repetition
 from fer_mlops.pipelines.experiments import experiment_of, sweep_of
-from fer_mlops.progress import Advance, Note, is_notebook, notebook_progress
+from fer_mlops.pipelines.session import session
+from fer_mlops.progress import Advance, Note, Progress, is_notebook, no_progress, notebook_progress
 from fer_mlops.reporting.html import Page
+from fer_mlops.training.steps import Step
 
 
 def options_of(command: str) -> dict[str, object]:
@@ -322,6 +326,30 @@ def test_progress_is_shown_in_notebooks_only(
     quick("cnn", faces_folder, track=False)
     assert any("training: epoch 2/2, loss " in line for line in notebook)
     assert capfd.readouterr() == ("", "")
+
+
+def test_progress_is_lines_on_standard_error_in_a_script_unless_a_caller_wants_none(
+    world: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scores = {"valid/loss": 1.0, "valid/accuracy": 0.5, "valid/macro_f1": 0.25}
+    step = SimpleNamespace(has_images=True, summary=lambda run: Step.summary(epoch, run))
+    epoch: Any = SimpleNamespace(name="epoch 1/2", metrics=scores)
+
+    def work(progress: Progress | None) -> None:
+        with session(progress) as here:
+            here.progress("reading faces", 2)(2)
+            here.on_step("seed 1", cast(Step, step))
+            here.progress("evaluation", 0)
+
+    work(no_progress)
+    assert capfd.readouterr() == ("", "")
+    work(None)
+    assert capfd.readouterr() == (
+        "",
+        "reading faces: 2/2\n"
+        "seed 1: epoch 1/2  valid loss 1.000  valid accuracy 0.500  valid macro-F1 0.250\n"
+        "evaluation: done\n",
+    )
 
 
 def test_a_bar_escapes_its_name_and_reaches_its_end(notebook: list[str]) -> None:

@@ -28,7 +28,7 @@ from fer_mlops.pipelines import promote as gate
 from fer_mlops.pipelines.promote import REFUSED, Check, Decision, promote
 from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import compare_code, reproduction_error
-from fer_mlops.progress import no_progress
+from fer_mlops.progress import Advance, ignore_progress, no_progress
 from fer_mlops.tracking.alias_lock import aliases_of, all_aliases, find_version
 from fer_mlops.tracking.aliases import delete_version, move_champion, roll_back
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS
@@ -92,7 +92,14 @@ def broken(decision: Decision) -> list[str]:
 
 def test_a_version_that_keeps_all_rules_becomes_champion_and_says_so(two_versions: None) -> None:
     assert champion() == 1
-    decision = decide(2)
+    stages: list[str] = []
+
+    def note(stage: str, _: int) -> Advance:
+        stages.append(stage)
+        return ignore_progress
+
+    decision = decide(2, progress=note)
+    assert [stage for stage in stages if "reading" in stage] == ["reading faces, 32 x 32 pixels"]
     assert broken(decision) == []
     assert "favour" not in "".join(decision.warnings)  # one split
     assert decision.is_promoted

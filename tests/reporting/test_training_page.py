@@ -60,3 +60,12 @@ def test_augmented_copies_stand_beside_their_face_and_are_the_same_each_time() -
     assert [len(picture.images) for picture in found] == [5, 5]
     assert len({uri for uri, _ in found[0].images}) == 5
     assert augmented_faces(config, faces, 3) == found
+
+
+def test_epochs_after_the_frozen_ones_are_named_as_their_pictures_are() -> None:
+    log = log_of(5)
+    for number in range(1, 6):
+        log.log_metrics({"train/phase": 1 if number <= 3 else 2}, number)
+    page = render_training("transfer", log.curves(), log.pictures(), (), [])
+    assert "<h3>Frozen epoch 3</h3>" in page
+    assert "<h3>Epoch 2 (5 on the curves)</h3>" in page

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.segment import Segment
 
 from fer_mlops.errors import printable
-from fer_mlops.progress import Advance, Progress, Stage
+from fer_mlops.progress import Advance, Progress, Stage, StageLines
 
 
 class _Console(Console):
@@ -48,10 +48,11 @@ def progress_bars() -> Iterator[Progress]:
         bars.finish()
 
 
-class _Bars:
-    """Bar of the present stage."""
+class _Bars(StageLines):
+    """Bar of the present stage, and a line for every finished one."""
 
     def __init__(self) -> None:
+        super().__init__(console.print)
         self.live = rich.progress.Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -63,29 +64,22 @@ class _Bars:
             refresh_per_second=4,  # drawing takes a percent of a core
             disable=not console.is_terminal,
         )
-        self.stage: Stage | None = None
 
     def begin(self, name: str, total: int) -> Advance:
-        self.finish()
-        stage = Stage(name, total, lambda: self.draw(stage))
-        self.stage = stage
+        advance = super().begin(name, total)
         self.live.add_task(name, total=total or None, amount="")
-        return stage.advance
+        return advance
 
     def draw(self, stage: Stage) -> None:
-        if stage is not self.stage:
-            return
-        if stage.is_complete:
-            self.finish()
-        elif console.is_terminal:
+        super().draw(stage)
+        if stage is self.stage and console.is_terminal:
             self.live.update(self.live.task_ids[0], completed=stage.num_done, amount=stage.amount)
 
     def finish(self) -> None:
         if self.stage:
             self.live.remove_task(self.live.task_ids[0])
             self.live.refresh()
-            console.print(repr(self.stage))
-            self.stage = None
+        super().finish()
 
 
 def warn_of_drawn_faces(model: str) -> None:

@@ -23,16 +23,8 @@ def print_step(step: Step) -> None:
 
 def print_run_step(run: str, step: Step) -> None:
     """Prints the same line after the name of the step's run."""
-    if not step.has_images:
-        return
-    shown = {
-        "loss": step.metrics.get("train/loss"),
-        "valid loss": step.metrics["valid/loss"],
-        "valid accuracy": step.metrics["valid/accuracy"],
-        "valid macro-F1": step.metrics["valid/macro_f1"],
-    }
-    numbers = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
-    console.print(f"{run and f'{run}: '}{step.name}  {numbers}")
+    if step.has_images:
+        console.print(step.summary(run))
 
 
 def print_trained(trained: Trained) -> None:

@@ -19,11 +19,6 @@ from fer_mlops.reporting.plots.style import (
     styled,
 )
 
-_DARK = (COLOURS[0], COLOURS[2], COLOURS[3])
-"""Colours on which black text is unreadable."""
-_LEAST_LABELLED = 0.06
-"""Smallest score whose bar is high enough for its number."""
-
 
 @styled
 def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
@@ -47,11 +42,10 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
         bars = axes.bar(
             places, heights, width * 0.95, yerr=error, capsize=2, ecolor=INK, color=colour, label=model
         )
-        ink = "white" if colour in _DARK else INK
-        labels = [f"{h:.2f}" if h > _LEAST_LABELLED else "" for h in heights]
-        axes.bar_label(bars, labels, label_type="center", fontsize=7, color=ink)
+        labels = [f"{height:.2f}" for height in heights]
+        axes.bar_label(bars, labels, padding=1, fontsize=7)  # above the interval
     axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
-    axes.set(ylim=(0, 1), ylabel="score with 95% interval")
+    axes.set(ylim=(0, 1.06), ylabel="score with 95% interval")
     axes.grid(axis="y")
     set_title(figure, title)
     legend_below(figure, axes, 3)
