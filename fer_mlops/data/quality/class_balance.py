@@ -199,16 +199,18 @@ def balance_listing(sizes: list[ClassSize]) -> Listing:
     return Listing(
         title="Faces of each emotion",
         about=(
-            "Effective faces: number of independent faces with the precision of the test faces, since "
-            f"faces of one person are similar (design effect, correlation {LIKENESS}). The last columns "
-            "are the precision in points of a recall of 50% and of 80% (95% interval)."
+            "Share of all: faces of the emotion among all faces. Largest person: share of the emotion's "
+            "faces that show its commonest person. Effective faces: number of independent faces with "
+            "the precision of the test faces, since faces of one person are similar (design effect, "
+            f"correlation {LIKENESS}). The last columns are the precision in points of a recall of 50% "
+            "and of 80% (95% interval)."
         ),
         columns=(
             "emotion",
             "faces",
-            "share",
+            "share of all",
             "people",
-            "one person's",
+            "largest person",
             "test faces",
             "test people",
             "effective",

@@ -52,6 +52,11 @@ class LabelError:
     probability_given: float
     probability_suggested: float
 
+    @property
+    def is_strong(self) -> bool:
+        """Whether the label is likely wrong, rather than to be reviewed."""
+        return self.probability_given < _STRONG
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelErrors:
@@ -76,7 +81,7 @@ class LabelErrors:
     @property
     def num_strong(self) -> int:
         """Number of strongly doubted labels."""
-        return sum(error.probability_given < _STRONG for error in self.ranked)
+        return sum(error.is_strong for error in self.ranked)
 
 
 def predicted_probabilities(
@@ -165,10 +170,11 @@ def label_error_findings(table: FaceTable, errors: LabelErrors, *, doubted_by: s
             examples=tuple(
                 Example(
                     table.paths[error.row],
+                    f"{'likely wrong: ' if error.is_strong else ''}"
                     f"{EMOTIONS[error.given]} {error.probability_given:.2f} → "
                     f"{EMOTIONS[error.suggested]} {error.probability_suggested:.2f}",
                 )
-                for error in errors.ranked
+                for error in sorted(errors.ranked, key=lambda error: not error.is_strong)
             ),
         )
     ]

@@ -303,12 +303,14 @@ def shortcut_listing(shortcuts: Shortcuts) -> Listing:
     if shortcuts.together:
         none = (-1,) * len(shortcuts.emotions)
         rows.append(("all together", *none, round(shortcuts.together.value, 4)))
+    untested = [emotion for emotion in EMOTIONS if emotion not in shortcuts.emotions]
+    few = f" Not tested, with fewer than {_FEWEST} faces: {', '.join(untested)}." if untested else ""
     return Listing(
         title="Shortcuts to the emotion",
         about=(
             "Balanced accuracy of predicting each emotion against the rest, and among all emotions, "
             "from one property other than the expression; decision tree (forest for all together), "
-            "cross-validated with people kept apart."
+            f"cross-validated with people kept apart.{few}"
         ),
         columns=("clue", *shortcuts.emotions, "all emotions"),
         rows=tuple(rows),

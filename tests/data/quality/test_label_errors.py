@@ -185,3 +185,19 @@ def test_a_judge_who_knows_nothing_is_not_believed(bright: FaceTable) -> None:
     assert not errors.is_trusted
     assert label_error_findings(bright, errors, doubted_by="a coin") == []
     assert label_errors_as_csv(bright, errors.ranked[:1]).count("\n") == 2
+
+
+def test_labels_that_are_likely_wrong_come_first_and_say_so(bright: FaceTable) -> None:
+    probabilities = certain(bright.labels, 0.7)
+    for row, own, other in ((3, 0.1, 0.9), (5, 0.04, 0.76)):  # the first has the larger margin
+        probabilities[row] = (1 - own - other) / 5
+        probabilities[row, bright.labels[row]] = own
+        probabilities[row, (bright.labels[row] + 1) % 7] = other
+    errors = find_label_errors(bright.labels, probabilities)
+    (finding,) = label_error_findings(bright, errors, doubted_by="a test")
+    assert finding.what.startswith("1 label likely wrong, 1 to review")
+    assert [example.image for example in finding.examples] == [bright.paths[5], bright.paths[3]]
+    assert [example.caption.startswith("likely wrong: ") for example in finding.examples] == [
+        True,
+        False,
+    ]

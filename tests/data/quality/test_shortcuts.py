@@ -194,6 +194,7 @@ def test_scores_are_listed_by_clue_and_emotion() -> None:
     assert listing.chances == (0.0, 0.5, 0.5, 0.5, pytest.approx(1 / 3))
     assert listing.rows[-1][:4] == ("all together", -1, -1, -1)
     assert {len(row) for row in listing.rows} == {5}
+    assert listing.about.endswith("fewer than 10 faces: anger, fear, sadness, surprise.")
 
 
 def test_colour_is_seen_in_real_files(tmp_path: Path) -> None:
