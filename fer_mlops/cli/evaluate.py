@@ -68,6 +68,7 @@ def evaluate(
     """
     from fer_mlops.cli.output.scores import print_evaluation
     from fer_mlops.cli.output.screen import print_ending, progress_bars, warn_of_drawn_faces
+    from fer_mlops.data.table import as_argument
     from fer_mlops.files import write_text
     from fer_mlops.pipelines import api
 
@@ -84,7 +85,8 @@ def evaluate(
 
     def show() -> None:
         print_evaluation(evaluation)
-        explain = f"fer-mlops explain sample --model {evaluation.model} --measure"
+        face = as_argument(evaluation.results[0].predictions.table, 0)
+        explain = f"fer-mlops explain {face} --model {evaluation.model}"
         page = folder / "report.html" if folder else None
         print_ending(page, evaluation.experiment_id, explain, "fer-mlops compare")
 

@@ -45,6 +45,10 @@ def cli(context: click.Context) -> None:
             check_processes(num_started(), command, repeats=False)
 
 
+_OF_MLFLOW = "ignore:starlette.middleware.wsgi is deprecated"
+"""Filter of a warning about MLflow's own code, which every worker of its server would print."""
+
+
 @click.command(cls=Command, examples=("fer-mlops ui --port 5001",))
 @click.option("--port", default=5000, show_default=True, help="Port of the UI.")
 @click.option("--experiment", default="fer_mlops", show_default=True, help="MLflow experiment to show.")
@@ -64,6 +68,7 @@ def ui(port: int, experiment: str) -> None:
             raise ConfigError(f"port {port} is in use; choose another one with --port")
     click.echo(address)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _OF_MLFLOW)))
     command = [
         sys.executable,
         "-m",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,3 +195,11 @@ def shorten(names: Sequence[str], most: int = 3) -> str:
     """Returns the first few names, and the number of further ones."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(sorted(names)[:most]) + more
+
+
+def as_argument(table: FaceTable, row: int) -> str:
+    """Returns a face's file as an argument of ``explain``; ``sample`` if it has no file."""
+    face = Path(table.root) / table.paths[row]
+    if face.is_relative_to(Path.cwd()):
+        face = face.relative_to(Path.cwd())
+    return shlex.quote(str(face)) if face.is_file() else "sample"

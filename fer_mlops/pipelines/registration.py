@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
-
 from fer_mlops import REGISTERED_NAME
 from fer_mlops.config import Experiment, TransferExperiment
 from fer_mlops.data.loading import Data
+from fer_mlops.data.table import as_argument
 from fer_mlops.evaluation.full_report import ModelEvaluation
 from fer_mlops.evaluation.report import Report
 from fer_mlops.images.reading import as_png
@@ -120,11 +118,8 @@ def next_commands(data: Data, run_id: str, registration: Registration | None) ->
         return ()
     version = f"models:/{REGISTERED_NAME}/{registration.version}" if registration else ""
     model = version or f"runs:/{run_id}"
-    face = Path(data.table.root) / data.table.paths[int(data.split.test[0])]
-    if face.is_relative_to(Path.cwd()):
-        face = face.relative_to(Path.cwd())
-    shown = shlex.quote(str(face)) if face.is_file() else "sample"
+    face = as_argument(data.table, int(data.split.test[0]))
     return (
-        f"fer-mlops explain {shown} --model {model}",
+        f"fer-mlops explain {face} --model {model}",
         f"fer-mlops evaluate --model {model} --out report",
     )

@@ -99,8 +99,8 @@ def compare_code(uri: str) -> tuple[bool, str]:
         names = {path.relative_to(top) for top in (ours, theirs) for path in top.rglob("*.py")}
         num = sum(not _is_same(theirs / name, ours / name) for name in names)
     return is_ours, (
-        f"{MODEL_CODE} {'is' if is_ours else 'is not'} a file of fer_mlops; {num} of {len(names)} files "
-        "beside it differ; none was run"
+        f"{MODEL_CODE}, which MLflow runs, is {'' if is_ours else 'not '}published by fer_mlops; "
+        f"{num} of the {len(names)} package files stored with it differ from this installation"
     )
 
 

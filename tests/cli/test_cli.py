@@ -22,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 from tiny import run, tiny
 
 from fer_mlops.cli import main
+from fer_mlops.cli.data import training_command
 from fer_mlops.tracking.alias_lock import find_version
 
 
@@ -157,6 +158,7 @@ def test_data_check_says_what_is_wrong_with_status_1_on_errors(
     assert code == 0
     assert "140 faces" in out
     assert "a random split has" in out
+    assert f"Next:     fer-mlops baseline --data {faces_folder}" in out  # few faces
     make_broken_worlds(world)
     code, out, _ = fer(capfd, "data", "check", "unreadable")
     assert code == 1
@@ -198,6 +200,20 @@ def test_train_evaluate_explain_and_compare_by_hand(
     }
 
 
+@pytest.mark.parametrize(
+    ("source", "num_faces", "words"),
+    [
+        ("sample", 980, "cnn --preset fast"),
+        ("faces", 499, "baseline"),
+        ("faces", 500, "transfer --preset best"),
+    ],
+)
+def test_the_check_leads_to_the_training_that_suits_the_faces(
+    source: str, num_faces: int, words: str
+) -> None:
+    assert training_command(source, num_faces) == words
+
+
 def test_other_data_is_evaluated_whole(
     world: Path,
     faces_folder: Path,
@@ -213,6 +229,8 @@ def test_other_data_is_evaluated_whole(
     assert code == 0, err
     assert "corrupted images: balanced accuracy" in out
     assert f"all of {other.name}: 21 faces" in " ".join(out.split())
+    assert f"Next:     fer-mlops explain {other}/" in out  # a face of the evaluated ones
+    assert "as frequent as in training (natural)" in out
 
 
 @pytest.mark.slow
@@ -345,6 +363,20 @@ def test_a_folder_that_cannot_be_written_is_told_before_a_model_is_evaluated(
     (world / "file").touch()
     status, _, err = fer(capfd, "evaluate", "--out", "file")
     assert (status, err) == (1, "fer-mlops: cannot write to 'file': File exists\n")
+
+
+def test_the_ui_is_silent_about_the_server_that_mlflow_builds_on(
+    world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{world}/mlflow.db")
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    assert fer(capfd, "ui", "--port", "5987")[0] == 0
+    code = "import starlette.middleware.wsgi, warnings; warnings.warn('another')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("Warning") == 1
+    assert "another" in done.stderr
 
 
 def test_the_ui_on_a_port_in_use_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:

@@ -215,7 +215,9 @@ def test_a_version_with_code_of_another_hand_is_kept_out_and_its_code_not_run(
     is_ours, found = compare_code("models:/fer-classifier/2")
     assert not is_ours
     assert re.fullmatch(
-        r"registered_model.py is not a .*; 1 of \d+ files beside it differ; none was run", found
+        r"registered_model.py, which MLflow runs, is not published by fer_mlops; "
+        r"1 of the \d+ package files stored with it differ from this installation",
+        found,
     )
     assert broken(decide(2)) == ["code that mlflow.pyfunc runs"]
     assert not (world / "trap").exists()

@@ -72,7 +72,12 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def print_operating_points(reports: Mapping[str, Report]) -> None:
-    """Prints one line per operating point."""
+    """Prints one line per operating point, after their meaning."""
+    if reports:
+        console.print(
+            "Operating points assume emotions as frequent as in training (natural), or equally frequent "
+            "(balanced):"
+        )
     for name, report in reports.items():
         scores = f"accuracy {report.accuracy.value:.3f}  balanced accuracy "
         scores += f"{report.balanced_accuracy.value:.3f}  macro-F1 {report.macro_f1.value:.3f}"
