@@ -14,7 +14,6 @@ from packaging.version import Version
 
 from fer_mlops.config.models import TransferConfig
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.models.backbones import BACKBONES
 
 if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
@@ -46,6 +45,8 @@ def requirements_of(classifier: Classifier) -> list[str]:
 
     Local version labels are removed: ``2.14.1+cpu`` is torch's wheel for CPUs, which PyPI does not have.
     """
+    from fer_mlops.models.backbones import BACKBONES  # loads torch
+
     names = list(_REQUIREMENTS)
     architecture = getattr(classifier.scorer, "architecture", None)  # only networks have one
     if isinstance(architecture, TransferConfig) and architecture.backbone not in BACKBONES:
