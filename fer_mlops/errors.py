@@ -22,10 +22,9 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+# control characters other than tab and newline, and those that change the direction of text
 _CONTROL = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters other than tab and newline, and those that change the direction of text."""
-_MOST_NAMES = 1000
-"""Files of a folder that are compared with a mistyped name."""
+_MOST_NAMES = 1000  # files of a folder that are compared with a mistyped name
 
 
 def printable(text: str) -> str:

@@ -15,8 +15,7 @@ LOST = (
     "their launcher was stopped; continue with --resume RUN_ID"
 )
 """Message when a process group that trains together was ended."""
-_LOOK_EVERY = 1.0
-"""Interval between checks for the parent process, in seconds."""
+_LOOK_EVERY = 1.0  # interval between checks for the parent process, in seconds
 
 
 def exit_with_parent(asker: int) -> None:
@@ -47,6 +46,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+# logging level of each library whose lines would repeat this package's own messages at length
 _LEVELS = {
     "alembic": logging.WARNING,
     # we report an unreachable server once
@@ -56,7 +56,6 @@ _LEVELS = {
     "mlflow.store.db.utils": logging.CRITICAL,
     "sqlalchemy.pool": logging.CRITICAL,
 }
-"""Logging level of each library whose lines would repeat this package's own messages at length."""
 
 
 def silence_third_party_logs() -> None:

@@ -63,8 +63,7 @@ def notebook_progress(name: str, total: int) -> Advance:
     return stage.advance
 
 
-_EVERY = 0.1
-"""Shortest time between two drawings of a stage, in seconds."""
+_EVERY = 0.1  # shortest time between two drawings of a stage, in seconds
 
 
 @dataclass

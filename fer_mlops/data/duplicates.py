@@ -16,19 +16,16 @@ from fer_mlops.images.arrays import Images
 
 THUMBNAIL = 32
 """Side of the compared faces, in pixels."""
+# Correlation of two thumbnails from which they count as one photo. On 11,732 faces of Muxspace all 27
+# pairs above it were the same photo or neighbours in one film scene; below it, faces only looked
+# similar.
 _ALIKE = 0.96
-"""Correlation of two thumbnails from which they count as one photo. On 11,732 faces of Muxspace all
-27 pairs above it were the same photo or neighbours in one film scene; below it, faces only looked
-similar."""
-_MOST_BITS = 14
-"""Most bits of 64 in which the hashes of a candidate pair may differ."""
-_SORTINGS = 24
-"""Number of sort orders of the hashes, each by other random bits."""
+_MOST_BITS = 14  # most bits of 64 in which the hashes of a candidate pair may differ
+_SORTINGS = 24  # number of sort orders of the hashes, each by other random bits
+# number of sort orders with mirror images, which double the hashes; fewer suffice, since a re-published
+# copy differs in few bits
 _MIRROR_SORTINGS = 12
-"""Number of sort orders with mirror images, which double the hashes; fewer suffice, since a re-published
-copy differs in few bits."""
-_WINDOW = 16
-"""Neighbours in a sorting that a hash is compared with."""
+_WINDOW = 16  # neighbours in a sorting that a hash is compared with
 _CHUNK = 4096
 
 Hashes = NDArray[np.uint64]

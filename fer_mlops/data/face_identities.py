@@ -38,12 +38,12 @@ Embeddings = NDArray[np.float32]
 LINKED = 0.46
 """Average distance of two groups of photos below which they count as one person."""
 _VERSION = 1
+# side of an aligned face in pixels, and padding in face sides, as in the network's training
 _SIDE, _PADDING = 150, 0.25
-"""Side of an aligned face in pixels, and padding in face sides, as in the network's training."""
+# range of a photo's longer side for the detector, in pixels; other photos are resized
 _LEAST, _MOST = 160, 1000
-"""Range of a photo's longer side for the detector, in pixels; other photos are resized."""
+# margin in sides, and size in pixels, of a second try, which tight crops need to be detected
 _MARGIN, _ENLARGED = 0.25, 250
-"""Margin in sides, and size in pixels, of a second try, which tight crops need to be detected."""
 _CHUNK = 64
 _ROWS = 2048
 

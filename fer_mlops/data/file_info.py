@@ -25,10 +25,9 @@ SIDE = 48
 MOST_PIXELS = 40_000_000
 """Largest picture that is decoded; at this size it takes 160 MB."""
 MOST_BYTES = 200_000_000
-_CHUNK = 32
-"""Files that one worker reads per task."""
+_CHUNK = 32  # files that one worker reads per task
+# formats with frames; the frames of a phone's MPO are one picture in several sizes
 _MOVING = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
-"""Formats with frames; the frames of a phone's MPO are one picture in several sizes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,8 +23,7 @@ from fer_mlops.progress import Advance, cached, ignore_progress
 Read = TypeVar("Read")
 _VERSION = 3
 _MOST_BAD = 5
-_CHUNK = 256
-"""Faces that one worker decodes per task."""
+_CHUNK = 256  # faces that one worker decodes per task
 _FEW_CHUNKS = 4
 
 

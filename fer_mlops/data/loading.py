@@ -25,8 +25,7 @@ from fer_mlops.images.arrays import CachedImages, Images, take_images
 from fer_mlops.progress import Progress, no_progress
 
 _AT_ONCE = 4096
-_DARK = 64
-"""Gray, 0 to 255, below which a face is almost black; 14 bits in a 16-bit file stay below it."""
+_DARK = 64  # gray, 0 to 255, below which a face is almost black; 14 bits in a 16-bit file stay below it
 
 
 @dataclass(frozen=True, kw_only=True)

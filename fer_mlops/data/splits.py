@@ -23,13 +23,12 @@ from fer_mlops.errors import DataError
 Rows = NDArray[np.int64]
 """Shape [n]; ascending row numbers of a FaceTable."""
 PARTS = ("train", "valid", "test")
+# most sources that are spread evenly over the parts, since otherwise the few people of one source may
+# all be in test by chance; with more sources they are ignored
 _MOST_SOURCES = 8
-"""Most sources that are spread evenly over the parts, since otherwise the few people of one source may
-all be in test by chance; with more sources they are ignored."""
-_LARGEST = 0.05
-"""Share of a part from which one person has too much influence on its score."""
+_LARGEST = 0.05  # share of a part from which one person has too much influence on its score
+# a person may exceed `_LARGEST` up to this multiple of the mean number of faces per person
 _LARGEST_USUAL = 3
-"""A person may exceed ``_LARGEST`` up to this multiple of the mean number of faces per person."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,8 +131,8 @@ class Row:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
+# bytes up to which a file is hashed whole; for a larger one, its size, beginning, middle and end
 _WHOLE = 1 << 16
-"""Bytes up to which a file is hashed whole; for a larger one, its size, beginning, middle and end."""
 
 
 def hash_files(root: Path, paths: Sequence[str]) -> NDArray[np.uint64]:

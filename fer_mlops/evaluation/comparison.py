@@ -18,8 +18,7 @@ from fer_mlops.models.calibration import OperatingPoint
 
 DOUBT = 0.05
 """Corrected p below which a difference is significant."""
-_MOST_DISPUTES = 8
-"""Number of faces shown for each model's wins over the other."""
+_MOST_DISPUTES = 8  # number of faces shown for each model's wins over the other
 
 
 @dataclass(frozen=True, kw_only=True)

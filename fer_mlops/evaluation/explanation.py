@@ -25,14 +25,11 @@ HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 is no support, 1 the strongest pixel of that face."""
 Method = Literal["gradcam", "occlusion"]
 
-_BATCH = 64
-"""Batch size of Grad-CAM, whose gradients need memory."""
+_BATCH = 64  # batch size of Grad-CAM, whose gradients need memory
+# batch size of occluded faces: with small batches the baseline takes twenty times as long
 _AT_ONCE = 512
-"""Batch size of occluded faces: with small batches the baseline takes twenty times as long."""
-_WINDOWS = 8
-"""Occluding windows along each side; each covers a quarter of the side."""
-_MOST_NAMES = 24
-"""Layers that an error message lists."""
+_WINDOWS = 8  # occluding windows along each side; each covers a quarter of the side
+_MOST_NAMES = 24  # layers that an error message lists
 
 
 def explain(

@@ -45,10 +45,10 @@ HEADLINES = (
 """Scores of a whole report, each with an interval; the last three are better when lower."""
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 """Scores that models are compared by."""
+# share of predictions of one emotion that shows a useless model, and its largest share of labels
 _ONE_EMOTION, _MOST_LABELS = 0.95, 0.8
-"""Share of predictions of one emotion that shows a useless model, and its largest share of labels."""
+# balanced accuracy above chance from which a model is more than one emotion for every face
 _LEAST_GAIN = 0.05
-"""Balanced accuracy above chance from which a model is more than one emotion for every face."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ from fer_mlops.evaluation.report import Estimate, plain
 from fer_mlops.metrics.bootstrap import LEAST_FOR_P, Resamples, Units, holm, p_of, resample_people
 from fer_mlops.metrics.classification import FEW, Labels, Scores, accuracy, confusion_cells, macro_f1
 
-_MOST_VALUES = 12
-"""Largest number of values of a trait; the rest become ``other``."""
+_MOST_VALUES = 12  # largest number of values of a trait; the rest become `other`
+# smallest number of people outside the slice who show an emotion, for its recall there to count
 _NUM_FOR_RECALL = 5
-"""Smallest number of people outside the slice who show an emotion, for its recall there to count."""
+# mean difference of colour channels from which an image counts as coloured, not gray saved as RGB
 _COLOURED = 3.0
-"""Mean difference of colour channels from which an image counts as coloured, not gray saved as RGB."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
-_BATCH = 64
-"""Faces per batch."""
+_BATCH = 64  # faces per batch
 _ROUNDS = 7
 _LEAST_ROUNDS = 3
-_SECONDS = 6.0
-"""Time limit in seconds, after which no further round starts."""
+_SECONDS = 6.0  # time limit in seconds, after which no further round starts
 
 
 @dataclass(frozen=True, slots=True)

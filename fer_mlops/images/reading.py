@@ -41,10 +41,9 @@ SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffi
 MOST_PIXELS = 200_000_000
 """Largest number of pixels to decode of an image; a phone's largest photo has as many."""
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_HEAD = 16
-"""Number of first bytes that identify a file's format."""
+_HEAD = 16  # number of first bytes that identify a file's format
+# longest name or reason in a message, because a caller may pass a whole image as a path
 _MOST_LETTERS = 160
-"""Longest name or reason in a message, because a caller may pass a whole image as a path."""
 
 Chunk = tuple[NDArray[np.uint8], dict[str, str]]
 """Decoded faces [k, side, side], and the reasons for unreadable images by path; their rows are blank."""
@@ -251,6 +250,8 @@ def gray_faces(root: Path, paths: Sequence[str], side: int) -> Chunk:
     return faces, bad
 
 
+# Transpose that undoes each EXIF orientation. Pillow's exif_transpose also rewrites the EXIF block, and
+# fails if any other tag in it is malformed.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -260,8 +261,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Transpose that undoes each EXIF orientation. Pillow's exif_transpose also rewrites the EXIF block,
-and fails if any other tag in it is malformed."""
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -17,8 +17,8 @@ KINDS = frozenset(
     (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 )
 """File suffixes of videos."""
+# FFmpeg's input device, and its name of a camera by number, for each operating system
 _CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}")}
-"""FFmpeg's input device, and its name of a camera by number, for each operating system."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ LEAST_FOR_INTERVAL = 5
 """Smallest number of people for an interval."""
 LEAST_FOR_P = 10
 """Smallest number of people for a p-value."""
-_ROUGH = 30
-"""Number of people below which intervals are rough."""
+_ROUGH = 30  # number of people below which intervals are rough
 
 
 @dataclass(frozen=True, slots=True)

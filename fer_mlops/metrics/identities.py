@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_UNNAMED = "unnamed: "
-"""Prefix of the identity of a face without a known person."""
+_UNNAMED = "unnamed: "  # prefix of the identity of a face without a known person
 
 
-_BY_FACE = "face of "
-"""Prefix of the identity of a person known by face only, not by name."""
+_BY_FACE = "face of "  # prefix of the identity of a person known by face only, not by name
 
 
 def unnamed_identity(text: str) -> str:

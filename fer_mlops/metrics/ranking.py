@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fer_mlops.metrics.bootstrap import Resamples
 from fer_mlops.metrics.classification import Labels, Scores
 
+# largest number of weights (resamples times faces) processed at a time, to limit memory
 _MOST_CELLS = 2_000_000
-"""Largest number of weights (resamples times faces) processed at a time, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True)

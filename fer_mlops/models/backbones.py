@@ -120,11 +120,11 @@ def _unknown(name: str, known: list[str]) -> ConfigError:
     )
 
 
+# options that published weights were trained with, if they differ from torchvision's defaults
 _OPTIONS: dict[str, dict[str, object]] = {
     "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
     "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
 }
-"""Options that published weights were trained with, if they differ from torchvision's defaults."""
 
 
 def _of_torchvision(name: str) -> Backbone:

@@ -19,16 +19,13 @@ from fer_mlops.metrics.classification import (
 from fer_mlops.models.calibration import Calibration, Logits, OperatingPoint, log_softmax
 
 _STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
-_MOST_LOST_BALANCED = 0.05
-"""Largest loss of accuracy at the balanced operating point."""
+_MOST_LOST_BALANCED = 0.05  # largest loss of accuracy at the balanced operating point
+# largest loss of accuracy at the default operating point: with a dozen rare faces in validation, a
+# better macro-F1 can be noise
 _MOST_LOST = 0.005
-"""Largest loss of accuracy at the default operating point: with a dozen rare faces in validation, a
-better macro-F1 can be noise."""
 
-_DOUBT = 0.05
-"""Probability that the error of sure predictions exceeds the requested limit."""
-_NEVER = 2.0
-"""A threshold that no confidence reaches."""
+_DOUBT = 0.05  # probability that the error of sure predictions exceeds the requested limit
+_NEVER = 2.0  # a threshold that no confidence reaches
 
 
 def fit_calibration(

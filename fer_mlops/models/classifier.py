@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from fer_mlops.images.arrays import Images
 
 _FORMAT = 1
+# largest length of a classifier card; a valid one has about two thousand characters
 _MOST_LETTERS = 1_000_000
-"""Largest length of a classifier card; a valid one has about two thousand characters."""
+# faces at a time; on a CPU, few enough that a layer's output is still cached for the next layer
 _ON_CPU, _ON_GPU = 32, 256
-"""Faces at a time; on a CPU, few enough that a layer's output is still cached for the next layer."""
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
     "cnn": CnnConfig(),
     "transfer": TransferConfig(),

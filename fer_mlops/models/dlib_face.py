@@ -26,9 +26,9 @@ DEVIATION = (256 / 255, 256 / 255, 256 / 255)
 _PACKAGE = "face_recognition_models"
 _FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
 _LANDMARKS = Path("models", "shape_predictor_5_face_landmarks.dat")
+# Channels of each block. The last block of the published network is left out: it would reduce a small
+# face to a single pixel.
 _WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 3
-"""Channels of each block. The last block of the published network is left out: it would reduce a small
-face to a single pixel."""
 _NUM_EMBEDDED = 128
 
 

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from fer_mlops.errors import ConfigError
 
+# smallest side of the blank face, in pixels: on a smaller one the last maps are single points, from
+# which no stride can be computed
 _SMALLEST = 64
-"""Smallest side of the blank face, in pixels: on a smaller one the last maps are single points, from
-which no stride can be computed."""
+# Largest number of halvings before the layer that Grad-CAM explains, which is stride 16. The last layer
+# has stride 32, so that a face of 96 px gives a map of only 3 x 3.
 _EXPLAINED = 4
-"""Largest number of halvings before the layer that Grad-CAM explains, which is stride 16. The last
-layer has stride 32, so that a face of 96 px gives a map of only 3 x 3."""
+# parameters up to which a backbone on torch's `meta` device is measured in memory instead: on that
+# device the first convolution imports torch's compiler, which takes as long as torch
 _SMALL = 50_000_000
-"""Parameters up to which a backbone on torch's ``meta`` device is measured in memory instead: on that
-device the first convolution imports torch's compiler, which takes as long as torch."""
 
 
 @dataclass(frozen=True)

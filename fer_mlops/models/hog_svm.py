@@ -22,8 +22,8 @@ from fer_mlops.models.hog import Vectors, hog_vectors
 from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
+# largest unpacked size of a file, in bytes; a baseline of 100,000 faces has 300 MB
 _MOST_BYTES = 2 << 30
-"""Largest unpacked size of a file, in bytes; a baseline of 100,000 faces has 300 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,7 @@ from fer_mlops.models.hog import Vectors
 from fer_mlops.models.hog_svm import HogSvm
 
 _FOLDS = 3
-_LEAST_VARIANCE = 1e-12
-"""Lower limit of the components' variance, which is 0 if all images are equal."""
+_LEAST_VARIANCE = 1e-12  # lower limit of the components' variance, which is 0 if all images are equal
 
 
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 """torchvision's names of the parts. Here they are numbered, because trained models store them so."""
-_WIDTHS = (64, 128, 256, 512)
-"""Channels of each layer."""
+_WIDTHS = (64, 128, 256, 512)  # channels of each layer
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Conv2d:

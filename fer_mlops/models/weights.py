@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from fer_mlops.errors import ModelError, WeightsError
 
 StateDict = Mapping[str, Tensor]
+# largest size of a weights file, in bytes; the largest published backbone has 2.6 GB
 _MOST_BYTES = 4 << 30
-"""Largest size of a weights file, in bytes; the largest published backbone has 2.6 GB."""
-_DOWNLOAD_TIMEOUT = 20.0
-"""Seconds without a byte after which a download counts as failed."""
+_DOWNLOAD_TIMEOUT = 20.0  # seconds without a byte after which a download counts as failed
+# part of a published file's name: the beginning of its SHA-256 digest
 _DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
-"""Part of a published file's name: the beginning of its SHA-256 digest."""
 
 
 def cached_file(url: str) -> Path:

@@ -26,10 +26,10 @@ _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 """
 FLAW_TAG = "flaw"
 """Version tag: reason found on the validation faces for which the version gets no alias."""
+# prefix of the registered model's lock tags, one for each process that holds or wants the lock
 _LOCK = "fer_mlops.lock."
-"""Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
+# seconds between two reads of the lock tags, and seconds after which an abandoned tag is removed
 _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
-"""Seconds between two reads of the lock tags, and seconds after which an abandoned tag is removed."""
 
 
 def make_registered_model() -> None:

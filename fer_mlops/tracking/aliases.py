@@ -18,8 +18,8 @@ from fer_mlops.tracking.alias_lock import (
 from fer_mlops.tracking.connection import client, our_errors
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS, is_drawn
 
+# longest tag or description of a version that MLflow's servers accept, in characters
 _MOST_LETTERS = 5000
-"""Longest tag or description of a version that MLflow's servers accept, in characters."""
 
 
 def move_champion(version: int, expected: int | None, record: Callable[[], None] = lambda: None) -> None:

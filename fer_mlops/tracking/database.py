@@ -25,10 +25,10 @@ from fer_mlops.tracking.connection import client, is_remote, reason_of, shown_ur
 from fer_mlops.tracking.sqlite_registry import local_path, new_place
 
 KINDS = ("sqlite", "postgresql", "mysql", "mssql")
-_PATIENCE = 1
-"""Seconds to wait for a database that another process has locked, or for a database server."""
+_PATIENCE = 1  # seconds to wait for a database that another process has locked, or for a database server
 _TRIES = 3
 ELSEWHERE = "change to another folder or set MLFLOW_TRACKING_URI"
+# remedy by a word in the database's error message
 _REMEDIES = {
     "locked": "another process has locked it; end that process, then try again",
     "not a database": "put a backup in its place, or move it away to begin a new one",
@@ -37,7 +37,7 @@ _REMEDIES = {
     "unable to open": ELSEWHERE,
     "readonly": ELSEWHERE,
 }
-"""Remedy by a word in the database's error message."""
+# table and column of every folder address in MLflow's database
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -45,7 +45,6 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
 )
-"""Table and column of every folder address in MLflow's database."""
 
 
 def check_database(uri: str, *, is_written: bool) -> None:

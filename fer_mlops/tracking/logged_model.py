@@ -36,6 +36,7 @@ SIGNATURE = ModelSignature(
 )
 
 
+# packages that loading any model imports, without their own dependencies
 _REQUIREMENTS = (
     "mlflow",
     "torch",
@@ -46,7 +47,6 @@ _REQUIREMENTS = (
     "scikit-image",
     "scikit-learn",
 )
-"""Packages that loading any model imports, without their own dependencies."""
 
 
 def requirements_of(classifier: Classifier) -> list[str]:

@@ -13,10 +13,8 @@ from fer_mlops.errors import ModelError
 MODEL_NAME = "classifier"
 MODEL_CODE = "registered_model.py"
 """File in this package that MLflow runs to load a logged model."""
-_LOADER = "mlflow.pyfunc.loaders.code_model"
-"""MLflow's own loader for models from code."""
-_MOST_LETTERS = 1_000_000
-"""Characters to read of an MLmodel file; a normal one has two thousand."""
+_LOADER = "mlflow.pyfunc.loaders.code_model"  # MLflow's own loader for models from code
+_MOST_LETTERS = 1_000_000  # characters to read of an MLmodel file; a normal one has two thousand
 
 
 def bundle_in(folder: Path, name: str) -> Path:

@@ -33,17 +33,15 @@ from fer_mlops.tracking.run_log import Answer
 
 Entry = dict[str, Any]
 """``kind`` and the fields that its sender reads, as plain values, so that a checkpoint can store it."""
+# shortest and longest pause before the next try, in seconds; the pause doubles after each failure
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-"""Shortest and longest pause before the next try, in seconds; the pause doubles after each failure."""
+# metrics per request: MLflow 3.17 drops a larger batch if the model already has one of its metrics
 _MOST_METRICS = 100
-"""Metrics per request: MLflow 3.17 drops a larger batch if the model already has one of its metrics."""
-_PROBE = 5
-"""Seconds to wait for a response of a server that did not respond before."""
+_PROBE = 5  # seconds to wait for a response of a server that did not respond before
+# limits of a stored name: characters of the whole name (MLflow's limit), bytes of one part between
+# slashes, which may be a file name, and bytes of a file's suffix
 _LONGEST_NAME, _LONGEST_PART, _LONGEST_SUFFIX = 250, 80, 8
-"""Limits of a stored name: characters of the whole name (MLflow's limit), bytes of one part between
-slashes, which may be a file name, and bytes of a file's suffix."""
-_TAG = 5000
-"""Longest tag value that MLflow's servers accept, in characters."""
+_TAG = 5000  # longest tag value that MLflow's servers accept, in characters
 _log = logging.getLogger(__name__)
 
 

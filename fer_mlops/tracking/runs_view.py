@@ -12,8 +12,9 @@ from mlflow.exceptions import MlflowException
 from fer_mlops.tracking.connection import client, is_remote, shown_uri
 
 _KEY = "fer_mlops_scores"
+# experiment tag in which MLflow 3.17 stores a shared view of the runs table
 _TAG = f"mlflow.sharedViewState.{_KEY}"
-"""Experiment tag in which MLflow 3.17 stores a shared view of the runs table."""
+# columns in their order, with their widths in pixels
 _WIDTHS = {
     "attributes.`Date`": 160,
     "tags.`family`": 90,
@@ -26,7 +27,6 @@ _WIDTHS = {
     "metrics.`minutes`": 90,
     "attributes.`Models`": 160,
 }
-"""Columns in their order, with their widths in pixels."""
 
 
 def runs_address(experiment_id: str, port: int = 5000) -> str:

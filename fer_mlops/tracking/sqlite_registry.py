@@ -22,10 +22,9 @@ from fer_mlops.tracking.model_names import ModelUri
 
 SCHEMA = "dc11669786a5"
 """Revision of MLflow's tables that the queries below are written for."""
-_PATIENCE = 1
-"""Seconds to wait for a database that another process has locked."""
+_PATIENCE = 1  # seconds to wait for a database that another process has locked
+# environment variables that choose another registry, or a part of one
 _ELSEWHERE = ("MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_WORKSPACES", "MLFLOW_WORKSPACE")
-"""Environment variables that choose another registry, or a part of one."""
 _VERSIONS = """
     SELECT version, run_id, creation_time AS creation_timestamp, description, status,
         coalesce(nullif(storage_location, ''), source) AS location

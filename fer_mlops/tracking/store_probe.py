@@ -31,8 +31,7 @@ from fer_mlops.tracking.database import ELSEWHERE, KINDS, look_into
 from fer_mlops.tracking.sqlite_registry import local_path
 from fer_mlops.tracking.store import check_kind, takes_artifacts
 
-_USUAL = "fer_mlops"
-"""Experiment of training runs by default; its place for files is tried if it exists."""
+_USUAL = "fer_mlops"  # experiment of training runs by default; its place for files is tried if it exists
 
 
 def describe_store() -> str:

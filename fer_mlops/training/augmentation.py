@@ -91,8 +91,8 @@ def _kept(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor
     return torch.where(is_cut, (~inside).float(), blend)
 
 
+# step of the image side, in pixels; share of the epochs after which the full side is used
 _STEP, _GROWN = 4, 2 / 3
-"""Step of the image side, in pixels; share of the epochs after which the full side is used."""
 
 
 def training_side(full: int, start: float, done: float) -> int:

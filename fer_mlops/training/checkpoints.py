@@ -14,6 +14,7 @@ import torch
 from fer_mlops.errors import TrainingError
 from fer_mlops.files import locked, whole
 
+# errors that torch.load raises for a damaged file or one that is not a checkpoint
 _UNREADABLE = (
     OSError,
     RuntimeError,
@@ -23,7 +24,6 @@ _UNREADABLE = (
     struct.error,
     pickle.UnpicklingError,
 )
-"""Errors that torch.load raises for a damaged file or one that is not a checkpoint."""
 
 
 def checkpoint_path(cache: Path, run_id: str) -> Path:

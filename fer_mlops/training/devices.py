@@ -13,8 +13,8 @@ from torch import Tensor
 from fer_mlops.errors import ConfigError, TrainingError
 from fer_mlops.training import distributed
 
+# share of a GPU's free memory for faces and features; the rest is for weights and activations
 _SHARE = 0.25
-"""Share of a GPU's free memory for faces and features; the rest is for weights and activations."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -103,8 +103,7 @@ def _random(device: torch.device) -> Any:
     return torch if device.type == "cpu" else torch.get_device_module(device)
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Options of mallopt in glibc's malloc.h."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of mallopt in glibc's malloc.h
 
 
 def keep_heap() -> None:

@@ -22,12 +22,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fer_mlops.errors import TrainingError
 from fer_mlops.processes import LOST
 
+# time without a response after which a process counts as dead; drawing an epoch's images takes the first
+# process only seconds
 _TIMEOUT = timedelta(minutes=10)
-"""Time without a response after which a process counts as dead; drawing an epoch's images takes the
-first process only seconds."""
+# time that other processes wait while the first decodes or downloads; if the first process dies, the
+# launcher ends them
 _LONG = timedelta(days=1)
-"""Time that other processes wait while the first decodes or downloads; if the first process dies, the
-launcher ends them."""
 
 
 def world_size() -> int:

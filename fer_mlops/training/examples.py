@@ -16,8 +16,7 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.models.base import as_images, to_images
 from fer_mlops.training.devices import room_on
 
-_CHUNK = 4096
-"""Number of faces moved to a device at a time."""
+_CHUNK = 4096  # number of faces moved to a device at a time
 
 
 @dataclass(frozen=True)

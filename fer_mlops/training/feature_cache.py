@@ -21,10 +21,9 @@ from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 
 _VERSION = 1
-_ROWS = 4096
-"""Number of faces read at a time."""
+_ROWS = 4096  # number of faces read at a time
+# largest size of all features together, in bytes; above it the least recently used are removed
 _MOST_BYTES = 4 * 2**30
-"""Largest size of all features together, in bytes; above it the least recently used are removed."""
 
 
 def cached_features(

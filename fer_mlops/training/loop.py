@@ -131,8 +131,7 @@ def _take_up(training_state: TrainingState, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-_RECENT = 50
-"""Number of batches whose mean loss is shown during an epoch."""
+_RECENT = 50  # number of batches whose mean loss is shown during an epoch
 
 
 def train_epoch(

@@ -15,8 +15,8 @@ from torch.optim.optimizer import ParamsT
 from fer_mlops.config import TrainingConfig
 
 _ROUNDS = 3
+# coefficients of the quintic Newton-Schulz step (Keller Jordan, Muon, 2024)
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-"""Coefficients of the quintic Newton-Schulz step (Keller Jordan, Muon, 2024)."""
 
 
 @runtime_checkable

@@ -35,8 +35,8 @@ from fer_mlops.training.loop import Epoch, fit
 from fer_mlops.training.networks import TrainingPhase, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
+# number of training faces that give batch statistics to a backbone published without them
 _FACES_TO_SETTLE = 512
-"""Number of training faces that give batch statistics to a backbone published without them."""
 
 
 def train_transfer(

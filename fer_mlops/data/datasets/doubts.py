@@ -103,8 +103,7 @@ def _person_within(name: str, believed: Collection[str]) -> str | None:
     return next((person for person in shorter if person in believed), None)
 
 
-_FEWEST = 5
-"""Least number of names of an emotion for which they can be doubted."""
+_FEWEST = 5  # least number of names of an emotion for which they can be doubted
+# Share of an emotion's names without another emotion from which they are doubted. In Labeled Faces in
+# the Wild, where most people have one photo, it is at most .8.
 _ALONE = 0.9
-"""Share of an emotion's names without another emotion from which they are doubted. In Labeled Faces in
-the Wild, where most people have one photo, it is at most .8."""

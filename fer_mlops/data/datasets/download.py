@@ -20,8 +20,7 @@ from fer_mlops.files import make_once
 from fer_mlops.progress import Progress, no_progress
 
 _BLOCK = 1 << 20
-_SECONDS = 60.0
-"""Time without a byte after which the transfer counts as broken."""
+_SECONDS = 60.0  # time without a byte after which the transfer counts as broken
 _REMEDY = "free space or pass another folder with --to"
 
 

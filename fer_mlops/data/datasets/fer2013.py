@@ -51,8 +51,7 @@ _FILES = ("fer2013.csv", "icml_face_data.csv")
 _PUBLISHED = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.\w+", re.IGNORECASE)
 _INDEX = "index.csv"
 _INDEXED = ("line", "image", "emotion", "usage", "problem")
-_ROW_BYTES = 8400
-"""Approximate size of a csv row, for the progress bar."""
+_ROW_BYTES = 8400  # approximate size of a csv row, for the progress bar
 _VERSION = 1
 
 

@@ -25,10 +25,10 @@ from fer_mlops.errors import DataError
 from fer_mlops.images.reading import SUFFIXES
 from fer_mlops.metrics.identities import count
 
+# prefixes of names that systems create: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN
 _SKIPPED = (".", "__", "@", "#", "$")
-"""Prefixes of names that systems create: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN."""
+# folders that MLflow creates in the working directory of a training
 _OWN = frozenset({"mlruns", "mlartifacts"})
-"""Folders that MLflow creates in the working directory of a training."""
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 

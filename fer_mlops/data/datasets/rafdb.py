@@ -42,12 +42,12 @@ CODES = {
 }
 _LISTS = (Path("EmoLabel") / "list_patition_label.txt", Path("EmoLabel") / "list_partition_label.txt")
 _AGAIN = re.compile(r"train_\d+_aligned\.jpg")
+# the last three lines of an annotation, with the meaning of each number
 _ATTRIBUTES = {
     "gender": ("male", "female", "unsure"),
     "race": ("Caucasian", "African-American", "Asian"),
     "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
 }
-"""The last three lines of an annotation, with the meaning of each number."""
 
 
 def load(path: Path, request: Request) -> FaceTable:

@@ -34,8 +34,7 @@ FEATURES: dict[str, frozenset[int]] = {
 }
 """Action units that change each feature; the cheek fold below an eye belongs to the eye."""
 _OVERSAMPLING = 3
-_MARGIN = 0.04
-"""Margin around a feature's strokes, in image shares: half the stroke width plus blur."""
+_MARGIN = 0.04  # margin around a feature's strokes, in image shares: half the stroke width plus blur
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 

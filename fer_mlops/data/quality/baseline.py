@@ -26,15 +26,12 @@ SIDE = 48
 """Side of the input faces, in pixels."""
 _CELL, _ORIENTATIONS = 8, 8
 _COMPONENTS = 100
-_LANDMARKS = 1000
-"""Faces that each face is compared with (Williams and Seeger, NIPS 2000)."""
-_GAMMA = 0.5
-"""Width of the kernel, over the components' total variance."""
+_LANDMARKS = 1000  # faces that each face is compared with (Williams and Seeger, NIPS 2000)
+_GAMMA = 0.5  # width of the kernel, over the components' total variance
 _RIDGE = 1.0
 _FOLDS = 5
 _CHUNK = 2048
-_MOST_FITTED = 10_000
-"""Faces that the principal components are fitted to."""
+_MOST_FITTED = 10_000  # faces that the principal components are fitted to
 
 
 def deal_folds(labels: NDArray[np.generic], groups: NDArray[np.int64], seed: int) -> Folds:

@@ -18,8 +18,7 @@ from fer_mlops.metrics.identities import count_people, describe_people
 LIKENESS = 0.1
 """Correlation, between two faces of one person with one emotion, of being predicted right: 0.08 over
 pairs and 0.12 over people for HOG baselines on Muxspace."""
-_UNEVEN = 10
-"""Ratio of the most frequent to the rarest emotion from which accuracy is a poor measure."""
+_UNEVEN = 10  # ratio of the most frequent to the rarest emotion from which accuracy is a poor measure
 _Z = 1.96
 
 

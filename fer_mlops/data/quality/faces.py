@@ -10,11 +10,10 @@ from fer_mlops.data.quality.findings import Example, Finding, listed
 from fer_mlops.data.table import FaceTable
 from fer_mlops.metrics.identities import count, is_named
 
+# average distance of two groups of photos from which they count as two people despite one name; a little
+# above 0.6, the threshold of dlib's author for single pairs
 _OTHER = 0.65
-"""Average distance of two groups of photos from which they count as two people despite one name; a
-little above 0.6, the threshold of dlib's author for single pairs."""
-_SHOWN = 3
-"""Photos of each name in a finding."""
+_SHOWN = 3  # photos of each name in a finding
 
 
 def face_findings(table: FaceTable, embeddings: Embeddings, groups: NDArray[np.int64]) -> list[Finding]:

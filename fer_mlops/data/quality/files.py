@@ -16,12 +16,11 @@ from fer_mlops.metrics.identities import count
 TINY = 48
 """Pixels of the shorter side below which a face must be enlarged for most models."""
 _STRETCHED = 1.5
-_BLANK = 2.0
-"""Standard deviation of gray below which a picture counts as blank."""
+_BLANK = 2.0  # standard deviation of gray below which a picture counts as blank
+# standard deviation of gray up to which all pixels count as equal; 16-bit files keep all their bits
 _FLAT = 0.01
-"""Standard deviation of gray up to which all pixels count as equal; 16-bit files keep all their bits."""
+# share of white below which an image is almost black; 14 bits in a 16-bit file stay below it
 _DARK = 0.25
-"""Share of white below which an image is almost black; 14 bits in a 16-bit file stay below it."""
 _PLAIN = frozenset({"1", "L", "RGB", "P", "YCbCr"})
 
 Test = Callable[[str, FileRecord], bool]

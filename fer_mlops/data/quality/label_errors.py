@@ -23,14 +23,11 @@ Probabilities = NDArray[np.float64]
 """Shape [n, 7]; rows sum to 1."""
 
 _CHUNK = 2048
-_FEWEST = 10
-"""Faces of an emotion below which it is never suggested: its threshold would be noise."""
+_FEWEST = 10  # faces of an emotion below which it is never suggested: its threshold would be noise
+# Kappa (Cohen, 1960) with the labels from which a classifier is used; below it agreement is slight
 _AGREES = 0.2
-"""Kappa (Cohen, 1960) with the labels from which a classifier is used; below it agreement is slight."""
-_STRONG = 0.05
-"""Probability of the given label below which it is strongly doubted."""
-_MANY = 0.01
-"""Share of strongly doubted labels from which scores suffer."""
+_STRONG = 0.05  # probability of the given label below which it is strongly doubted
+_MANY = 0.01  # share of strongly doubted labels from which scores suffer
 
 
 class ProbabilityModel(Protocol):

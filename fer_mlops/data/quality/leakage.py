@@ -17,8 +17,7 @@ from fer_mlops.errors import DataError
 from fer_mlops.metrics.identities import count, is_by_face, is_named
 
 _FEW_FACES = 10
-_MUCH = 1 / 3
-"""Share of an emotion's faces from which one person dominates it."""
+_MUCH = 1 / 3  # share of an emotion's faces from which one person dominates it
 
 
 @dataclass(frozen=True, slots=True)

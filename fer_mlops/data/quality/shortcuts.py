@@ -21,19 +21,14 @@ from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
 
-_FEWEST = 10
-"""Faces of an emotion below which it is not tested."""
-_MOST = 5000
-"""Most faces of each emotion that are used; more would not change the digits shown."""
-_MOST_VALUES = 30
-"""Values of a column that get a feature of their own; rarer ones share one."""
+_FEWEST = 10  # faces of an emotion below which it is not tested
+_MOST = 5000  # most faces of each emotion that are used; more would not change the digits shown
+_MOST_VALUES = 30  # values of a column that get a feature of their own; rarer ones share one
+# least gain over chance, as a share of the largest possible gain, for a finding: for one emotion against
+# the rest; for all emotions, where the mean hides the few that are predicted well
 _MATTERS, _MATTERS_FOR_ALL = 0.3, 0.15
-"""Least gain over chance, as a share of the largest possible gain, for a finding: for one emotion
-against the rest; for all emotions, where the mean hides the few that are predicted well."""
-_RISK = 0.01
-"""Probability of a false finding, over all tests on a data set."""
-_LASTING = ("sharpness", "brightness")
-"""Clues that remain in a gray image of fixed size."""
+_RISK = 0.01  # probability of a false finding, over all tests on a data set
+_LASTING = ("sharpness", "brightness")  # clues that remain in a gray image of fixed size
 
 
 @dataclass(frozen=True, slots=True)

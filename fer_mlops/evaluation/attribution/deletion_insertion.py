@@ -13,13 +13,11 @@ from fer_mlops.evaluation.explanation import HeatMaps
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
 
-_STEPS = 20
-"""Number of steps in which all pixels are removed or inserted."""
+_STEPS = 20  # number of steps in which all pixels are removed or inserted
+# standard deviation of the blur that replaces removed pixels, as a share of the side; it leaves no
+# expression
 _BLUR = 1 / 8
-"""Standard deviation of the blur that replaces removed pixels, as a share of the side; it leaves no
-expression."""
-_COARSE = 6
-"""Cells along the side of a random map; makes it as smooth as Grad-CAM's."""
+_COARSE = 6  # cells along the side of a random map; makes it as smooth as Grad-CAM's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,7 @@ from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
-_CASCADE = 4
-"""Number of steps in which the network's layers are randomised, from the top."""
+_CASCADE = 4  # number of steps in which the network's layers are randomised, from the top
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,10 +99,9 @@ def measure_explanations(
     )
 
 
+# rank correlation with the maps of shuffled weights above which maps do not depend on training
 _ALIKE = 0.5
-"""Rank correlation with the maps of shuffled weights above which maps do not depend on training."""
-_FEW = 10
-"""Number of faces below which the measures support no claim."""
+_FEW = 10  # number of faces below which the measures support no claim
 
 
 def maps_are_trustworthy(report: AttributionReport) -> tuple[bool, str]:
