@@ -1,12 +1,4 @@
-"""Error classes for problems that a user can fix.
-
-FerError
-├── ConfigError      invalid setting, option or recipe
-├── DataError        unreadable or unusable faces, labels or folders
-├── WeightsError     pretrained weights that are unavailable or do not fit the network
-├── TrainingError    training that cannot continue
-├── ModelError       trained model that cannot be found or loaded
-└── TrackingError    tracking server or store that does not respond
+"""Error classes for problems that a user can fix: FerError and its children.
 
 Each message has one or two sentences: the problem, the value, the remedy. The command line prints it
 and exits with status 1 (2 for a ConfigError, as for any usage error).
@@ -89,15 +81,9 @@ def without_extra(extra: str, need: str) -> str:
 
 @contextmanager
 def needs_extra(extra: str, need: str, error: type[FerError] = ConfigError) -> Iterator[None]:
-    """Imports of an optional package go inside this block.
+    """Raises ``error`` with the command that installs ``extra`` if an import in the block fails.
 
-    Args:
-        extra: Name in ``[project.optional-dependencies]`` of the extra that installs the package.
-        need: Start of the message: the task and its package, such as "Spark scoring needs pyspark".
-        error: Class to raise.
-
-    Raises:
-        FerError: The package is not installed; the message has the command that installs it.
+    ``need`` is the start of the message: the task and its package, such as "Spark scoring needs pyspark".
     """
     try:
         yield

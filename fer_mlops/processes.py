@@ -18,17 +18,12 @@ LOST = (
 _LOOK_EVERY = 1.0  # interval between checks for the parent process, in seconds
 
 
-def exit_with_parent(asker: int) -> None:
-    """Starts a thread that ends this process once its parent process is gone.
-
-    Children get no signal when their parent is killed with ``kill -9``.
-
-    Args:
-        asker: Process id of the parent.
-    """
+def exit_with_parent(parent: int) -> None:
+    """Starts a thread that ends this process once the parent process with this id is gone."""
 
     def watch() -> None:
-        while os.getppid() == asker:
+        # asked again and again: children get no signal when their parent is killed with kill -9
+        while os.getppid() == parent:
             time.sleep(_LOOK_EVERY)
         # at once: sys.exit in a thread ends only the thread
         os._exit(1)
@@ -74,11 +69,7 @@ def set_up_libraries() -> None:
 
 @contextmanager
 def libraries_set_up() -> Iterator[None]:
-    """Sets up libraries as ``set_up_libraries`` does, until the block ends.
-
-    Environment variables, logging levels and warning filters belong to the process, so other threads
-    see them too while the block runs.
-    """
+    """Sets up libraries as ``set_up_libraries`` does, until the block ends; other threads see it too."""
     variables = set(os.environ)
     levels = {name: logging.getLogger(name).level for name in _LEVELS}
     try:

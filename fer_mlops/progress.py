@@ -17,12 +17,7 @@ class Advance(Protocol):
     """Counts the items of a stage."""
 
     def __call__(self, count: int, note: Note | None = None, /) -> None:
-        """Counts items just finished.
-
-        Args:
-            count: Number of items.
-            note: Words to show instead of the number of items so far.
-        """
+        """Counts items just finished; ``note`` is shown instead of the number of items so far."""
 
 
 Progress = Callable[[str, int], Advance]
@@ -78,7 +73,6 @@ class Stage:
     note: Note | None = None
     begun: float = field(default_factory=time.monotonic)
     drawn: float = 0.0
-    """Time of the last drawing."""
 
     def advance(self, count: int, note: Note | None = None, /) -> None:
         """Counts items; an ``Advance``."""

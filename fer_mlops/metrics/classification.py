@@ -11,8 +11,6 @@ from fer_mlops.emotions import EMOTIONS
 
 Labels = NDArray[np.int64]
 """Shape [n]; indices into EMOTIONS."""
-
-
 Counts = NDArray[np.int64] | NDArray[np.float64]
 """Shape [..., classes, classes]; row is the label, column the prediction."""
 Scores = NDArray[np.float64]
@@ -45,15 +43,13 @@ def confusion_cells(labels: Labels, predictions: Labels) -> NDArray[np.float64]:
 
 
 def per_class(counts: Counts) -> PerClass:
-    """Returns precision, recall, F1 and support of every class.
-
-    Precision is 0 for a class that is never predicted, as in scikit-learn.
-    """
+    """Returns precision, recall, F1 and support of every class."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     support = counts.sum(-1).astype(np.float64)
     predicted = counts.sum(-2).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = hits / support
+        # 0 for a class that is never predicted, as in scikit-learn
         precision = np.where(predicted > 0, hits / predicted, 0.0)
         f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
     return PerClass(precision, recall, f1, support)

@@ -25,12 +25,7 @@ class Ranking:
 
 
 def rank_faces(labels: Labels, probabilities: NDArray[np.float64]) -> Ranking:
-    """Returns the scores [classes] of one set of faces.
-
-    Args:
-        labels: Labels of the faces [n].
-        probabilities: Probabilities of the faces [n, classes].
-    """
+    """Returns the scores [classes] of faces with labels [n] and probabilities [n, classes]."""
     once = np.ones((1, len(labels)))
     ranking = _rank(labels, probabilities, once)
     return Ranking(ranking.auroc[0], ranking.average_precision[0])
@@ -38,11 +33,10 @@ def rank_faces(labels: Labels, probabilities: NDArray[np.float64]) -> Ranking:
 
 def rank_resamples(labels: Labels, probabilities: NDArray[np.float64], resamples: Resamples) -> Ranking:
     """Returns the scores [resamples, classes]; each face is weighted by its number of draws."""
-    num = len(resamples.weights)
     at_once = max(1, _MOST_CELLS // max(1, len(labels)))
     parts = [
         _rank(labels, probabilities, resamples.weights[start : start + at_once][:, resamples.person])
-        for start in range(0, num, at_once)
+        for start in range(0, len(resamples.weights), at_once)
     ]
     return Ranking(
         np.concatenate([part.auroc for part in parts]),
@@ -65,6 +59,7 @@ def _rank(labels: Labels, probabilities: NDArray[np.float64], weights: Scores) -
             continue
         order = np.argsort(-probabilities[:, emotion], kind="stable")
         ranked = probabilities[order, emotion]
+        # scikit-learn scores one resample at a time; here each cumulative sum covers all of them
         places = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
         drawn = weights[:, order]
         hits = np.add.reduceat(drawn * is_member[order], places, axis=1)
