@@ -83,7 +83,7 @@ def without_extra(extra: str, need: str) -> str:
 def needs_extra(extra: str, need: str, error: type[FerError] = ConfigError) -> Iterator[None]:
     """Raises ``error`` with the command that installs ``extra`` if an import in the block fails.
 
-    ``need`` is the start of the message: the task and its package, such as "Spark scoring needs pyspark".
+    ``need`` is the start of the message, such as "Spark scoring needs pyspark".
     """
     try:
         yield

@@ -20,6 +20,7 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.base import to_images
 from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.feature_maps import calls_noted
 
 HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 is no support, 1 the strongest pixel of that face."""
@@ -138,24 +139,17 @@ def feature_maps(scorer: NetworkScorer, side: int) -> dict[str, tuple[int, int]]
     maps: dict[str, tuple[int, int]] = {}
     calls: Counter[str] = Counter()
 
-    def noting(name: str) -> Callable[[nn.Module, object, object], None]:
-        def note(_: nn.Module, __: object, output: object) -> None:
-            calls[name] += 1
-            if isinstance(output, Tensor) and output.ndim == 4:
-                channels, height, width = output.shape[1:]
-                if channels > 1 and height * width > 1:
-                    maps[name] = (height, width)
+    def note(name: str, _: nn.Module, __: object, output: object) -> None:
+        calls[name] += 1
+        if isinstance(output, Tensor) and output.ndim == 4:
+            channels, height, width = output.shape[1:]
+            if channels > 1 and height * width > 1:
+                maps[name] = (height, width)
 
-        return note
-
-    named = [(name, module) for name, module in network.named_modules() if name]
-    hooks = [module.register_forward_hook(noting(name)) for name, module in named]
-    try:
+    with calls_noted(network, note):
         _score_of(network)(torch.zeros(1, 1, side, side, device=scorer.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: maps[name] for name, _ in named if name in maps and calls[name] == 1}
+    # in the network's order, while the calls end with the outermost module
+    return {name: maps[name] for name, _ in network.named_modules() if calls[name] == 1 and name in maps}
 
 
 def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:

@@ -99,15 +99,14 @@ class EfficientNetLite0(nn.Sequential):
         super().__init__(*layers)
 
 
-def load_published_weights(network: EfficientNetLite0, weights: Mapping[str, Tensor]) -> None:
-    """Loads the weights of the published PyTorch file into ``network``.
-
-    The file names its tensors differently but has them in the same order. So tensors are paired by
-    position, and each pair's shape is checked; the two tensors of the ImageNet head are left out.
+def load_published_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Loads the weights of the published PyTorch file, without its ImageNet head, into ``network``.
 
     Raises:
         WeightsError: The number of tensors or a shape differs.
     """
+    # the file names its tensors differently but has them in the same order, so they are paired by
+    # position
     theirs = [(name, t) for name, t in weights.items() if not name.startswith("_fc.")]
     ours = network.state_dict()
     if len(theirs) != len(ours):

@@ -106,11 +106,9 @@ class HogSvm:
 
     @classmethod
     def load(cls, path: Path, image_size: int) -> HogSvm:
-        """Returns the baseline saved at ``path``.
+        """Returns the baseline saved at ``path`` for faces of ``image_size`` pixels.
 
-        Args:
-            path: File written by ``save``; need not be trusted, nothing in it is unpickled.
-            image_size: Side of the baseline's input faces, in pixels.
+        The file need not be trusted: nothing in it is unpickled.
 
         Raises:
             ModelError: The file is missing, or its arrays are not those of a baseline.
@@ -165,9 +163,8 @@ class HogSvm:
         except ConfigError as error:
             raise ModelError(str(error)) from error
         blank = np.zeros((1, image_size, image_size), np.uint8)
-        described = hog_vectors(
-            blank, cells=self.cells.tolist(), orientations=int(self.orientations)
-        ).shape[1]
+        sizes = {"cells": self.cells.tolist(), "orientations": int(self.orientations)}
+        described = hog_vectors(blank, **sizes).shape[1]
         if described != f:
             raise ModelError(
                 f"the baseline needs {f} features, but faces of {image_size} px have {described}"

@@ -23,18 +23,10 @@ _LEAST_VARIANCE = 1e-12  # lower limit of the components' variance, which is 0 i
 
 
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
-    """Returns the baseline fitted to HOG vectors.
+    """Returns the baseline fitted to HOG vectors [n, features] with labels [n] of two emotions or more.
 
-    Probabilities come from a multinomial logistic regression on out-of-fold decisions of the SVM (3
-    folds): decisions on its own training faces would be overconfident. If there are too few faces for
-    folds with two emotions each (``can_calibrate``), they come from the uncalibrated decisions and the
-    emotions' shares.
-
-    Args:
-        vectors: HOG vectors of the training faces [n, features].
-        labels: Labels of the training faces [n], with at least two emotions.
-        config: Settings of the baseline.
-        seed: Seed of the principal components' solver and of the folds.
+    With too few faces for folds (``can_calibrate``), probabilities come from the uncalibrated decisions
+    and the emotions' shares.
     """
     folds = _folds(labels, seed) if can_calibrate(labels) else []
     everything = np.arange(len(labels))
@@ -48,6 +40,7 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
     if not folds:
         shares = np.unique(labels, return_counts=True)[1] / len(labels)
         return replace(machine, offsets=np.log(shares))
+    # calibrated out of fold: decisions on its own training faces would be overconfident
     decisions = np.zeros((len(labels), len(machine.classes)))
     for part, (_, left_out) in zip(partial, folds, strict=True):
         columns = np.searchsorted(machine.classes, part.classes)

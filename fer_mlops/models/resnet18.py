@@ -1,7 +1,6 @@
-"""ResNet18 up to its last feature map, with torchvision's layers, names and random weights.
+"""ResNet18 up to its last feature map (arXiv 1512.03385, table 1), as in torchvision.
 
-Architecture: arXiv 1512.03385, table 1; torchvision's ``resnet18``. torchvision itself takes as long to
-import as torch, and a prediction needs nothing else of it.
+Layers and random weights are torchvision's, which itself takes as long to import as torch.
 """
 
 from __future__ import annotations
