@@ -62,12 +62,7 @@ class FileRecord:
 
 
 def read_records(table: FaceTable, advance: Advance = ignore_progress) -> list[FileRecord]:
-    """Returns a record of each file of the table, row for row; broken files get one too.
-
-    Args:
-        table: Faces to read.
-        advance: Called with the number of files just read.
-    """
+    """Returns a record of each file of the table, row for row; broken files get one too."""
     chunks = [table.paths[start : start + _CHUNK] for start in range(0, len(table), _CHUNK)]
 
     def read_chunk(paths: Sequence[str]) -> list[FileRecord]:
@@ -110,8 +105,7 @@ def read_record(file: Path) -> FileRecord:
 def _describe(image: Image.Image, num_bytes: int, digest: str) -> FileRecord:
     """Returns the record of an image that is opened but not decoded yet.
 
-    Raises:
-        DataError: The image has more pixels than training decodes.
+    Raises DataError if the image has more pixels than training decodes.
     """
     width, height = image.size
     mode, form, orientation = image.mode, image.format or "", orientation_of(image)

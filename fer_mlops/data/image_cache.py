@@ -38,8 +38,7 @@ def load_images(
     """Returns the table and its gray faces, row for row.
 
     The faces are decoded on first use and kept in ``cache`` under a digest of ``side`` and the files'
-    names, sizes and modification times. The file is written completely or not at all. If two processes
-    decode at once, the later one replaces the file with an equal one.
+    names, sizes and modification times.
 
     Args:
         table: Faces to read.
@@ -80,8 +79,7 @@ def load_images(
 def files_key(table: FaceTable, content: object) -> str:
     """Returns a cache key for ``content`` computed from the table's files in their present state.
 
-    Raises:
-        DataError: A file cannot be read.
+    Raises DataError if a file is missing.
     """
     root = table.root.resolve()
     state = hashlib.sha256(f"{_VERSION} {content} {root}\n".encode())
@@ -111,7 +109,9 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
             listing = aside / "bad.json"
             listing.write_text(json.dumps(bad), encoding="utf-8")
             put(listing, bad_list)  # first, so that an array never exists without its list
-            put(pixels, array)
+            put(
+                pixels, array
+            )  # of two processes that decode at once, the later one replaces equal bytes
     except OSError as error:
         raise DataError(
             f"cannot write decoded faces to {str(array.parent)!r}: {error.strerror}; free space or set "
@@ -122,14 +122,7 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
 def read_in_chunks(
     read: Callable[..., Read], table: FaceTable, chunk: int, *arguments: object
 ) -> Iterator[Read]:
-    """Yields the result of ``read`` for each chunk of files, in order, computed on all cores.
-
-    Args:
-        read: Function of the table's root, the paths of a chunk, and ``arguments``.
-        table: Table of the files to read.
-        chunk: Number of files per task.
-        arguments: Further arguments, equal for every chunk.
-    """
+    """Yields ``read(root, paths, *arguments)`` for each chunk of files, in order, using all cores."""
     starts = range(0, len(table), chunk)
     tasks = (delayed(read)(table.root, table.paths[s : s + chunk], *arguments) for s in starts)
     # starting processes takes longer than reading a few chunks

@@ -39,8 +39,7 @@ class FaceImages:
 def find_images(paths: list[Path], cache: Path) -> FaceImages:
     """Returns the image files in ``paths`` and below its folders; ``sample`` means the drawn sample.
 
-    Raises:
-        DataError: A path does not exist, or no image is found.
+    Raises DataError if a path does not exist, or no image is found.
     """
     found: list[Path] = []
     drawn = None

@@ -71,11 +71,7 @@ def split_faces(
 ) -> Split:
     """Returns the split configured in ``config``, stratified by emotion.
 
-    Args:
-        table: Faces to split.
-        config: Kind, shares and folds.
-        seed: Seed of the assignment to parts.
-        clusters: Equal numbers [n] for near duplicates, which ``identity`` keeps in one part.
+    ``clusters`` are equal numbers [n] for near duplicates, which ``identity`` keeps in one part.
 
     Raises:
         DataError: An emotion has too few faces, or there are too few people, to fill three parts; or
@@ -103,8 +99,7 @@ def split_faces(
 
 
 def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Returns a group number for each face [n]; faces of one person and near duplicates share a group,
-    transitively."""
+    """Returns a group number for each face [n], shared by one person's faces and near duplicates."""
     ties = [table.identities] if clusters is None else [table.identities, clusters]
     edges = []
     for tie in ties:
@@ -120,7 +115,8 @@ def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
                 f"{emotion} has {count} face{'s' if count > 1 else ''}; each emotion needs at least 3, "
                 "one for each of train, valid and test: add faces or take the emotion out"
             )
-    groups = np.arange(len(table)) if config.split == "random" else groups_of(table, clusters)
+    everyone = np.arange(len(table))
+    groups = everyone if config.split == "random" else groups_of(table, clusters)
     num_groups = len(np.unique(groups))
     if num_groups < max(3, config.folds):
         num_people = len(np.unique(table.identities))
@@ -133,9 +129,9 @@ def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
     generator = np.random.default_rng(seed)
     valid, test = config.valid_share, config.test_share
     if not config.folds:
-        part = _deal(table, np.arange(len(table)), groups, (1 - valid - test, valid, test), generator)
+        part = _deal(table, everyone, groups, (1 - valid - test, valid, test), generator)
         return _split(config.split, part)
-    fold = _deal(table, np.arange(len(table)), groups, [1 / config.folds] * config.folds, generator)
+    fold = _deal(table, everyone, groups, [1 / config.folds] * config.folds, generator)
     rest = np.flatnonzero(fold != config.fold)
     share = valid / (1 - 1 / config.folds)
     part = np.full(len(table), 2)
@@ -151,8 +147,7 @@ def _given(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
     nowhere = [table.paths[row] for row in np.flatnonzero(~np.isin(table.parts, PARTS))]
     if nowhere:
         raise DataError(f"{len(nowhere)} faces of {table.name} are in no given part: {shorten(nowhere)}")
-    part = np.searchsorted(["test", "train", "valid"], table.parts)
-    part = np.array([2, 0, 1])[part]
+    part = np.select([table.parts == name for name in PARTS], range(3))
     if not (part == 1).any():
         rows = np.flatnonzero(part == 0)
         share = config.valid_share / (1 - config.test_share)
@@ -189,13 +184,8 @@ def _deal(
     shares: Sequence[float],
     generator: Generator,
 ) -> NDArray[np.int64]:
-    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two parts.
-
-    Groups of several faces come first, in descending size. Each goes to a random part that has room for
-    all its emotions and its source, and of which it would not be a large share; if there is none, to
-    the part that it overfills least. Single faces then fill up the emotions of all parts. The result
-    does not depend on the order of the table's rows.
-    """
+    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two parts."""
+    # sorted by path, so that the result does not depend on the order of the table's rows
     order = np.argsort(np.array(table.paths)[rows])
     ordered = rows[order]
     _, first, group = np.unique(groups[ordered], return_index=True, return_inverse=True)
@@ -219,7 +209,12 @@ def _deal_groups(
     shares: NDArray[np.float64],
     generator: Generator,
 ) -> NDArray[np.int64]:
-    """Returns the part of each group, given its faces by emotion [groups, 7] and by source."""
+    """Returns the part of each group, given its faces by emotion [groups, 7] and by source.
+
+    Groups of several faces come first, in descending size. Each goes to a random part that has room for
+    all its emotions and its source, and of which it would not be a large share; if there is none, to
+    the part that it overfills least. Single faces then fill up the emotions of all parts.
+    """
     kinds = np.concatenate([counts, of_source], axis=1)
     target = shares[:, None] * kinds.sum(0)
     dealt = np.zeros_like(target)

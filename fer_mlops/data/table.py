@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -101,9 +101,8 @@ class FaceTable:
     def select(self, rows: Sequence[int] | NDArray[np.int64], *notes: Note) -> FaceTable:
         """Returns the table of these rows only, with ``notes`` added."""
         index = np.asarray(rows, dtype=np.int64)
-        return FaceTable(
-            name=self.name,
-            root=self.root,
+        return replace(
+            self,
             paths=tuple(self.paths[i] for i in index),
             labels=self.labels[index],
             identities=self.identities[index],
@@ -112,7 +111,6 @@ class FaceTable:
             votes=None if self.votes is None else self.votes[index],
             columns={name: values[index] for name, values in self.columns.items()},
             notes=(*self.notes, *notes),
-            terms=self.terms,
             contents=None if self.contents is None else self.contents[index],
         )
 
@@ -163,7 +161,7 @@ def count_or_unknown(num_people: int, num_unnamed: int) -> str | int:
 
 
 def composed(path: str) -> str:
-    """Returns a path in the form used for comparisons: NFC, whatever its Unicode form on disk."""
+    """Returns a path in the form used for comparisons: NFC, as macOS stores letters decomposed."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 

@@ -65,7 +65,7 @@ class PairedResult:
     """p-value of the difference in macro-F1; nan below 10 people. Holm-corrected for all pairs of
     models, as the best model was chosen on the same faces."""
     p_accuracy: float
-    """p-value of the difference in accuracy, corrected in the same way."""
+    """The same for the difference in accuracy."""
     disagreements: tuple[Disagreement, ...]
     """Faces with the largest gap in either direction, wins of the best model first."""
 
@@ -122,10 +122,7 @@ class Comparison:
         return ["".join(c if c.isalnum() or c in "-_." else "_" for c in e.name) for e in self.entries]
 
     def metrics(self) -> dict[str, float]:
-        """Returns the scores that a run logs as metrics, such as ``compare/cnn/macro_f1``.
-
-        ``as_dict`` has all numbers.
-        """
+        """Returns the scores that a run logs as metrics, such as ``compare/cnn/macro_f1``."""
         flat: dict[str, float] = {"compare/faces": self.num_faces}
         if self.num_people:
             flat["compare/people"] = self.num_people

@@ -71,25 +71,20 @@ def default_method(classifier: Classifier) -> Method:
 
 
 def _network_of(classifier: Classifier) -> NetworkScorer:
-    if default_method(classifier) != "gradcam":
+    if not isinstance(classifier.scorer, NetworkScorer):
         raise ConfigError(
             f"gradcam needs the gradients of a network, and this {classifier.family} classifier has "
             "none; use the method occlusion"
         )
-    assert isinstance(classifier.scorer, NetworkScorer)
     return classifier.scorer
 
 
 def grad_cam(
     scorer: NetworkScorer, pixels: Images, targets: Labels, layer: str | None = None
 ) -> HeatMaps:
-    """Returns Grad-CAM maps (arXiv 1610.02391), computed by captum in batches.
+    """Returns Grad-CAM maps (arXiv 1610.02391), computed by captum in batches; see ``explain``.
 
-    Args:
-        scorer: Network to explain; not changed, so other threads may use it at the same time.
-        pixels: Prepared faces, uint8 [n, side, side].
-        targets: Label of the emotion to explain, [n].
-        layer: One of ``feature_maps``; None for the network's ``explained_layer``.
+    The network is not changed, so other threads may use it at the same time.
 
     Raises:
         ConfigError: There is no such layer, or it has no feature map.
@@ -130,10 +125,6 @@ def feature_maps(scorer: NetworkScorer, side: int) -> dict[str, tuple[int, int]]
     """Returns (height, width) of each layer that Grad-CAM can use, by name, in the network's order.
 
     These layers have several channels and more than one position, and run once per face.
-
-    Args:
-        scorer: Network; set to evaluation mode.
-        side: Side of the face, in pixels.
     """
     network = scorer.network.eval()
     maps: dict[str, tuple[int, int]] = {}
@@ -172,7 +163,7 @@ def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:
 def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMaps:
     """Returns how far the target's probability falls when a gray window hides each place.
 
-    The method of Zeiler and Fergus (arXiv 1311.2901). Windows overlap; each pixel gets their mean.
+    Zeiler and Fergus (arXiv 1311.2901). Windows overlap; each pixel gets their mean.
     """
     # captum 0.9's Occlusion takes one stride for all windows, so at most sides the last window would
     # be cut off and the border's pixels measured with a smaller one. It also takes 5 to 9 times as long.

@@ -118,12 +118,7 @@ def measure_robustness(
 ) -> Robustness:
     """Returns the scores on corrupted images, at the classifier's default operating point.
 
-    Args:
-        classifier: Classifier of any family.
-        faces: Gray faces, uint8 [n, 128, 128], n at least 1; the clean scores use this size too.
-        labels: Label of each face, [n].
-        seed: Seed of noise, rotation directions and square positions.
-        advance: Called with the number of faces classified.
+    ``faces`` are uint8 [n, 128, 128] with ``labels`` [n]; the clean scores use this size too.
     """
     pictures = [Image.fromarray(face) for face in faces[:]]
 

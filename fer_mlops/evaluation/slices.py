@@ -102,15 +102,11 @@ class Slices:
 def traits_of(table: FaceTable, records: Sequence[FileRecord]) -> tuple[Trait, ...]:
     """Returns the traits of the faces: source, resolution, colour, brightness and the table's columns.
 
-    Resolution has fixed bounds, so that it means the same for every data set. Brightness and numeric
-    columns are divided into thirds of these faces. A text column whose values are mostly unique, such
-    as addresses and captions, is divided by the values that many faces share. A trait with only one
-    value is left out.
-
-    Args:
-        table: Faces, n rows.
-        records: Properties of their files, row by row.
+    Brightness and numeric columns are divided into thirds of these faces. A text column whose values
+    are mostly unique, such as addresses and captions, is divided by the values that many faces share.
+    A trait with only one value is left out.
     """
+    # with fixed bounds, resolution means the same for every data set
     shorter = np.array([min(r.width, r.height) for r in records])
     sides = np.select([shorter < 64, shorter < 128], ["under 64 px", "64 to 127 px"], "128 px and more")
     colour = np.where(np.array([r.chroma for r in records]) >= _COLOURED, "colour", "gray")
@@ -158,12 +154,7 @@ def slice_faces(
 ) -> Slices:
     """Returns the scores of every slice, with intervals over people.
 
-    Args:
-        labels: Label of each face, [n].
-        probabilities: Predicted probabilities [n, 7].
-        identities: Identity of each face, [n].
-        traits: Traits to slice by.
-        seed: Seed of the resamples.
+    ``labels`` and ``identities`` have shape [n], ``probabilities`` [n, 7].
     """
     resamples = resample_people(identities, seed=seed)
     cells = confusion_cells(labels, probabilities.argmax(1))
@@ -222,10 +213,8 @@ def _slice(
 def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
     """Returns the gap: the slice's accuracy minus the mean recall of the other faces for its emotions.
 
-    Args:
-        own: Confusion counts of the slice, [..., 7, 7].
-        rest: Confusion counts of all other faces, [..., 7, 7].
-        compares: Whether an emotion is in the slice and shown by enough people outside, [7].
+    ``own`` and ``rest`` are the confusion counts of the slice and of all other faces, [..., 7, 7];
+    ``compares`` is whether an emotion is in the slice and shown by enough people outside, [7].
     """
     own, rest = own[..., compares, :], rest[..., compares, :]
     places = np.flatnonzero(compares)
@@ -241,16 +230,11 @@ def _least_error(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> floa
     """Returns the standard error of a gap under independent faces and no true gap.
 
     It is a lower bound for the error of the resamples, which is 0 if, say, all thirty faces are right.
-    The recall of each emotion is pooled over both sides, with two right and two wrong faces added
-    (Agresti and Coull, The American Statistician 52, 1998).
-
-    Args:
-        own: Confusion counts of the slice, [7, 7].
-        rest: Confusion counts of all other faces, [7, 7].
-        compares: See ``_gap``, [7].
     """
     faces, others = own.sum(1)[compares], rest.sum(1)[compares]
     hits = (np.diagonal(own) + np.diagonal(rest))[compares]
+    # pooled over both sides, with two right and two wrong faces added (Agresti and Coull, The American
+    # Statistician 52, 1998)
     recall = (hits + 2) / (faces + others + 4)
     variance = recall * (1 - recall) * (1 / faces + 1 / others)
     return float(np.sqrt(((faces / faces.sum()) ** 2 * variance).sum()))

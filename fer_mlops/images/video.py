@@ -76,7 +76,7 @@ def _frames(name: str, device: str | None, every: float, shown: str) -> Iterator
             for frame in container.decode(stream):
                 time = frame.time or 0.0
                 start = time if start is None else start
-                if time - start >= due - 1e-6:  # a frame's time is rounded
+                if time - start >= due - 1e-6:  # rounding must not skip a frame
                     yield Frame(time - start, _upright(frame))
                     due += every * max(1, (time - start - due) // every + 1)
             if start is None:

@@ -52,11 +52,8 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
 def record_decision(version: int, decision: str, checks: str, run_id: str) -> None:
     """Records a decision of the promotion gate in a version's tags and at the end of its card.
 
-    Args:
-        version: Version that the gate decided on.
-        decision: Outcome and reason.
-        checks: Checked rules, as JSON.
-        run_id: Run of the gate.
+    ``decision`` is the outcome and its reason, ``checks`` the checked rules as JSON, and ``run_id`` the
+    run of the gate.
 
     Raises:
         TrackingError: MLflow refuses a change.
@@ -75,10 +72,7 @@ def record_decision(version: int, decision: str, checks: str, run_id: str) -> No
 def keep_out(version: int, *, is_sound: bool) -> bool:
     """Updates the challenger alias of a version that the gate refused; returns whether it has the alias.
 
-    Args:
-        version: Refused version.
-        is_sound: Whether the version loads and reproduces its stored predictions; otherwise it loses the
-            alias.
+    A version loses it unless it ``is_sound``: it loads and reproduces its stored predictions.
     """
     with alias_lock():
         if is_sound:

@@ -48,11 +48,7 @@ _LOCATIONS = (
 
 
 def check_database(uri: str, *, is_written: bool) -> None:
-    """Checks that MLflow can use the database.
-
-    Args:
-        uri: Address of the database.
-        is_written: Whether to create a missing file, and to check that the database can be written to.
+    """Checks that MLflow can use the database; creates a missing file if it ``is_written``.
 
     Raises:
         TrackingError: The database cannot be used; the message says what to do.
@@ -169,8 +165,8 @@ def _check_folder(file: Path) -> None:
 
 
 def _make(url: URL) -> None:
-    """Lets MLflow create its tables; retries if a process without our lock creates them meanwhile."""
-    for left in reversed(range(_TRIES)):
+    """Lets MLflow create its tables."""
+    for left in reversed(range(_TRIES)):  # a process without our lock may be creating them
         try:
             client(url.render_as_string(hide_password=False)).search_experiments(max_results=1)
             return
@@ -205,11 +201,7 @@ def _moved(connection: Connection, url: URL) -> list[_Move]:
 def relocate() -> list[tuple[Path, Path]]:
     """Updates the folder addresses in a database that was moved or copied with its artifact folder.
 
-    Returns:
-        Old and new folder of each changed experiment; empty if nothing was moved.
-
-    Raises:
-        TrackingError: The database cannot be used.
+    Returns the old and the new folder of each changed experiment.
     """
     uri = mlflow.get_tracking_uri()
     if is_remote() or urlsplit(uri).scheme != "sqlite":

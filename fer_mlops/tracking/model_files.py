@@ -31,11 +31,7 @@ def bundle_in(folder: Path, name: str) -> Path:
 
 
 def entries_of(folder: Path) -> Mapping[str, Any]:
-    """Returns the entries of a model's file ``MLmodel``; empty if there is no such file.
-
-    Raises:
-        ModelError: The file cannot be read.
-    """
+    """Returns the entries of a model's file ``MLmodel``; empty if there is no such file."""
     path = folder / "MLmodel"
     if not path.is_file():
         return {}

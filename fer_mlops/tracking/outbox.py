@@ -49,8 +49,7 @@ def stored_name(name: str) -> str:
     """Returns the name under which MLflow stores a metric, parameter, tag or file.
 
     A name that every MLflow store accepts is unchanged. Otherwise each part between slashes keeps its
-    letters, digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original, so
-    that different names stay different. A name of more than 250 characters is cut at its end.
+    letters, digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original.
     """
     whole = "/".join(_stored_part(part) for part in name.split("/"))
     return whole if len(whole) <= _LONGEST_NAME else _cut(whole, name, _LONGEST_NAME)
@@ -67,6 +66,7 @@ def _cut(clean: str, original: str, most_bytes: int) -> str:
     """Returns the beginning of ``clean`` and a digest of ``original``, before a file's suffix."""
     suffix = PurePosixPath(clean).suffix
     suffix = suffix if len(suffix.encode()) <= _LONGEST_SUFFIX else ""
+    # so that different names stay different
     digest = hashlib.sha256(original.encode(errors="surrogateescape")).hexdigest()[:8]
     room = most_bytes - len(f"-{digest}{suffix}".encode())
     head = clean.removesuffix(suffix).encode(errors="replace")[:room].decode(errors="ignore")
@@ -156,8 +156,7 @@ class Outbox:
     def deliver(self, *, at_once: bool = False) -> bool:
         """Sends entries in order until the server stops responding; returns whether all are sent.
 
-        Args:
-            at_once: Try now, even if the pause after the last failure is not over.
+        Tries ``at_once``, or when the pause after the last failure is over.
 
         Raises:
             TrackingError: MLflow refuses an entry.
@@ -183,12 +182,7 @@ class Outbox:
         return True
 
     def wait(self, seconds: float, question: Callable[[], Answer]) -> Answer:
-        """Sends all entries, then calls ``question`` and returns its result.
-
-        Args:
-            seconds: Longest wait for a server that does not respond.
-            question: Request to MLflow. It is repeated if the server does not respond, so a second call
-                must do no harm.
+        """Sends all entries, then calls ``question``, which must do no harm twice; returns its result.
 
         Raises:
             TrackingError: The server does not respond within ``seconds``, or MLflow refuses.

@@ -152,10 +152,7 @@ def _open(
 
 
 def git_commit() -> str:
-    """Returns the commit of the source in use, or ``unknown`` outside a checkout.
-
-    The suffix ``-dirty`` means that a tracked file differs from that commit.
-    """
+    """Returns the commit of the source in use, ``-dirty`` if a tracked file differs, or ``unknown``."""
     folder = Path(__file__).parents[2]
 
     def git(*words: str) -> str:

@@ -36,17 +36,13 @@ def runs_address(experiment_id: str, port: int = 5000) -> str:
 
 
 def runs_view(experiment_id: str) -> str:
-    """Returns the address of the runs table, without scheme and host; its columns are the scores.
-
-    The columns are stored in the experiment. If the store refuses that, as a server does for an account
-    that may only read, the address is that of the plain table.
-    """
+    """Returns the address of the runs table, without scheme and host; its columns are the scores."""
     address = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
     store = client()
     try:
         if _TAG not in store.get_experiment(experiment_id).tags:
             store.set_experiment_tag(experiment_id, _TAG, _shared_view())
-    except MlflowException:
+    except MlflowException:  # an account that may only read gets the plain table
         return address
     return f"{address}&viewStateShareKey={_KEY}"
 

@@ -113,13 +113,10 @@ def _file_in_use() -> Path | None:
 def new_place(location: str, file: Path) -> Path | None:
     """Returns the folder beside a moved or copied database that stands for an experiment's folder.
 
-    An artifact folder elsewhere is not an error by itself: a database may serve many folders. A move is
-    assumed only if a folder of the same name is in ``mlruns`` beside the database.
-
-    Args:
-        location: Address of the experiment's artifacts in the database.
-        file: Absolute path of the database.
+    ``location`` is the address of the experiment's artifacts in the database.
     """
+    # An artifact folder elsewhere is no error by itself: a database may serve many folders. A move is
+    # assumed only if a folder of the same name is in mlruns beside the database.
     old = local_path(location)
     new = file.parent / "mlruns" / old.name if old else None
     is_moved = old and new and new.is_dir() and not (old.is_dir() and old.samefile(new))

@@ -20,13 +20,9 @@ from fer_mlops.tracking.sqlite_registry import local_path
 
 
 def check_store(experiment: str | None = None) -> None:
-    """Checks that the tracking store can be used.
+    """Checks that the tracking store can be used: read, or written to in ``experiment``.
 
-    A lock lets only one process at a time create a database.
-
-    Args:
-        experiment: Experiment that will be written to; created with its database if missing. None if
-            the store is only read.
+    The experiment is created with its database if missing.
 
     Raises:
         TrackingError: The store cannot be used; the message says what to do.

@@ -16,11 +16,7 @@ _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
 def version_of(name: str) -> Version:
-    """Returns the version of a number or an alias.
-
-    Raises:
-        ModelError: There is no such version.
-    """
+    """Returns the version of a number or an alias; raises ModelError if there is none."""
     if name.isdigit():
         found = get_version(name)
     else:
@@ -58,10 +54,7 @@ def find_candidate(version: int | None, run_id: str) -> int:
 def differences(one: Version, other: Version) -> list[tuple[str, Scalar | None, Scalar | None]]:
     """Returns the settings and test scores that differ, as (name, value of one, value of other).
 
-    A value that a version does not have is None.
-
-    Raises:
-        ModelError: The run of a version was deleted.
+    A value that a version does not have is None. Raises ModelError if the run of a version was deleted.
     """
     runs = [_run(version) for version in (one, other)]
     found: list[tuple[str, Scalar | None, Scalar | None]] = []

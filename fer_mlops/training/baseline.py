@@ -38,10 +38,7 @@ def train_baseline(
     progress: Progress,
     cache: Path,
 ) -> TrainingResult:
-    """Returns the baseline fitted to all training faces.
-
-    Reports one step per share of the training faces; shares too small to calibrate are skipped.
-    """
+    """Returns the baseline fitted to all training faces; reports one step per share of them."""
     config, seed = experiment.hog_svm, experiment.seed
     num_faces = len(train) + len(valid)
     advance = progress("HOG features", num_faces)

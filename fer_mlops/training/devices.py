@@ -49,9 +49,6 @@ def choose_device(name: str) -> torch.device:
 def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
     """Returns the data type of the forward pass; ``auto`` is the fastest safe one.
 
-    ``auto`` is bfloat16 if the hardware supports it (AVX-512 BF16, AMX, CUDA from Ampere on), float16
-    on older CUDA devices, which would emulate bfloat16, else float32.
-
     Raises:
         ConfigError: ``float16`` on a device without gradient scaling.
     """
@@ -60,10 +57,10 @@ def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
             raise ConfigError(f"training.precision float16 needs CUDA or the CPU, not {device.type}")
         chosen: torch.dtype = getattr(torch, precision)
         return chosen
-    if device.type == "cpu":
+    if device.type == "cpu":  # without these instructions bfloat16 is emulated, and slower than float32
         is_fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return torch.bfloat16 if is_fast else torch.float32
-    if device.type == "cuda":
+    if device.type == "cuda":  # bfloat16 is emulated before Ampere
         is_native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if is_native else torch.float16
     return torch.float32
@@ -79,12 +76,9 @@ def room_on(device: torch.device) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's global generators, which dropout uses, and restores them after the block.
-
-    In a process group, each process draws its own numbers.
-    """
+    """Seeds torch's global generators, which dropout uses, and restores them after the block."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed + distributed.rank() * 2**32)  # seeds are below 2**32
+        torch.manual_seed(seed + distributed.rank() * 2**32)  # other numbers in each process
         yield
 
 
@@ -109,10 +103,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of mallopt in glibc's malloc.
 def keep_heap() -> None:
     """Keeps the memory of freed tensors in the process, if the C library is glibc.
 
-    Otherwise glibc returns every large tensor to the system after each step and faults it in again,
-    which takes a sixth of a small network's step on a CPU. Only for commands that train: the setting
-    applies to the whole process and cannot be undone.
+    Only for commands that train: the setting applies to the whole process and cannot be undone.
     """
+    # otherwise glibc returns every large tensor to the system after each step and faults it in again,
+    # which takes a sixth of a small network's step on a CPU
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_MAX, 0)
@@ -121,15 +115,7 @@ def keep_heap() -> None:
 
 @contextmanager
 def explain_full_memory(device: torch.device, size: int) -> Iterator[None]:
-    """Turns an out-of-memory error in the block into a message with a remedy.
-
-    Args:
-        device: Device of the training step.
-        size: Number of faces in the step.
-
-    Raises:
-        TrainingError: The device is out of memory.
-    """
+    """Turns an out-of-memory error of a step of ``size`` faces into a TrainingError with a remedy."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -1,11 +1,10 @@
-"""Distributed training: process group, ranks, and sums over processes.
+"""Distributed training: process group, ranks, and sums over processes."""
 
-DistributedDataParallel is not used. It averages the gradients of losses that each process computes on
-its own faces; for a class-weighted loss this differs from the gradient of the whole batch's loss. Here
-the logits of a batch are gathered and every process computes the same loss, so that the sum of the
-gradients equals that of a single process. The network stays a plain module for weight averaging,
-checkpoints and Grad-CAM; DDP's overlapping would save little time on a few million weights.
-"""
+# DistributedDataParallel is not used. It averages the gradients of losses that each process computes on
+# its own faces; for a class-weighted loss this differs from the gradient of the whole batch's loss. Here
+# the logits of a batch are gathered and every process computes the same loss, so that the sum of the
+# gradients equals that of a single process. The network stays a plain module for weight averaging,
+# checkpoints and Grad-CAM; DDP's overlapping would save little time on a few million weights.
 
 from __future__ import annotations
 
@@ -64,10 +63,7 @@ def process_group(num_processes: int) -> Iterator[None]:
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """Runs the block in the first process, then in the others.
-
-    The others find the files that the first process decoded or downloaded.
-    """
+    """Runs the block in the first process, then in the others, which find its files."""
     if world_size() == 1:
         yield
         return
@@ -83,10 +79,7 @@ def main_process_first() -> Iterator[None]:
 
 
 def forward(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Returns the network's outputs [n, …] for all inputs [n, …]; each process computes a share.
-
-    Gradients flow only through this process's share; ``sum_gradients`` adds those of the others.
-    """
+    """Returns the network's outputs [n, …] for all inputs [n, …]; each process computes a share."""
     n = len(inputs)
     if n < 2 * world_size() or world_size() == 1:  # a share of one face has no batch statistics
         return network(inputs)  # type: ignore[no-any-return]
@@ -97,6 +90,7 @@ def forward(network: nn.Module, inputs: Tensor) -> Tensor:
     whole[start:end] = part.detach()
     # every row is zero in all processes but one, so the sum is a gather of shares of any size
     _add_up(whole)
+    # gradients flow only through this process's share; `sum_gradients` adds those of the others
     return torch.cat([whole[:start], part, whole[end:]])
 
 
@@ -122,15 +116,7 @@ def gather(value: Tensor) -> list[Tensor]:
 
 
 def check_alike(what: str, numbers: Sequence[float]) -> None:
-    """Checks that all processes pass the same numbers.
-
-    Args:
-        what: Noun for the numbers in the error message.
-        numbers: Numbers of this process.
-
-    Raises:
-        TrainingError: The numbers differ between processes.
-    """
+    """Raises TrainingError unless all processes pass the same numbers, named by ``what``."""
     values = gather(torch.tensor(numbers, dtype=torch.float64))
     for number, value in enumerate(values):
         if not torch.equal(value, values[0]):
@@ -164,11 +150,7 @@ def _add_up(tensor: Tensor) -> None:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Turns a failed exchange into a TrainingError.
-
-    Raises:
-        TrainingError: Another process is gone.
-    """
+    """Turns a failed exchange into a TrainingError: another process is gone."""
     try:
         yield
     except RuntimeError as error:

@@ -34,9 +34,8 @@ def cached_features(
 ) -> Tensor:
     """Returns features float32 [n, features] from the cache, or computes and stores them.
 
-    The file is written atomically; an unreadable file is computed again. If several processes of this
-    machine need the same features, one computes them and the others wait. All files together take at
-    most 4 GiB.
+    If several processes of this machine need the same features, one computes them and the others wait.
+    All files together take at most 4 GiB.
 
     Args:
         cache: Folder for the files.
@@ -66,7 +65,7 @@ def cached_features(
 def _found(path: Path) -> Tensor | None:
     try:
         features = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError):  # missing, or damaged and to be computed again
         return None
     with suppress(OSError):  # the cache may be read-only
         os.utime(path)

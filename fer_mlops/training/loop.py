@@ -139,8 +139,7 @@ def train_epoch(
 ) -> float:
     """Trains for one pass over the training faces and returns their mean loss.
 
-    Raises:
-        TrainingError: The loss is not finite.
+    Raises TrainingError if the loss is not finite.
     """
     training_state.network.train()
     losses: list[Tensor] = []
@@ -183,16 +182,7 @@ def train_epoch(
 
 
 def require_number(part: str, mean: float, training_state: TrainingState) -> None:
-    """Checks that this epoch's mean loss is finite.
-
-    Args:
-        part: Part of the split in the error message.
-        mean: Mean loss.
-        training_state: State with the epoch and the settings.
-
-    Raises:
-        TrainingError: The loss is not finite.
-    """
+    """Raises TrainingError unless this epoch's mean loss on a part of the split is finite."""
     if not math.isfinite(mean):
         raise TrainingError(
             f"the {part} loss of epoch {training_state.epoch} is {mean}; lower training.learning_rate "
@@ -208,10 +198,7 @@ def network_logits(
     arithmetic: torch.dtype = torch.float32,
     batch_size: int = 256,
 ) -> Tensor:
-    """Returns the network's logits [n, classes] on the CPU, in evaluation mode.
-
-    The processes of a process group share the work, and all return the same logits.
-    """
+    """Returns the network's logits [n, classes] on the CPU, in evaluation mode."""
     network.eval()
     rows = np.arange(len(examples))
     starts = range(0, len(rows), batch_size)
@@ -225,8 +212,7 @@ def validate(
 ) -> ValidationResult:
     """Returns loss and scores on all of ``valid``, in the arithmetic of training.
 
-    The final report of a run does not use them: it is computed on the CPU in float32 from the saved
-    weights.
+    The final report of a run is computed on the CPU in float32 from the saved weights instead.
     """
     device = next(network.parameters()).device
     logits = network_logits(network, valid, device, arithmetic)

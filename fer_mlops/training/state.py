@@ -140,25 +140,20 @@ class TrainingState:
         return inner
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yields the rows of each batch of an epoch: a shuffled pass, or draws with replacement.
-
-        Batch sizes differ by at most 1.
-        """
+        """Yields the rows of each batch of an epoch: a shuffled pass, or draws with replacement."""
         n, generator = len(self.train), self.generator
         if self.is_warmup_loss or self.config.sampling == "natural":
             order = torch.randperm(n, generator=generator)
         else:
             order = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        # of almost equal sizes, so that no small last batch weighs as much as the others
         yield from np.array_split(order.numpy(), self.num_steps)
 
     def step(self, measure: Callable[[], Tensor]) -> Tensor:
-        """Takes a step on the loss that ``measure`` computes, and returns the loss.
-
-        Updates the averaged weights too. With ``sam_rho`` the gradient is that of the SAM ascent
-        point.
-        """
+        """Takes a step on the loss that ``measure`` computes, and returns the loss."""
         batch_loss = self._differentiate(measure)
         if self.config.sam_rho:
+            # the gradient of the ascent point replaces that of the present weights
             with uphill(self.network, self.config.sam_rho):
                 self._differentiate(measure)
         for optimizer in self.optimizers:
@@ -257,15 +252,12 @@ def _check_shares(smallest: int) -> None:
 
 
 def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Returns an exponential average of weights with a short initial time constant.
-
-    A long one would keep the random first weights. The decay at step t is
-    min(decay, (1 + t) / (10 + t)), as in TensorFlow.
-    """
+    """Returns an exponential average of weights with a short initial time constant."""
 
     @torch.no_grad()
     def average(kept: Sequence[Tensor], new: Sequence[Tensor], step: Tensor | int) -> None:
         t = float(step)
+        # as in TensorFlow; a long time constant from the start would keep the random first weights
         weight = 1 - min(decay, (1 + t) / (10 + t))
         if kept[0].is_floating_point():
             torch._foreach_lerp_(list(kept), list(new), weight)

@@ -102,19 +102,19 @@ class FaceTableBuilder:
         """
         where = where or image
         if not image:
-            self._record("malformed-row", f"{where}: no image is named")
+            self.skip("malformed-row", f"{where}: no image is named")
             return
         path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
         if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
-            self._record("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
+            self.skip("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
         elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
-            self._record("missing-file", f"{where}: no image at {str(self.root / path)!r}")
+            self.skip("missing-file", f"{where}: no image at {str(self.root / path)!r}")
         elif not emotion.strip():
-            self._record("no-label", path)
+            self.skip("no-label", path)
         else:
             named = self._name(emotion, where)
             if named == _DROPPED:
-                self._record("dropped-label", path)
+                self.skip("dropped-label", path)
                 return
             if named and named != emotion:
                 self._count_spelling(emotion, path)
@@ -126,7 +126,7 @@ class FaceTableBuilder:
 
     def skip(self, kind: Kind, what: str) -> None:
         """Counts an image or line that is left out of the table, such as a file without a label."""
-        self._record(kind, what)
+        self._found.setdefault(kind, []).append(what)
 
     def add_note(self, text: str) -> None:
         """Adds a note about the data set as a whole."""
@@ -135,9 +135,6 @@ class FaceTableBuilder:
     def table(self) -> FaceTable:
         """Returns the table, which contains each image once.
 
-        Rows that repeat an image with the same emotion count once. An image whose rows disagree is left
-        out, since the right label is unknown.
-
         Raises:
             DataError: A row cannot be understood (when reading strictly), or no face is left.
         """
@@ -145,7 +142,8 @@ class FaceTableBuilder:
         if self.request.is_strict:
             self._refuse()
         if not kept:
-            why = self._first_problem() or "none was found"
+            problems = (f"{kind}: {met[0]}" for kind, met in self._found.items())
+            why = next(problems, "none was found")
             raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
         kept, doubts = doubt_guesses(kept, self._origins)
         self._remarks += doubts
@@ -158,9 +156,6 @@ class FaceTableBuilder:
         forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
         return next((form for form in forms if os.path.isfile(self._top + form)), path)  # noqa: PTH113
 
-    def _record(self, kind: Kind, what: str) -> None:
-        self._found.setdefault(kind, []).append(what)
-
     def _name(self, text: str, where: str) -> str:
         """Returns the emotion, a marker for one outside the seven, or empty text for an unknown one."""
         if text not in self._named:
@@ -170,31 +165,24 @@ class FaceTableBuilder:
                 self._named[text] = error
         named = self._named[text]
         if isinstance(named, DataError):
-            self._record("unknown-emotion", f"{where}: {named}")
+            self.skip("unknown-emotion", f"{where}: {named}")
             return ""
         return named
 
     def emotion_of(self, text: str) -> str:
-        """Returns the emotion of a label, ``data.labels`` considered, or a marker for a label left out.
-
-        Raises:
-            DataError: The label is unknown.
-        """
+        """Returns the emotion of a label, or a marker for one left out; raises DataError if unknown."""
         word = text.strip()
         configured = self._labels.get(word.lower())
         if configured:
             return _DROPPED if configured == "drop" else configured
         try:
-            return normalise_emotion(word) or self._outside()
+            contempt = self.request.config.contempt
+            return normalise_emotion(word) or (_OUTSIDE if contempt == "drop" else contempt)
         except DataError as error:
             setting = json.dumps({word: "drop"}, ensure_ascii=False)
             way_out = f"name its emotion, or leave it out: --set data.labels='{setting}'"
             is_spelling = "did you mean" in str(error)
             raise DataError(f"{error} Or {way_out}" if is_spelling else f"{error}; {way_out}") from None
-
-    def _outside(self) -> str:
-        contempt = self.request.config.contempt
-        return _OUTSIDE if contempt == "drop" else contempt
 
     def _count_spelling(self, text: str, path: str) -> None:
         if text.strip().lower() not in OUTSIDE:
@@ -221,13 +209,13 @@ class FaceTableBuilder:
         kept = []
         for path, row in first.items():
             others = again.get(path, ())
-            if any(other.emotion != row.emotion for other in others):
-                self._record("conflicting-rows", path)
+            if any(other.emotion != row.emotion for other in others):  # the right label is unknown
+                self.skip("conflicting-rows", path)
                 continue
             for _ in others:
-                self._record("repeated-rows", path)
+                self.skip("repeated-rows", path)
             if row.emotion == _OUTSIDE:
-                self._record("outside-emotion", path)
+                self.skip("outside-emotion", path)
             else:
                 kept.append(row)
         return kept
@@ -243,9 +231,6 @@ class FaceTableBuilder:
                 skip = "; or leave such rows out with --on-bad-image skip"
                 way_out = skip if kind in _SKIPPABLE else ""
                 raise DataError(met[0] + (more if len(met) > 1 else "") + way_out)
-
-    def _first_problem(self) -> str:
-        return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
 
     def _notes(self, kept: list[Row]) -> list[Note]:
         self._found["no-identity"] = sorted(

@@ -18,9 +18,7 @@ GUESSES = ("file name", "folder")
 def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list[Row], list[Note]]:
     """Returns the rows with doubtful guesses removed or corrected, and notes about them.
 
-    Args:
-        rows: The faces.
-        origins: Origin of the identity, by path; a path without one is unnamed.
+    ``origins`` is the origin of each identity by path; a path without one is unnamed.
     """
     shown: dict[str, list[str]] = {}
     for row in rows:
@@ -61,12 +59,8 @@ def doubtful_names(emotions_of: Mapping[str, Sequence[str]]) -> dict[str, str | 
     """Returns the names that seem to contain more than a person, with the person at their start or end.
 
     A name that occurs with one emotion only is doubtful if nearly all names of that emotion are like
-    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. A full name with
-    a single photo is no evidence, as one photo shows one emotion. The person of ``anna gloomy`` is
-    ``anna`` if that is a name without doubt, else None.
-
-    Args:
-        emotions_of: Emotion of each face, by name.
+    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. The person of
+    ``anna gloomy`` is ``anna`` if that is a name without doubt, else None.
     """
     names_of: dict[str, list[str]] = {}
     for name, emotions in emotions_of.items():
@@ -75,7 +69,7 @@ def doubtful_names(emotions_of: Mapping[str, Sequence[str]]) -> dict[str, str | 
     doubtful: set[str] = set()
     for names in names_of.values():
         singles = [name for name in names if len(emotions_of[name]) == 1]
-        believed = _full_names(singles)
+        believed = _full_names(singles)  # no evidence against them: one photo shows one emotion
         alone = [name for name in names if len(set(emotions_of[name])) == 1 and name not in believed]
         if len(names) >= _FEWEST and len(alone) > _ALONE * len(names):
             doubtful.update(alone)

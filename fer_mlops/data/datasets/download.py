@@ -51,12 +51,6 @@ def download(archive: Archive, target: Path, progress: Progress = no_progress) -
     A partial transfer is kept as ``<target>.tar.gz.part``; the next call resumes it if the server
     allows.
 
-    Args:
-        archive: Archive to fetch.
-        target: Folder to create; it must not exist.
-        progress: Called at the start of the two stages; the first counts megabytes, and the total of
-            both may be unknown.
-
     Raises:
         DataError: ``target`` exists, the server cannot be reached or refuses, the transfer breaks off,
             the archive is damaged or is something else, or the disk is full.

@@ -35,15 +35,8 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 from fer_mlops.files import make_once
 
-CODES = {
-    "0": "anger",
-    "1": "disgust",
-    "2": "fear",
-    "3": "happiness",
-    "4": "sadness",
-    "5": "surprise",
-    "6": "neutral",
-}
+_ORDER = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+CODES = {str(code): emotion for code, emotion in enumerate(_ORDER)}
 PARTS = {"training": "train", "publictest": "valid", "privatetest": "test", "": ""}
 SIDE = 48
 """Side of a face, in pixels."""
@@ -71,11 +64,7 @@ class Fer2013Face:
 
 
 def load(path: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces of the csv or folder at ``path``.
-
-    Raises:
-        DataError: The path has neither layout, a row is malformed, or the cache cannot be written.
-    """
+    """Returns the labelled faces of the csv or folder at ``path``; raises DataError if it is neither."""
     file = find_csv(path)
     if file is None:
         return _load_folders(path, request)
@@ -108,11 +97,7 @@ def find_csv(path: Path) -> Path | None:
 
 
 def unpack(file: Path, request: Request) -> tuple[Path, list[Fer2013Face]]:
-    """Returns the folder that ``file`` is unpacked into, and its rows in the csv's order.
-
-    Raises:
-        DataError: The file cannot be read, or the cache cannot be written.
-    """
+    """Returns the folder that ``file`` is unpacked into, and its rows in the csv's order."""
     try:
         stat = file.stat()
     except OSError as error:

@@ -21,7 +21,7 @@ Traps:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from fer_mlops.data.csv_reader import read_words
@@ -31,15 +31,8 @@ from fer_mlops.data.datasets.folder import some_names
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 
-CODES = {
-    "1": "surprise",
-    "2": "fear",
-    "3": "disgust",
-    "4": "happiness",
-    "5": "sadness",
-    "6": "anger",
-    "7": "neutral",
-}
+_ORDER = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+CODES = {str(code): emotion for code, emotion in enumerate(_ORDER, start=1)}
 _LISTS = (Path("EmoLabel") / "list_patition_label.txt", Path("EmoLabel") / "list_partition_label.txt")
 _AGAIN = re.compile(r"train_\d+_aligned\.jpg")
 # the last three lines of an annotation, with the meaning of each number
@@ -51,11 +44,7 @@ _ATTRIBUTES = {
 
 
 def load(path: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces.
-
-    Raises:
-        DataError: The folder has neither layout, or a line cannot be understood.
-    """
+    """Returns the labelled faces; raises DataError if the folder has neither layout."""
     found = _find_list(path)
     if found is not None:
         return _load_published(*found, request)
@@ -128,18 +117,11 @@ def _find_again(path: Path) -> Path | None:
 
 def _load_again(root: Path, request: Request) -> FaceTable:
     builder = FaceTableBuilder("rafdb", root, request)
-    for part, code, name in _files(root):
-        builder.add(f"{part}/{code}/{name}", CODES[code], source="rafdb", part=part, is_there=True)
+    for part, code in product(("train", "test"), CODES):
+        for file in sorted((root / part / code).glob("*.jpg")):
+            image = f"{part}/{code}/{file.name}"
+            builder.add(image, CODES[code], source="rafdb", part=part, is_there=True)
     return builder.table()
-
-
-def _files(root: Path) -> Iterator[tuple[str, str, str]]:
-    for part in ("train", "test"):
-        for code in CODES:
-            folder = root / part / code
-            if folder.is_dir():
-                for file in sorted(folder.glob("*.jpg")):
-                    yield part, code, file.name
 
 
 def _recognises(path: Path) -> bool:

@@ -20,19 +20,21 @@ class _Meaning:
     remedy: str
 
 
+_IDENTIFY = (
+    "identify people: a column identity, a folder per person, --identity-pattern, or by face "
+    "with --identities faces"
+)
 _HANDLED = _Meaning("note", "handled while reading", "")
 _MEANINGS: dict[str, _Meaning] = {
     "no-identity": _Meaning(
         "warning",
         "images of one person can be in train and test at once, which makes scores too good",
-        "identify people: a column identity, a folder per person, --identity-pattern, or by face "
-        "with --identities faces",
+        _IDENTIFY,
     ),
     "doubtful-identity": _Meaning(
         "warning",
         "one person under several names can be in train and test at once, which makes scores too good",
-        "identify people: a column identity, a folder per person, --identity-pattern, or by face "
-        "with --identities faces",
+        _IDENTIFY,
     ),
     "spelling": _Meaning(
         "note",

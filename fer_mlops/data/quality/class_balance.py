@@ -49,10 +49,7 @@ class ClassSize:
 def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> list[ClassSize]:
     """Returns the size of each emotion, in the order of EMOTIONS.
 
-    Args:
-        table: The faces.
-        config: Data settings; the test share is used if there is no split.
-        split: Split that training would use; None if it cannot be made.
+    Without a split that training could use, the test share of ``config`` gives expected test counts.
     """
     sizes = []
     for label, emotion in enumerate(EMOTIONS):
@@ -90,20 +87,16 @@ def _faces_of_each(table: FaceTable, rows: Rows) -> np.ndarray[tuple[int], np.dt
 
 
 def _design_effect(faces_of_each: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Returns the factor by which clusters of faces widen a variance: 1 + (m - 1) * LIKENESS.
-
-    ``m`` is the mean size of the cluster a face is in (Kish, Survey Sampling, 1965, section 5.4).
-    """
+    """Returns the factor by which clusters of faces widen a variance."""
+    # 1 + (m - 1) * LIKENESS for clusters of mean size m (Kish, Survey Sampling, 1965, section 5.4)
     total = faces_of_each.sum()
     mean = (faces_of_each**2).sum() / total if total else 1.0
     return float(1 + max(mean - 1, 0) * LIKENESS)
 
 
 def interval_width(share: float, n: float) -> float:
-    """Returns the width of Wilson's 95% interval around a share of ``n`` faces, 0 to 1.
-
-    Wilson, JASA 22 (1927), 209: it stays within 0 and 1 however few the faces.
-    """
+    """Returns the width of Wilson's 95% interval around a share of ``n`` faces, 0 to 1."""
+    # Wilson, JASA 22 (1927), 209: it stays within 0 and 1 however few the faces
     if n <= 0:
         return 1.0
     spread = sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))

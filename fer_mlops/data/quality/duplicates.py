@@ -37,10 +37,8 @@ def copy_findings(
 ) -> list[Finding]:
     """Returns findings on byte-identical files and on near duplicates, also across labels and people.
 
-    Args:
-        table: The faces.
-        records: Records of their files, row for row, all readable; empty if the files were not read.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``records`` are empty if the files were not read; ``clusters`` are equal numbers [n] for near
+    duplicates, None if unknown.
     """
     digests = np.array([record.digest for record in records])
     identical = groups_of_equal(digests)
@@ -48,6 +46,7 @@ def copy_findings(
     if clusters is not None:
         near = groups_of_equal(clusters)
         if len(records):
+            # byte-identical files have a finding of their own
             near = [rows for rows in near if len(set(digests[rows])) > 1]
         findings += _say(table, near, _NEAR)
     return findings

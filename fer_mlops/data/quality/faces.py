@@ -19,10 +19,7 @@ _SHOWN = 3  # photos of each name in a finding
 def face_findings(table: FaceTable, embeddings: Embeddings, groups: NDArray[np.int64]) -> list[Finding]:
     """Returns findings on one face under several names, and on several faces under one name.
 
-    Args:
-        table: The faces.
-        embeddings: From ``embed_faces``, row for row.
-        groups: From ``link_faces``.
+    ``embeddings`` are from ``embed_faces``, ``groups`` from ``link_faces``.
     """
     usable = np.flatnonzero(is_named(table.identities) & (groups >= 0))
     return [

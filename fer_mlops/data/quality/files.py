@@ -184,13 +184,7 @@ _FAULTS = (
 
 
 def file_findings(table: FaceTable, records: Sequence[FileRecord], config: DataConfig) -> list[Finding]:
-    """Returns one finding per kind of fault.
-
-    Args:
-        table: The faces.
-        records: Records of its files, row for row.
-        config: Data settings; if unreadable images are skipped, they are a warning instead of an error.
-    """
+    """Returns one finding per kind of fault; errors are warnings if unreadable images are skipped."""
     findings = []
     for fault in _FAULTS:
         rows = [i for i, record in enumerate(records) if fault.holds(table.paths[i], record)]

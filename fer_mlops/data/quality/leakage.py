@@ -83,8 +83,7 @@ class KnownPeople:
     def caution(self, copies: float = 0.0) -> str:
         """Returns why test scores may be too high; empty if there is no reason.
 
-        Args:
-            copies: Share of the test faces that are near duplicates of photos in train.
+        ``copies`` is the share of the test faces that are near duplicates of photos in train.
         """
         reasons = []
         if self.share > 0:
@@ -100,10 +99,8 @@ class KnownPeople:
     def _nobody(self) -> str:
         if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
             return "nobody is named"
-        counts = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
-        counts += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(
-            self.unnamed_train
-        )
+        parts = (self.unnamed_test, self.num_test, "test"), (self.unnamed_train, self.num_train, "train")
+        counts = [f"{some:,} of {num:,} {part} faces" for some, num, part in parts if some]
         return f"{' and '.join(counts)} name nobody" if counts else ""
 
 
@@ -124,13 +121,9 @@ def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
 def make_splits(
     table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None
 ) -> tuple[dict[str, Split], list[Finding]]:
-    """Returns every kind of split that can be made, and a finding if the chosen one cannot.
+    """Returns every kind of split that can be made, and a finding if that of ``config`` cannot.
 
-    Args:
-        table: The faces.
-        config: Data settings; ``split`` is the chosen one. Failures of other splits are ignored.
-        seed: Seed of the splits.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``clusters`` are equal numbers [n] for near duplicates; None if unknown.
     """
     own = split_kind(config)
     kinds = ["random", "identity"]
@@ -161,11 +154,7 @@ def leak_findings(
 ) -> list[Finding]:
     """Returns findings on test faces whose person or photo is in train.
 
-    Args:
-        table: The faces.
-        splits: Splits by kind.
-        chosen: Kind of the split used for scores; of the others, only random gets a note.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``chosen`` is the kind of split used for scores; of the others, only random gets a note.
     """
     findings = []
     for kind, split in splits.items():
@@ -275,7 +264,6 @@ def _find_leak(table: FaceTable, split: Split, clusters: NDArray[np.int64] | Non
     def known(values: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.isin(values[split.test], values[split.train])
 
-    nowhere = np.zeros(len(split.test), dtype=bool)
     named = is_named(table.identities[split.test])
-    photo = nowhere if clusters is None else known(clusters)
+    photo = np.zeros(len(named), dtype=bool) if clusters is None else known(clusters)
     return _Leak(known(people) & named, known(both) & named, photo, named)

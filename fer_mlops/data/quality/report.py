@@ -30,7 +30,6 @@ from fer_mlops.data.quality.faces import face_findings
 from fer_mlops.data.quality.files import file_findings
 from fer_mlops.data.quality.findings import Finding, Listing, listed, worst_first
 from fer_mlops.data.quality.label_errors import (
-    ProbabilityModel,
     find_label_errors,
     label_error_findings,
     label_error_listing,
@@ -48,6 +47,7 @@ from fer_mlops.data.splits import Split, groups_of
 from fer_mlops.data.table import FaceTable
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count, count_people
+from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Progress, no_progress
 
 
@@ -98,7 +98,7 @@ def check_data(
     cache: Path,
     *,
     progress: Progress = no_progress,
-    classifier: ProbabilityModel | None = None,
+    classifier: Classifier | None = None,
 ) -> DataReport:
     """Returns the full report on the data; reads every file.
 
@@ -110,9 +110,6 @@ def check_data(
         progress: Called at the start of each stage.
         classifier: Source of the probabilities by which labels are doubted, instead of the quick
             baseline; it should not have been trained on these faces.
-
-    Raises:
-        DataError: The cache cannot be written.
     """
     records = read_records(table, progress("reading files", len(table)))
     faults = [*label_findings(table.notes, config), *file_findings(table, records, config)]
@@ -126,7 +123,8 @@ def check_data(
     check = _DataCheck(seen, config, seed, near_duplicate_clusters(thumbnails))
     check.divide()
     if config.identities == "auto" and config.source != "sample" and can_embed():  # sample is drawn
-        check.recognise(cache, progress)
+        embeddings = embed_faces(seen, cache, progress)
+        check.findings += face_findings(seen, embeddings, link_faces(embeddings))
     check.compare([record_of[path] for path in seen.paths], progress)
     check.doubt(cache, classifier, progress)
     return check.conclude(faults)
@@ -144,11 +142,7 @@ def check_before_training(
 ) -> tuple[Finding, ...]:
     """Returns the findings for a training run, worst first, without reading a file.
 
-    Args:
-        table: The faces.
-        split: Split of the run.
-        config: Data settings of the run.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``clusters`` are equal numbers [n] for near duplicates; None if unknown.
     """
     findings = label_findings(table.notes, config)
     findings += copy_findings(table, [], clusters)
@@ -187,11 +181,6 @@ class _DataCheck:
         if splits:
             self.listings.append(leak_listing(self.table, splits, self.clusters))
 
-    def recognise(self, cache: Path, progress: Progress) -> None:
-        """Checks where names and faces disagree about the person."""
-        embeddings = embed_faces(self.table, cache, progress)
-        self.findings += face_findings(self.table, embeddings, link_faces(embeddings))
-
     def compare(self, records: Sequence[FileRecord], progress: Progress) -> None:
         """Checks for shortcuts, which predict the emotion without the face, and for copies."""
         clues = clues_of(self.table, records)
@@ -203,7 +192,7 @@ class _DataCheck:
             self.listings.append(shortcut_listing(shortcuts))
         self.copies = copy_findings(self.table, records, self.clusters)
 
-    def doubt(self, cache: Path, classifier: ProbabilityModel | None, progress: Progress) -> None:
+    def doubt(self, cache: Path, classifier: Classifier | None, progress: Progress) -> None:
         """Checks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:
@@ -228,8 +217,7 @@ class _DataCheck:
     def conclude(self, faults: list[Finding]) -> DataReport:
         """Returns the report, with the sizes of emotions, the faults of files and a verdict."""
         table, sizes = self.table, class_sizes(self.table, self.config, self.split)
-        found = [*self.findings, *balance_findings(sizes), *self.copies, *faults]
-        findings = worst_first(found)
+        findings = worst_first([*self.findings, *balance_findings(sizes), *self.copies, *faults])
         num_people, num_unnamed = count_people(table.identities)
         return DataReport(
             name=table.name,
@@ -250,13 +238,7 @@ class _DataCheck:
 
 
 def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split: str) -> str:
-    """Returns a summary of how reliable scores on this data will be.
-
-    Args:
-        findings: All findings.
-        sizes: Size of each emotion.
-        split: Kind of the split used for scores.
-    """
+    """Returns a summary of how reliable scores on this data and kind of split will be."""
     kinds = {finding.kind: finding for finding in findings}
     sentences = []
     num_errors = sum(finding.severity == "error" for finding in findings)

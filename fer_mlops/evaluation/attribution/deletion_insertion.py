@@ -54,14 +54,10 @@ def remove_and_insert(
 ) -> Removal:
     """Returns the deletion and insertion curves of the maps, and those of smooth random maps.
 
-    Args:
-        classifier: Classifier that was explained.
-        pixels: Prepared faces, uint8 [n, side, side].
-        targets: Label of the emotion whose probability is measured, [n].
-        heats: Maps of the same faces [n, side, side]; equal pixels follow the random order.
-        seed: Seed of the random maps.
+    ``heats`` [n, side, side] are the maps of these faces [n, side, side] for the emotions ``targets``.
     """
     random = _smooth_noise(heats.shape, np.random.default_rng(seed))
+    # equal pixels, such as those of a blank map, follow the random order
     rank, random_rank = _ranks(heats + 1e-6 * random), _ranks(random)
     blurred = gaussian_filter(pixels, (0, _BLUR * pixels.shape[-1], _BLUR * pixels.shape[-1]))
 

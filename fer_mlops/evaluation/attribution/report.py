@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from fer_mlops.evaluation.attribution.face_share import face_ellipse, inside_ell
 from fer_mlops.evaluation.attribution.parameter_randomization import Sanity, check_sanity
 from fer_mlops.evaluation.attribution.pointing_game import Hits, hit_rates
 from fer_mlops.evaluation.explanation import Method, default_method, explain
+from fer_mlops.evaluation.report import plain
 from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.classification import Labels
@@ -45,10 +45,7 @@ class AttributionReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the report as plain values, for JSON; a measure that does not exist is None."""
-        plain: dict[str, Any] = json.loads(
-            json.dumps(dataclasses.asdict(self)), parse_constant=lambda _: None
-        )
-        return plain
+        return {name: plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
 def measure_explanations(
@@ -105,14 +102,9 @@ _FEW = 10  # number of faces below which the measures support no claim
 
 
 def maps_are_trustworthy(report: AttributionReport) -> tuple[bool, str]:
-    """Returns whether the measures support the maps, and one sentence with the reasons.
-
-    Four conditions must hold: at least ten faces were measured; removing and inserting pixels has more
-    effect in the maps' order than in a random order; shuffled weights change the maps; and on drawn
-    faces, the peaks are in the emotion's regions more often than the peaks of other emotions and random
-    pixels.
-    """
+    """Returns whether the measures support the maps, and one sentence with the reasons."""
     removal, sanity, hits = report.removal, report.sanity, report.hits
+    # removing and inserting pixels must have more effect in the maps' order than in a random order
     is_good = removal.deletion_area < removal.random_area < removal.insertion_area
     sentences = [
         f"blurring what the maps mark lowers the answer {'faster' if is_good else 'no faster'} than "
@@ -120,6 +112,7 @@ def maps_are_trustworthy(report: AttributionReport) -> tuple[bool, str]:
         f"{report.num_faces} {'face' if report.num_faces == 1 else 'faces'})"
     ]
     if sanity:
+        # a nan, of maps that are blank with shuffled weights, is no likeness
         is_learned = not sanity.rank_correlation > _ALIKE
         is_good = is_good and is_learned
         sentences.append(
