@@ -27,6 +27,8 @@ def read_csv(path: Path, needed: Sequence[str]) -> Iterator[Line]:
         DataError: The file cannot be read, is not UTF-8 text, or lacks one of the ``needed`` columns.
     """
     try:
+        # Excel begins a file with a byte order mark, and separates by semicolons where the comma is the
+        # decimal sign
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
@@ -40,7 +42,7 @@ def read_csv(path: Path, needed: Sequence[str]) -> Iterator[Line]:
                 if values:  # an editor may leave empty lines
                     padded = [*values, *[""] * (len(names) - len(values))]
                     cells = {n: v.strip() for n, v in zip(names, padded, strict=False)}
-                    yield Line(reader.line_num + 1, cells)
+                    yield Line(reader.line_num + 1, cells)  # the header was read before
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 

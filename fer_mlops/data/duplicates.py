@@ -14,8 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fer_mlops.images.arrays import Images
 
-THUMBNAIL = 32
-"""Side of the compared faces, in pixels."""
+THUMBNAIL = 32  # side of the compared faces, in pixels
 # Correlation of two thumbnails from which they count as one photo. On 11,732 faces of Muxspace all 27
 # pairs above it were the same photo or neighbours in one film scene; below it, faces only looked
 # similar.
@@ -28,10 +27,8 @@ _MIRROR_SORTINGS = 12
 _WINDOW = 16  # neighbours in a sorting that a hash is compared with
 _CHUNK = 4096
 
-Hashes = NDArray[np.uint64]
-"""Shape [n]."""
-Pairs = NDArray[np.int64]
-"""Shape [pairs, 2]; rows of two faces, the smaller first."""
+Hashes = NDArray[np.uint64]  # shape [n]
+Pairs = NDArray[np.int64]  # shape [pairs, 2]; rows of two faces, the smaller first
 
 
 def near_duplicate_clusters(thumbnails: Images) -> NDArray[np.int64]:
@@ -57,6 +54,7 @@ def near_duplicate_pairs(thumbnails: Images) -> Pairs:
     for candidates, is_mirrored in chain(as_they_are, one_mirrored):
         pairs = np.sort(different[candidates], axis=1)
         clusters = join(len(thumbnails), *found)
+        # pairs that others have joined need no comparison
         pairs = pairs[clusters[pairs[:, 0]] != clusters[pairs[:, 1]]]
         for start in range(0, len(pairs), _CHUNK):
             some = pairs[start : start + _CHUNK]
@@ -113,7 +111,7 @@ def _candidates(hashes: Hashes, num: int = _SORTINGS) -> Iterator[Pairs]:
     # as many as would distinguish all faces if the hashes were random
     num_bits = max(n - 1, 1).bit_length()
     weights = 1 << np.arange(num_bits, dtype=np.int64)
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(0)  # fixed, so that a data set has the same pairs everywhere
     for _ in range(num):
         key = bits[:, generator.permutation(64)[:num_bits]] @ weights
         order = np.lexsort((hashes, key))

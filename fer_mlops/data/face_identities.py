@@ -32,12 +32,10 @@ from fer_mlops.metrics.identities import face_identity, is_named, unnamed_identi
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
 from fer_mlops.progress import Progress, no_progress
 
-Embeddings = NDArray[np.float32]
-"""Shape [n, 128]; rows are nan for photos without a detected face."""
+Embeddings = NDArray[np.float32]  # shape [n, 128]; rows are nan for photos without a detected face
 
-LINKED = 0.46
-"""Average distance of two groups of photos below which they count as one person."""
-_VERSION = 1
+LINKED = 0.46  # average distance of two groups of photos below which they count as one person
+_VERSION = 1  # to be raised when embeddings change
 # side of an aligned face in pixels, and padding in face sides, as in the network's training
 _SIDE, _PADDING = 150, 0.25
 # range of a photo's longer side for the detector, in pixels; other photos are resized
@@ -103,6 +101,7 @@ def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
     names: dict[int, Counter[str]] = {}
     for row in rows[is_named(table.identities)]:
         names.setdefault(int(person[row]), Counter())[str(table.identities[row])] += 1
+    # backwards, so that the first path of a person is the last to be set
     first_path = {int(person[row]): table.paths[row] for row in rows[::-1] if groups[row] >= 0}
     people = []
     for row in rows:

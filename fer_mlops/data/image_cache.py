@@ -17,11 +17,12 @@ from fer_mlops.errors import DataError
 from fer_mlops.files import folder_aside, put
 from fer_mlops.images.arrays import CachedImages
 from fer_mlops.images.reading import gray_faces
+from fer_mlops.metrics.identities import count
 from fer_mlops.processes import exit_with_parent
 from fer_mlops.progress import Advance, cached, ignore_progress
 
 Read = TypeVar("Read")
-_VERSION = 3
+_VERSION = 3  # to be raised when decoded pixels change
 _MOST_BAD = 5
 _CHUNK = 256  # faces that one worker decodes per task
 _FEW_CHUNKS = 4
@@ -68,11 +69,8 @@ def load_images(
     if not len(rows):
         raise DataError(f"none of the {len(table)} images in {str(table.root)!r} can be read")
     names = tuple(sorted(bad))
-    note = Note(
-        "unreadable",
-        f"{len(bad)} unreadable image{'s' * (len(bad) > 1)} left out: {', '.join(names)}",
-        names,
-    )
+    text = f"{count(len(bad), 'unreadable image')} left out: {', '.join(names)}"
+    note = Note("unreadable", text, names)
     return table.select(rows, note), pixels.take(rows)
 
 

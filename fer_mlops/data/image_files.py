@@ -15,8 +15,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.metrics.classification import Labels
 
-SAMPLE = "sample"
-"""Name of the drawn sample, as in ``--data``."""
+SAMPLE = "sample"  # name of the drawn sample, as in `--data`
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from fer_mlops.errors import DataError
 from fer_mlops.images.arrays import CachedImages, Images, take_images
 from fer_mlops.progress import Progress, no_progress
 
-_AT_ONCE = 4096
+_AT_ONCE = 4096  # faces in memory at a time
 _DARK = 64  # gray, 0 to 255, below which a face is almost black; 14 bits in a 16-bit file stay below it
 
 

@@ -19,9 +19,9 @@ from fer_mlops.data.duplicates import join
 from fer_mlops.data.table import FaceTable, composed, shorten
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
+from fer_mlops.metrics.identities import count
 
-Rows = NDArray[np.int64]
-"""Shape [n]; ascending row numbers of a FaceTable."""
+Rows = NDArray[np.int64]  # shape [n]; ascending row numbers of a FaceTable
 PARTS = ("train", "valid", "test")
 # most sources that are spread evenly over the parts, since otherwise the few people of one source may
 # all be in test by chance; with more sources they are ignored
@@ -77,7 +77,7 @@ def split_faces(
         DataError: An emotion has too few faces, or there are too few people, to fill three parts; or
             the given parts or the split file do not fit the faces.
     """
-    if sum(count > 0 for count in table.counts().values()) < 2:
+    if sum(num > 0 for num in table.counts().values()) < 2:
         raise DataError("all faces show one emotion; a classifier needs at least two")
     if config.split == "given":
         split = _given(table, config, seed, clusters)
@@ -109,10 +109,10 @@ def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> ND
 
 
 def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None) -> Split:
-    for emotion, count in table.counts().items():
-        if 0 < count < 3:
+    for emotion, num in table.counts().items():
+        if 0 < num < 3:
             raise DataError(
-                f"{emotion} has {count} face{'s' if count > 1 else ''}; each emotion needs at least 3, "
+                f"{emotion} has {count(num, 'face')}; each emotion needs at least 3, "
                 "one for each of train, valid and test: add faces or take the emotion out"
             )
     everyone = np.arange(len(table))
@@ -133,7 +133,7 @@ def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
         return _split(config.split, part)
     fold = _deal(table, everyone, groups, [1 / config.folds] * config.folds, generator)
     rest = np.flatnonzero(fold != config.fold)
-    share = valid / (1 - 1 / config.folds)
+    share = valid / (1 - 1 / config.folds)  # of the rest, for its share of the whole
     part = np.full(len(table), 2)
     part[rest] = _deal(table, rest, groups, (1 - share, share), generator)
     return _split(config.split, part)
@@ -223,7 +223,7 @@ def _deal_groups(
     sizes = counts.sum(1)
     several = shuffled[sizes[shuffled] > 1]
     largest = np.maximum(_LARGEST * shares * sizes.sum(), _LARGEST_USUAL * sizes.mean())
-    largest[shares == shares.max()] = np.inf
+    largest[shares == shares.max()] = np.inf  # the largest part, train, takes anyone
     for number in several[np.argsort(-sizes[several], kind="stable")]:
         shown = kinds[number] > 0
         filled = (dealt + kinds[number])[:, shown] / np.maximum(target[:, shown], 1e-9)
@@ -238,7 +238,7 @@ def _deal_groups(
         dealt[chosen] += kinds[number]
     for label in range(len(EMOTIONS)):
         alone = shuffled[(sizes[shuffled] == 1) & (counts[shuffled, label] == 1)]
-        room = np.maximum(target[:, label] - dealt[:, label], 0) + 1e-9
+        room = np.maximum(target[:, label] - dealt[:, label], 0) + 1e-9  # a sum to divide by
         part[alone] = np.repeat(np.arange(len(shares)), _apportion(len(alone), room))
     return part
 
@@ -253,6 +253,7 @@ def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _fill_empty(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> None:
     """Moves groups, in place, into parts without an emotion if another part can spare it."""
+    # rare emotions first: few groups show them
     for label in np.argsort((counts > 0).sum(0), kind="stable"):
         for empty in range(num_parts):
             showing = counts[:, label] > 0

@@ -189,6 +189,11 @@ def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]
 
 
 def shorten(names: Sequence[str], most: int = 3) -> str:
-    """Returns the first few names, and the number of further ones."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(sorted(names)[:most]) + more
+    """Returns the first few names in alphabetical order, and the number of further ones."""
+    return listed(sorted(names), most)
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """Returns the first words, separated by commas, and the number of further ones."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more

@@ -16,8 +16,7 @@ from fer_mlops.metrics.bootstrap import Units
 from fer_mlops.metrics.identities import describe_people
 from fer_mlops.models.calibration import OperatingPoint
 
-DOUBT = 0.05
-"""Corrected p below which a difference is significant."""
+DOUBT = 0.05  # corrected p below which a difference is significant
 _MOST_DISPUTES = 8  # number of faces shown for each model's wins over the other
 
 

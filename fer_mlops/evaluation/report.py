@@ -43,8 +43,7 @@ HEADLINES = (
     "ece",
 )
 """Scores of a whole report, each with an interval; the last three are better when lower."""
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
-"""Scores that models are compared by."""
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")  # scores that models are compared by
 # share of predictions of one emotion that shows a useless model, and its largest share of labels
 _ONE_EMOTION, _MOST_LABELS = 0.95, 0.8
 # balanced accuracy above chance from which a model is more than one emotion for every face

@@ -110,19 +110,17 @@ def traits_of(table: FaceTable, records: Sequence[FileRecord]) -> tuple[Trait, .
     shorter = np.array([min(r.width, r.height) for r in records])
     sides = np.select([shorter < 64, shorter < 128], ["under 64 px", "64 to 127 px"], "128 px and more")
     colour = np.where(np.array([r.chroma for r in records]) >= _COLOURED, "colour", "gray")
+    brightness = np.array([r.brightness for r in records])
+    first, second = np.quantile(brightness, [1 / 3, 2 / 3])
+    light = np.select([brightness <= first, brightness <= second], ["dark", "medium"], "bright")
     found = [
         Trait("source", table.sources),
         Trait("resolution", sides),
         Trait("colour", colour),
-        Trait("brightness", _thirds(np.array([r.brightness for r in records]), "dark", "bright")),
+        Trait("brightness", light),
         *(Trait(name, _divided(values)) for name, values in table.columns.items()),
     ]
     return tuple(trait for trait in found if len(set(trait.values.tolist()) - {""}) > 1)
-
-
-def _thirds(numbers: Scores, low: str, high: str) -> NDArray[np.str_]:
-    first, second = np.nanquantile(numbers, [1 / 3, 2 / 3])
-    return np.select([numbers <= first, numbers <= second], [low, "medium"], high)
 
 
 def _divided(values: NDArray[np.str_]) -> NDArray[np.str_]:

@@ -18,10 +18,8 @@ from fer_mlops.metrics.identities import count_people
 Numbers = NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
-LEAST_FOR_INTERVAL = 5
-"""Smallest number of people for an interval."""
-LEAST_FOR_P = 10
-"""Smallest number of people for a p-value."""
+LEAST_FOR_INTERVAL = 5  # smallest number of people for an interval
+LEAST_FOR_P = 10  # smallest number of people for a p-value
 _ROUGH = 30  # number of people below which intervals are rough
 
 

@@ -11,8 +11,7 @@ from fer_mlops.metrics.bootstrap import Resamples
 from fer_mlops.metrics.classification import Labels, Scores
 
 NUM_BINS = 15
-Probabilities = NDArray[np.float64]
-"""Shape [n, classes]; rows sum to 1."""
+Probabilities = NDArray[np.float64]  # shape [n, classes]; rows sum to 1
 
 
 def nll_of_each(labels: Labels, probabilities: Probabilities) -> Scores:

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from fer_mlops.emotions import EMOTIONS
 
-Labels = NDArray[np.int64]
-"""Shape [n]; indices into EMOTIONS."""
+Labels = NDArray[np.int64]  # shape [n]; indices into EMOTIONS
 Counts = NDArray[np.int64] | NDArray[np.float64]
 """Shape [..., classes, classes]; row is the label, column the prediction."""
-Scores = NDArray[np.float64]
-"""Shape [...]; 0 to 1."""
+Scores = NDArray[np.float64]  # shape [...]; 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +76,4 @@ def mean_over_present(values: Scores) -> Scores:
     return np.asarray(total / np.maximum(present.sum(-1), 1))
 
 
-FEW = 30
-"""Number of faces of a class below which its scores are too uncertain for a claim."""
+FEW = 30  # number of faces of a class below which its scores are too uncertain for a claim

@@ -11,8 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.validation import Settings
 
-Logits = NDArray[np.float32]
-"""Shape [n, classes]."""
+Logits = NDArray[np.float32]  # shape [n, classes]
 
 OperatingPoint = Literal["default", "natural", "balanced"]
 OPERATING_POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from fer_mlops.errors import WeightsError, without_extra
 
 MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
-DEVIATION = (256 / 255, 256 / 255, 256 / 255)
-"""dlib's input is (byte - mean) / 256."""
+DEVIATION = (256 / 255, 256 / 255, 256 / 255)  # dlib's input is (byte - mean) / 256
 
 _PACKAGE = "face_recognition_models"
 _FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")

@@ -12,8 +12,7 @@ from torch import Tensor
 from fer_mlops.images.arrays import Images
 from fer_mlops.progress import Advance, ignore_progress
 
-Vectors = NDArray[np.float32]
-"""Shape [n, features]."""
+Vectors = NDArray[np.float32]  # shape [n, features]
 _HOG_BATCH = 128
 
 

@@ -16,8 +16,7 @@ from fer_mlops.models.classifier import BundleCard, Classifier
 
 INPUT, LOGITS, PROBABILITIES = "faces", "logits", "probabilities"
 """Input uint8 [n, side, side]; outputs float32 [n, 7], probabilities at the default operating point."""
-CARD_KEY = "fer_mlops"
-"""Metadata key of the classifier's card, as JSON."""
+CARD_KEY = "fer_mlops"  # metadata key of the classifier's card, as JSON
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from fer_mlops.errors import TrackingError
 
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 """MLflow's error code of a run, model, version or alias that does not exist."""
-FIRST_ANSWER = 10
-"""Seconds to wait for the first response of a tracking server."""
+FIRST_ANSWER = 10  # seconds to wait for the first response of a tracking server
 # MLflow's error codes after which a later try may succeed; the first also means no response at all
 _LATER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 _FEW_LETTERS = 2

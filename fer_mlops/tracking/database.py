@@ -109,6 +109,7 @@ def _connected(url: URL) -> Iterator[Connection]:
     if url.get_backend_name() == "mssql":
         waits = {}
     try:
+        # without a pool, no connection outlives the check and keeps the file locked
         engine = create_engine(url, poolclass=NullPool, connect_args=waits)
         with engine.connect() as connection:
             yield connection

@@ -11,8 +11,7 @@ from fer_mlops.config.recipes import experiment_from_json
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.connection import MISSING, client, shown_uri
 
-CONFIG_FILE = "config.json"
-"""Artifact of a run with all its settings."""
+CONFIG_FILE = "config.json"  # artifact of a run with all its settings
 
 
 def get_run(run_id: str) -> Run:

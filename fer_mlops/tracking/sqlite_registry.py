@@ -20,8 +20,7 @@ from urllib.request import url2pathname
 
 from fer_mlops.tracking.model_names import ModelUri
 
-SCHEMA = "dc11669786a5"
-"""Revision of MLflow's tables that the queries below are written for."""
+SCHEMA = "dc11669786a5"  # revision of MLflow's tables that the queries below are written for
 _PATIENCE = 1  # seconds to wait for a database that another process has locked
 # environment variables that choose another registry, or a part of one
 _ELSEWHERE = ("MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_WORKSPACES", "MLFLOW_WORKSPACE")
@@ -107,6 +106,7 @@ def _file_in_use() -> Path | None:
     if not uri and any(Path("mlruns").glob("*/meta.yaml")):
         return None  # runs in files, as older versions of MLflow kept them
     before, _, path = (uri or "sqlite:///mlflow.db").partition("sqlite:///")
+    # characters that have a meaning in an address are left to MLflow
     return None if before or not path or set(path) & set("?%:#") else Path(path).absolute()
 
 

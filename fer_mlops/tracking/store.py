@@ -98,7 +98,12 @@ def ensure_experiment(name: str) -> MlflowExperiment:
                 f"experiment {name!r} stores its artifacts in {str(folder)!r}, which is missing; "
                 "restore that folder, or choose another experiment"
             )
-        _make_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrackingError(
+                f"cannot create {str(folder)!r}: {error.strerror}; {ELSEWHERE}"
+            ) from error
     return experiment
 
 
@@ -111,13 +116,6 @@ def _made(store: MlflowClient, name: str) -> MlflowExperiment:
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or made is None:
             raise
         return made
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrackingError(f"cannot create {str(folder)!r}: {error.strerror}; {ELSEWHERE}") from error
 
 
 def takes_artifacts(artifact_uri: str) -> bool:

@@ -58,7 +58,8 @@ def differences(one: Version, other: Version) -> list[tuple[str, Scalar | None, 
     """
     runs = [_run(version) for version in (one, other)]
     found: list[tuple[str, Scalar | None, Scalar | None]] = []
-    settings = [_settings(version) for version in (one, other)]
+    experiments = [load_run_config(version.run_id) for version in (one, other)]
+    settings = [{"family": own.family, **flatten(own)} for own in experiments]
     for key in sorted(settings[0].keys() | settings[1].keys()):
         values = [own.get(key) for own in settings]
         if values[0] != values[1]:
@@ -68,11 +69,6 @@ def differences(one: Version, other: Version) -> list[tuple[str, Scalar | None, 
         if scores[0] != scores[1]:
             found.append((f"test/{score}", scores[0], scores[1]))
     return found
-
-
-def _settings(version: Version) -> dict[str, Scalar]:
-    experiment = load_run_config(version.run_id)
-    return {"family": experiment.family, **flatten(experiment)}
 
 
 def _run(version: Version) -> Run:

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fer_mlops.errors import ConfigError, TrainingError
 from fer_mlops.training import distributed
@@ -82,18 +81,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def random_state(device: torch.device) -> Tensor:
-    """Returns the state of the global generator that dropout uses on ``device``."""
-    state: Tensor = _random(device).get_rng_state()
-    return state
-
-
-def set_random_state(state: Tensor, device: torch.device) -> None:
-    """Restores a state that ``random_state`` returned."""
-    _random(device).set_rng_state(state)
-
-
-def _random(device: torch.device) -> Any:
+def random_module(device: torch.device) -> Any:
+    """Returns the module with the state of the global generator that dropout uses on ``device``."""
     return torch if device.type == "cpu" else torch.get_device_module(device)
 
 

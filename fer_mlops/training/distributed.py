@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -99,10 +99,17 @@ def sum_gradients(network: nn.Module) -> None:
     if world_size() == 1:
         return
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    statistics = list(_running_statistics(network))
+    norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm) and norm.training]
+    running = [(norm.running_mean, norm.running_var) for norm in norms if norm.track_running_stats]
+    statistics = [tensor for pair in running for tensor in pair if tensor is not None]
     for tensor in statistics:
         tensor.div_(world_size())
-    _add_up_all([*gradients, *statistics])
+    tensors = [*gradients, *statistics]
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])  # a single exchange
+    _add_up(flat)
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view(tensor.shape))
 
 
 def gather(value: Tensor) -> list[Tensor]:
@@ -115,32 +122,15 @@ def gather(value: Tensor) -> list[Tensor]:
     return values
 
 
-def check_alike(what: str, numbers: Sequence[float]) -> None:
-    """Raises TrainingError unless all processes pass the same numbers, named by ``what``."""
+def check_alike(numbers: Sequence[float]) -> None:
+    """Raises TrainingError unless all processes pass the same numbers about faces and weights."""
     values = gather(torch.tensor(numbers, dtype=torch.float64))
     for number, value in enumerate(values):
         if not torch.equal(value, values[0]):
             raise TrainingError(
-                f"process {number} has other {what} than process 0: {value.tolist()} instead of "
-                f"{values[0].tolist()}; use the same data, cache and weights in all processes"
+                f"process {number} has other faces or weights than process 0: {value.tolist()} instead "
+                f"of {values[0].tolist()}; use the same data, cache and weights in all processes"
             )
-
-
-def _running_statistics(network: nn.Module) -> Iterable[Tensor]:
-    for module in network.modules():
-        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats:
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            yield from (module.running_mean, module.running_var)
-
-
-def _add_up_all(tensors: Sequence[Tensor]) -> None:
-    """Replaces tensors with their sum over processes, in a single exchange."""
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    _add_up(flat)
-    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-    for tensor, part in zip(tensors, parts, strict=True):
-        tensor.copy_(part.view(tensor.shape))
 
 
 def _add_up(tensor: Tensor) -> None:

@@ -85,7 +85,7 @@ def fit(
     device = next(network.parameters()).device
     # one number of each tensor is enough to find weights that were loaded or drawn differently
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
-    distributed.check_alike("faces or weights", [len(train), len(valid), *first_weights])
+    distributed.check_alike([len(train), len(valid), *first_weights])
     train, valid = train.kept_on(device), valid.kept_on(device)
     with seeded(seed, device):
         training_state = TrainingState(network, train, loss, config, seed)
@@ -190,19 +190,21 @@ def require_number(part: str, mean: float, training_state: TrainingState) -> Non
         )
 
 
+_AT_ONCE = 256  # faces scored at a time; without gradients they need little memory
+
+
 @torch.inference_mode()
 def network_logits(
     network: nn.Module,
     examples: Examples,
     device: torch.device,
     arithmetic: torch.dtype = torch.float32,
-    batch_size: int = 256,
 ) -> Tensor:
     """Returns the network's logits [n, classes] on the CPU, in evaluation mode."""
     network.eval()
     rows = np.arange(len(examples))
-    starts = range(0, len(rows), batch_size)
-    batches = (examples.take(rows[s : s + batch_size], device)[0] for s in starts)
+    starts = range(0, len(rows), _AT_ONCE)
+    batches = (examples.take(rows[s : s + _AT_ONCE], device)[0] for s in starts)
     with torch.autocast(device.type, arithmetic, enabled=arithmetic != torch.float32):
         return torch.cat([distributed.forward(network, batch).float().cpu() for batch in batches])
 

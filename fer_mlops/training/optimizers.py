@@ -36,19 +36,12 @@ class Muon(Optimizer):
     Args:
         params: Weights of two dimensions or more, or groups of them.
         lr: Step size for weights of the norm above; it is scaled with the norm of others.
-        momentum: Momentum of the gradient.
         keeps_scale: Whether to hold each weight's norm at its value in the first step instead, as for
             pretrained weights under frozen batch statistics, whose scale matters.
     """
 
-    def __init__(
-        self,
-        params: ParamsT,
-        lr: float,
-        momentum: float = 0.9,
-        keeps_scale: bool = False,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params: ParamsT, lr: float, keeps_scale: bool = False) -> None:
+        super().__init__(params, {"lr": lr, "momentum": 0.9})
         self.keeps_scale = keeps_scale
 
     @torch.no_grad()
@@ -146,6 +139,7 @@ def _only(groups: list[dict[str, Any]], is_meant: Callable[[Tensor], bool]) -> l
 
 def _adamw(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     groups = _groups(network, config.learning_rate)
+    # fused: one kernel for all tensors of a group
     return [AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)]
 
 

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from fer_mlops.config import TrainingConfig
 from fer_mlops.errors import ConfigError
 from fer_mlops.training import distributed
-from fer_mlops.training.devices import choose_arithmetic, random_state, set_random_state
+from fer_mlops.training.devices import choose_arithmetic, random_module
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import LOSSES, Loss, distilled, face_weights
 from fer_mlops.training.optimizers import OPTIMIZERS, uphill
@@ -77,6 +77,7 @@ class TrainingState:
     ) -> None:
         self.network, self.train, self.config = network, train, config
         self.chosen_loss = loss
+        # cross-entropy uses only the number of its counts, so any vector of that length will do
         self.plain_loss = LOSSES["cross_entropy"](loss.natural_bias, config.label_smoothing)
         self.weights = face_weights(train.labels, config.sampling)
         if train.teacher_probabilities is not None:
@@ -200,7 +201,7 @@ class TrainingState:
             seconds=seconds,
         )
         self.history.append(result)
-        self.dropout = distributed.gather(random_state(self.device))
+        self.dropout = distributed.gather(random_module(self.device).get_rng_state())
         return result
 
     def state_dict(self) -> dict[str, object]:
@@ -236,7 +237,7 @@ class TrainingState:
         self.generator.set_state(state["order"])
         # with another number of processes, dropout draws new numbers
         if len(state["dropout"]) == distributed.world_size():
-            set_random_state(state["dropout"][distributed.rank()], self.device)
+            random_module(self.device).set_rng_state(state["dropout"][distributed.rank()])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.history = [EpochResult(**result) for result in state["history"]]

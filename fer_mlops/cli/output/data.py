@@ -64,7 +64,7 @@ _LEGEND = (
 
 def print_findings(examination: DataReport) -> None:
     """Prints the result of the data check: sizes, findings (worst first), verdict."""
-    from fer_mlops.data.quality.findings import listed
+    from fer_mlops.data.table import listed
     from fer_mlops.metrics.identities import describe_people
     from fer_mlops.reporting.data_quality_page import summarise
 

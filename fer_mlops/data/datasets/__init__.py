@@ -19,10 +19,8 @@ from fer_mlops.data.datasets import (
 )
 from fer_mlops.data.datasets.base import DataSet, Request
 from fer_mlops.data.relabel import relabel
-from fer_mlops.data.table import FaceTable, Note, hash_files
+from fer_mlops.data.table import FaceTable, hash_files
 from fer_mlops.errors import DataError, nearest_path
-
-__all__ = ["DATASETS", "DataSet", "FaceTable", "Note", "Request", "load_faces"]
 
 _ALL = (
     sample.DATASET,

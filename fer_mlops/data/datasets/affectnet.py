@@ -82,6 +82,7 @@ def _add_list(builder: FaceTableBuilder, file: Path, images: Path, part: str) ->
 
 def _add_set(builder: FaceTableBuilder, folder: str, part: str) -> None:
     annotations = builder.root / folder / "annotations"
+    # listed once, instead of asking the disk for each of a million files
     names = set(os.listdir(annotations))  # noqa: PTH208 - only names are needed
     labelled = set()
     for name in sorted(names):

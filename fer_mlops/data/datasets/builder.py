@@ -24,11 +24,11 @@ from fer_mlops.data.datasets.identities import stated_person
 from fer_mlops.data.table import FaceTable, Kind, Note, Row, make_table, shorten
 from fer_mlops.emotions import OUTSIDE, normalise_emotion
 from fer_mlops.errors import DataError
-from fer_mlops.metrics.identities import count_people, is_named, unnamed_identity
+from fer_mlops.metrics.identities import count, count_people, is_named, unnamed_identity
 
 _OUTSIDE = "(outside)"
 _DROPPED = "(dropped)"
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, str] = MappingProxyType({})  # one for all rows: a million take 64 MB
 _DRIVE = re.compile(r"[A-Za-z]:")
 _PARTS = {
     "train": "train",
@@ -117,7 +117,10 @@ class FaceTableBuilder:
                 self.skip("dropped-label", path)
                 return
             if named and named != emotion:
-                self._count_spelling(emotion, path)
+                if emotion.strip().lower() not in OUTSIDE:
+                    self._texts[emotion] += 1
+                elif self.request.config.contempt != "drop":
+                    self._turned.append(path)
             if named:
                 is_kept = named != _OUTSIDE
                 person = self._person(path, identity, identity_from) if is_kept else path
@@ -184,12 +187,6 @@ class FaceTableBuilder:
             is_spelling = "did you mean" in str(error)
             raise DataError(f"{error} Or {way_out}" if is_spelling else f"{error}; {way_out}") from None
 
-    def _count_spelling(self, text: str, path: str) -> None:
-        if text.strip().lower() not in OUTSIDE:
-            self._texts[text] += 1
-        elif self.request.config.contempt != "drop":
-            self._turned.append(path)
-
     def _person(self, path: str, identity: str | None, origin: str) -> str:
         if self._pattern is not None:
             found = self._pattern.search(path)
@@ -248,43 +245,37 @@ class FaceTableBuilder:
             spellings = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
             notes.append(Note("spelling", f"labels also spelled {shorten(spellings, 8)}", spellings))
         if self._turned:
-            text = f"{{n}} contempt {{faces}} counted as {self.request.config.contempt}"
-            notes.append(Note("outside-emotion", _sentence(text, self._turned), tuple(self._turned)))
-        for kind, words in _WORDS.items():
+            faces = count(len(self._turned), "contempt face")
+            text = f"{faces} counted as {self.request.config.contempt}"
+            notes.append(Note("outside-emotion", text, tuple(self._turned)))
+        for kind, (noun, words) in _WORDS.items():
             met = self._found.get(kind, [])
             if met:
                 some = by_suffix(met) if kind == "not-read" else shorten(met)
-                notes.append(Note(kind, _sentence(words, met, some), tuple(met)))
+                notes.append(Note(kind, f"{count(len(met), noun)} {words}: {some}", tuple(met)))
         return notes
 
 
 _SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
 
 
-def _sentence(words: str, met: list[str], some: str = "") -> str:
-    """Returns the sentence about the items met, in the singular if there is one."""
-    nouns = {
-        f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
-    }
-    return words.format(n=len(met), some=some, **nouns)
-
-
-_WORDS: dict[Kind, str] = {
-    "repeated-rows": "{n} repeated {rows} counted once: {some}",
-    "conflicting-rows": "{n} {images} with two labels left out: {some}",
-    "unknown-emotion": "{n} {rows} with an unknown emotion: {some}",
-    "outside-emotion": "{n} contempt {faces} left out, not one of the seven emotions: {some}",
-    "no-label": "{n} {files} without a label left out: {some}",
-    "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
-    "no-majority": "{n} {images} without a majority of votes left out: {some}",
-    "dropped-label": "{n} {images} left out because of data.labels: {some}",
-    "not-read": "{n} {files} not read, not an image in a known format: {some}",
-    "missing-file": "{n} {rows} without a file left out: {some}",
-    "unreadable": "{n} unreadable {images} left out: {some}",
-    "escaping-path": "{n} {rows} outside the data set's folder: {some}",
-    "malformed-row": "{n} {rows} cannot be understood: {some}",
+_WORDS: dict[Kind, tuple[str, str]] = {
+    "repeated-rows": ("repeated row", "counted once"),
+    "conflicting-rows": ("image", "with two labels left out"),
+    "unknown-emotion": ("row", "with an unknown emotion"),
+    "outside-emotion": ("contempt face", "left out, not one of the seven emotions"),
+    "no-label": ("file", "without a label left out"),
+    "not-a-face": ("image", "that annotators call no face or unknown left out"),
+    "no-majority": ("image", "without a majority of votes left out"),
+    "dropped-label": ("image", "left out because of data.labels"),
+    "not-read": ("file", "not read, not an image in a known format"),
+    "missing-file": ("row", "without a file left out"),
+    "unreadable": ("unreadable image", "left out"),
+    "escaping-path": ("row", "outside the data set's folder"),
+    "malformed-row": ("row", "cannot be understood"),
     "no-identity": (
-        "{n} {images} without a person's name: each counts as one person, so an identity split cannot "
-        "keep a person's photos together: {some}"
+        "image",
+        "without a person's name: each counts as one person, so an identity split cannot keep a "
+        "person's photos together",
     ),
 }

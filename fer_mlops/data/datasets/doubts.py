@@ -9,10 +9,8 @@ from dataclasses import replace
 from fer_mlops.data.table import Note, Row, shorten
 from fer_mlops.metrics.identities import unnamed_identity
 
-PUBLISHED = "published file name"
-"""Origin of an identity that follows the publisher's naming scheme."""
-GUESSES = ("file name", "folder")
-"""Origins of an identity that is only guessed from a path."""
+PUBLISHED = "published file name"  # origin of an identity that follows the publisher's naming scheme
+GUESSES = ("file name", "folder")  # origins of an identity that is only guessed from a path
 
 
 def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list[Row], list[Note]]:
@@ -24,7 +22,8 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
     for row in rows:
         if row.path in origins:
             shown.setdefault(row.identity, []).append(row.emotion)
-    if all(origins.get(row.path) in GUESSES for row in rows) and _is_one_for_all(shown):
+    is_one_for_all = len(shown) == 1 and all(len(set(emotions)) > 2 for emotions in shown.values())
+    if is_one_for_all and all(origins.get(row.path) in GUESSES for row in rows):
         name = rows[0].identity
         text = (
             f"all {len(rows)} faces have one name, {name!r}, which may be the collection's; they "
@@ -49,10 +48,6 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
         f"emotion, the session or a number; {outcome}"
     )
     return checked, [Note("doubtful-identity", text, tuple(sorted(doubtful)))]
-
-
-def _is_one_for_all(shown: Mapping[str, Collection[str]]) -> bool:
-    return len(shown) == 1 and all(len(set(emotions)) > 2 for emotions in shown.values())
 
 
 def doubtful_names(emotions_of: Mapping[str, Sequence[str]]) -> dict[str, str | None]:

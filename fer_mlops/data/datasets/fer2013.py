@@ -38,14 +38,13 @@ from fer_mlops.files import make_once
 _ORDER = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 CODES = {str(code): emotion for code, emotion in enumerate(_ORDER)}
 PARTS = {"training": "train", "publictest": "valid", "privatetest": "test", "": ""}
-SIDE = 48
-"""Side of a face, in pixels."""
+SIDE = 48  # side of a face, in pixels
 _FILES = ("fer2013.csv", "icml_face_data.csv")
 _PUBLISHED = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.\w+", re.IGNORECASE)
 _INDEX = "index.csv"
 _INDEXED = ("line", "image", "emotion", "usage", "problem")
 _ROW_BYTES = 8400  # approximate size of a csv row, for the progress bar
-_VERSION = 1
+_VERSION = 1  # to be raised when the unpacked files change
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ def _load_folders(root: Path, request: Request) -> FaceTable:
 
 
 def _has_folders(root: Path) -> bool:
-    folders = islice(root.glob("train/*/"), 10)
+    folders = islice(root.glob("train/*/"), 10)  # any folder of the user's may have millions
     return any(_PUBLISHED.fullmatch(name) for folder in folders for name in some_names(folder))
 
 

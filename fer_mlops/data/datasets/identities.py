@@ -157,10 +157,11 @@ def _is_nobody(piece: str) -> bool:
     return piece.isdecimal() or piece in NOBODY or piece in SHOWN or piece in SPELLINGS
 
 
-@lru_cache(1 << 16)
+@lru_cache(1 << 16)  # a data set repeats the same few words a million times
 def _without_emotion(piece: str) -> str:
     """Returns ``anna`` of ``annahappy`` and ``happyanna``."""
     for spelling in _LONGEST_FIRST:
+        # the rest must be long enough for a name: `joyce` is not `ce`
         least = len(spelling) + (2 if len(spelling) > 4 else 3)
         if len(piece) >= least and piece.endswith(spelling):
             return piece.removesuffix(spelling)

@@ -18,9 +18,8 @@ from fer_mlops.files import make_once
 
 NUM_IDENTITIES = 70
 VARIANTS = 2
-SIDE = 96
-"""Side of a drawn face, in pixels."""
-_VERSION = 1
+SIDE = 96  # side of a drawn face, in pixels
+_VERSION = 1  # also the seed; to be raised when drawings change
 
 
 def load(_: Path, request: Request) -> FaceTable:

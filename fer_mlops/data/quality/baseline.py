@@ -19,11 +19,9 @@ from fer_mlops.models.hog import hog_vectors
 from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
-Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
-"""Rows kept and rows held out, for each fold."""
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]  # rows kept and rows held out, for each fold
 
-SIDE = 48
-"""Side of the input faces, in pixels."""
+SIDE = 48  # side of the input faces, in pixels
 _CELL, _ORIENTATIONS = 8, 8
 _COMPONENTS = 100
 _LANDMARKS = 1000  # faces that each face is compared with (Williams and Seeger, NIPS 2000)

@@ -8,9 +8,9 @@ from math import sqrt
 import numpy as np
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.quality.findings import Cell, Finding, Listing, listed
+from fer_mlops.data.quality.findings import Cell, Finding, Listing
 from fer_mlops.data.splits import Rows, Split
-from fer_mlops.data.table import FaceTable, count_or_unknown
+from fer_mlops.data.table import FaceTable, count_or_unknown, listed
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count_people, describe_people
@@ -57,15 +57,13 @@ def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> li
         each = _faces_of_each(table, rows)
         people, unnamed = count_people(table.identities[rows])
         if split is None:
-            test_faces = round(len(rows) * config.test_share)
-            test_people, test_unnamed = (round(n * config.test_share) for n in (people, unnamed))
-            effective = test_faces / _design_effect(each * config.test_share)
+            shares = (round(n * config.test_share) for n in (len(rows), people, unnamed))
+            test_faces, test_people, test_unnamed = shares
+            tested_each = each * config.test_share
         else:
             test = np.intersect1d(rows, split.test, assume_unique=True)
-            of_each = _faces_of_each(table, test)
-            test_faces = len(test)
+            test_faces, tested_each = len(test), _faces_of_each(table, test)
             test_people, test_unnamed = count_people(table.identities[test])
-            effective = test_faces / _design_effect(of_each)
         sizes.append(
             ClassSize(
                 emotion=emotion,
@@ -76,7 +74,7 @@ def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> li
                 test_faces=test_faces,
                 test_people=test_people,
                 test_unnamed=test_unnamed,
-                effective=effective,
+                effective=test_faces / _design_effect(tested_each),
             )
         )
     return sizes

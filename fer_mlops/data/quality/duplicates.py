@@ -14,8 +14,7 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.identities import count
 
-Groups = list[NDArray[np.int64]]
-"""Rows of each photo that occurs twice or more."""
+Groups = list[NDArray[np.int64]]  # rows of each photo that occurs twice or more
 
 
 @dataclass(frozen=True, slots=True)

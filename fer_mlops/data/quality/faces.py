@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.data.face_identities import Embeddings
-from fer_mlops.data.quality.findings import Example, Finding, listed
-from fer_mlops.data.table import FaceTable
+from fer_mlops.data.quality.findings import Example, Finding
+from fer_mlops.data.table import FaceTable, listed
 from fer_mlops.metrics.identities import count, is_named
 
 # average distance of two groups of photos from which they count as two people despite one name; a little
@@ -66,7 +66,7 @@ def _many_faces(
             (a, b)
             for number, a in enumerate(several)
             for b in several[:number]
-            if _mean_distance(embeddings[a], embeddings[b]) > _OTHER
+            if np.sqrt(((embeddings[a][:, None] - embeddings[b]) ** 2).sum(2).mean()) > _OTHER
         ]
         if apart:
             names.append(str(name))
@@ -109,9 +109,3 @@ def _unnamed(table: FaceTable, groups: NDArray[np.int64]) -> list[Finding]:
             examples=tuple(Example(table.paths[row], f"group {groups[row]}") for row in order),
         )
     ]
-
-
-def _mean_distance(a: Embeddings, b: Embeddings) -> float:
-    """Returns the root of the mean squared distance between the faces of two groups."""
-    apart = ((a[:, None] - b[None]) ** 2).sum(2)
-    return float(np.sqrt(apart.mean()))

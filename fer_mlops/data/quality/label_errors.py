@@ -14,13 +14,11 @@ from fer_mlops.data.quality.findings import Cell, Example, Finding, Listing
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.images.arrays import Images
+from fer_mlops.metrics.calibration import Probabilities
 from fer_mlops.metrics.classification import Labels, confusion_counts
 from fer_mlops.metrics.identities import count
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Advance, ignore_progress
-
-Probabilities = NDArray[np.float64]
-"""Shape [n, 7]; rows sum to 1."""
 
 _CHUNK = 2048
 _FEWEST = 10  # faces of an emotion below which it is never suggested: its threshold would be noise

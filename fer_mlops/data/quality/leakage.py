@@ -240,7 +240,7 @@ def leak_listing(
         for kind, leak in leaks.items():
             labels = table.labels[splits[kind].test]
             own = np.full(len(labels), True) if label < 0 else labels == label
-            named = own & leak.is_named
+            named = own & leak.is_named  # of others it is unknown whether train has their person
             shares = [leak.person[named], leak.person_and_emotion[named]]
             shares += [leak.photo[own]] if clusters is not None else []
             cells += [float(share.mean()) if len(share) else -1 for share in shares]

@@ -16,35 +16,16 @@ from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.data.face_identities import can_embed, embed_faces, link_faces
 from fer_mlops.data.file_info import FileRecord, read_records
 from fer_mlops.data.image_cache import load_images
+from fer_mlops.data.quality import class_balance, label_errors, leakage, shortcuts
 from fer_mlops.data.quality.annotations import FACTS, label_findings
 from fer_mlops.data.quality.baseline import SIDE, quick_probabilities
-from fer_mlops.data.quality.class_balance import (
-    ClassSize,
-    balance_findings,
-    balance_listing,
-    class_sizes,
-    interval_width,
-)
+from fer_mlops.data.quality.class_balance import ClassSize
 from fer_mlops.data.quality.duplicates import copy_findings
 from fer_mlops.data.quality.faces import face_findings
 from fer_mlops.data.quality.files import file_findings
-from fer_mlops.data.quality.findings import Finding, Listing, listed, worst_first
-from fer_mlops.data.quality.label_errors import (
-    find_label_errors,
-    label_error_findings,
-    label_error_listing,
-    label_errors_as_csv,
-    predicted_probabilities,
-)
-from fer_mlops.data.quality.leakage import leak_findings, leak_listing, make_splits, split_kind
-from fer_mlops.data.quality.shortcuts import (
-    clues_of,
-    find_shortcuts,
-    shortcut_findings,
-    shortcut_listing,
-)
+from fer_mlops.data.quality.findings import Finding, Listing, worst_first
 from fer_mlops.data.splits import Split, groups_of
-from fer_mlops.data.table import FaceTable
+from fer_mlops.data.table import FaceTable, listed
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count, count_people
 from fer_mlops.models.classifier import Classifier
@@ -146,8 +127,8 @@ def check_before_training(
     """
     findings = label_findings(table.notes, config)
     findings += copy_findings(table, [], clusters)
-    findings += leak_findings(table, {split.kind: split}, split.kind, clusters)
-    findings += balance_findings(class_sizes(table, config, split))
+    findings += leakage.leak_findings(table, {split.kind: split}, split.kind, clusters)
+    findings += class_balance.balance_findings(class_balance.class_sizes(table, config, split))
     return worst_first(findings)
 
 
@@ -165,7 +146,7 @@ class _DataCheck:
         clusters: NDArray[np.int64] | None = None,
     ) -> None:
         self.table, self.config, self.seed, self.clusters = table, config, seed, clusters
-        self.kind = split_kind(config)
+        self.kind = leakage.split_kind(config)
         self.findings: list[Finding] = []
         self.copies: list[Finding] = []
         self.listings: list[Listing] = []
@@ -174,22 +155,22 @@ class _DataCheck:
 
     def divide(self) -> None:
         """Checks which people and photos are in train and test at once."""
-        splits, failures = make_splits(self.table, self.config, self.seed, self.clusters)
+        splits, failures = leakage.make_splits(self.table, self.config, self.seed, self.clusters)
         self.split = splits.get(self.kind)
         self.findings += failures
-        self.findings += leak_findings(self.table, splits, self.kind, self.clusters)
+        self.findings += leakage.leak_findings(self.table, splits, self.kind, self.clusters)
         if splits:
-            self.listings.append(leak_listing(self.table, splits, self.clusters))
+            self.listings.append(leakage.leak_listing(self.table, splits, self.clusters))
 
     def compare(self, records: Sequence[FileRecord], progress: Progress) -> None:
         """Checks for shortcuts, which predict the emotion without the face, and for copies."""
-        clues = clues_of(self.table, records)
+        clues = shortcuts.clues_of(self.table, records)
         groups = groups_of(self.table, self.clusters)
         advance = progress("shortcuts", len(clues) + 1)
-        shortcuts = find_shortcuts(self.table, clues, groups, self.seed, advance)
-        self.findings += shortcut_findings(self.table, shortcuts)
-        if shortcuts.scores:
-            self.listings.append(shortcut_listing(shortcuts))
+        found = shortcuts.find_shortcuts(self.table, clues, groups, self.seed, advance)
+        self.findings += shortcuts.shortcut_findings(self.table, found)
+        if found.scores:
+            self.listings.append(shortcuts.shortcut_listing(found))
         self.copies = copy_findings(self.table, records, self.clusters)
 
     def doubt(self, cache: Path, classifier: Classifier | None, progress: Progress) -> None:
@@ -204,20 +185,22 @@ class _DataCheck:
         if classifier:
             doubted_by = "the given model"
             advance = progress("model for label errors", len(self.table))
-            probabilities = predicted_probabilities(classifier, pixels, advance)
+            probabilities = label_errors.predicted_probabilities(classifier, pixels, advance)
         else:
             doubted_by = "a quick baseline that was trained on other people"
             advance = progress("baseline for label errors", len(self.table))
             probabilities = quick_probabilities(pixels, labels, groups, self.seed, advance)
-        errors = find_label_errors(labels, probabilities)
-        self.findings += label_error_findings(self.table, errors, doubted_by=doubted_by)
-        self.listings.append(label_error_listing(errors, doubted_by=doubted_by))
-        self.csv = label_errors_as_csv(self.table, errors.ranked)
+        errors = label_errors.find_label_errors(labels, probabilities)
+        self.findings += label_errors.label_error_findings(self.table, errors, doubted_by=doubted_by)
+        self.listings.append(label_errors.label_error_listing(errors, doubted_by=doubted_by))
+        self.csv = label_errors.label_errors_as_csv(self.table, errors.ranked)
 
     def conclude(self, faults: list[Finding]) -> DataReport:
         """Returns the report, with the sizes of emotions, the faults of files and a verdict."""
-        table, sizes = self.table, class_sizes(self.table, self.config, self.split)
-        findings = worst_first([*self.findings, *balance_findings(sizes), *self.copies, *faults])
+        table, sizes = self.table, class_balance.class_sizes(self.table, self.config, self.split)
+        findings = worst_first(
+            [*self.findings, *class_balance.balance_findings(sizes), *self.copies, *faults]
+        )
         num_people, num_unnamed = count_people(table.identities)
         return DataReport(
             name=table.name,
@@ -231,7 +214,7 @@ class _DataCheck:
             counts=table.counts(),
             facts=tuple(note.text for note in table.notes if note.kind in FACTS),
             findings=findings,
-            listings=(balance_listing(sizes), *self.listings),
+            listings=(class_balance.balance_listing(sizes), *self.listings),
             verdict=give_verdict(findings, sizes, self.kind),
             label_errors=self.csv,
         )
@@ -264,7 +247,7 @@ def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split:
 def _precision(sizes: Sequence[ClassSize], split: str) -> str:
     num_test = sum(size.test_faces for size in sizes)
     effective = sum(size.effective for size in sizes)
-    known = interval_width(0.8, effective) / 2
+    known = class_balance.interval_width(0.8, effective) / 2
     few = [size.emotion for size in sizes if size.faces and size.effective < FEW]
     which = "every emotion" if len(few) == sum(size.faces > 0 for size in sizes) else listed(few)
     but = f"; the scores of {which} will be mostly chance" if few else ""

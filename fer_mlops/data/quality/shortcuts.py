@@ -217,6 +217,7 @@ def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, ClueSco
     also = "; also by " + ", ".join(f"{other} ({scores[other].value:.2f})" for other in others)
     label = EMOTIONS.index(emotion)
     inside, outside = np.flatnonzero(table.labels == label), np.flatnonzero(table.labels != label)
+    # spread over the table, which is sorted by path: neighbours often show one person
     shown = [rows[np.linspace(0, len(rows) - 1, 6).astype(int)] for rows in (inside, outside)]
     seen = [f"{clue} ({scores[clue].value:.2f})" for clue in _LASTING if clue in scores]
     remains = f", which still contains {' and '.join(seen)}" if seen else ""

@@ -69,6 +69,7 @@ def remove_and_insert(
     shares = np.linspace(0, 1, _STEPS + 1)
     curves = np.zeros((len(shares), 3, len(pixels)))
     whole, gone = predict(pixels, blurred)
+    # both ends are known without another prediction
     curves[0], curves[-1] = (whole, gone, whole), (gone, whole, gone)
     for step, share in enumerate(shares[1:-1], 1):
         is_marked = rank < share

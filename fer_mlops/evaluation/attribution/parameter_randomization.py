@@ -63,7 +63,7 @@ def check_sanity(
             return None
         maps, _ = explain(other, pixels, targets, layer=layer, method=method)
         alike.append(mean_of_known(rank_correlation(heats, maps)))
-    ssim: Any = structural_similarity
+    ssim: Any = structural_similarity  # scikit-image's has no types
     return Sanity(
         randomised=shares,
         cascade=tuple(alike),

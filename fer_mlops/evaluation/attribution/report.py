@@ -19,6 +19,7 @@ from fer_mlops.evaluation.report import plain
 from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.classification import Labels
+from fer_mlops.metrics.identities import count
 from fer_mlops.models.classifier import Classifier
 
 MOST_FACES: dict[Method, int] = {"gradcam": 48, "occlusion": 16}
@@ -57,7 +58,6 @@ def measure_explanations(
     method: Method | None = None,
     regions: Sequence[Sequence[Region]] | None = None,
     most: int | None = None,
-    seed: int = 0,
 ) -> AttributionReport:
     """Returns the measures of the maps of these faces, for their target emotions.
 
@@ -69,13 +69,12 @@ def measure_explanations(
         method: See ``explain``.
         regions: Regions in which each face shows its target emotion, [n]; None if unknown.
         most: Largest number of faces to measure, chosen evenly over the emotions; None for MOST_FACES.
-        seed: Seed of the choice of faces, the random maps and the shuffled weights.
 
     Raises:
         ConfigError: The layer or the method does not fit the classifier.
     """
     chosen = method or default_method(classifier)
-    rows = choose_evenly(targets, most or MOST_FACES[chosen], seed)
+    rows = choose_evenly(targets, most or MOST_FACES[chosen], seed=0)
     faces, emotions = np.asarray(take_images(pixels, rows)), targets[rows]
     heats, _ = explain(classifier, faces, emotions, layer=layer, method=chosen)
     side = faces.shape[-1]
@@ -90,8 +89,8 @@ def measure_explanations(
         num_blank=int(np.isnan(inside).sum()),
         inside=mean_of_known(inside),
         inside_uniform=float(face_ellipse(side).mean()),
-        removal=remove_and_insert(classifier, faces, emotions, heats, seed=seed),
-        sanity=check_sanity(classifier, faces, emotions, heats, layer, chosen, seed),
+        removal=remove_and_insert(classifier, faces, emotions, heats, seed=0),
+        sanity=check_sanity(classifier, faces, emotions, heats, layer, chosen, seed=0),
         hits=hits,
     )
 
@@ -109,7 +108,7 @@ def maps_are_trustworthy(report: AttributionReport) -> tuple[bool, str]:
     sentences = [
         f"blurring what the maps mark lowers the answer {'faster' if is_good else 'no faster'} than "
         f"blurring random places (area {removal.deletion_area:.2f} against {removal.random_area:.2f}, "
-        f"{report.num_faces} {'face' if report.num_faces == 1 else 'faces'})"
+        f"{count(report.num_faces, 'face')})"
     ]
     if sanity:
         # a nan, of maps that are blank with shuffled weights, is no likeness
