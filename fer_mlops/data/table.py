@@ -95,6 +95,7 @@ class FaceTable:
         for path, label, identity in zip(self.paths, self.labels, self.identities, strict=True):
             state.update(f"{path}\0{label}\0{identity}\n".encode())
         if self.contents is not None:
+            # little-endian, so that the digest is the same on every machine
             state.update(np.ascontiguousarray(self.contents, dtype="<u8").tobytes())
         return state.hexdigest()[:16]
 
@@ -149,7 +150,7 @@ def _hash_file(path: str) -> bytes:
                 file.seek(start)
                 state.update(file.read(_WHOLE if size <= _WHOLE else third))
             return state.digest()
-    except OSError:
+    except OSError:  # reported when the image is decoded
         return bytes(8)
 
 

@@ -118,6 +118,7 @@ class Comparison:
         families = [entry.family for entry in self.entries]
         if len(set(families)) == len(families):
             return families
+        # other characters are refused in names of metrics
         return ["".join(c if c.isalnum() or c in "-_." else "_" for c in e.name) for e in self.entries]
 
     def metrics(self) -> dict[str, float]:

@@ -169,7 +169,7 @@ def _classes(
     labels: Labels, right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], drawn: Resamples
 ) -> tuple[ClassPairing, ...]:
     of_class = np.eye(len(EMOTIONS))[labels]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # an emotion without faces has no recall
         own = [(of_class * right[:, None]).sum(0) / of_class.sum(0) for right in (right_a, right_b)]
         gained = drawn.totals(of_class * (right_a.astype(float) - right_b)[:, None])
         gaps = gained / drawn.totals(of_class)

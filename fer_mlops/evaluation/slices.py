@@ -218,7 +218,7 @@ def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
     places = np.flatnonzero(compares)
     rows = np.arange(len(places))
     faces, others = own.sum(-1), rest.sum(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack an emotion
         difference = own[..., rows, places] - faces * rest[..., rows, places] / others
         counted = np.where(others > 0, faces, 0)
         return np.asarray(np.where(others > 0, difference, 0).sum(-1) / counted.sum(-1))

@@ -67,7 +67,7 @@ def _rank(labels: Labels, probabilities: NDArray[np.float64], weights: Scores) -
         everything = np.cumsum(np.add.reduceat(drawn, places, axis=1), axis=1)
         misses = np.diff(everything - found, axis=1, prepend=0.0)
         num, others = found[:, -1], everything[:, -1] - found[:, -1]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack the emotion
             area = (misses * (found - hits / 2)).sum(1) / (num * others)
             mean = (hits * np.nan_to_num(found / everything)).sum(1) / num
         is_known = (num > 0) & (others > 0)

@@ -40,7 +40,7 @@ class Cnn(MirrorAveraging):
             layers += [nn.Dropout(config.dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(config.hidden or inputs, num_classes))
         self.averages_mirror = config.mirror
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # convolutions are faster in this layout
 
     def score(self, images: Tensor) -> Tensor:
         """Returns the logits of the faces, without mirror averaging."""

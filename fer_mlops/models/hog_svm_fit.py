@@ -69,6 +69,7 @@ def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: i
     """Returns the fitted baseline, without calibration of its decisions."""
     components = min(config.components, *vectors.shape)
     with np.errstate(invalid="ignore"):  # equal images have a variance of 0
+        # the randomized solver computes the leading components only
         reducer = PCA(components, svd_solver="randomized", random_state=seed).fit(vectors)
     mean, axes = reducer.mean_.astype(np.float64), reducer.components_.astype(np.float64)
     points = (vectors - mean) @ axes.T

@@ -58,7 +58,7 @@ def find_version(alias: str) -> ModelVersion | None:
     try:
         return client().get_model_version_by_alias(REGISTERED_NAME, alias)
     except MlflowException as error:
-        if error.error_code in (MISSING, "INVALID_PARAMETER_VALUE"):
+        if error.error_code in (MISSING, "INVALID_PARAMETER_VALUE"):  # the latter: no such alias
             return None
         raise
 

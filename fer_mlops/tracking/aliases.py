@@ -63,6 +63,7 @@ def record_decision(version: int, decision: str, checks: str, run_id: str) -> No
         for key, value in {DECISION_TAG: decision, "gate_run": run_id, "gate": checks}.items():
             store.set_model_version_tag(REGISTERED_NAME, number, key, value[:_MOST_LETTERS])
         card = store.get_model_version(REGISTERED_NAME, number).description or ""
+        # replaces an earlier decision, and leaves room for this one
         before = card.partition("\n## Promotion\n")[0]
         added = f"\n## Promotion\n\n{decision} (run `{run_id}`).\n"
         text = before[: _MOST_LETTERS - len(added)] + added

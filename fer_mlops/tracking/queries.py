@@ -19,7 +19,7 @@ def get_run(run_id: str) -> Run:
     try:
         return client().get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in (MISSING, "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in (MISSING, "INVALID_PARAMETER_VALUE"):  # the latter: no ID at all
             raise
         raise ModelError(f"no run {run_id!r} at {shown_uri()}") from error
 

@@ -89,7 +89,7 @@ def load_classifier(name: str) -> Classifier:
     Raises:
         ModelError: There is no such model, or fer_mlops did not log it.
     """
-    from fer_mlops.models.classifier import Classifier
+    from fer_mlops.models.classifier import Classifier  # torch takes seconds to import
 
     with downloaded_model(name) as folder:
         return Classifier.load(bundle_in(folder, name), name)

@@ -108,6 +108,7 @@ def ensure_experiment(name: str) -> MlflowExperiment:
 
 
 def _made(store: MlflowClient, name: str) -> MlflowExperiment:
+    # absolute: a relative address would mean another folder in each working directory
     location = None if is_remote() else (Path("mlruns") / name).resolve().as_uri()
     try:
         return store.get_experiment(store.create_experiment(name, location))

@@ -50,6 +50,7 @@ def train_baseline(
     zeros = np.zeros(len(EMOTIONS), np.float32)
     num_steps = len(config.fractions)
     for number, fraction in enumerate(config.fractions, start=1):
+        # of one order, so that each training set contains the smaller ones
         rows = np.sort(order[: max(2, round(fraction * len(train)))])
         if fraction < 1 and not can_calibrate(train.labels[rows]):
             advance(1)

@@ -39,7 +39,7 @@ from fer_mlops.training.steps import Step, uncalibrated
 def make_loss(training: TrainingConfig, train: Faces) -> Loss:
     """Returns the loss of ``training`` for the training faces, corrected for its sampling."""
     make = LOSSES[training.loss]
-    if training.loss == "logit_adjusted":
+    if training.loss == "logit_adjusted":  # the only loss with a setting of its own
         make = partial(logit_adjusted, tau=training.logit_adjustment_tau)
     counts = train.class_counts()
     if training.sampling == "natural":

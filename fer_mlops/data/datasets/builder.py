@@ -104,6 +104,7 @@ class FaceTableBuilder:
         if not image:
             self.skip("malformed-row", f"{where}: no image is named")
             return
+        # a csv written on Windows has backslashes, and may name a drive
         path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
         if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
             self.skip("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")

@@ -54,6 +54,7 @@ def load(path: Path, request: Request) -> FaceTable:
         )
     root, faces = fer2013.unpack(pixels, request)
     builder = FaceTableBuilder("ferplus", root, request)
+    # row i of one file belongs to row i of the other: the numbers in image names drift
     for line, face in zip_longest(read_csv(folder / VOTES, ("usage", "image name", *OPTIONS)), faces):
         if line is None or face is None or line["usage"].lower() != face.usage.lower():
             where = face.where if line is None else f"{VOTES} line {line.number}"

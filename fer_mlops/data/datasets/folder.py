@@ -66,6 +66,7 @@ def load(root: Path, request: Request) -> FaceTable:
             _check(builder, root, folder)
         for image in folder.images:
             identity, origin = person_of(image)
+            # a broken link is listed, but is no file
             path = f"{folder.path}/{image}"
             builder.add(
                 path,

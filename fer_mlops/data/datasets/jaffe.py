@@ -32,6 +32,7 @@ CODES = {
     "SA": "sadness",
     "SU": "surprise",
 }
+# some names have two dots before the suffix
 _NAME = re.compile(rf"([A-Z]{{2}})\.({'|'.join(CODES)})\d*\.\d+\.+(tiff?|png|jpe?g|bmp)", re.IGNORECASE)
 
 

@@ -66,6 +66,7 @@ def _find_list(path: Path) -> tuple[Path, Path] | None:
 def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
     builder = FaceTableBuilder("rafdb", root, request)
     aligned, original = root / "Image" / "aligned", root / "Image" / "original"
+    # with neither folder, the files that are missing are those of Image/aligned
     is_aligned = aligned.is_dir() or not original.is_dir()
     if not is_aligned:
         builder.add_note(
@@ -98,6 +99,7 @@ def _attributes(file: Path) -> dict[str, str]:
     """Returns gender, race and age, as far as the annotation has them."""
     if not file.is_file():
         return {}
+    # the lines before are landmarks
     codes = [words[0] for _, words in read_words(file)][-len(_ATTRIBUTES) :]
     return {
         name: meanings[int(code)]

@@ -33,7 +33,7 @@ FEATURES: dict[str, frozenset[int]] = {
     "mouth": frozenset({10, 12, 15, 20, 23, 26}),
 }
 """Action units that change each feature; the cheek fold below an eye belongs to the eye."""
-_OVERSAMPLING = 3
+_OVERSAMPLING = 3  # drawn larger and scaled down, as Pillow draws without antialiasing
 _MARGIN = 0.04  # margin around a feature's strokes, in image shares: half the stroke width plus blur
 Colour = tuple[int, int, int]
 Point = tuple[float, float]

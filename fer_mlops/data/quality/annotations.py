@@ -78,7 +78,7 @@ def label_findings(notes: Sequence[Note], config: DataConfig) -> list[Finding]:
         if note.kind in FACTS:
             continue
         meaning = _MEANINGS.get(note.kind, _Meaning("handled while reading"))
-        if note.kind == "missing-file" and config.on_bad_image == "skip":
+        if note.kind == "missing-file" and config.on_bad_image == "skip":  # training goes on
             meaning = _Meaning("left out", "restore the files", "warning")
         findings.append(
             Finding(

@@ -125,6 +125,7 @@ def _few(present: list[ClassSize]) -> list[Finding]:
     if not few:
         return []
     if len(few) == len(present):
+        # half a width, in percentage points
         reach = sorted(50 * size.width for size in few)
         described = [f"every emotion (±{reach[0]:.0f} to ±{reach[-1]:.0f} points)"]
     else:

@@ -131,6 +131,7 @@ def make_splits(
         kinds.append("given")
     splits, findings = {}, []
     for kind in dict.fromkeys([*kinds, own]):
+        # folds belong to the chosen split; the others are only compared with it
         other = replace(config, split=kind, folds=0, fold=0) if kind != own else config
         try:
             splits[kind] = split_faces(table, other, seed, clusters)

@@ -100,6 +100,7 @@ def check_data(
     seen, thumbnails = load_images(
         table.select(good), THUMBNAIL, cache, skip_bad=True, advance=progress("thumbnails", len(good))
     )
+    # images that only training's decoder cannot read are left out, so rows no longer match
     record_of = dict(zip(table.paths, records, strict=True))
     check = _DataCheck(seen, config, seed, near_duplicate_clusters(thumbnails))
     check.divide()
@@ -133,10 +134,7 @@ def check_before_training(
 
 
 class _DataCheck:
-    """Data check in progress: each step adds findings and listings.
-
-    Findings that affect the scores most come first, so findings on rows and files come last.
-    """
+    """Data check in progress: each step adds findings and listings."""
 
     def __init__(
         self,
@@ -176,6 +174,7 @@ class _DataCheck:
     def doubt(self, cache: Path, classifier: Classifier | None, progress: Progress) -> None:
         """Checks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
+        # folds need two groups of people, and a classifier two emotions
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:
             return
         side = classifier.image_size if classifier else SIDE
