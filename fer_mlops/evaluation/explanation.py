@@ -173,6 +173,7 @@ def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMa
     corners = [(top, left) for top in starts for left in starts]
     rows = np.arange(n)
     whole = classifier.predict_proba(pixels)[rows, targets]
+    # the face's own gray: a black window would add edges of its own
     gray = np.median(pixels, axis=(1, 2)).astype(np.uint8)[:, None, None]
     fall, covered = np.zeros((n, side, side)), np.zeros((side, side))
     at_once = max(1, _AT_ONCE // max(n, 1))

@@ -197,6 +197,7 @@ def evaluate(
     resamples, units = resample_people(identities, seed=seed), Units.of(identities)
     predictions = probabilities.argmax(1)
     counts = confusion_counts(labels, predictions).astype(np.float64)
+    # all scores of a resample follow from its confusion counts
     drawn = resamples.totals(confusion_cells(labels, predictions))
     own, ranks = per_class(counts), rank_faces(labels, probabilities)
     drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)

@@ -164,7 +164,7 @@ class Outbox:
         if not at_once and time.monotonic() < self._next_try:
             return False
         try:
-            if self._pause:
+            if self._pause:  # a short request first, as MLflow's own would hold up training for longer
                 check_server(_PROBE)
         except TrackingError as error:
             self._leave_alone(error)

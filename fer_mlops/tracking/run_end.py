@@ -48,7 +48,7 @@ def end_open_runs_below(run_id: str, experiment_id: str, is_orphan: Callable[[Ru
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Ignores the signals that stop a process until the block ends."""
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():  # it alone may set handlers
         yield
         return
     before = {kind: signal.signal(kind, signal.SIG_IGN) for kind in _STOPPING}

@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
     """
     is_alone = distributed.world_size() == 1
     if name == "auto":
-        has_mps = torch.backends.mps.is_available() and is_alone
+        has_mps = torch.backends.mps.is_available() and is_alone  # torch has no process group for it
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     try:
         device = torch.device(name)

@@ -68,7 +68,7 @@ def _found(path: Path) -> Tensor | None:
     except (OSError, ValueError, EOFError):  # missing, or damaged and to be computed again
         return None
     with suppress(OSError):  # the cache may be read-only
-        os.utime(path)
+        os.utime(path)  # the least recently used are removed
     return features
 
 

@@ -92,7 +92,7 @@ def fit(
         if resume_from is not None:
             _take_up(training_state, resume_from)
         num_faces = len(train) + len(valid)
-        advance(training_state.epoch * num_faces)
+        advance(training_state.epoch * num_faces)  # epochs before a resumed run was killed
         while training_state.epoch < config.epochs and training_state.stalled < config.patience:
             started = time.perf_counter()
             training_state.epoch += 1

@@ -109,6 +109,7 @@ class TrainingState:
             )
             for optimizer in self.optimizers
         ]
+        # with buffers: batch statistics belong to the averaged weights
         self.average = (
             AveragedModel(network, multi_avg_fn=_averaging(config.ema_decay), use_buffers=True)
             if config.ema_decay
@@ -186,6 +187,7 @@ class TrainingState:
                 schedule.step(outcome.macro_f1)
         is_best = outcome.macro_f1 > self.best_score or self.config.keep_weights == "last"
         if is_best or self.is_warmup_loss:
+            # scores under the warm-up loss are not compared with later ones
             self.best_score, self.stalled = -1.0 if self.is_warmup_loss else outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())
         else:
@@ -206,6 +208,7 @@ class TrainingState:
 
     def state_dict(self) -> dict[str, object]:
         """Returns a copy of the state, as tensors and plain values."""
+        # the next step changes the tensors in place
         return copy.deepcopy(
             {
                 "epoch": self.epoch,

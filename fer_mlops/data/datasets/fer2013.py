@@ -42,7 +42,7 @@ SIDE = 48  # side of a face, in pixels
 _FILES = ("fer2013.csv", "icml_face_data.csv")
 _PUBLISHED = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.\w+", re.IGNORECASE)
 _INDEX = "index.csv"
-_INDEXED = ("line", "image", "emotion", "usage", "problem")
+_INDEXED = ("line", "image", "emotion", "usage", "problem")  # in the order of Fer2013Face
 _ROW_BYTES = 8400  # approximate size of a csv row, for the progress bar
 _VERSION = 1  # to be raised when the unpacked files change
 
@@ -105,13 +105,7 @@ def unpack(file: Path, request: Request) -> tuple[Path, list[Fer2013Face]]:
     folder = request.cache / f"fer2013-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     make_once(folder, lambda aside: _draw(file, aside, request))
     faces = [
-        Fer2013Face(
-            where=f"{file.name} line {row['line']}",
-            image=row["image"],
-            emotion=row["emotion"],
-            usage=row["usage"],
-            problem=row["problem"],
-        )
+        Fer2013Face(f"{file.name} line {row['line']}", *(row[name] for name in _INDEXED[1:]))
         for row in read_csv(folder / _INDEX, _INDEXED)
     ]
     return folder, faces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 
@@ -120,10 +121,10 @@ def balance_findings(sizes: list[ClassSize]) -> list[Finding]:
     return findings
 
 
-def _few(present: list[ClassSize]) -> list[Finding]:
+def _few(present: list[ClassSize]) -> Iterator[Finding]:
     few = [size for size in present if size.effective < FEW]
     if not few:
-        return []
+        return
     if len(few) == len(present):
         # half a width, in percentage points
         reach = sorted(50 * size.width for size in few)
@@ -134,39 +135,35 @@ def _few(present: list[ClassSize]) -> list[Finding]:
             f"{describe_people(size.test_faces, size.test_people, size.test_unnamed)})"
             for size in few
         ]
-    return [
-        Finding(
-            kind="few-faces",
-            severity="warning",
-            what=f"too few test faces to measure the recall of {listed(described)}",
-            consequence=(
-                f"fewer than {FEW} independent test faces each: their scores, and every mean over "
-                "emotions, are mostly chance"
-            ),
-            remedy="collect more, from many people; or evaluate by cross-validation (--folds 5)",
-            num=len(few),
-        )
-    ]
+    yield Finding(
+        kind="few-faces",
+        severity="warning",
+        what=f"too few test faces to measure the recall of {listed(described)}",
+        consequence=(
+            f"fewer than {FEW} independent test faces each: their scores, and every mean over "
+            "emotions, are mostly chance"
+        ),
+        remedy="collect more, from many people; or evaluate by cross-validation (--folds 5)",
+        num=len(few),
+    )
 
 
-def _uneven(present: list[ClassSize]) -> list[Finding]:
+def _uneven(present: list[ClassSize]) -> Iterator[Finding]:
     most, least = (f(present, key=lambda size: size.faces) for f in (max, min))
     if most.faces < _UNEVEN * least.faces:
-        return []
+        return
     share = most.faces / sum(size.faces for size in present)
-    return [
-        Finding(
-            kind="imbalance",
-            severity="warning",
-            what=(
-                f"{most.emotion} has {most.faces / least.faces:.0f} times the faces of "
-                f"{least.emotion}; always predicting {most.emotion} scores an accuracy of {share:.2f}"
-            ),
-            consequence="accuracy hides errors on the rare emotions",
-            remedy="compare by macro-F1 and balanced accuracy",
-            num=most.faces,
-        )
-    ]
+    yield Finding(
+        kind="imbalance",
+        severity="warning",
+        what=(
+            f"{most.emotion} has {most.faces / least.faces:.0f} times the faces of "
+            f"{least.emotion}; always predicting {most.emotion} scores an accuracy of {share:.2f}"
+        ),
+        consequence="accuracy hides errors on the rare emotions",
+        remedy="compare by macro-F1 and balanced accuracy",
+        num=most.faces,
+    )
 
 
 def balance_listing(sizes: list[ClassSize]) -> Listing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,34 +31,34 @@ def face_findings(table: FaceTable, embeddings: Embeddings, groups: NDArray[np.i
     ]
 
 
-def _many_names(table: FaceTable, groups: NDArray[np.int64], usable: NDArray[np.int64]) -> list[Finding]:
+def _many_names(
+    table: FaceTable, groups: NDArray[np.int64], usable: NDArray[np.int64]
+) -> Iterator[Finding]:
     pairs = np.stack([groups[usable], np.unique(table.identities[usable], return_inverse=True)[1]], 1)
     group, num_names = np.unique(np.unique(pairs, axis=0)[:, 0], return_counts=True)
     mixed = group[num_names > 1]
     if not len(mixed):
-        return []
+        return
     examples = []
     for number, one in enumerate(mixed, start=1):
         own = usable[groups[usable] == one]
         for name in sorted(set(table.identities[own].tolist())):
             rows = own[table.identities[own] == name][:_SHOWN]
             examples += [Example(table.paths[row], f"{number}: {name}") for row in rows]
-    return [
-        Finding(
-            kind="one-face-many-names",
-            severity="warning",
-            what=f"{count(len(mixed), 'group')} of photos look like one person under several names",
-            consequence="one person can be in train and test at once, so scores are too good",
-            remedy="inspect the pictures; give one person one name, or use --identities faces",
-            num=len(mixed),
-            examples=tuple(examples),
-        )
-    ]
+    yield Finding(
+        kind="one-face-many-names",
+        severity="warning",
+        what=f"{count(len(mixed), 'group')} of photos look like one person under several names",
+        consequence="one person can be in train and test at once, so scores are too good",
+        remedy="inspect the pictures; give one person one name, or use --identities faces",
+        num=len(mixed),
+        examples=tuple(examples),
+    )
 
 
 def _many_faces(
     table: FaceTable, embeddings: Embeddings, groups: NDArray[np.int64], usable: NDArray[np.int64]
-) -> list[Finding]:
+) -> Iterator[Finding]:
     names, examples = [], []
     for name in np.unique(table.identities[usable]):
         own = usable[table.identities[usable] == name]
@@ -73,39 +75,35 @@ def _many_faces(
             for letter, rows in zip("ab", apart[0], strict=True):
                 examples += [Example(table.paths[row], f"{letter}: {name}") for row in rows[:_SHOWN]]
     if not names:
-        return []
-    return [
-        Finding(
-            kind="many-faces-one-name",
-            severity="warning",
-            what=f"{count(len(names), 'name')} with photos of two people: {listed(names)}",
-            consequence="two people count as one, so intervals are wider than necessary",
-            remedy="inspect the pictures; give each person their own name",
-            num=len(names),
-            examples=tuple(examples),
-        )
-    ]
+        return
+    yield Finding(
+        kind="many-faces-one-name",
+        severity="warning",
+        what=f"{count(len(names), 'name')} with photos of two people: {listed(names)}",
+        consequence="two people count as one, so intervals are wider than necessary",
+        remedy="inspect the pictures; give each person their own name",
+        num=len(names),
+        examples=tuple(examples),
+    )
 
 
-def _unnamed(table: FaceTable, groups: NDArray[np.int64]) -> list[Finding]:
+def _unnamed(table: FaceTable, groups: NDArray[np.int64]) -> Iterator[Finding]:
     unnamed = np.flatnonzero(~is_named(table.identities) & (groups >= 0))
     found, sizes = np.unique(groups[unnamed], return_counts=True)
     several = found[sizes > 1]
     if not len(several):
-        return []
+        return
     own = unnamed[np.isin(groups[unnamed], several)]
     order = own[np.argsort(groups[own], kind="stable")]
-    return [
-        Finding(
-            kind="unnamed-people",
-            severity="warning",
-            what=(
-                f"{count(len(own), 'unnamed photo')} show "
-                f"{count(len(several), 'person', 'people')} two times or more, by face"
-            ),
-            consequence="these people can be in train and test at once, so scores are too good",
-            remedy="use --identities faces, which keeps each of them in one part",
-            num=len(own),
-            examples=tuple(Example(table.paths[row], f"group {groups[row]}") for row in order),
-        )
-    ]
+    yield Finding(
+        kind="unnamed-people",
+        severity="warning",
+        what=(
+            f"{count(len(own), 'unnamed photo')} show "
+            f"{count(len(several), 'person', 'people')} two times or more, by face"
+        ),
+        consequence="these people can be in train and test at once, so scores are too good",
+        remedy="use --identities faces, which keeps each of them in one part",
+        num=len(own),
+        examples=tuple(Example(table.paths[row], f"group {groups[row]}") for row in order),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -176,7 +176,7 @@ def leak_findings(
                     examples=tuple(Example(table.paths[row], "test") for row in rows),
                 )
             )
-    return findings + _one_person(table)
+    return [*findings, *_one_person(table)]
 
 
 def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_chosen: bool) -> Finding:
@@ -196,7 +196,7 @@ def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_
     )
 
 
-def _one_person(table: FaceTable) -> list[Finding]:
+def _one_person(table: FaceTable) -> Iterator[Finding]:
     """Returns a finding on emotions with a large share of faces from one person."""
     dominated, examples = [], []
     for label, emotion in enumerate(EMOTIONS):
@@ -212,18 +212,16 @@ def _one_person(table: FaceTable) -> list[Finding]:
             own = rows[table.identities[rows] == person][:4]
             examples += [Example(table.paths[row], emotion) for row in own]
     if not dominated:
-        return []
-    return [
-        Finding(
-            kind="one-person",
-            severity="warning",
-            what="one person dominates an emotion: " + "; ".join(dominated),
-            consequence="the model learns that person's face instead of the emotion",
-            remedy="collect the emotion from many more people",
-            num=len(dominated),
-            examples=tuple(examples),
-        )
-    ]
+        return
+    yield Finding(
+        kind="one-person",
+        severity="warning",
+        what="one person dominates an emotion: " + "; ".join(dominated),
+        consequence="the model learns that person's face instead of the emotion",
+        remedy="collect the emotion from many more people",
+        num=len(dominated),
+        examples=tuple(examples),
+    )
 
 
 def leak_listing(
