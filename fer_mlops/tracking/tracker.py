@@ -79,6 +79,11 @@ class Tracker(RunLog):
         self._stopped_clock = self._last_step or _now()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Sends all waiting entries, calls ``question`` and returns its result.
+
+        Raises:
+            TrackingError: The server refuses, or does not respond within ``patience``.
+        """
         return self.outbox.wait(self.patience, question)
 
     def finish(self) -> None:
@@ -143,7 +148,7 @@ class Tracker(RunLog):
         self.outbox.put({"kind": "metrics", "time": moment, "step": step or 0, "values": values})
 
     def log_picture(self, key: str, picture: Image.Image, step: int) -> bytes:
-        # named as by MLflow's log_image, but here and once, so that sending the file again does no harm
+        # log_image would make a new name, and so a second picture, each time that the file is sent
         name = stored_name(key).replace("/", "~")
         stem = f"images/{name}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
         png = io.BytesIO()
