@@ -55,12 +55,6 @@ def run_project(
 ) -> None:
     """Runs ``mlflow run`` on the project and waits until it has succeeded.
 
-    Args:
-        entry_point: A name in MLproject.
-        parameters: Texts ``name=value``.
-        env_manager: ``conda``, ``local``, ``uv``, or ``auto`` to choose.
-        experiment_name: MLflow experiment of the run.
-
     Raises:
         ConfigError: The entry point or a parameter is unknown or malformed, or there is no MLproject.
         TrackingError: The run failed.

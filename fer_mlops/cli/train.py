@@ -196,8 +196,7 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
 def check_tracking(experiment: Experiment | None) -> None:
     """Checks that runs can be stored, before torch is loaded.
 
-    Args:
-        experiment: Experiment of a new run; None for a resumed run, whose settings are not read yet.
+    A resumed run has no experiment yet.
 
     Raises:
         TrackingError: The tracking store cannot be used.

@@ -32,10 +32,6 @@ _OF_A_SWEEP = ("trials", "timeout", "workers", "objective", "folds", "seeds")
 def option_keys(family: str, *, is_sweep: bool = False) -> dict[str, str]:
     """Returns the setting that each option changes, by the option's name.
 
-    Args:
-        family: Key of FAMILIES.
-        is_sweep: Whether the options are those of a sweep, whose folds divide train and valid only.
-
     Raises:
         ConfigError: There is no such family.
     """
@@ -52,11 +48,8 @@ def settings_of(
 ) -> dict[str, object]:
     """Returns settings by dotted key from Python keywords; None leaves a setting at its default.
 
-    Args:
-        family: Key of FAMILIES.
-        named: Values by option (``epochs``), or by key with two underscores for the dot
-            (``training__loss``).
-        is_sweep: Whether the options are those of a sweep.
+    A value is named by option (``epochs``), or by key with two underscores for the dot
+    (``training__loss``).
 
     Raises:
         ConfigError: There is no such family.

@@ -16,12 +16,7 @@ _WIDTH = 100
 
 
 def recipe_template(family: str, file: str) -> str:
-    """Returns a recipe for the family that changes nothing until a ``#`` before a setting is removed.
-
-    Args:
-        family: Key of FAMILIES.
-        file: Name of the recipe's file, for the command at its top.
-    """
+    """Returns a recipe for the family that changes nothing until a ``#`` before a setting is removed."""
     experiment = FAMILIES[family]()
     head = [
         f"# Recipe for {family}: fer-mlops {family} --recipe {file}",

@@ -49,10 +49,6 @@ def preset_path(family: str, preset: str) -> Path:
 def read_settings(path: Path, name: str = "settings file") -> Tree:
     """Returns the mapping in a YAML file.
 
-    Args:
-        path: File to read.
-        name: Kind of the file in an error message.
-
     Raises:
         ConfigError: The file is missing or is no YAML mapping.
     """
@@ -124,10 +120,7 @@ def merge_settings(
 ) -> Tree:
     """Returns a recipe with ``settings`` applied, by section.
 
-    Args:
-        family: Key of FAMILIES.
-        recipe: YAML file, or its settings by section, applied first.
-        settings: Values by dotted key, such as ``training.epochs``; they override the recipe.
+    ``settings`` has values by dotted key, such as ``training.epochs``; they override the recipe.
 
     Raises:
         ConfigError: The recipe cannot be read, or a key goes below a value.
@@ -240,10 +233,6 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
 
 def main_settings(experiment: Experiment, first: Iterable[str] = ()) -> dict[str, Scalar]:
     """Returns the settings that MLflow shows as parameters: at most 20, as more would bury them.
-
-    Args:
-        experiment: Settings of a run.
-        first: Keys that come first, such as those of a search space.
 
     Returns:
         Values by dotted key: ``first``, the usual ones, then those that differ from the defaults.

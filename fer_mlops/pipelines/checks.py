@@ -44,9 +44,6 @@ def run_checks(cache: Path) -> Iterator[SystemCheck]:
     """Yields the result of every check, those that need torch last.
 
     A check whose need has failed is left out, as it would repeat the failure.
-
-    Args:
-        cache: Folder for decoded faces; it is read only.
     """
     failed = set()
     for name, check in CHECKS.items():

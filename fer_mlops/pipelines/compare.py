@@ -53,13 +53,7 @@ def compare_models(
 ) -> tuple[Comparison, Path]:
     """Returns a comparison of trained models on new predictions, and the folder of the faces.
 
-    Args:
-        names: Two or more models, as for ``load_classifier``.
-        cache: Folder for decoded faces.
-        other: Data whose faces are all used; without it, the shared test set.
-        operating_point: Operating point of all models.
-        allow_overlap: Warn instead of refusing if a model has seen people in the faces.
-        progress: Called at the start of each stage.
+    All faces of ``other`` are used; without it, the shared test set.
 
     Raises:
         ModelError: A model does not exist.
@@ -89,9 +83,6 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
 
     The comparison uses the models, their data and their test predictions in memory.
 
-    Args:
-        trained: Results of two or more training runs, one of each family.
-
     Raises:
         ModelError: The models do not share their test faces.
     """
@@ -113,24 +104,13 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
 
 
 def comparison_name(models: Sequence[str], other: DataConfig | None) -> str:
-    """Returns the name of a comparison's run, such as ``compare 3 models · faces``.
-
-    Args:
-        models: Names of the models.
-        other: Data that they are compared on; None for their shared test set.
-    """
+    """Returns the name of a comparison's run, such as ``compare 3 models · faces``."""
     data = data_name(other.source) if other else data_of(models[0])
     return f"compare {len(set(models))} models · {data}"
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:
-    """Logs metrics, charts, JSON and the page; returns the page and JSON by file name.
-
-    Args:
-        comparison: Comparison to log.
-        root: Folder of the faces, for the page's pictures.
-        tracker: Open run.
-    """
+    """Logs metrics, charts, JSON and the page; returns the page and JSON by file name."""
     files = {
         PAGE: render_comparison(comparison, root),
         "comparison.json": json.dumps(comparison.as_dict(), indent=2),
@@ -183,15 +163,7 @@ def compare_predictions(
     test_set: SharedTestSet,
     operating_point: OperatingPoint,
 ) -> Comparison:
-    """Returns the comparison of models from their predictions on a shared test set.
-
-    Args:
-        candidates: Two or more models.
-        predictions: Predictions of each candidate, one row per face.
-        speeds: Speed of each candidate.
-        test_set: Shared test set.
-        operating_point: Operating point of all models.
-    """
+    """Returns the comparison of models from their predictions on a shared test set."""
     table = test_set.table
     reports = [evaluate(a.labels, a.probabilities(operating_point), a.identities) for a in predictions]
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)

@@ -106,14 +106,6 @@ def evaluate_model(
     Without sources, or on the model's own training data, only its test part is used; other data is
     used completely.
 
-    Args:
-        name: ``models:/…``, ``runs:/…`` or a folder.
-        sources: Values of ``--data``; may be empty.
-        tracker: Open run.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        with_robustness: Whether to measure robustness, which takes about as long as the rest.
-
     Raises:
         ModelError: The model does not exist.
         ConfigError: ``name`` is a folder and no source is given.

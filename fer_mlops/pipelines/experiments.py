@@ -25,11 +25,8 @@ def experiment_of(
 ) -> Experiment:
     """Returns the experiment of a recipe or preset with ``settings``, by dotted key, applied.
 
-    Args:
-        family: Key of ``FAMILIES``.
-        settings: Values by dotted key; they override the recipe.
-        recipe: YAML file, or a run: ``runs:/<id>`` or its ID, for a study's run its winner's settings.
-        preset: Name of a preset.
+    ``recipe`` is a YAML file, or a run: ``runs:/<id>`` or its ID. Of a study's run, the winner's
+    settings apply.
 
     Raises:
         ConfigError: A name is unknown, or a value is of the wrong type or out of range.
@@ -57,11 +54,6 @@ def sweep_of(
 
 def resumed_experiment(run_id: str, state: Mapping[str, Any], requested: Experiment) -> Experiment:
     """Returns the checkpoint's experiment; a request may repeat its settings but not change them.
-
-    Args:
-        run_id: ID of the run, for error messages.
-        state: Content of its checkpoint.
-        requested: Experiment of the options that were given.
 
     Raises:
         ConfigError: The run belongs to another family, or an option differs from the run's setting.

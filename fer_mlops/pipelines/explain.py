@@ -39,16 +39,6 @@ def explain_images(
 ) -> list[ExplainedFaces]:
     """Writes overlays, sheets, numbers and a page to ``out`` (all or none); returns the explanations.
 
-    Args:
-        models: One or two models, each with its name.
-        images: Faces to explain.
-        out: Output folder, created if missing.
-        target: See ``explain_faces``.
-        layer: Layer for the models explained by Grad-CAM.
-        method: See ``explain``.
-        with_measures: See ``explain_faces``.
-        progress: Called at the start of each stage.
-
     Raises:
         ConfigError: There are more than two models, or the layer or the method does not fit them.
         DataError: An image cannot be read, or ``out`` cannot be written.

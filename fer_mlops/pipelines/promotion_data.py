@@ -29,12 +29,8 @@ def promotion_test_set(
     As far as is known, no candidate was fitted to these faces. They are fair if no candidate was
     selected on them, or if all were.
 
-    Args:
-        candidates: The version, and the champion if there is one.
-        source: Other labelled data; all its faces are used.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        data: Data that this process trained the version on; None to read it.
+    The first candidate is the version; the champion follows if there is one. All faces of ``source``
+    are used. ``data`` is what this process trained the version on; None to read it.
 
     Raises:
         ConfigError: The version's data is unknown, and there is no source.

@@ -94,14 +94,7 @@ def _origin(
 
 
 def note_of(test: Report, data: Data, run_id: str, registration: Registration | None) -> str:
-    """Returns the run's description in Markdown.
-
-    Args:
-        test: Report on the test faces.
-        data: Data of the run.
-        run_id: ID of the run in MLflow; empty without MLflow.
-        registration: Registered version; None if there is none.
-    """
+    """Returns the run's description in Markdown."""
     lines = [
         f"**Test macro-F1 {test.macro_f1}** on {test.people()} of *{data.table.name}*, "
         f"{data.split.kind} split."

@@ -74,12 +74,7 @@ class RunCheckpoint:
     ) -> None:
         """Starts the clock of the run, or restores its log if it resumes.
 
-        Args:
-            path: Checkpoint file; None to save nothing.
-            experiment: Settings of the run.
-            data: Data of the run.
-            log: Log of the run.
-            resume_from: Content of a checkpoint, to resume its run.
+        Without a path nothing is saved.
 
         Raises:
             DataError: The faces or their split have changed since the checkpoint.

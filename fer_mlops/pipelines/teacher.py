@@ -39,11 +39,6 @@ def with_soft_labels(
 ) -> tuple[Faces, dict[str, str]]:
     """Returns the training faces, with the teacher's predictions if there is one, and facts to log.
 
-    Args:
-        experiment: Experiment that names the teacher.
-        data: Data of the experiment; its cache gets the faces at the teacher's own size.
-        progress: Called at the start of each stage.
-
     Raises:
         DataError: The teacher has seen people in this run's validation or test faces.
         ModelError: The teacher does not exist.

@@ -68,12 +68,7 @@ def _row_name(comparison: Comparison, match: PairedResult, score: str) -> str:
 
 
 def render_comparison(comparison: Comparison, root: Path) -> str:
-    """Returns the comparison as a self-contained HTML page.
-
-    Args:
-        comparison: Comparison to show.
-        root: Folder of the data set, for the images.
-    """
+    """Returns the comparison as a self-contained HTML page."""
     drawn = charts_of(comparison)
     is_clear, is_single = comparison.matches[0].is_clear, len(comparison.matches) == 1
     mood: Mood = "warning" if comparison.warnings else "clean" if is_clear else "note"

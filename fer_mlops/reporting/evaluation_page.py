@@ -80,12 +80,8 @@ def render_page(
 ) -> Page:
     """Returns the page of one model on one or more sets of faces.
 
-    Args:
-        model: Name of the model.
-        evaluations: Evaluations, at least one.
-        facts: Versions and digests, shown in the footer.
-        sheets: Heat maps of some faces, by ``ModelEvaluation.faces``.
-        warnings: Reasons why the scores may be too good; shown first.
+    Warnings are shown first, ``facts`` in the footer; ``sheets`` has heat maps by
+    ``ModelEvaluation.faces``.
     """
     first = evaluations[0]
     return render(

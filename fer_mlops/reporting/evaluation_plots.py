@@ -41,10 +41,7 @@ def pictures(
 ) -> dict[str, Figure]:
     """Returns the figures of an evaluation by file name.
 
-    Args:
-        evaluation: Evaluation to draw.
-        faces: Short description of the faces, for the titles; empty where it is known.
-        names: Figures to draw.
+    ``faces`` describes the faces in the titles; empty where it is known.
     """
     predictions, shown = evaluation.predictions, _shown(faces, len(evaluation.predictions))
     labels, probabilities = predictions.labels, predictions.probabilities()

@@ -54,13 +54,7 @@ class ModelCard:
 
 
 def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origin) -> ModelCard:
-    """Returns the card of a version.
-
-    Args:
-        classifier: Registered classifier.
-        evaluation: Evaluation on its test faces.
-        origin: Origin of the model and its data.
-    """
+    """Returns the card of a version."""
     sections = [
         ("Intended use", [USE]),
         ("Not for", [NOT_FOR]),

@@ -64,10 +64,7 @@ def queries_of(
     standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's
     cameras.
 
-    Args:
-        images: Command-line arguments: files, folders, videos, cameras or ``-``.
-        stdin: Standard input, read for ``-``.
-        every: Seconds between two frames of a video or a camera.
+    ``every`` is the time between two frames of a video or a camera, in seconds.
 
     Raises:
         DataError: A folder cannot be read, or holds no image.

@@ -96,8 +96,7 @@ class ImagePredictor:
     ) -> Iterator[PredictionRow | NoFace | Unread | DataError]:
         """Yields, in order, a row per face, or the reason why an image has none.
 
-        Args:
-            queries: Images; other entries are yielded unchanged.
+        Entries that are no images are yielded unchanged.
 
         Raises:
             DataError: ``out`` cannot be written.

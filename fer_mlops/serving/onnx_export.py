@@ -95,11 +95,6 @@ class _Calibrated(nn.Module):
 def export_onnx(classifier: Classifier, name: str, path: Path) -> Exported:
     """Writes the classifier to ``path`` if onnxruntime reproduces its probabilities to 1e-5.
 
-    Args:
-        classifier: Network to export.
-        name: Name of the model, for the metadata.
-        path: File to write; written atomically.
-
     Raises:
         ModelError: The classifier is the baseline or an export already, or onnxruntime's
             probabilities differ.
@@ -124,13 +119,6 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
 
     Some training faces give the value ranges. The cost is measured on the validation faces.
 
-    Args:
-        classifier: Network to export.
-        name: Name of the model, for the metadata.
-        path: File to write; written atomically.
-        train: Training faces, preprocessed for this classifier.
-        valid: Validation faces, preprocessed for this classifier.
-
     Raises:
         ModelError: The classifier is the baseline, or an export already.
         ConfigError: The packages for exporting are not installed.
@@ -151,11 +139,7 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
 def data_of(name: str, source: str | None, cache: Path, progress: Progress = no_progress) -> Data:
     """Returns the faces that the model ``name`` was trained and validated on.
 
-    Args:
-        name: ``models:/…`` or ``runs:/…``.
-        source: Present place of the data set; None if it has not moved.
-        cache: Folder for decoded images.
-        progress: Called at the start of each stage.
+    ``source`` is the present place of the data set; None if it has not moved.
 
     Raises:
         ConfigError: ``name`` is a folder or file, whose run is unknown.

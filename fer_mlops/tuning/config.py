@@ -80,12 +80,7 @@ def plan_of(
 ) -> Plan:
     """Returns the plan of a sweep.
 
-    Args:
-        experiment: Settings that every trial starts from.
-        tuning: Values of the section ``tuning``.
-        space: YAML file of the search space; None for the family's.
-        study: Name of the study; empty for the family's.
-        storage: Database of the study, as an SQLAlchemy URL.
+    ``tuning`` has values of the section ``tuning``. The family names study and space by default.
 
     Raises:
         ConfigError: A value is invalid, or the search space does not fit the experiment.

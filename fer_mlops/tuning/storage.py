@@ -220,11 +220,7 @@ def read_url(text: str) -> URL:
 def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> PatientStorage:
     """Returns the storage at the URL ``text``.
 
-    Args:
-        text: Database URL, see ``read_url``.
-        heartbeat: Seconds between a worker's heartbeats.
-        grace: Seconds without a heartbeat after which a trial is retried.
-        patience: Seconds to wait for a database that stops responding later.
+    All times are in seconds; ``patience`` is the wait for a database that stops responding later.
 
     Raises:
         ConfigError: The URL is invalid or MLflow's own database, or its driver is not installed.

@@ -7,6 +7,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import optuna
@@ -15,7 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fer_mlops.config.conversion import RENAMED
 from fer_mlops.config.recipes import flatten
+from fer_mlops.data.loading import Data
 from fer_mlops.errors import ConfigError, TrainingError
+from fer_mlops.progress import Progress
 from fer_mlops.tracking.run_end import end_open_runs_below
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
@@ -33,6 +36,21 @@ WINNER, WINNER_BEGUN = "winner", "winner begun"
 """User attributes of a study, {"trial": number, "run": id}; WINNER is also the name of a lock."""
 _PLACE = ("data.source", "training.device", "training.precision", "tracking.")
 """Settings that may differ from machine to machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStudy:
+    """A study that this process works on, with everything that its phases share."""
+
+    plan: Plan
+    study: optuna.Study
+    locks: StudyLocks
+    data: Data
+    parent: Tracker
+    """The study's run; the runs of trials, finalists and winner are its children."""
+    cache: Path
+    """Folder for decoded faces, frozen features and checkpoints."""
+    progress: Progress
 
 
 def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.Study:
@@ -264,12 +282,8 @@ def end_orphans(
 ) -> int:
     """Ends the open runs below ``parent`` that no worker owns; returns their number.
 
-    Args:
-        study: Study whose trials are read.
-        parent: The study's run.
-        locks: Locks of this process.
-        grace: Seconds; a younger run may belong to a trial that has not recorded it yet.
-        is_leaving: Whether this process no longer works on any run.
+    A run younger than ``grace`` seconds may belong to a trial that has not recorded it yet. A process
+    that is leaving works on no run any more.
     """
     wanted = set()
     for trial in study.get_trials(deepcopy=False, states=_LIVE):

@@ -26,10 +26,6 @@ def study_plots(study: optuna.Study, metric: str) -> dict[str, Figure]:
     History and timeline are always drawn; intermediate values where a trial reported some; importances,
     slices and parallel coordinates from two complete trials with different values. Parallel coordinates
     show the hyperparameters that every complete trial has.
-
-    Args:
-        study: Study with at least one complete trial.
-        metric: Name of the objective.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     plots = {

@@ -27,9 +27,8 @@ class TrialFaces:
     def of(self, experiment: Experiment, fold: int) -> Data:
         """Returns the faces to train on, as ``train``, and to evaluate on, as ``valid``.
 
-        Args:
-            experiment: Experiment of a trial; only image size, soft labels and teacher select its data.
-            fold: Number of the fold; has no effect without folds.
+        Only image size, soft labels and teacher of the experiment select its data; ``fold`` has no
+        effect without folds.
         """
         key = _key(experiment)
         if key not in self._data:

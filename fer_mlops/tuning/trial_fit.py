@@ -45,12 +45,8 @@ class Fit:
     def run(self, data: Data, tracker: Tracker, cache: Path, report: Report, *, is_again: bool) -> float:
         """Returns the value of the fit.
 
-        Args:
-            data: Faces to train and to evaluate on.
-            tracker: Run that the steps are logged to.
-            cache: Folder of the checkpoint, which is removed when the fit succeeds.
-            report: Called after each step.
-            is_again: Whether the run may hold steps that a killed worker logged.
+        The checkpoint in ``cache`` is removed when the fit succeeds. ``is_again``: the run may hold
+        steps that a killed worker logged.
 
         Raises:
             TrainingError: The fit cannot continue.

@@ -166,8 +166,7 @@ class WorkerPool:
     def wait(self, on_wait: Callable[[], None]) -> None:
         """Waits until all workers have ended; at least one must have succeeded.
 
-        Args:
-            on_wait: Called about twice a second.
+        ``on_wait`` is called about twice a second.
 
         Raises:
             FerError: No worker succeeded; the error of the first one.

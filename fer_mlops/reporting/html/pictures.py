@@ -51,9 +51,7 @@ def photo(root: Path, image: str, *captions: str) -> Picture | None:
 def picture_uri(root: Path, image: str) -> str:
     """Returns a thumbnail in the image's own colours, as a ``data:`` address.
 
-    Args:
-        root: Folder of the data set; no file outside of it is read.
-        image: Path relative to ``root``.
+    No file outside of ``root`` is read; ``image`` is relative to it.
 
     Returns:
         The address; empty if there is no such image, or it cannot be read.
@@ -86,12 +84,7 @@ def webp_uri(content: bytes) -> str:
 
 
 def svg_of(figure: Figure, alt_text: str) -> Markup:
-    """Returns a figure as inline SVG that follows the page's light or dark mode.
-
-    Args:
-        figure: Figure to show.
-        alt_text: Text for screen readers.
-    """
+    """Returns a figure as inline SVG that follows the page's light or dark mode."""
     content = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer_mlops"}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -29,9 +29,7 @@ _LEAST_LABELLED = 0.06
 def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
     """Returns a bar chart of the scores of several models.
 
-    Args:
-        scores: Model name to metric name to (value, low, high).
-        title: Title of the figure.
+    A score is (value, low, high), by model and metric.
     """
     figure = Figure(figsize=(WIDTH, 4))
     axes = figure.subplots()
@@ -62,9 +60,7 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
 def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figure:
     """Returns the differences between the best model and others, with 95% intervals and a zero line.
 
-    Args:
-        rows: (label, difference) from top to bottom.
-        title: Title of the figure.
+    Rows are (label, difference) from top to bottom.
     """
     figure = Figure(figsize=(1.4 * WIDTH, 1.5 + 0.36 * len(rows)))
     axes = figure.subplots()
@@ -120,10 +116,7 @@ def spread_chart(
 ) -> Figure:
     """Returns each run's scores as dots, beside their mean and its 95% interval.
 
-    Args:
-        runs: Score to operating point to the value of each run.
-        means: Score to operating point to (mean, low, high).
-        title: Title of the figure.
+    ``runs`` has the values of the runs, ``means`` (mean, low, high), by score and operating point.
     """
     figure = Figure(figsize=(9, 3.6))
     set_title(figure, title)

@@ -31,11 +31,7 @@ def reliability_diagram(
 ) -> Figure:
     """Returns a reliability diagram: accuracy against confidence, and the number of faces per bin.
 
-    Args:
-        labels: Label of each face, [n].
-        probabilities: Predicted probabilities [n, 7].
-        title: Title of the figure.
-        threshold: Confidence from which a prediction is sure; drawn if in (0, 1].
+    Probabilities are [n, 7]; a threshold in (0, 1], from which a prediction is sure, is drawn.
     """
     bins = reliability(labels, probabilities)
     figure = Figure(figsize=(WIDTH, 4.6))
@@ -123,9 +119,7 @@ def robustness_curves(robustness: Robustness, title: str) -> Figure:
 def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: str) -> Figure:
     """Returns the gap of each slice to all other faces at equal emotions.
 
-    Args:
-        rows: (name with n, gap, low, high, whether it is significant), from top to bottom.
-        title: Title of the figure.
+    Rows are (name with n, gap, low, high, whether it is significant), from top to bottom.
     """
     figure = Figure(figsize=(WIDTH, 0.3 * len(rows) + 1.3))
     axes = figure.subplots()
@@ -146,10 +140,7 @@ def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: st
 def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
     """Returns faces with captions, in rows of eight.
 
-    Args:
-        pixels: Faces, uint8 [n, side, side].
-        captions: Caption of each face, [n].
-        title: Title of the figure.
+    Faces are uint8 [n, side, side].
     """
     columns = 8
     num_rows = max(1, -(-len(captions) // columns))
@@ -168,9 +159,7 @@ def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
 def score_against_minutes(points: Mapping[str, tuple[float, float, float, float]], title: str) -> Figure:
     """Returns macro-F1 against training time, one point per model.
 
-    Args:
-        points: Model name to (minutes, macro-F1, low, high).
-        title: Title of the figure.
+    A point is (minutes, macro-F1, low, high), by model.
     """
     figure = Figure(figsize=(WIDTH, 4))
     axes = figure.subplots()

@@ -34,11 +34,8 @@ def mean_heats(
 
     Each mean map is scaled to its own maximum; a dotted line marks the face ellipse of the measures.
 
-    Args:
-        pixels: Gray faces, uint8 [n, side, side].
-        heats: Maps of the faces [n, side, side].
-        emotions: Label of the emotion that each map explains, [n].
-        title: Title of the figure.
+    Faces are gray uint8, faces and maps [n, side, side]; ``emotions`` has the label that each map
+    explains.
     """
     counts = np.bincount(emotions, minlength=len(EMOTIONS))
     shown = np.flatnonzero(counts >= 2)
@@ -67,10 +64,7 @@ def sheet_of_looks(
 ) -> Image.Image:
     """Returns faces beside the overlays of each model.
 
-    Args:
-        faces: (gray face, caption) of each face.
-        maps: For each face and each model: (prepared gray face, map, caption).
-        names: Names of the models, in the same order.
+    A face is (gray face, caption); ``maps`` has (prepared gray face, map, caption) by face and model.
     """
     per_face = 1 + len(names)
     across = min(_ACROSS, len(faces))

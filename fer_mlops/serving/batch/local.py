@@ -32,12 +32,6 @@ def score_locally(source: Source, out: Path, job: Job, progress: Progress = no_p
     Files are written atomically. After a kill, the same call resumes with the missing files: no row is
     lost or written twice.
 
-    Args:
-        source: Images to score.
-        out: Output folder.
-        job: Settings of the job.
-        progress: Called at the start of each stage.
-
     Raises:
         ConfigError: ``out`` belongs to another job.
         DataError: ``out`` cannot be written, or a worker process was killed.

@@ -23,9 +23,7 @@ response only after sending."""
 class Bodies:
     """Reads request bodies, with limits on size, time and total memory.
 
-    Args:
-        max_bytes: Largest body, in bytes.
-        max_held: Most bytes of all open requests together.
+    ``max_bytes`` is the most of one body, ``max_held`` of all open requests together.
     """
 
     def __init__(self, max_bytes: int, max_held: int) -> None:
@@ -93,10 +91,6 @@ class Bodies:
 
 async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     """Returns the result of ``answer``, or cancels it when the client disconnects.
-
-    Args:
-        request: Request whose body was read.
-        answer: Coroutine that computes the response.
 
     Raises:
         RequestError: The client disconnected (499, only visible in the log and the metrics).

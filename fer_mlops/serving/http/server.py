@@ -26,9 +26,7 @@ _LAST_ANSWERS = 30
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     """Serves until SIGTERM or Ctrl-C, then finishes open requests.
 
-    Args:
-        settings: Settings of the service.
-        announce: Called with the model and the address once the service listens.
+    ``announce`` is called with the model and the address once the service listens.
 
     Raises:
         ConfigError: The address is in use, or does not belong to this machine.
