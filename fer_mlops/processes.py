@@ -18,6 +18,11 @@ LOST = (
 _LOOK_EVERY = 1.0  # interval between checks for the parent process, in seconds
 
 
+def num_cores() -> int:
+    """Returns the number of cores that this process may use, which a container may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def exit_with_parent(parent: int) -> None:
     """Starts a thread that ends this process once the parent process with this id is gone."""
 

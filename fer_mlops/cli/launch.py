@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from fer_mlops.errors import ConfigError, FerError, TrainingError
-from fer_mlops.processes import LOST
+from fer_mlops.processes import LOST, num_cores
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -72,8 +72,7 @@ def launch(words: Sequence[str], num_processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores // num_processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // num_processes)))
     logging.disable(logging.CRITICAL)  # this process only waits
     signal.signal(signal.SIGTERM, _as_interrupt)
     with tempfile.TemporaryDirectory() as folder:

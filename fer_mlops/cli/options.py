@@ -275,14 +275,3 @@ def _sources(family: str, options: Mapping[str, Any], *, is_sweep: bool = False)
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
     settings |= parse_assignments(filter(is_chosen, options.get("assignments", ())))
     return {"settings": settings, **{n: chosen[n] for n in ("recipe", "preset") if n in chosen}}
-
-
-def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> Experiment:
-    """Returns the checkpoint's experiment; options may repeat its settings but not change them.
-
-    Raises:
-        ConfigError: The run belongs to another family, or an option differs from the run's setting.
-    """
-    from fer_mlops.pipelines.experiments import resumed_experiment
-
-    return resumed_experiment(options["resume"], state, build(family, options))

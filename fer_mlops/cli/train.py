@@ -39,7 +39,6 @@ from fer_mlops.cli.options import (
     TEACHER,
     WEIGHTS,
     build,
-    build_resumed,
     is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
@@ -243,13 +242,12 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
 
 def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Experiment, dict[str, Any]]:
     """Returns the experiment and the checkpoint of the run that ``--resume`` names."""
-    from fer_mlops.pipelines.run_checkpoint import read_checkpoint
-    from fer_mlops.training.checkpoints import checkpoint_path, claim
+    from fer_mlops.pipelines.experiments import resumed_experiment
+    from fer_mlops.pipelines.run_checkpoint import checkpoint_of
 
-    path = checkpoint_path(cache, options["resume"])
-    with claim(path) if is_first() else nullcontext():  # lock it before the run changes
-        state = read_checkpoint(path)
-    experiment = build_resumed(family, options, state)
+    # locked before the run changes; by the first process only, as the others read the file too
+    state = checkpoint_of(options["resume"], cache, locks=is_first())
+    experiment = resumed_experiment(options["resume"], state, build(family, options))
     if is_first():
         check_tracking(experiment)
     return experiment, state

@@ -78,16 +78,19 @@ def candidate_of(name: str) -> Candidate:
         ModelError: The model does not exist.
     """
     with downloaded_model(name) as folder:
-        bundle = bundle_in(folder, name)
-        classifier = Classifier.load(bundle, name)
-        num_bytes = _size_of(bundle)
+        return candidate_in(folder, name)
+
+
+def candidate_in(folder: Path, name: str) -> Candidate:
+    """Returns the model called ``name``, whose files are in ``folder``, as a candidate."""
+    bundle = bundle_in(folder, name)
     provenance, run_id = training_provenance(name), run_id_of(name)
     return Candidate(
         name=name,
         uri=resolve_model_uri(name),
         run_id=run_id,
-        classifier=classifier,
-        num_bytes=num_bytes,
+        classifier=Classifier.load(bundle, name),
+        num_bytes=_size_of(bundle),
         provenance=provenance,
         experiment=load_run_config(run_id) if run_id and provenance else None,
         minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -14,7 +14,18 @@ from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import DataError, TrackingError, TrainingError
 from fer_mlops.tracking.run_log import RunLog
-from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoint
+from fer_mlops.training.checkpoints import checkpoint_path, claim, load_checkpoint, save_checkpoint
+
+
+def checkpoint_of(run_id: str, cache: Path, *, locks: bool = True) -> dict[str, Any]:
+    """Returns the checkpoint of a stopped run, after making sure that no other process works on it.
+
+    Raises:
+        TrainingError: There is no checkpoint of the run, or another process works on it.
+    """
+    path = checkpoint_path(cache, run_id)
+    with claim(path) if locks else nullcontext():
+        return read_checkpoint(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -24,10 +35,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         TrainingError: There is no checkpoint, or it is not the checkpoint of a run.
     """
     state = load_checkpoint(path)
-    wrong = _wrong(state, _KINDS)
-    if not wrong:
-        learning, tracker = state["learning"], state["tracker"]
-        wrong = _wrong(tracker, _TRACKER) + (_wrong(learning, _LEARNING) if learning else [])
+    wrong = _wrong(state, _KINDS) or _wrong(state["tracker"], _TRACKER)
+    if not wrong and state["learning"]:
+        wrong = _wrong(state["learning"], _LEARNING)
     if wrong:
         raise TrainingError(
             f"cannot read the checkpoint {str(path)!r}: it is not one of a run, {wrong[0]!r} is missing "

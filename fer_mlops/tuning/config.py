@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,7 @@ class Plan:
         """Trials after which the study is finished."""
         if self.tuning.sampler != "grid":
             return self.tuning.trials
-        size = 1
-        for values in self.space.grid().values():
-            size *= len(values)
-        return min(self.tuning.trials, size)
+        return min(self.tuning.trials, math.prod(map(len, self.space.grid().values())))
 
     @property
     def grace(self) -> int:

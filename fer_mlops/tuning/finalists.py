@@ -117,13 +117,17 @@ def _contenders(plan: Plan, study: optuna.Study) -> list[FrozenTrial]:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not is_over_budget(trial)
     ]
-    complete.sort(key=lambda trial: trial.value or 0.0, reverse=plan.direction == "maximize")
+    complete.sort(key=_value, reverse=plan.direction == "maximize")
     chosen: list[FrozenTrial] = []
     for trial in complete:
         is_wanted = len(chosen) < plan.tuning.finalists or _is_start(plan, trial)
         if is_wanted and all(trial.params != other.params for other in chosen):
             chosen.append(trial)
     return chosen
+
+
+def _value(trial: FrozenTrial) -> float:
+    return trial.value or 0.0
 
 
 def _is_start(plan: Plan, trial: FrozenTrial) -> bool:
@@ -161,7 +165,7 @@ def _log_finalists(opened: OpenStudy, finals: list[Finalist]) -> None:
             {
                 "trial": finalist.trial.number,
                 "is_start": finalist.is_start,
-                "value": finalist.trial.value or 0.0,
+                "value": _value(finalist.trial),
                 "folds": list(finalist.values),
                 "mean": finalist.spread.mean,
                 "deviation": finalist.spread.deviation,

@@ -131,8 +131,9 @@ class StudyLocks:
         finally:
             self._stopped.set()
             thread.join()
-            with suppress(SQLAlchemyError):  # an unavailable storage needs no sign-off
-                self._leave()
+            # an unavailable storage needs no sign-off: without heartbeats the locks lapse
+            with suppress(SQLAlchemyError), self.storage.engine.begin() as connection:
+                connection.execute(delete(_TABLE).where(*self._own()))
 
     def _make_table(self) -> None:
         try:
@@ -179,20 +180,16 @@ class StudyLocks:
         return {name: owner for name, owner, beat, now in rows if not self._is_dead(owner, beat, now)}
 
     def _beat(self) -> None:
-        own = (_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
         while not self._stopped.wait(self.storage.heartbeat):
             try:
                 with self.storage.engine.begin() as connection:
-                    connection.execute(update(_TABLE).where(*own).values(beat=func.now()))
+                    connection.execute(update(_TABLE).where(*self._own()).values(beat=func.now()))
             except SQLAlchemyError as error:
                 if not is_away(error):
                     raise
 
-    def _leave(self) -> None:
-        with self.storage.engine.begin() as connection:
-            connection.execute(
-                delete(_TABLE).where(_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
-            )
+    def _own(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return (_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
 
     def _named(self, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return (_TABLE.c.study == self.study_name, _TABLE.c.name == name)

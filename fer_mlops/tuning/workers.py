@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import FerError, TrackingError, TrainingError
-from fer_mlops.processes import exit_with_parent, silence_third_party_logs
+from fer_mlops.processes import exit_with_parent, num_cores, silence_third_party_logs
 from fer_mlops.tracking.connection import store_uri, use_store
 from fer_mlops.training.devices import keep_heap
 from fer_mlops.tuning.config import Plan
@@ -64,7 +64,9 @@ class Worker:
             # of a dead worker's trial that is about to be queued again
             with self.locks.held(_ASKING):
                 self.stale_trials.sweep()
-                is_started = self._may_start() and not self._is_done()
+                standing = standing_of(self.study)
+                is_free = standing.num_finished + standing.num_running < self.plan.total
+                is_started = is_free and not self._is_done()
                 if is_started:
                     self._run_one(objective)
             on_wait()
@@ -82,10 +84,6 @@ class Worker:
         standing = standing_of(self.study)
         return standing.num_finished >= self.plan.total or time.monotonic() >= self.until
 
-    def _may_start(self) -> bool:
-        standing = standing_of(self.study)
-        return standing.num_finished + standing.num_running < self.plan.total
-
     def _run_one(self, objective: Objective) -> None:
         storage = self.locks.storage
         self.study.sampler = make_sampler(self.plan, standing_of(self.study).num_all)
@@ -94,12 +92,14 @@ class Worker:
         except (KeyboardInterrupt, TrackingError) as error:
             storage.hurry()
             with suppress(TrackingError):
-                self._hand_back()
+                if own := self._interrupted():
+                    retry(self.study, own)
             if storage.was_interrupted:  # Optuna could not record it
                 raise KeyboardInterrupt from error
             raise
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            if not self._was_taken_over():
+            # this worker was taken for dead, for example after its machine slept
+            if not self._interrupted():
                 raise
 
     def _optimize(self, objective: Objective) -> None:
@@ -123,26 +123,11 @@ class Worker:
                 raise error.__context__ from None
             raise
 
-    def _own(self) -> FrozenTrial | None:
-        """Returns the last trial marked with this worker's name."""
+    def _interrupted(self) -> FrozenTrial | None:
+        """Returns this worker's last trial if it failed without an error of its own."""
         trials = self.study.get_trials(deepcopy=False)
-        return next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.locks.owner), None)
-
-    def _hand_back(self) -> None:
-        """Queues this worker's interrupted trial again."""
-        own = self._own()
-        if own and own.state == TrialState.FAIL and ERROR not in own.user_attrs:
-            retry(self.study, own)
-
-    def _was_taken_over(self) -> bool:
-        """Returns whether this worker was considered dead, for example after its machine slept."""
-        own = self._own()
-        return bool(own and own.state == TrialState.FAIL and ERROR not in own.user_attrs)
-
-
-def num_cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        own = next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.locks.owner), None)
+        return own if own and own.state == TrialState.FAIL and ERROR not in own.user_attrs else None
 
 
 class WorkerPool:
