@@ -22,7 +22,6 @@ from fer_mlops.files import cache_folder, write_text
 if TYPE_CHECKING:
     from fer_mlops.data.quality.findings import Severity
     from fer_mlops.data.quality.report import DataReport
-    from fer_mlops.models.classifier import Classifier
 
 
 @click.group(cls=Group)
@@ -109,7 +108,11 @@ def check_data(
 
         check_store(experiment.tracking.experiment)
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
-    classifier = _load(model) if is_chosen(model) else None
+    classifier = None
+    if is_chosen(model):
+        from fer_mlops.tracking.registry import load_classifier
+
+        classifier = load_classifier(model)
     if fast:
         table = load_table(config, cache, is_strict=False)
         examination = check_metadata(table, config, seed)
@@ -163,12 +166,6 @@ def _track(examination: DataReport, experiment: str) -> str:
         tracker.log_text("data/report.json", examination.as_json())
         tracker.log_text("data/label_errors.csv", examination.label_errors)
     return tracker.experiment_id
-
-
-def _load(model: str) -> Classifier:
-    from fer_mlops.tracking.registry import load_classifier
-
-    return load_classifier(model)
 
 
 @data.command(name="split", examples=("fer-mlops data split faces/ --out split.csv",))

@@ -11,7 +11,7 @@ import click
 
 from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Choice, Command, option, with_options
-from fer_mlops.cli.options import BOOL, DATA_HELP, MODEL, READING, is_chosen
+from fer_mlops.cli.options import BOOL, DATA_HELP, MODEL, READING, is_chosen, model_option
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
@@ -30,14 +30,7 @@ if TYPE_CHECKING:
         "fer-mlops evaluate --model models:/fer-classifier/2 --data other/ --robustness",
     ),
 )
-@click.option(
-    "--model",
-    type=MODEL,
-    metavar="NAME",
-    default=CHAMPION_NAME,
-    show_default=True,
-    help="Model to evaluate.",
-)
+@model_option("Model to evaluate.")
 @click.option(
     "--data",
     "sources",

@@ -20,10 +20,8 @@ from fer_mlops.processes import LOST, num_cores
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-_RUN_FILE = "FER_MLOPS_RUN_FILE"
-"""Environment variable: file in which the first process writes its run id for the launcher."""
-_PATIENCE = 30.0
-"""Seconds that a process waits for the launcher to end it."""
+_RUN_FILE = "FER_MLOPS_RUN_FILE"  # variable: file in which the first process leaves its run's ID
+_PATIENCE = 30.0  # seconds that a process waits for the launcher to end it
 
 
 def num_started() -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops import REGISTERED_NAME
-from fer_mlops.cli.commands import Choice, Option, option
+from fer_mlops import CHAMPION_NAME, REGISTERED_NAME
+from fer_mlops.cli.commands import Choice, Decorator, Option, option
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError, nearest
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS
@@ -75,8 +75,8 @@ def _full_name(word: str) -> str:
 
 _SCHEMES = ("models", "runs")
 _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
+# names whose spelling needs no look at the store, which takes seconds
 _USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@({'|'.join(_ALIASES)})|/(\d+|latest))/?")
-"""Names whose spelling needs no look at the store."""
 MODEL = _Model()
 INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
 BOOL = _Auto(click.BOOL, "boolean")
@@ -244,6 +244,13 @@ AUTO_PROMOTE = option(
     metavar="",
     help="Promote the trained model if it passes the gate.",
 )
+
+
+def model_option(help: str) -> Decorator:
+    """Returns the option ``--model`` of a command that uses one trained model."""
+    return option(
+        "--model", type=MODEL, metavar="NAME", default=CHAMPION_NAME, show_default=True, help=help
+    )
 
 
 def is_chosen(value: object) -> bool:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,13 +125,13 @@ def run_everything(cnn_preset: str, **options: Any) -> Result:
     check_tracking(experiments[0])
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
-    from fer_mlops.cli.output.training import print_registration, print_run_step
+    from fer_mlops.cli.output.training import print_registration, print_step
     from fer_mlops.pipelines.train_all import train_all  # loads torch
     from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
-        suite = train_all(experiments, cache_folder(), progress, print_run_step)
+        suite = train_all(experiments, cache_folder(), progress, print_step)
     print_comparison(suite.comparison)
     for trained in suite.trained:
         print_registration(trained)
@@ -229,7 +230,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
             experiment,
             data,
             progress=progress,
-            on_step=print_step,
+            on_step=partial(print_step, ""),
             preset=str(preset) if is_chosen(preset) else "",
             resume=options.get("resume") or None,
             resume_from=state,
@@ -255,14 +256,14 @@ def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Expe
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> Result:
     from fer_mlops.cli.output.screen import progress_bars
-    from fer_mlops.cli.output.training import print_repetition, print_run_step
+    from fer_mlops.cli.output.training import print_repetition, print_step
     from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
     from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
         if seeds is None:
-            done = cross_validate(experiment, cache_folder(), progress, print_run_step)
+            done = cross_validate(experiment, cache_folder(), progress, print_step)
         else:
-            done = repeat_seeds(experiment, seeds, cache_folder(), progress, print_run_step)
+            done = repeat_seeds(experiment, seeds, cache_folder(), progress, print_step)
     return Result(done, lambda: print_repetition(done))

@@ -38,8 +38,7 @@ from fer_mlops.tracking.registry import data_of
 from fer_mlops.tracking.run_log import RunLog
 
 PAGE = "comparison.html"
-_MEASURED = 64
-"""Number of faces for measuring speed."""
+_MEASURED = 64  # number of faces for measuring speed
 
 
 def compare_models(

@@ -22,8 +22,7 @@ from fer_mlops.reporting import plots
 from fer_mlops.reporting.explanation_page import Pictures, render_page
 
 PAGE, NUMBERS = "index.html", "explanations.json"
-_MOST_IN_SHEET = 24
-"""Most faces in the picture that compares two models; faces they disagree on come first."""
+_MOST_IN_SHEET = 24  # most faces in the picture that compares two models
 
 
 def explain_images(

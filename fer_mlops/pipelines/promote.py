@@ -33,8 +33,7 @@ from fer_mlops.tracking.registry import downloaded_model
 from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 
-_TIMED = 64
-"""Number of faces for measuring latency."""
+_TIMED = 64  # number of faces for measuring latency
 _LOADS = "loads, answers as stored"
 _ENOUGH = "faces to compare on"
 REFUSED = "refused"

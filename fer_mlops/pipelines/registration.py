@@ -20,8 +20,7 @@ from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.steps import TrainingResult
 
-_EXAMPLES = 8
-"""Number of validation faces stored with a model, with its predictions."""
+_EXAMPLES = 8  # number of validation faces stored with a model, with its predictions
 
 
 def register_trained(

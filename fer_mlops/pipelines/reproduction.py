@@ -20,15 +20,14 @@ from fer_mlops.tracking.registry import downloaded_model
 
 TOLERANCE = 1e-5
 """Largest difference of a probability that counts as equal."""
+# SHA-256 of earlier registered_model.py files that accept only bytes, as the current one does
 _EARLIER_CODE = frozenset(
     {
         "8a79a94cb4e360be1b14b17269cb27e93015eec98dfe802687c55a93d534675b",
         "53484288fc6f755c1aaea0a49671400412e32ecd0ded109ba5defe837d1c6be7",
     }
 )
-"""SHA-256 of earlier ``registered_model.py`` files that accept only bytes, as the current one does."""
-_MOST_BYTES = 64 << 20
-"""Largest probe file, in bytes; a probe holds eight small faces."""
+_MOST_BYTES = 64 << 20  # largest probe file, in bytes; a probe holds eight small faces
 _MOST_IMAGES = 64
 
 

@@ -18,8 +18,7 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Advance, Progress, ignore_progress
 from fer_mlops.tracking.registry import load_classifier, resolve_model_uri, training_provenance
 
-_ROWS = 1024
-"""Faces per batch of predictions."""
+_ROWS = 1024  # faces per batch of predictions
 
 
 def with_fixed_teacher(experiment: Experiment) -> Experiment:

@@ -17,8 +17,7 @@ from fer_mlops.errors import DataError, nearest_path
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 
 STDIN, CAMERA = "-", "webcam"
-_HEAD = 4096
-"""Bytes of standard input that are inspected to distinguish text from an image."""
+_HEAD = 4096  # bytes of standard input that are inspected to distinguish text from an image
 
 
 @dataclass(frozen=True)

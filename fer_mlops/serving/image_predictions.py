@@ -21,8 +21,8 @@ from fer_mlops.serving.predictor import GrayFace, Predictor
 
 _AT_ONCE = 256
 _PHOTOS_AT_ONCE = 8
+# box colours; a question mark marks unsure predictions too, for readers who see no colour
 _SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
-"""Box colours; a question mark marks unsure predictions too, for readers who see no colour."""
 
 
 @dataclass(frozen=True, kw_only=True)

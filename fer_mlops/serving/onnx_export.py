@@ -37,8 +37,7 @@ from fer_mlops.tracking.registry import run_id_of
 
 MOST_OFF = 1e-5
 """Largest allowed difference of a probability between a float export and its model."""
-_NUM_PEOPLE = 12
-"""Identities whose faces are drawn for the comparison, one face per emotion."""
+_NUM_PEOPLE = 12  # identities whose faces are drawn for the comparison, one face per emotion
 _NUM_CALIBRATING = 256
 _PREPROCESSING = (
     "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one face, turned "

@@ -19,8 +19,7 @@ NEVER_SURE = (
     "this model is never sure: its validation faces were too few, or too often wrong, to set a threshold"
 )
 """Reason why no prediction of a model is sure."""
-_SHOWN, _ROWS = 5, 20
-"""Predictions of a batch that its ``repr`` and a notebook show."""
+_SHOWN, _ROWS = 5, 20  # predictions of a batch that its repr and a notebook show
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,8 +37,7 @@ Picture = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8] | Imag
 GrayFace = NDArray[np.uint8]
 """Face as the model sees it: gray uint8 [side, side]."""
 
-_BATCH = 256
-"""Images per forward pass; the next batch is decoded meanwhile."""
+_BATCH = 256  # images per forward pass; the next batch is decoded meanwhile
 _CHANNELS = (1, 3, 4)
 
 

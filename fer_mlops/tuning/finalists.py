@@ -24,8 +24,7 @@ from fer_mlops.tuning.trial_fit import Fit
 
 FOLDS = 3
 """Folds of train and valid; each fold evaluates a model trained on the others."""
-_FINALS = "finals"
-"""User attribute of a study: values by trial and fold, so that no fold is fitted twice."""
+_FINALS = "finals"  # attribute of a study: values by trial and fold, so that no fold is fitted twice
 
 
 @dataclass(frozen=True)

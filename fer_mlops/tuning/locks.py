@@ -35,10 +35,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from fer_mlops.errors import TrackingError
 from fer_mlops.tuning.storage import PatientStorage, is_away
 
-_POLL = 0.2
-"""Seconds between two attempts to take a lock."""
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""File whose content differs for each boot of a Linux machine, and for each machine."""
+_POLL = 0.2  # seconds between two attempts to take a lock
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # differs for each boot and each Linux machine
 _TABLE = Table(
     "fer_mlops_claims",
     MetaData(),
@@ -62,11 +60,8 @@ def is_gone(process: str) -> bool:
 
 
 def _place() -> str:
-    """Returns an id of this machine's boot and container, to tell equal process numbers apart.
-
-    Host names are not unique, and each machine has the same initial PID namespace. A restart of the
-    machine changes the id.
-    """
+    """Returns an id of this machine's boot and container, to tell equal process numbers apart."""
+    # host names are not unique, and each machine has the same initial PID namespace
     try:
         start = _BOOT_ID.read_text(encoding="ascii").strip()
         numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the link is not a path

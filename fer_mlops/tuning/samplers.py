@@ -25,10 +25,8 @@ from optuna.samplers import (
 
 from fer_mlops.tuning.config import Plan, num_steps
 
-_TRIALS_FIRST = 4
-"""Complete trials that the median pruner waits for."""
-_KEPT = 3
-"""Reduction factor of halving and hyperband: one in this many trials continues at each rung."""
+_TRIALS_FIRST = 4  # complete trials that the median pruner waits for
+_KEPT = 3  # reduction factor of halving and hyperband: one in this many trials continues at each rung
 
 
 def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:

@@ -30,12 +30,10 @@ from fer_mlops.tracking.connection import store_uri
 Answer = TypeVar("Answer")
 MOST_RETRIES = 2
 """Most retries of a trial whose worker died."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
-"""Seconds between two requests to an unavailable storage; the pause doubles each time."""
-_HASTE = 5.0
-"""Longest wait after Ctrl-C, in seconds."""
-_OPENINGS = 3
-"""Attempts to open a new database, which two processes may be creating at once."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0  # seconds between two requests to an unavailable storage
+_HASTE = 5.0  # longest wait after Ctrl-C, in seconds
+_OPENINGS = 3  # attempts to open a new database, which two processes may be creating at once
+# the methods that Optuna calls in a study with one objective; each is repeated during an outage
 _QUESTIONS = (
     "create_new_study",
     "set_study_user_attr",
@@ -58,7 +56,6 @@ _QUESTIONS = (
     "get_trial_id_from_study_id_trial_number",
     "_get_trials",
 )
-"""Storage methods that Optuna calls in a study with one objective."""
 _log = logging.getLogger(__name__)
 
 

@@ -34,8 +34,8 @@ SETTINGS, RUN, RUNS, ERROR, WORKER = "settings", "run", "runs", "error", "worker
 """Names of a trial's user attributes."""
 WINNER, WINNER_BEGUN = "winner", "winner begun"
 """User attributes of a study, {"trial": number, "run": id}; WINNER is also the name of a lock."""
+# settings that may differ from machine to machine in one study
 _PLACE = ("data.source", "training.device", "training.precision", "tracking.")
-"""Settings that may differ from machine to machine."""
 
 
 @dataclass(frozen=True, kw_only=True)

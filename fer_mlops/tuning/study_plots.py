@@ -14,10 +14,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as draw
 
-_MOST_KEYS = 10
-"""Hyperparameters that a plot has room for."""
-_MOST_ENTRIES = 12
-"""Entries that a legend has room for."""
+_MOST_KEYS = 10  # hyperparameters that a plot has room for
+_MOST_ENTRIES = 12  # entries that a legend has room for
 
 
 def study_plots(study: optuna.Study, metric: str) -> dict[str, Figure]:

@@ -33,8 +33,7 @@ from fer_mlops.tuning.study import ERROR, WORKER, StaleTrials, failures, failure
 from fer_mlops.tuning.trial_data import TrialFaces
 
 _log = logging.getLogger(__name__)
-_POLL = 0.5
-"""Seconds between two checks of a study that has no trial to start."""
+_POLL = 0.5  # seconds between two checks of a study that has no trial to start
 _ASKING = "asking for a trial"
 
 

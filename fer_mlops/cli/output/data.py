@@ -54,8 +54,7 @@ def print_split(table: FaceTable, split: Split) -> None:
     console.print(find_known_people(table, split).sentence())
 
 
-_PAGE_ONLY = ("share", "one person's", "recall 80")
-"""Columns that do not fit into 80 characters."""
+_PAGE_ONLY = ("share", "one person's", "recall 80")  # columns that do not fit into 80 characters
 _LEGEND = (
     "effective: the test faces count as this many independent ones, as faces of one person are similar; "
     "recall 50: precision of a recall of 50%, in points\n"

@@ -144,8 +144,7 @@ def _print_match(comparison: Comparison, match: PairedResult) -> None:
     console.print()
 
 
-_MOST_EXPLAINED = 20
-"""Most explained faces to print."""
+_MOST_EXPLAINED = 20  # most explained faces to print
 
 
 def print_explanations(explained: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:

@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from fer_mlops.training.steps import Step
 
 
-def print_step(step: Step) -> None:
-    """Prints one line per step; skips most of the short epochs of a frozen phase."""
-    print_run_step("", step)
-
-
-def print_run_step(run: str, step: Step) -> None:
-    """Prints the same line after the name of the step's run."""
-    if not step.has_images:
+def print_step(run: str, step: Step) -> None:
+    """Prints one line per step, after the name of its run if that is not empty."""
+    if not step.has_images:  # most of the short epochs of a frozen phase
         return
     shown = {
         "loss": step.metrics.get("train/loss"),

@@ -20,11 +20,10 @@ from fer_mlops.reporting.plots.style import COLOURS, INK, LINE, MUTED
 
 SIDE = 224
 """Largest longer side of an embedded photo, in pixels; smaller images are not enlarged."""
-_LARGEST = 110
-"""Largest width of a figure on a page, in CSS pixels for each of its inches."""
+_LARGEST = 110  # largest width of a figure on a page, in CSS pixels for each of its inches
 _VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
+# CSS variables of style.css by the colour that they replace, so that dark mode can change it
 _BY_COLOUR = {colour.lower(): f": var(--{name})" for colour, name in _VARIABLES.items()}
-"""CSS variables of ``style.css`` by the colour that they replace."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,14 +15,13 @@ from fer_mlops.reporting.plots.style import (
     MUTED,
     WIDTH,
     legend_below,
+    new_figure,
     set_title,
     styled,
 )
 
-_DARK = (COLOURS[0], COLOURS[2], COLOURS[3])
-"""Colours on which black text is unreadable."""
-_LEAST_LABELLED = 0.06
-"""Smallest score whose bar is high enough for its number."""
+_DARK = (COLOURS[0], COLOURS[2], COLOURS[3])  # colours on which black text is unreadable
+_LEAST_LABELLED = 0.06  # smallest score whose bar is high enough for its number
 
 
 @styled
@@ -31,8 +30,7 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
 
     A score is (value, low, high), by model and metric.
     """
-    figure = Figure(figsize=(WIDTH, 4))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 4)
     metrics = list(next(iter(scores.values())))
     width = 0.8 / len(scores)
     for i, (model, values) in enumerate(scores.items()):
@@ -51,7 +49,6 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
     axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
     axes.set(ylim=(0, 1), ylabel="score with 95% interval")
     axes.grid(axis="y")
-    set_title(figure, title)
     legend_below(figure, axes, 3)
     return figure
 
@@ -62,8 +59,7 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
 
     Rows are (label, difference) from top to bottom.
     """
-    figure = Figure(figsize=(1.4 * WIDTH, 1.5 + 0.36 * len(rows)))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 1.5 + 0.36 * len(rows), 1.4 * WIDTH)
     places = np.arange(len(rows))[::-1]
     for place, (_, gap) in zip(places, rows, strict=True):
         colour = COLOURS[0] if gap.low > 0 else COLOURS[3] if gap.high < 0 else MUTED
@@ -78,7 +74,6 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
     caption = "← other is better      difference with 95% interval      best is better →"
     figure.supxlabel(caption, fontsize=9)  # a label of the axes is wider than they are
     axes.set_yticks(places, [name for name, _ in rows], fontsize=8)
-    set_title(figure, title)
     axes.grid(axis="x")
     return figure
 
@@ -86,8 +81,7 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
 @styled
 def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
     """Returns the number of faces of each emotion that only one of the two models gets right."""
-    figure = Figure(figsize=(WIDTH, 3.8))
-    axes = figure.subplots()
+    figure, axes = new_figure(f"Faces that only one model gets right, {best} against {other}", 3.8)
     shown = [row for row in pairing.classes if row.support]
     places = np.arange(len(shown))[::-1]
     sides = (
@@ -103,7 +97,6 @@ def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
     axes.set_yticks(places, [f"{row.emotion}, n = {row.support}" for row in shown])
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    set_title(figure, f"Faces that only one model gets right, {best} against {other}")
     legend_below(figure, axes, 2)
     return figure
 

@@ -19,10 +19,8 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.reporting.plots.style import COLOURS, MUTED, legend_below, set_title, styled
 
-_SIDE, _CAPTION, _GAP = 128, 36, 10
-"""Layout of a sheet in pixels: side of an image, height of its caption, and space between faces."""
-_ACROSS = 3
-"""Faces per row of a sheet."""
+_SIDE, _CAPTION, _GAP = 128, 36, 10  # pixels: side of an image, height of its caption, space between
+_ACROSS = 3  # faces per row of a sheet
 _INK = (29, 33, 41)
 
 

@@ -35,8 +35,7 @@ SCHEMA = pa.schema(
 image has no prediction, else null."""
 
 _FORMAT = 2
-_JOB, _DONE = "_job.json", "_SUCCESS"
-"""Parquet readers skip files whose names begin with an underscore."""
+_JOB, _DONE = "_job.json", "_SUCCESS"  # Parquet readers skip files whose names begin with an underscore
 PART = "part-{:06}.parquet"
 
 

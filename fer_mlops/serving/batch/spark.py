@@ -17,8 +17,7 @@ from fer_mlops.serving.batch.source import FileSource, Source
 from fer_mlops.serving.predictor import load
 from fer_mlops.tracking.connection import store_uri, use_store
 
-_AHEAD = 4
-"""Tasks per core in one Spark job; the progress is reported after each job."""
+_AHEAD = 4  # tasks per core in one Spark job; the progress is reported after each job
 
 
 def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = no_progress) -> Scored:

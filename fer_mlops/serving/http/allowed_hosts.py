@@ -16,8 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.settings import ServeSettings
 
-_HARMLESS = ("GET", "HEAD", "OPTIONS")
-"""Methods without effects, so that any page may link to them."""
+_HARMLESS = ("GET", "HEAD", "OPTIONS")  # methods without effects, so that any page may link to them
 
 
 class HostCheck:

@@ -11,8 +11,7 @@ from http import HTTPStatus
 
 from starlette.responses import JSONResponse
 
-_CLIENTS = 10_000
-"""Most client addresses in memory; the least recently seen is dropped first."""
+_CLIENTS = 10_000  # most client addresses in memory; the least recently seen is dropped first
 
 
 class RequestError(Exception):

@@ -29,8 +29,7 @@ from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import DIGEST_TAG
 
 _SCORES = ("test/", "final_valid/")
-_OVERLAY = 320
-"""Side of a heat map, in pixels."""
+_OVERLAY = 320  # side of a heat map, in pixels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,7 @@ from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, ModelUri
 from fer_mlops.tracking.registry import load_classifier, version_named
 
-_AGAIN = 60.0
-"""Seconds until a version that failed to load is tried again."""
+_AGAIN = 60.0  # seconds until a version that failed to load is tried again
 
 log = logging.getLogger("fer_mlops.serving.http")
 

@@ -17,10 +17,8 @@ from fer_mlops.serving.http.loaded_model import png_uri
 
 MOST_FACES = 64
 """Most faces of a photo that are predicted; the largest are kept."""
-_MOST_PHOTOS = 8
-"""Most photos that wait for detection, which takes up to 4 s each."""
-_CROP = 320
-"""Largest side of a returned crop, in pixels."""
+_MOST_PHOTOS = 8  # most photos that wait for detection, which takes up to 4 s each
+_CROP = 320  # largest side of a returned crop, in pixels
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from fer_mlops.serving.http.request_parsing import HOW
 T = TypeVar("T")
 
 _BODY_SECONDS = 30
+# a body up to this many times the limit is read to its end, as clients read the response after sending
 _DRAINED = 4
-"""A body up to this many times the limit is read to its end and discarded, since clients read the
-response only after sending."""
 
 
 class Bodies:

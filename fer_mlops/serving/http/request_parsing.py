@@ -20,12 +20,10 @@ from fer_mlops.serving.http.errors import RequestError
 from fer_mlops.serving.http.settings import ServeSettings
 
 _MAX_FIELDS = 100
-_DEEP = 4
-"""Cost of a 16- or 32-bit pixel, in 8-bit pixels: it is scaled as a 64-bit float."""
-_MAX_SCANS = 64
-"""Most scans of a JPEG; a progressive one has about ten. A scan has few bytes, but costs a full pass."""
+_DEEP = 4  # cost of a 16- or 32-bit pixel, in 8-bit pixels: it is scaled as a 64-bit float
+_MAX_SCANS = 64  # a scan of a JPEG has few bytes but costs a full pass; a progressive one has about ten
+# header of a JPEG scan: marker, length, number of components
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-"""Header of a JPEG scan: marker, length, number of components."""
 HOW = (
     "send the image itself as image/jpeg, image/png or image/webp, a form with files as "
     'multipart/form-data, or application/json with {"image": "<base64>"} or {"images": [...]}'

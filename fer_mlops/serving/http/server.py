@@ -19,8 +19,7 @@ from fer_mlops.tracking.connection import is_remote
 from fer_mlops.tracking.model_names import CHAMPION, DRAWN, is_drawn
 from fer_mlops.tracking.store import check_store
 
-_LAST_ANSWERS = 30
-"""Seconds that open requests have after SIGTERM."""
+_LAST_ANSWERS = 30  # seconds that open requests have after SIGTERM
 
 
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:

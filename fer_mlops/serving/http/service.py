@@ -33,10 +33,8 @@ from fer_mlops.serving.http.settings import ServeSettings
 from fer_mlops.serving.predictions import Prediction
 from fer_mlops.tracking.model_names import CHAMPION
 
-_EXPLAINED = 16
-"""Most images of a request with explanations; one takes as long as several predictions."""
-_QUICK = 4_000_000
-"""Pixels up to which requests are decoded in parallel; larger requests are decoded one by one."""
+_EXPLAINED = 16  # most images of a request with explanations; one takes as long as several predictions
+_QUICK = 4_000_000  # pixels; larger requests are decoded one by one, so that few are in memory at once
 
 
 @dataclass(frozen=True)
