@@ -220,11 +220,7 @@ def list_datasets() -> Result:
 
 @data.command(name="download", examples=("fer-mlops data download muxspace --to faces",))
 @click.argument("name")
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    help="Folder to create.  [default: data/NAME]",
-)
+@click.option("--to", type=click.Path(path_type=Path), help="Folder to create.  [default: data/NAME]")
 @with_json()
 def download_dataset(name: str, to: Path | None) -> Result:
     """Download data set NAME.

@@ -228,12 +228,7 @@ def compare(
     names = _names_of(runs, models, parent, experiment)
     with progress_bars() as progress:
         compared = api.compare(
-            names,
-            data=other,
-            point=point,
-            anyway=anyway,
-            experiment=experiment,
-            progress=progress,
+            names, data=other, point=point, anyway=anyway, experiment=experiment, progress=progress
         )
     if folder:
         write_files(compared.files, folder)

@@ -267,10 +267,7 @@ def score(
 
 @click.command(
     cls=Command,
-    examples=(
-        "fer-mlops export --onnx model.onnx",
-        "fer-mlops export --onnx small.onnx --int8",
-    ),
+    examples=("fer-mlops export --onnx model.onnx", "fer-mlops export --onnx small.onnx --int8"),
 )
 @with_options(NAMED_MODEL)
 @click.option("--onnx", "path", required=True, metavar="FILE", help="ONNX file to write.")

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=Command,
-    examples=("fer-mlops promote", "fer-mlops promote --version 3 --data other/"),
+    cls=Command, examples=("fer-mlops promote", "fer-mlops promote --version 3 --data other/")
 )
 @click.option("--version", type=INT, default="auto", help="Version number (default: the challenger).")
 @click.option(

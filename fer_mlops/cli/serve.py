@@ -48,11 +48,7 @@ from fer_mlops.cli.options import MODEL, SET, is_chosen, model_option
 @SET
 @click.pass_context
 def serve(
-    context: click.Context,
-    /,
-    settings: str,
-    assignments: tuple[str, ...],
-    **options: Any,
+    context: click.Context, /, settings: str, assignments: tuple[str, ...], **options: Any
 ) -> None:
     """Serve the champion over HTTP, with a web page.
 

@@ -39,6 +39,7 @@ def option_keys(family: str, *, is_sweep: bool = False) -> dict[str, str]:
         hint = did_you_mean(family, FAMILIES, f"it is one of {', '.join(FAMILIES)}")
         raise ConfigError(f"there is no family {family!r}; {hint}")
     section = "hog_svm" if family == "baseline" else family
+    # --folds of a sweep divides train and valid only; --folds of a training run also sets the test part
     own = {name: f"tuning.{name}" for name in _OF_A_SWEEP} if is_sweep else {"folds": "data.folds"}
     return {**KEYS, **own, "image_size": f"{section}.image_size"}
 

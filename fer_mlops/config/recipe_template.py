@@ -34,7 +34,7 @@ def _lines(settings: Settings, indent: str) -> Iterator[str]:
         value = getattr(settings, field.name)
         yield ""
         if isinstance(value, Settings):
-            yield from _comment(_heading(value), indent)
+            yield from _comment(str(type(value).__doc__).splitlines()[0], indent)
             yield f"{indent}{field.name}:"
             yield from _lines(value, f"{indent}  ")
             continue
@@ -44,10 +44,6 @@ def _lines(settings: Settings, indent: str) -> Iterator[str]:
             f"{text} One of {', '.join(chosen[field.name])}." if absent else text, indent
         )
         yield f"{indent}#{field.name}: {_as_yaml(value)}"
-
-
-def _heading(section: Settings) -> str:
-    return str(type(section).__doc__).splitlines()[0]
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -24,7 +24,7 @@ Scalar = str | int | float | bool
 Tree = dict[str, object]
 TUNING = "tuning"
 """Section of a recipe that only sweeps have; the experiment of a trial does not include it."""
-_MOST_SHOWN = 20
+_MOST_SHOWN = 20  # more would bury the scores in MLflow's table
 _MAIN = (
     *("seed", "data.source", "data.split", "hog_svm.image_size", "cnn.image_size"),
     *("transfer.image_size", "transfer.backbone", "training.epochs", "training.batch_size"),
@@ -56,7 +56,7 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         reason = " ".join(str(error).split())
         raise ConfigError(f"{name} {str(path)!r} is not valid YAML: {reason}") from error
     if not isinstance(tree, dict):
@@ -130,11 +130,7 @@ def merge_settings(
 
 
 def _with(tree: Tree, settings: Mapping[str, object]) -> Tree:
-    """Returns ``tree``, by section, after setting values by dotted key in it.
-
-    Raises:
-        ConfigError: A key goes below a value.
-    """
+    """Returns ``tree``, by section, after setting values by dotted key in it."""
     for key, value in settings.items():
         *sections, name = key.split(".")
         node = tree
@@ -197,7 +193,7 @@ def recipe_tree(experiment: Experiment) -> Tree:
         standard = default[key]
         if isinstance(value, dict) and isinstance(standard, dict):
             value = {name: inner for name, inner in value.items() if inner != standard[name]}
-        if value not in (standard, {}):
+        if value not in (standard, {}):  # {}: a section without changes
             changed[key] = value
     return changed
 
@@ -232,10 +228,9 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
 
 
 def main_settings(experiment: Experiment, first: Iterable[str] = ()) -> dict[str, Scalar]:
-    """Returns the settings that MLflow shows as parameters: at most 20, as more would bury them.
+    """Returns the settings that MLflow shows as parameters, at most 20.
 
-    Returns:
-        Values by dotted key: ``first``, the usual ones, then those that differ from the defaults.
+    They are ``first``, the usual ones, then those that differ from the defaults.
     """
     flat, default = flatten(experiment), flatten(FAMILIES[experiment.family]())
     changed = [key for key, value in flat.items() if value != default[key]]

@@ -38,10 +38,7 @@ class SystemCheck:
 
 
 def run_checks(cache: Path) -> Iterator[SystemCheck]:
-    """Yields the result of every check, those that need torch last.
-
-    A check whose need has failed is left out, as it would repeat the failure.
-    """
+    """Yields the result of every check, those that need torch last."""
     failed = set()
     for name, check in CHECKS.items():
         if _NEEDS.get(name) in failed:
@@ -203,11 +200,7 @@ def _gpu(_: Path) -> _Result:
 
 
 def _multiply(device: str) -> float:
-    """Returns the speed of a matrix product in 10⁹ operations a second, after checking its result.
-
-    Raises:
-        RuntimeError: The device fails, or multiplies wrongly.
-    """
+    """Returns the speed of a matrix product in 10⁹ operations a second, after checking its result."""
     import torch
 
     ones = torch.ones(_SIDE, _SIDE, device=device)

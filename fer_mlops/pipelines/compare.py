@@ -9,12 +9,7 @@ from pathlib import Path
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import data_name
 from fer_mlops.errors import ModelError
-from fer_mlops.evaluation.comparison import (
-    Comparison,
-    Entry,
-    PairedResult,
-    disagreements_between,
-)
+from fer_mlops.evaluation.comparison import Comparison, Entry, PairedResult, disagreements_between
 from fer_mlops.evaluation.paired import pair
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.repeats import Repeats
@@ -63,24 +58,19 @@ def compare_models(
     test_set = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
     sides = {candidate.classifier.image_size for candidate in candidates}
     pixels = {side: test_set.pixels(side, cache, progress) for side in sorted(sides)}
-    predictions = []
+    table, predictions = test_set.table, []
     for candidate in candidates:
-        advance = progress(f"predictions of {candidate.name}", len(test_set.table))
-        predictions.append(
-            predict_table(candidate.classifier, test_set.table, pixels[candidate.classifier.image_size])
-        )
-        advance(len(test_set.table))
+        advance = progress(f"predictions of {candidate.name}", len(table))
+        faces = pixels[candidate.classifier.image_size]
+        predictions.append(predict_table(candidate.classifier, table, faces))
+        advance(len(table))
     few = [pixels[candidate.classifier.image_size][:_MEASURED] for candidate in candidates]
     speeds = measure_speed([candidate.classifier for candidate in candidates], few)
-    return compare_predictions(
-        candidates, predictions, speeds, test_set, operating_point
-    ), test_set.table.root
+    return compare_predictions(candidates, predictions, speeds, test_set, operating_point), table.root
 
 
 def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     """Returns a comparison of models that this process trained on one split, and the faces' folder.
-
-    The comparison uses the models, their data and their test predictions in memory.
 
     Raises:
         ModelError: The models do not share their test faces.
@@ -168,6 +158,7 @@ def compare_predictions(
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
     best = predictions[order[0]]
     pairings = [pair(best, predictions[i], operating_point) for i in order[1:]]
+    # for all pairs of models, as the best was chosen by looking at all of them
     num_pairs = len(reports) * len(pairings) // 2
     corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
     corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()

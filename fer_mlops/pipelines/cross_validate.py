@@ -98,8 +98,8 @@ def _repeat(
     progress: Progress,
     on_step: OnRunStep,
 ) -> Repetition:
-    """Trains each experiment without registering a model: the recipe is evaluated, not one model."""
     first = experiments[0]
+    # no model is registered: the recipe is evaluated, not one model
     tracking = replace(first.tracking, register=False)
     unmeasured = replace(tracking, system_metrics=False)
     prepared = prepare_each(experiments, cache, progress)  # first, so that bad data stops at once

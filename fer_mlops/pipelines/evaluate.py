@@ -103,8 +103,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluates and explains the model ``name`` and logs the results to the tracker's run.
 
-    Without sources, or on the model's own training data, only its test part is used; other data is
-    used completely.
+    Of the model's own training data, the default, only the test part is used.
 
     Raises:
         ModelError: The model does not exist.
@@ -156,6 +155,7 @@ def _names_of(part: str) -> set[str]:
 
 def _free_part(data: str, taken: set[str]) -> str:
     """Returns a part name for a data set, with a number if the name is already taken."""
+    # two folders may have one name, and a data set may be called like a part's operating point
     number, part = 1, f"{_REPORT}_{data}"
     while _names_of(part) & taken:
         number += 1
@@ -194,6 +194,7 @@ def choose_faces(
     table, pixels = read_faces(config, side, cache, progress)
     if trained_on and run_id:
         try:
+            # the digest tells whether these are the faces of the training run, even if they have moved
             split = divide_faces(table, config, trained_on.seed, cache, progress)
         except DataError:  # other data, too small for the model's split: use all of it
             split = None

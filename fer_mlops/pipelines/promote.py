@@ -131,9 +131,7 @@ def promote(
 
     Version and champion are evaluated on the validation faces of the version's split without people in
     the champion's training data, or on all faces of ``source``. The version's test faces are never used,
-    because promotion is a selection. If the champion had another split, only the version was selected
-    on those faces, so it must lead by the margin. A champion of drawn faces is no measure of real ones:
-    a version of real faces is not compared with it.
+    because promotion is a selection.
 
     The decision is recorded before the alias moves, and only by the promotion that moves it. A version
     that does not load, or does not reproduce its stored predictions, does not become challenger. An
@@ -150,6 +148,7 @@ def promote(
     if before == version:
         raise ConfigError(f"version {version} is champion already")
     entry = get_version(version)
+    # drawn faces say nothing about real ones, so a champion of drawings is no measure of this version
     is_no_measure = champion is not None and is_drawn(champion.tags) and not is_drawn(entry.tags)
     compared = (version,) if is_no_measure else (version, before)
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in compared if number]
@@ -176,6 +175,7 @@ def promote(
         try:
             move_champion(version, before, lambda: _record(decision, rules, tracker))
         except TrackingError:
+            # the alias has not moved, so the recorded decision must not say that it has
             with suppress(TrackingError):
                 _record(replace(decision, outcome="not promoted"), rules, tracker)
             raise
@@ -264,7 +264,7 @@ def _against(
         required = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
         is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
         is_passed = low > 0 or (low >= -rules.margin and is_cheaper)
-    else:
+    else:  # only the version was selected on these faces, so it must lead by the margin
         required = f"interval above {rules.margin:g}, as these faces favour the new version"
         is_passed = low > rules.margin
     return Check("macro-F1 against the champion", found, required, is_passed)

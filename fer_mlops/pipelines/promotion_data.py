@@ -43,6 +43,7 @@ def promotion_test_set(
     test_set = _validation_part(version, cache, progress, data)
     if champion is None or _digest(champion) == _digest(version):
         return test_set, True
+    # the version cannot have learned from its own validation part; the champion can
     test_set = check_fairness(_unseen(test_set, champion), [champion])
     return replace(test_set, warnings=(*test_set.warnings, _favours(test_set, champion))), False
 
@@ -94,10 +95,9 @@ def _favours(test_set: SharedTestSet, champion: Candidate) -> str:
         "these faces favour the new version: its calibration, thresholds and (for a network) epoch were "
         f"chosen on them; those of {champion.uri} were not"
     )
-    tested = (
-        {identity for _, _, identity in champion.provenance.tested} if champion.provenance else set()
-    )
-    num_tested = int(np.isin(test_set.table.identities, sorted(tested)).sum())
+    tested = champion.provenance.tested if champion.provenance else ()
+    people = sorted({identity for _, _, identity in tested})
+    num_tested = int(np.isin(test_set.table.identities, people).sum())
     if num_tested:
         warning += (
             f"; {num_tested} of them show people from the champion's test part, so the champion's test "

@@ -54,7 +54,7 @@ def register_trained(
         "test_n": str(test.report.num_faces),
         **flaw,
     }
-    registration = log.ask(lambda: register(model_id, tags))
+    registration = log.ask(lambda: register(model_id, tags))  # the card needs the version's number
     origin = _origin(experiment, data, learned, registration.version, log.run_id)
     card = make_card(learned.classifier, test, origin)
     log.log_text("model_card.html", card.html)

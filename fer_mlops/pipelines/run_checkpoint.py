@@ -68,11 +68,7 @@ def learning_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 class RunCheckpoint:
-    """Run log and checkpoint of a run, kept in step.
-
-    Entries of a step are sent only after they are in the file. So a kill at any moment loses no logged
-    step, and entries that are sent again after a resume are identical.
-    """
+    """Run log and checkpoint of a run, kept in step: a kill at any moment loses no logged step."""
 
     def __init__(
         self,
@@ -115,6 +111,7 @@ class RunCheckpoint:
         with self._log.together():
             yield
             self.last_step = number
+            # saved before it is sent, so that a resumed run sends identical entries again
             if self._path:
                 state = {
                     **self._unchanged,
@@ -132,6 +129,7 @@ class RunCheckpoint:
     def finish(self) -> float:
         """Logs the minutes, ends the run as FINISHED and removes the checkpoint; returns the minutes."""
         minutes = self.minutes()
+        # a run killed after this line has logged them already
         if not (self.is_resumed and self._log.has_metric("minutes")):
             self._log.log_metrics({"minutes": minutes})
         self._log.finish()

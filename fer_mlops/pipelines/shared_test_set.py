@@ -53,6 +53,7 @@ class SharedTestSet:
         if side in self.decoded:
             return self.decoded[side]
         read, pixels = decode_faces(self.whole, self.config, side, cache, progress)
+        # by path, as unreadable images are left out of what was decoded
         row_of = {path: row for row, path in enumerate(read.paths)}
         return take_images(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
 

@@ -65,15 +65,13 @@ def soft_labels(
 ) -> NDArray[np.float32]:
     """Returns softened probabilities [n, 7], averaged over each face and its mirror image.
 
-    Uses the natural operating point, so that teacher and student assume the same class frequencies
-    whatever loss each was trained with.
-
     Args:
         teacher: Model that predicts.
         pixels: Faces at the teacher's size, uint8 [n, side, side].
         temperature: Divisor of the log-probabilities.
         advance: Called with the number of faces just done.
     """
+    # teacher and student assume the same class frequencies, whatever loss each was trained with
     calibration = teacher.calibration.at("natural")
     parts = []
     for start in range(0, len(pixels), _ROWS):
@@ -86,15 +84,11 @@ def soft_labels(
 
 
 def _check(name: str, data: Data) -> dict[str, str]:
-    """Returns a warning to log if the teacher's training data is unknown, else nothing.
-
-    Raises:
-        DataError: The teacher has seen people in this run's validation or test faces.
-    """
+    """Returns a warning to log if the teacher's training data is unknown, else nothing."""
     provenance = training_provenance(name)
     if provenance is None:
         return {"teacher_warning": "its training faces are unknown, so scores may be optimistic"}
-    if provenance.digest == data.digest():
+    if provenance.digest == data.digest():  # the same faces and split: it saw no test face
         return {}
     other = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
     known = sorted(provenance.people & set(other.tolist()))

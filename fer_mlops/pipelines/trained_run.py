@@ -179,11 +179,7 @@ class Run:
         return export_onnx(classifier, name, Path(path))
 
     def promote(
-        self,
-        *,
-        gate: str | Path = "",
-        data: str | Path | None = None,
-        progress: Progress | None = None,
+        self, *, gate: str | Path = "", data: str | Path | None = None, progress: Progress | None = None
     ) -> Decision:
         """Makes the model champion if it passes the gate, as ``fer-mlops promote`` does.
 

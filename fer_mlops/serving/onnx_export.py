@@ -231,9 +231,7 @@ def _described(graph: bytes, classifier: Classifier, facts: Mapping[str, str]) -
     import onnx
 
     card = BundleCard(
-        family=classifier.family,
-        image_size=classifier.image_size,
-        calibration=classifier.calibration,
+        family=classifier.family, image_size=classifier.image_size, calibration=classifier.calibration
     )
     proto = onnx.load_from_string(graph)
     proto.producer_name, proto.producer_version = "fer_mlops", __version__

@@ -120,11 +120,7 @@ class Predictor:
                 yield face if isinstance(face, DataError) else next(answers)
 
     def find(
-        self,
-        photo: Picture,
-        *,
-        point: OperatingPoint = "default",
-        threshold: float | None = None,
+        self, photo: Picture, *, point: OperatingPoint = "default", threshold: float | None = None
     ) -> list[FacePrediction]:
         """Returns the prediction of each face in a photo, from left to right; empty if it has none.
 

@@ -69,12 +69,7 @@ class Plan:
 
 
 def plan_of(
-    experiment: Experiment,
-    tuning: Mapping[str, object],
-    *,
-    space: Path | None,
-    study: str,
-    storage: str,
+    experiment: Experiment, tuning: Mapping[str, object], *, space: Path | None, study: str, storage: str
 ) -> Plan:
     """Returns the plan of a sweep.
 

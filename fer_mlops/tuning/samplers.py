@@ -7,21 +7,8 @@ import warnings
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    SuccessiveHalvingPruner,
-)
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    GridSampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, RandomSampler, TPESampler
 
 from fer_mlops.tuning.config import Plan, num_steps
 

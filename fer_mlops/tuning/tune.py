@@ -26,14 +26,7 @@ from fer_mlops.tuning.finalists import Finalist
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.retrain import Winner, train_winner
 from fer_mlops.tuning.search_space import with_settings
-from fer_mlops.tuning.study import (
-    SETTINGS,
-    OpenStudy,
-    begin_at,
-    end_orphans,
-    open_study,
-    standing_of,
-)
+from fer_mlops.tuning.study import SETTINGS, OpenStudy, begin_at, end_orphans, open_study, standing_of
 from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, log_beginning
 from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
 

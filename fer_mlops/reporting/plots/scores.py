@@ -15,15 +15,7 @@ from PIL import Image
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.evaluation.report import Report
 from fer_mlops.metrics.classification import FEW
-from fer_mlops.reporting.plots.style import (
-    COLOURS,
-    INK,
-    LINE,
-    MUTED,
-    legend_below,
-    new_figure,
-    styled,
-)
+from fer_mlops.reporting.plots.style import COLOURS, INK, LINE, MUTED, legend_below, new_figure, styled
 
 _BLUE = to_rgb(COLOURS[0])
 # from transparent to blue: a light scale on white paper and a dark one on a dark page
