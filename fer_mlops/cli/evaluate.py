@@ -261,11 +261,7 @@ def _words(listed: str) -> list[str]:
 
 
 def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
-    """Returns the data that ``--data`` names, with the reading options applied.
-
-    Raises:
-        ConfigError: A reading option is given without ``--data``.
-    """
+    """Returns the data that ``--data`` names, with the reading options applied."""
     from fer_mlops.config import DataConfig
 
     chosen: dict[str, Any] = {name: value for name, value in reading.items() if is_chosen(value)}
@@ -280,11 +276,7 @@ def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
 
 
 def _writable(out: str) -> Path:
-    """Creates the folder and checks, before anything is computed, that it is writable.
-
-    Raises:
-        DataError: The folder cannot be created or written to.
-    """
+    """Creates the folder and checks, before anything is computed, that it is writable."""
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

@@ -115,16 +115,13 @@ def _status(failures: dict[int, ProcessFailure]) -> int:
 
 @contextmanager
 def first_speaks(kind: type[FerError]) -> Iterator[None]:
-    """Lets only the first process raise an error that all processes have.
-
-    The other processes wait for the launcher to end them and print nothing.
-    """
+    """Lets only the first process raise an error that all processes have; the others print nothing."""
     try:
         yield
     except kind:
         if is_first():
             raise
-        time.sleep(_PATIENCE)
+        time.sleep(_PATIENCE)  # to exit now would let the launcher end the first before it prints
         sys.exit(1)
 
 

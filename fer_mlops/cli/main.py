@@ -64,17 +64,8 @@ def ui(port: int, experiment: str) -> None:
             raise ConfigError(f"port {port} is in use; choose another one with --port")
     click.echo(address)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        store_uri(),
-        "--port",
-        str(port),
-    ]
-    os.execv(sys.executable, command)
+    words = ["-m", "mlflow", "ui", "--backend-store-uri", store_uri(), "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *words])
 
 
 @click.command(
@@ -150,10 +141,8 @@ def main() -> NoReturn:
 
 
 def _infrastructure_message(error: Exception) -> str:
-    """Returns a message for an error of MLflow, its database or the disk; empty for other errors.
-
-    Every command can meet such an error, and none of them is a bug in this package.
-    """
+    """Returns a message for an error of MLflow, its database or the disk; empty for other errors."""
+    # every command can meet these, and none of them is a bug in this package
     makers = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if makers & {"mlflow", "sqlalchemy"}:
         from fer_mlops.tracking.connection import refused  # MLflow is already loaded

@@ -119,11 +119,7 @@ def _values(entry_point: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def _check(entry_point: str, values: Mapping[str, str]) -> None:
-    """Checks the values as the command will, before any run.
-
-    Raises:
-        FerError: A value is invalid; the message names the nearest valid one.
-    """
+    """Checks the values as the command will, before any run."""
     _, command = ENTRY_POINTS[entry_point]
     words = []
     for option in command.params:
@@ -155,13 +151,8 @@ def _settings_from_here(text: str) -> str:
 
 
 def _from_here(name: str, value: str) -> str:
-    """Returns a parameter with its path made absolute, because MLflow runs in the project's folder.
-
-    A value that is not a path, such as ``sample`` or ``models:/…``, is returned unchanged.
-
-    Raises:
-        ConfigError: The value holds a password, which MLflow would show in the run's parameters.
-    """
+    """Returns a parameter with its path, if it has one, made absolute."""
+    # MLflow runs the command in the project's folder, so a relative path would be another file
     if name == "storage":
         try:
             has_password = bool(make_url(value).password)

@@ -59,9 +59,8 @@ def queries_of(
 ) -> Iterator[ImageInput | Unread | DataError]:
     """Yields the images that command-line arguments name.
 
-    An argument that is not a folder counts as a file; a missing one is an error. ``-`` is
-    standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's
-    cameras.
+    ``-`` is standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this
+    machine's cameras.
 
     ``every`` is the time between two frames of a video or a camera, in seconds.
 

@@ -129,7 +129,7 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
     with _loaded(_described(graph, classifier, facts)) as exported:
         difference = _largest_difference(classifier, exported, pixels)
         loss = _measure(classifier, exported, valid)
-    facts["int8_cost"] = json.dumps(dataclasses.asdict(loss))
+    facts["int8_cost"] = json.dumps(dataclasses.asdict(loss))  # whoever gets the file sees its cost
     content = _described(graph, classifier, facts)
     write_bytes(path, content)
     return Exported(path, len(content), difference, len(pixels), loss)
@@ -178,9 +178,8 @@ def _float_graph(classifier: Classifier) -> bytes:
     with _quietly():
         program = torch.onnx.export(
             _Calibrated(classifier.scorer.network, classifier.calibration),
-            (
-                torch.zeros(2, side, side, dtype=torch.uint8),
-            ),  # a batch of 1 would be exported as a fixed size
+            # two faces: a batch of one would be exported as a fixed size
+            (torch.zeros(2, side, side, dtype=torch.uint8),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("n")},),
             input_names=[INPUT],

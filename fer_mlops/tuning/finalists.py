@@ -1,8 +1,4 @@
-"""Finalists: the best trials, fitted again on folds before the winner is chosen.
-
-The best of many trials on one validation set is partly best by luck. Folds of train and valid evaluate
-the finalists again, on several times as many faces.
-"""
+"""Finalists: the best trials, fitted again on folds before the winner is chosen."""
 
 from __future__ import annotations
 
@@ -82,6 +78,8 @@ def hold_finals(opened: OpenStudy) -> FinalsResult:
         TrainingError: No trial was complete.
     """
     plan, study = opened.plan, opened.study
+    # the best of many trials on one validation set is partly best by luck; folds of train and valid
+    # evaluate the finalists again, on several times as many faces
     best = best_trial(study)
     trials = _contenders(plan, study) if plan.tuning.finalists else []
     if len(trials) < 2:
@@ -148,7 +146,7 @@ def _fit(opened: OpenStudy, trial: FrozenTrial, fold: int, faces: TrialFaces) ->
         fit = Fit(experiment, plan.tuning.objective, plan.is_better)
         try:
             value = fit.run(faces.of(experiment, fold), tracker, cache, lambda _: None, is_again=False)
-        except BaseException:
+        except BaseException:  # the next call fits this fold from the start, in another run
             checkpoint_path(cache, tracker.run_id).unlink(missing_ok=True)
             raise
         tracker.log_metrics({"objective": value})

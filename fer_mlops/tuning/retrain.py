@@ -124,7 +124,7 @@ def _finished(opened: OpenStudy, chosen: FrozenTrial) -> str | None:
         return None
     run = opened.parent.ask(lambda: get_run(run_id))
     if run.info.status != "FINISHED":
-        if REGISTERED_TAG not in run.data.tags:
+        if REGISTERED_TAG not in run.data.tags:  # its training, test or registration is not complete
             return None
         Tracker(run_id, run.info.experiment_id).finish()
     checkpoint_path(opened.cache, run_id).unlink(missing_ok=True)

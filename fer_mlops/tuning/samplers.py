@@ -17,11 +17,8 @@ _KEPT = 3  # reduction factor of halving and hyperband: one in this many trials 
 
 
 def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
-    """Returns the sampler for the trial that follows ``num_trials`` others.
-
-    Each trial has its own sampler, seeded by the plan's seed and the trial's number, so workers never
-    draw the same values and a continued study does not draw its first trials again.
-    """
+    """Returns the sampler for the trial that follows ``num_trials`` others."""
+    # a seed for each trial, so that workers, or a study that continues, draw no values twice
     seed = int(np.random.SeedSequence([plan.experiment.seed, num_trials]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -39,11 +36,8 @@ def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
 
 
 def make_pruner(plan: Plan) -> BasePruner:
-    """Returns the pruner, which prunes no fit before a third of its steps.
-
-    Until then the learning rate of ``one_cycle`` rises, and the ranking of trials hardly predicts their
-    final ranking.
-    """
+    """Returns the pruner, which prunes no fit before a third of its steps."""
+    # until then the learning rate of one_cycle rises, and ranks hardly predict the final ranks
     steps, fits = num_steps(plan.experiment), max(plan.tuning.folds, 1) * plan.tuning.seeds
     third = math.ceil(steps / 3)
     match plan.tuning.pruner:

@@ -174,6 +174,7 @@ def read_space(path: Path, experiment: Experiment) -> Space:
     if tree.get("family", experiment.family) != experiment.family:
         raise ConfigError(f"{path} is a space for {tree['family']!r}, not {experiment.family!r}")
     assert root is not None
+    # the document has the values, and its nodes the line numbers
     entries = next(value for key, value in root.value if key.value == "space").value
     lines = [(current_key(str(key.value)), key.start_mark.line + 1) for key, _ in entries]
     return _Reader(path, experiment, tree["space"]).read(lines)

@@ -128,7 +128,7 @@ class PatientStorage(RDBStorage):
         except (OptunaError, SQLAlchemyError) as error:
             if not is_away(error):
                 raise
-            self._away_at = time.monotonic()  # the next heartbeat comes soon
+            self._away_at = time.monotonic()  # not asked again: the next heartbeat comes soon
 
     def hurry(self) -> None:
         """Shortens the wait for the storage, because the user has pressed Ctrl-C."""

@@ -77,6 +77,7 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
     }
     wanted = {**facts, "direction": plan.direction}
     known = study.user_attrs
+    # a study without trials may have been made by a process that was killed before it stored the facts
     if "family" not in known and study.get_trials(deepcopy=False):
         raise ConfigError(
             f"study {plan.study_name!r} was not created by fer_mlops; choose another --study"
@@ -205,17 +206,14 @@ class StaleTrials:
         self._seen: dict[int, float] = {}
 
     def sweep(self) -> None:
-        """Fails the trials without a recent heartbeat, and queues them again.
-
-        Optuna finds only trials with an old heartbeat. A worker killed between asking for a trial and
-        its first heartbeat leaves a trial with neither heartbeat nor worker name; such a trial is failed
-        after the grace period. The trial of a dead worker on this machine is failed at once.
-        """
+        """Fails the trials of dead workers, and queues them again."""
+        # Optuna finds only trials with an old heartbeat
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
         now = time.monotonic()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        # a worker killed between asking for a trial and its first heartbeat leaves one without a name
         names = {trial.number: trial.user_attrs.get(WORKER, "") for trial in running}
         self._seen = {n: self._seen.get(n, now) for n, name in names.items() if not name}
         for number, name in names.items():
@@ -224,6 +222,7 @@ class StaleTrials:
                 self.fail_and_requeue(number)
 
     def fail_and_requeue(self, number: int) -> None:
+        """Fails the trial and queues it again, unless another worker has done so."""
         try:
             trial = self.study.tell(number, state=TrialState.FAIL)
         except (ValueError, UpdateFinishedTrialError):

@@ -32,7 +32,7 @@ class TrialFaces:
         """
         key = _key(experiment)
         if key not in self._data:
-            self._data[key] = prepare_data(experiment, self.cache)
+            self._data[key] = prepare_data(experiment, self.cache)  # another size or kind of label
         data = self._data[key]
         if self.num_folds:
             data = self._fold(experiment, data, fold)

@@ -60,7 +60,7 @@ class Fit:
 
         def on_step(step: Step) -> None:
             nonlocal last_kept
-            if step.number > last_logged:
+            if step.number > last_logged:  # a killed worker has logged the others
                 tracker.log_metrics(step.metrics, step.number)
             phase = int(step.metrics.get("train/phase", 1))
             self.scores.append(StepScore(step.number, phase, step.metrics[self.objective]))

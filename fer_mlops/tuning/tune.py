@@ -83,8 +83,7 @@ def tune(
     """Searches settings on validation, retrains the winner, tests it once and registers it.
 
     A study has one parent run, with a nested run for each trial; a pruned trial ends as KILLED. A call
-    with the name of an existing study joins that study, with the same total of trials and the same
-    parent run, also from other machines and at the same time.
+    with the name of an existing study joins it, also from other machines and at the same time.
 
     ``on_trial`` is called for each trial that ended, in any process.
 
@@ -115,6 +114,7 @@ def tune(
                     progress=progress,
                 )
                 _search(opened, on_trial, until)
+                # the others go on, and the last of them trains the winner
                 if standing_of(study).num_finished < plan.total and locks.others():
                     return None
                 return _sweep(opened, train_winner(opened))
@@ -152,13 +152,13 @@ def _parent_run(plan: Plan, study: optuna.Study, locks: StudyLocks, data: Data) 
             try:
                 yield parent
             except BaseException:
-                locks.storage.hurry()
+                locks.storage.hurry()  # a storage that is away must not delay the exit
                 with suppress(TrackingError):
                     end_orphans(study, parent, locks, plan.grace, is_leaving=True)
                 raise
     finally:
         with suppress(TrackingError):
-            if locks.others():
+            if locks.others():  # this process has just ended the run, and theirs go on below it
                 reopen_run(study.user_attrs[_PARENT])
 
 

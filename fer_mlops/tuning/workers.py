@@ -102,11 +102,7 @@ class Worker:
                 raise
 
     def _optimize(self, objective: Objective) -> None:
-        """Runs one trial.
-
-        Raises:
-            TrackingError: MLflow or the storage does not respond.
-        """
+        """Runs one trial."""
 
         def run(trial: Trial) -> float:
             with self.locks.storage.hastened():
@@ -166,8 +162,8 @@ class WorkerPool:
         on_wait()
         errors = []
         for receiver in self.ears:
-            if receiver.poll():
-                with suppress(EOFError):
+            with suppress(EOFError):  # a killed worker sent nothing
+                if receiver.poll():
                     errors.append(receiver.recv())
         if any(process.exitcode == 0 for process in self.processes):
             for error in errors:
@@ -200,7 +196,7 @@ def _work(
     sender: Connection,
 ) -> None:
     """Runs one worker process."""
-    exit_with_parent(os.getppid())
+    exit_with_parent(os.getppid())  # a killed parent stops no worker
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, _stop_once)
     silence_third_party_logs()
@@ -208,7 +204,7 @@ def _work(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(num_threads)
     use_store(tracking_uri)
-    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of mlflow run: a trial would continue that run
     until = time.monotonic() + seconds
     try:
         data = prepare_data(plan.experiment, cache)

@@ -39,9 +39,8 @@ def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = n
     load(job.model)  # a missing model fails here, not in every task
     with opened(out, job), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
-        os.environ.setdefault(
-            "PYSPARK_PYTHON", sys.executable
-        )  # the default is the first python on PATH
+        # the default is the first python on PATH
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         missing, before = missing_parts(out, job)
         advance = progress("faces", job.num_rows)
         advance(before)

@@ -67,10 +67,8 @@ class Observer:
             self._record(scope, status, time.perf_counter() - started)
 
     def _route(self, scope: Scope) -> str:
-        """Returns the path if it is a known route, else ``other``.
-
-        Clients could send endless other paths, or some that forge a line of the log.
-        """
+        """Returns the path if it is a known route, else ``other``."""
+        # clients could send endless other paths, or some that forge a line of the log
         return scope["path"] if scope["path"] in self.routes else "other"
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:

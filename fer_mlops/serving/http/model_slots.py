@@ -92,7 +92,7 @@ class ModelSlots:
     def _fill(self, slot: str, wanted: Card) -> None:
         """Puts the wanted version into the slot; reuses it if another slot has loaded it."""
         now = self.filled.get(slot)
-        if now and now.card == wanted:
+        if now and now.card == wanted:  # an equal name is not enough: aliases and tags are shown
             return
         loaded = [model for model in self.filled.values() if model.card.name == wanted.name]
         served = dataclasses.replace(loaded[0], card=wanted) if loaded else self._load(wanted)
@@ -122,15 +122,11 @@ class ModelSlots:
         log.error("slot=%s event=refused name=%s reason=%r", slot, wanted.name, str(error)[:300])
 
     def _wanted(self, name: str) -> Card | None:
-        """Returns the card of the version that ``name`` means now, or None if there is none.
-
-        Raises:
-            TrackingError: The registry does not respond.
-        """
+        """Returns the card of the version that ``name`` means now, or None if there is none."""
         wanted = ModelUri.parse(name)
         if not wanted.is_stored:
             return Card(name=name)
-        check_server()
+        check_server()  # fails within seconds; a query of MLflow would wait and retry
         if not wanted.is_registered:
             return Card(name=name)
         version = _find(wanted)

@@ -205,17 +205,13 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
 
 
 def _cost(image: bytes, name: str, max_pixels: int) -> int:
-    """Returns the decoding cost of an image, in 8-bit pixels.
-
-    Raises:
-        RequestError: The file is not an image, or has too many pixels or scans (400).
-    """
+    """Returns the decoding cost of an image, in 8-bit pixels."""
     try:
         with open_image(image) as opened:
             (width, height), mode = decoded_size(opened), opened.mode
     except Image.DecompressionBombError as error:
         raise RequestError(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
-    except Exception as error:
+    except Exception as error:  # decoders may raise anything on hostile bytes
         raise RequestError(400, f"{name} cannot be read as an image ({', '.join(FORMATS)})") from error
     is_deep = mode.startswith(("I", "F"))
     cost: int = width * height * (_DEEP if is_deep else 1)

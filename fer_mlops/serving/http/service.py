@@ -105,17 +105,12 @@ class Service:
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
-        """Yields the body of a request, or refuses it.
-
-        The request enters the queue when its body is complete, so that slow bodies do not fill it.
-
-        Raises:
-            RequestError: Rate limit (429), full queue (503), or a body that ``Bodies.read`` refuses.
-        """
+        """Yields the body of a request, or refuses it."""
         self.limit.check(request.client.host if request.client else "")
         self._check_queue()
         async with self.bodies.read(request) as body:
-            self._check_queue()  # again: it may have filled meanwhile
+            # only now does the request enter the queue, so that slow bodies do not fill it
+            self._check_queue()
             self._num_asked += 1
             self.counts.queue.set(self._num_asked)
             try:
@@ -224,7 +219,7 @@ class Service:
         explains: bool = False,
     ) -> PredictResponse:
         """Returns the predictions of the faces that ``decode`` returns."""
-        decoding = asyncio.ensure_future(decode)
+        decoding = asyncio.ensure_future(decode)  # a task, as its result is read twice
 
         async def pixels() -> Images:
             return (await decoding).pixels
