@@ -86,6 +86,7 @@ class _PresetOption(Option):
     """Option whose help names the presets of the command's family, or of cnn for ``--cnn-preset``."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        # here, as reading the folder of recipes at the import would slow down every command
         from fer_mlops.files import presets
 
         family = "cnn" if self.name == "cnn_preset" else ctx.command.name

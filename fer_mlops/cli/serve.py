@@ -61,6 +61,7 @@ def serve(
 
     chosen = read_settings(Path(settings)) if is_chosen(settings) else {}
     chosen |= parse_assignments(assignments)
+    # a default of the command line must not override a value of --settings
     given = {
         name: value
         for name, value in options.items()

@@ -55,6 +55,7 @@ _RULES = {
     frozen=True,
     kw_only=True,
     slots=True,
+    # strict: _read converts, and reports what it cannot; defer_build: unused sections cost no time
     config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True),
 )
 class Settings:

@@ -45,6 +45,7 @@ def pictures(
     """
     predictions, shown = evaluation.predictions, _shown(faces, len(evaluation.predictions))
     labels, probabilities = predictions.labels, predictions.probabilities()
+    # functions, as drawing takes most of the time and the page shows other figures than the run
     drawn: dict[str, Callable[[], Figure]] = {
         **_report_pictures(evaluation.report, faces),
         "reliability": lambda: plots.reliability_diagram(

@@ -92,7 +92,7 @@ class PredictionBatch(Sequence[Prediction]):
 
     def to_frame(self) -> pd.DataFrame:
         """Returns a row per prediction, with the columns of the registered model's output."""
-        import pandas as pd
+        import pandas as pd  # slow to import, and most callers need no table
 
         table = pd.DataFrame(self.probabilities, columns=list(EMOTIONS))
         table.insert(0, "emotion", [EMOTIONS[label] for label in self.probabilities.argmax(1)])

@@ -191,6 +191,7 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
         return Predictor(
             name=name, classifier=load_onnx(Path(name), num_threads), num_threads=num_threads
         )
+    # two ways without MLflow, which takes seconds to import
     if (Path(name) / "classifier.json").is_file():
         classifier = Classifier.load(Path(name))
     elif folder := folder_of(name):

@@ -130,18 +130,18 @@ class WorkerPool:
 
     def __init__(self, plan: Plan, parent: str, cache: Path, until: float) -> None:
         self.processes: list[BaseProcess] = []
-        self.ears: list[Connection] = []
+        self.receivers: list[Connection] = []
         context = multiprocessing.get_context("spawn")
         with _few_threads(max(1, num_cores() // plan.tuning.workers)) as num_threads, _sigint_ignored():
             for _ in range(plan.tuning.workers):
                 receiver, sender = context.Pipe(duplex=False)
-                seconds = until - time.monotonic()
-                words = (plan, parent, cache, seconds, num_threads, store_uri(), sender)
-                process = context.Process(target=_work, args=words)
+                seconds = until - time.monotonic()  # a monotonic time means nothing elsewhere
+                arguments = (plan, parent, cache, seconds, num_threads, store_uri(), sender)
+                process = context.Process(target=_work, args=arguments)
                 process.start()
-                sender.close()
+                sender.close()  # this process's copy, so that a worker's death ends the pipe
                 self.processes.append(process)
-                self.ears.append(receiver)
+                self.receivers.append(receiver)
 
     def wait(self, on_wait: Callable[[], None]) -> None:
         """Waits until all workers have ended; at least one must have succeeded.
@@ -161,7 +161,7 @@ class WorkerPool:
             raise
         on_wait()
         errors = []
-        for receiver in self.ears:
+        for receiver in self.receivers:
             with suppress(EOFError):  # a killed worker sent nothing
                 if receiver.poll():
                     errors.append(receiver.recv())

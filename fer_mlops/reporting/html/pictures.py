@@ -56,7 +56,7 @@ def picture_uri(root: Path, image: str) -> str:
         The address; empty if there is no such image, or it cannot be read.
     """
     try:
-        file = (root / image).resolve()
+        file = (root / image).resolve()  # a link may lead out of the folder
         is_ours = file.is_relative_to(root.resolve()) and file.is_file()
         if not is_ours or file.stat().st_size > MOST_BYTES:
             return ""
@@ -85,11 +85,13 @@ def webp_uri(content: bytes) -> str:
 def svg_of(figure: Figure, alt_text: str) -> Markup:
     """Returns a figure as inline SVG that follows the page's light or dark mode."""
     content = io.StringIO()
+    # fonttype: letters stay text in the page's font; hashsalt and no date: equal figures, equal pages
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer_mlops"}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(content, format="svg", dpi=144, transparent=True, metadata=nothing)
     drawn = re.search(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>(.*)', content.getvalue(), re.DOTALL)
     assert drawn, "matplotlib writes one svg element"
+    # a style element would apply to the whole page
     inner = re.sub(r"<(metadata|style).*?</\1>", "", drawn[2], flags=re.DOTALL)
     inner = re.sub(r": (#[0-9a-f]{6})\b", lambda hit: _BY_COLOUR.get(hit[1], hit[0]), inner)
     inner = re.sub(r"font: ([\w. ]*?)([\d.]+px) [^;\"]*", r"font: \1\2 var(--font)", inner)

@@ -38,6 +38,7 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
         low = np.array([values[metric][1] for metric in metrics])
         high = np.array([values[metric][2] for metric in metrics])
         places = np.arange(len(metrics)) + (i - (len(scores) - 1) / 2) * width
+        # a bootstrap interval may lie beside its score, and matplotlib refuses negative errors
         error = np.stack([heights - low, high - heights]).clip(0)
         colour = COLOURS[i % len(COLOURS)]
         bars = axes.bar(

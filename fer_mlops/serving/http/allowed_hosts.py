@@ -53,6 +53,7 @@ class HostCheck:
                 )
         for origin in () if method in _HARMLESS else headers.getlist("origin"):
             netloc = origin.lower().partition("://")[2]
+            # the page's own origin is its Host; browsers send Origin with every post
             if [netloc] != [host.lower() for host in hosts] and not self._is_allowed(netloc):
                 raise RequestError(
                     403,

@@ -48,6 +48,7 @@ class RateLimit:
         if not self.rate:
             return
         client, now = _network(address), self.clock()
+        # taken out and put back at the end, so that the least recently seen stands first
         left, seen = self._left.pop(client, (self.burst, now))
         left = min(self.burst, left + (now - seen) * self.rate)
         self._left[client] = (max(0.0, left - 1), now) if left >= 1 else (left, now)

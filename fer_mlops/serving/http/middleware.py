@@ -53,14 +53,16 @@ class Observer:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                    headers.setdefault(
+                        name, value
+                    )  # files of the page have a Cache-Control of their own
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_headers)
         except Exception:
             log.exception("event=fault route=%s", self._route(scope))
-            if not status:
+            if not status:  # else the response has begun and cannot become an error
                 fault = error_response(500, "internal error; the reason is in the log of the service")
                 await fault(scope, receive, send_with_headers)
         finally:

@@ -82,6 +82,7 @@ class PhotoSearch:
             found = self._finder.find(gray_photo(photo))
         except DataError as error:
             raise RequestError(400, f"image 1 of 1: {error}") from error
+        # widest first
         largest = sorted(found, key=lambda face: face.box[0] - face.box[2])[:MOST_FACES]
         return PhotoFaces(sorted(largest, key=lambda face: face.box), len(found))
 

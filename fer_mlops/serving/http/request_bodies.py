@@ -41,7 +41,7 @@ class Bodies:
         parts: list[bytes] = []
         try:
             await self._receive(request, parts)
-            parts[:] = [b"".join(parts)]
+            parts[:] = [b"".join(parts)]  # frees the pieces, and is still counted as held
             yield parts[0]
         finally:
             self._forget(parts)

@@ -42,8 +42,8 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         service.slots.load()
         config = uvicorn.Config(
             create_app(service),
-            log_config=None,
-            access_log=False,
+            log_config=None,  # the log of this process stays as it is
+            access_log=False,  # Observer logs requests, without the clients' addresses
             server_header=False,
             proxy_headers=bool(settings.proxies),
             forwarded_allow_ips=settings.proxies,
