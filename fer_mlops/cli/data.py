@@ -140,18 +140,13 @@ def check_data(
             print_view(experiment_id)
         for path in written:
             click.echo(f"written to {path}")
-        print_next(_after(source, examination))
+        is_fit = all(finding.severity != "error" for finding in examination.findings)
+        where = shlex.quote(source)
+        repair = f"correct the errors, then fer-mlops data check {where}"
+        print_next(f"fer-mlops cnn --data {where}" if is_fit else repair)
 
     failed = any(is_at_least(finding.severity, fail_on) for finding in examination.findings)
     return Result(examination, show, lambda: int(failed))
-
-
-def _after(source: str, examination: DataReport) -> str:
-    """Returns the command to run after the check."""
-    where = shlex.quote(source)
-    if any(finding.severity == "error" for finding in examination.findings):
-        return f"correct the errors, then fer-mlops data check {where}"
-    return f"fer-mlops cnn --data {where}"
 
 
 def _track(examination: DataReport, experiment: str) -> str:

@@ -72,7 +72,7 @@ def launch(words: Sequence[str], num_processes: int) -> int:
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // num_processes)))
     logging.disable(logging.CRITICAL)  # this process only waits
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with tempfile.TemporaryDirectory() as folder:
         os.environ[_RUN_FILE] = f"{folder}/run"
         config = LaunchConfig(
@@ -131,10 +131,6 @@ def leave(_: int, __: FrameType | None) -> None:
     if is_first():
         print(f"fer-mlops: {LOST}", file=sys.stderr, flush=True)
     sys.exit(1)  # SystemExit, because a library might catch an Exception
-
-
-def _as_interrupt(_: int, __: FrameType | None) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 @contextmanager

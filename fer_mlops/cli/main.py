@@ -118,7 +118,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     is_alone = num_started() == 1
     for kind in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: a remote terminal was lost
-        signal.signal(kind, _interrupt if is_alone else leave)
+        signal.signal(kind, signal.default_int_handler if is_alone else leave)
     try:
         result = cli.main(standalone_mode=False)
     except click.exceptions.Abort as abort:
@@ -151,10 +151,6 @@ def _infrastructure_message(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return f"{error.strerror}{f': {error.filename!r}' if error.filename else ''}; free space"
     return ""
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _end(message: str, status: int) -> NoReturn:

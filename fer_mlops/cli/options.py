@@ -245,6 +245,10 @@ AUTO_PROMOTE = option(
     metavar="",
     help="Promote the trained model if it passes the gate.",
 )
+FACES = (DATA, SPLIT, SEED, *READING)
+"""Options of the data that one training run reads."""
+RUN = (PROCESSES, RESUME, *REPEATS, EXPERIMENT, AUTO_PROMOTE)
+"""Options of how a training run is made and followed."""
 
 
 def model_option(help: str) -> Decorator:

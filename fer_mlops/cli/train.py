@@ -22,21 +22,15 @@ from fer_mlops.cli.launch import (
     num_started,
 )
 from fer_mlops.cli.options import (
-    AUTO_PROMOTE,
     BACKBONE,
     CNN_PRESET,
-    DATA,
     EPOCHS,
     EXPERIMENT,
+    FACES,
     FIT,
     IMAGE_SIZE,
-    PROCESSES,
-    READING,
-    REPEATS,
-    RESUME,
-    SEED,
+    RUN,
     SETTINGS,
-    SPLIT,
     TEACHER,
     WEIGHTS,
     build,
@@ -52,10 +46,6 @@ if TYPE_CHECKING:
     from fer_mlops.config import Experiment
 
 
-_FACES = (DATA, SPLIT, SEED, *READING)
-_RUN = (EXPERIMENT, AUTO_PROMOTE)
-
-
 @click.command(
     cls=Command,
     examples=(
@@ -63,7 +53,7 @@ _RUN = (EXPERIMENT, AUTO_PROMOTE)
         "fer-mlops baseline --data faces/ --preset best --folds 5",
     ),
 )
-@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, PROCESSES, RESUME, *REPEATS, *_RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *RUN)
 @with_json()
 def baseline(**options: Any) -> Result | None:
     """Train HOG features and a support vector machine."""
@@ -78,7 +68,7 @@ def baseline(**options: Any) -> Result | None:
         "fer-mlops cnn --preset best --data faces/ --seeds 3",
     ),
 )
-@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, PROCESSES, RESUME, *REPEATS, *_RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, *RUN)
 @with_json()
 def cnn(**options: Any) -> Result | None:
     """Train a network from scratch."""
@@ -93,9 +83,7 @@ def cnn(**options: Any) -> Result | None:
         "fer-mlops transfer --resume 0123456789abcdef0123456789abcdef",
     ),
 )
-@with_options(
-    *_FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, PROCESSES, RESUME, *REPEATS, *_RUN
-)
+@with_options(*FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, *RUN)
 @with_json()
 def transfer(**options: Any) -> Result | None:
     """Train a pretrained backbone.
@@ -110,14 +98,7 @@ def transfer(**options: Any) -> Result | None:
     cls=Command,
     examples=("fer-mlops all --data faces/", "fer-mlops all --data faces/ --cnn-preset best"),
 )
-@with_options(
-    *_FACES,
-    EPOCHS,
-    CNN_PRESET,
-    BACKBONE,
-    WEIGHTS,
-    EXPERIMENT,
-)
+@with_options(*FACES, EPOCHS, CNN_PRESET, BACKBONE, WEIGHTS, EXPERIMENT)
 @with_json()
 def run_everything(cnn_preset: str, **options: Any) -> Result:
     """Train all three families and compare them."""

@@ -60,14 +60,6 @@ def run_checks(cache: Path) -> Iterator[SystemCheck]:
 _Result = tuple[Status, str, str]
 
 
-def _python(_: Path) -> _Result:
-    return "ok", f"{platform.python_version()}, {sys.executable}", ""
-
-
-def _own_version(_: Path) -> _Result:
-    return "ok", f"{__version__}, {Path(__file__).parents[1]}", ""
-
-
 def _packages(_: Path) -> _Result:
     needed = _requirements()
     wrong = [each for each in needed if not _is_installed(each)]
@@ -215,8 +207,8 @@ def _multiply(device: str) -> float:
 
 
 CHECKS: dict[str, Callable[[Path], _Result]] = {
-    "python": _python,
-    "fer_mlops": _own_version,
+    "python": lambda _: ("ok", f"{platform.python_version()}, {sys.executable}", ""),
+    "fer_mlops": lambda _: ("ok", f"{__version__}, {Path(__file__).parents[1]}", ""),
     "packages": _packages,
     "extras": _extras,
     "tracking store": _store,

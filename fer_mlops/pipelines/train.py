@@ -243,6 +243,9 @@ def _conclude(
     log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
     registration = register_trained(experiment, data, learned, valid, test, log)
     log.log_note(note_of(test.report, data, log.run_id, registration))
+    dark: dict[str, str] = {
+        note.kind: note.text for note in data.table.notes if note.kind == "almost-black"
+    }
     return Trained(
         run_id=log.run_id,
         experiment_id=log.experiment_id,
@@ -253,7 +256,7 @@ def _conclude(
         evaluation=test,
         heat_maps=heat_maps,
         registration=registration,
-        facts={**learned.facts, **_darkness(data)},
+        facts={**learned.facts, **dark},
         minutes=run_checkpoint.finish(),
     )
 
@@ -299,10 +302,6 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
     if caution:
         facts["warning"] = caution
     return facts
-
-
-def _darkness(data: Data) -> dict[str, str]:
-    return {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
 
 
 def _evaluate_valid(classifier: Classifier, faces: Faces) -> tuple[Report, dict[str, float]]:

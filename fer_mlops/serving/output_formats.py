@@ -56,10 +56,6 @@ def fields_of(row: PredictionRow) -> dict[str, object]:
     return fields
 
 
-def _json(row: PredictionRow) -> str:
-    return json.dumps(fields_of(row), ensure_ascii=False)
-
-
 def _csv_header(finds_faces: bool) -> str:
     place = ("face", *_BOX) if finds_faces else ()
     return _csv_line(["image", *place, "emotion", "confidence", "is_sure", *EMOTIONS])
@@ -84,6 +80,6 @@ def _csv_line(cells: Sequence[object]) -> str:
 
 FORMATS: dict[str, Format] = {
     "table": Format(_table, is_for_programs=False),
-    "json": Format(_json),
+    "json": Format(lambda row: json.dumps(fields_of(row), ensure_ascii=False)),
     "csv": Format(_csv, _csv_header),
 }

@@ -68,7 +68,7 @@ class ModelSlots:
         """Updates the slots from the registry; errors are logged and counted, never raised."""
         try:
             for slot, name in self.names.items():
-                if _moves(name):
+                if ModelUri.parse(name).alias:  # a version or a run always means the same model
                     self._follow(slot, self._wanted(name))
         except Exception as error:  # a registry may fail in any way; serving continues
             self._set_reachable(error)
@@ -143,10 +143,6 @@ class ModelSlots:
         else:
             reason = f"{type(error).__name__}: {reason_of(error)[:300]}"
             log.warning("registry=%s event=silent reason=%r", shown_uri(), reason)
-
-
-def _moves(name: str) -> bool:
-    return bool(ModelUri.parse(name).alias)
 
 
 def _challenger_of(settings: ServeSettings) -> str:
