@@ -35,15 +35,15 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {near}?" if near else otherwise
 
 
-def nearest_path(path: Path) -> str:
-    """Returns the path beside a missing one that is spelt most like it; empty if none is near."""
+def did_you_mean_path(path: Path) -> str:
+    """Returns a hint that names the path beside a missing one that is spelt most like it, if any."""
     try:
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in islice(entries, _MOST_NAMES)]
     except (OSError, ValueError):
         return ""
     near = nearest(path.name, names)
-    return str(path.with_name(near)) if near else ""
+    return f"did you mean {str(path.with_name(near))!r}?" if near else ""
 
 
 class FerError(Exception):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from fer_mlops.data.datasets.folder import find_files, unread
-from fer_mlops.errors import DataError, nearest_path
+from fer_mlops.errors import DataError, did_you_mean_path
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 
 STDIN, CAMERA = "-", "webcam"
@@ -74,9 +74,8 @@ def queries_of(
         elif (camera := camera_of(word)) is not None:
             yield from _shots(word, camera_frames(camera, every))
         elif _is_missing(word):
-            near = nearest_path(Path(word))
-            hint = f"; did you mean {near!r}?" if near else ""
-            yield DataError(f"no file or folder {word!r}{hint}")
+            hint = did_you_mean_path(Path(word))
+            yield DataError(f"no file or folder {word!r}{hint and f'; {hint}'}")
         else:
             yield from _below(word, every)
 
