@@ -31,11 +31,7 @@ _INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", 
 
 
 def project_folder() -> Path:
-    """Returns the folder that holds MLproject: the current folder, else the package's checkout.
-
-    Raises:
-        ConfigError: Neither folder holds it.
-    """
+    """Returns the folder that holds MLproject: the current folder, else the package's checkout."""
     for folder in (Path.cwd(), Path(__file__).parents[2]):
         if (folder / "MLproject").is_file():
             return folder

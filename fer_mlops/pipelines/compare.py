@@ -136,11 +136,7 @@ def log_parent(repeats: Repeats, tracker: RunLog) -> dict[str, str]:
 
 
 def write_files(files: Mapping[str, str], out: Path) -> None:
-    """Writes the texts to the folder ``out``, which is created.
-
-    Raises:
-        DataError: A file cannot be written.
-    """
+    """Writes the texts to the folder ``out``; raises DataError if one cannot be written."""
     for name, text in files.items():
         write_text(out / name, text)
 

@@ -65,11 +65,7 @@ def soft_labels(
 ) -> NDArray[np.float32]:
     """Returns softened probabilities [n, 7], averaged over each face and its mirror image.
 
-    Args:
-        teacher: Model that predicts.
-        pixels: Faces at the teacher's size, uint8 [n, side, side].
-        temperature: Divisor of the log-probabilities.
-        advance: Called with the number of faces just done.
+    Faces are uint8 [n, side, side] at the teacher's size; ``temperature`` divides the log-probabilities.
     """
     # teacher and student assume the same class frequencies, whatever loss each was trained with
     calibration = teacher.calibration.at("natural")

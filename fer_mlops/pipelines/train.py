@@ -125,14 +125,9 @@ def run_experiment(
 ) -> Trained:
     """Trains, evaluates and explains one model, and logs and registers it if the log is a run's tracker.
 
-    Args:
-        experiment: Family and settings.
-        data: Result of ``prepare_data`` for the same experiment.
-        log: Tracker of an open run; None to store and register nothing.
-        progress: Called at the start of each stage.
-        on_step: Called after each logged step; may raise to end the run.
-        checkpoint: Checkpoint file, written before training and after every step, removed at the end.
-        resume_from: Content of a checkpoint, to resume the same run.
+    ``on_step`` is called after each logged step, and may raise to end the run. The file ``checkpoint``
+    is written before training and after every step, and removed at the end; ``resume_from`` is its
+    content.
 
     Raises:
         DataError: The faces or their split have changed since the checkpoint.
@@ -181,15 +176,8 @@ def run_tracked(
 ) -> Trained:
     """Runs the experiment in an MLflow run of its own, with a checkpoint in the cache.
 
-    Args:
-        experiment: Family and settings.
-        data: Result of ``prepare_data`` for the same experiment.
-        progress: Called at the start of each stage.
-        on_step: Called after each logged step.
-        preset: Name of the preset, for the run's name.
-        resume: ID of a run to continue.
-        resume_from: Content of that run's checkpoint.
-        around: Called with the run's ID; the context it returns surrounds the training.
+    ``resume`` is the ID of a run to continue, ``resume_from`` the content of its checkpoint. The context
+    that ``around`` returns for the run's ID surrounds the training.
 
     Raises:
         TrackingError: The run cannot be stored.

@@ -136,11 +136,7 @@ def shown(value: Scalar) -> str:
 
 
 def with_settings(experiment: Experiment, settings: Mapping[str, Scalar]) -> Experiment:
-    """Returns the experiment with dotted settings replaced.
-
-    Raises:
-        ConfigError: A setting is unknown or cannot have that value.
-    """
+    """Returns the experiment with dotted settings replaced; raises ConfigError if one is invalid."""
     return build_experiment(experiment.family, settings={**flatten(experiment), **settings})
 
 

@@ -226,11 +226,7 @@ def _cost(image: bytes, name: str, max_pixels: int) -> int:
 
 
 def prepare(classifier: Classifier, images: list[bytes]) -> Images:
-    """Returns the images as the model sees them, uint8 [n, side, side].
-
-    Raises:
-        RequestError: An image cannot be read (400).
-    """
+    """Returns the images as uint8 [n, side, side]; raises RequestError (400) if one cannot be read."""
     try:
         return classifier.prepare(images, first=1)
     except DataError as error:
