@@ -30,6 +30,11 @@ def error_response(status: int, sentence: str, headers: Mapping[str, str] | None
     return JSONResponse(content, status, dict(headers or {}))
 
 
+def busy(sentence: str, seconds: int, status: int = 503) -> RequestError:
+    """Returns the error for a request that may succeed if it is sent again after ``seconds``."""
+    return RequestError(status, f"{sentence}; try again in {seconds} s", {"Retry-After": str(seconds)})
+
+
 class RateLimit:
     """Limit of requests per second and client address, twice as many in a burst (token bucket)."""
 
@@ -56,11 +61,7 @@ class RateLimit:
             self._left.popitem(last=False)
         if left < 1:
             wait = math.ceil((1 - left) / self.rate)
-            raise RequestError(
-                429,
-                f"more than {self.rate:g} requests a second from one address; try again in {wait} s",
-                {"Retry-After": str(wait)},
-            )
+            raise busy(f"more than {self.rate:g} requests a second from one address", wait, 429)
 
 
 def _network(address: str) -> str:

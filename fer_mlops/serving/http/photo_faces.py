@@ -12,7 +12,7 @@ from PIL import Image
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.images.face_detection import FaceFinder, FoundFace
 from fer_mlops.images.reading import gray_photo
-from fer_mlops.serving.http.errors import RequestError
+from fer_mlops.serving.http.errors import RequestError, busy
 from fer_mlops.serving.http.loaded_model import png_uri
 
 MOST_FACES = 64
@@ -57,11 +57,7 @@ class PhotoSearch:
         if not self.is_installed:
             raise RequestError(501, self._missing)
         if self._num_photos >= _MOST_PHOTOS:
-            raise RequestError(
-                503,
-                f"{self._num_photos} photos wait for face detection already; try again in 5 s",
-                {"Retry-After": "5"},
-            )
+            raise busy(f"{self._num_photos} photos wait for face detection already", 5)
 
     async def find(self, photo: bytes) -> PhotoFaces:
         """Returns the faces of a photo, whose size ``check_images`` has accepted.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from fer_mlops.serving.http.errors import RequestError
+from fer_mlops.serving.http.errors import RequestError, busy
 from fer_mlops.serving.http.request_parsing import HOW
 
 T = TypeVar("T")
@@ -74,11 +74,7 @@ class Bodies:
         parts.append(part)
         self.held += len(part)
         if self.held > self.max_held:
-            raise RequestError(
-                503,
-                f"open requests hold the {self.max_held:,} bytes allowed; try again in 1 s",
-                {"Retry-After": "1"},
-            )
+            raise busy(f"open requests hold the {self.max_held:,} bytes allowed", 1)
 
     def _too_large(self) -> RequestError:
         return RequestError(413, f"the body is larger than the {self.max_bytes:,} bytes allowed")

@@ -62,9 +62,7 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
 
     def keep_file(file: File) -> None:
         if len(images) == max_images:
-            raise RequestError(
-                413, f"more than {max_images} images in one request; {max_images} are allowed"
-            )
+            raise _too_many(f"more than {max_images}", max_images)
         file.file_object.seek(0)
         images.append(file.file_object.read())
 
@@ -85,6 +83,10 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
     if not images:
         raise RequestError(400, "the form has no file; add one with -F image=@face.jpg")
     return PredictRequest(images, is_batch=len(images) > 1)
+
+
+def _too_many(num: int | str, most: int) -> RequestError:
+    return RequestError(413, f"{num} images in one request; {most} are allowed")
 
 
 def plain_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
@@ -167,7 +169,7 @@ def _all_decoded(found: Any, max_images: int) -> list[bytes]:
     if not isinstance(found, list) or not found:
         raise RequestError(400, "the images must be a list of one or more base64 texts")
     if len(found) > max_images:
-        raise RequestError(413, f"{len(found)} images in one request; {max_images} are allowed")
+        raise _too_many(len(found), max_images)
     return [_decoded(image, number) for number, image in enumerate(found, 1)]
 
 
@@ -188,9 +190,7 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
             together have too many pixels (400).
     """
     if len(images) > settings.max_images:
-        raise RequestError(
-            413, f"{len(images)} images in one request; {settings.max_images} are allowed"
-        )
+        raise _too_many(len(images), settings.max_images)
     most = settings.max_request_pixels
     total = 0
     for number, image in enumerate(images, 1):

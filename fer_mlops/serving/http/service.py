@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import OperatingPoint
-from fer_mlops.serving.http.errors import RateLimit, RequestError
+from fer_mlops.serving.http.errors import RateLimit, RequestError, busy
 from fer_mlops.serving.http.loaded_model import LoadedModel
 from fer_mlops.serving.http.metrics import Counts
 from fer_mlops.serving.http.model_slots import ModelSlots
@@ -121,11 +121,7 @@ class Service:
 
     def _check_queue(self) -> None:
         if self._num_asked >= self.settings.max_queue:
-            raise RequestError(
-                503,
-                f"{self._num_asked} requests are in the queue already; try again in 1 s",
-                {"Retry-After": "1"},
-            )
+            raise busy(f"{self._num_asked} requests are in the queue already", 1)
 
     async def predict(
         self,
