@@ -45,7 +45,7 @@ class _Model(click.ParamType[Any]):
     """Names of models, with commas between them.
 
     ``champion`` and ``3`` stand for registered versions. An unusual name is looked up at once, so that a
-    misspelt one is an error before anything else is.
+    misspelt name is the first error that a user sees.
     """
 
     name = "model"

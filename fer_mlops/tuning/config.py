@@ -73,7 +73,7 @@ def plan_of(
 ) -> Plan:
     """Returns the plan of a sweep.
 
-    ``tuning`` has values of the section ``tuning``. The family names study and space by default.
+    ``tuning`` has values of the section ``tuning``. Study and space are the family's by default.
 
     Raises:
         ConfigError: A value is invalid, or the search space does not fit the experiment.
