@@ -22,6 +22,7 @@ from fer_mlops.files import cache_folder, write_text
 if TYPE_CHECKING:
     from fer_mlops.data.quality.findings import Severity
     from fer_mlops.data.quality.report import DataReport
+    from fer_mlops.models.classifier import Classifier
 
 
 @click.group(cls=Group)
@@ -102,17 +103,13 @@ def check_data(
 
     if fast and (label_errors or is_chosen(model)):
         raise ConfigError("--fast finds no label errors; leave out --label-errors and --model")
-    experiment = build("cnn", {"data": source, **options})
+    experiment = build("cnn", {"data": source, **options})  # any family would do for the data settings
     if track:
         from fer_mlops.tracking.store import check_store
 
         check_store(experiment.tracking.experiment)
     config, seed, cache = experiment.data, experiment.seed, cache_folder()
-    classifier = None
-    if is_chosen(model):
-        from fer_mlops.tracking.registry import load_classifier
-
-        classifier = load_classifier(model)
+    classifier = _load(model) if is_chosen(model) else None
     if fast:
         table = load_table(config, cache, is_strict=False)
         examination = check_metadata(table, config, seed)
@@ -140,13 +137,18 @@ def check_data(
             print_view(experiment_id)
         for path in written:
             click.echo(f"written to {path}")
-        is_fit = all(finding.severity != "error" for finding in examination.findings)
-        where = shlex.quote(source)
-        repair = f"correct the errors, then fer-mlops data check {where}"
-        print_next(f"fer-mlops cnn --data {where}" if is_fit else repair)
+        print_next(_after(source, examination))
 
     failed = any(is_at_least(finding.severity, fail_on) for finding in examination.findings)
     return Result(examination, show, lambda: int(failed))
+
+
+def _after(source: str, examination: DataReport) -> str:
+    """Returns the command to run after the check."""
+    where = shlex.quote(source)
+    if any(finding.severity == "error" for finding in examination.findings):
+        return f"correct the errors, then fer-mlops data check {where}"
+    return f"fer-mlops cnn --data {where}"
 
 
 def _track(examination: DataReport, experiment: str) -> str:
@@ -161,6 +163,12 @@ def _track(examination: DataReport, experiment: str) -> str:
         tracker.log_text("data/report.json", examination.as_json())
         tracker.log_text("data/label_errors.csv", examination.label_errors)
     return tracker.experiment_id
+
+
+def _load(model: str) -> Classifier:
+    from fer_mlops.tracking.registry import load_classifier
+
+    return load_classifier(model)
 
 
 @data.command(name="split", examples=("fer-mlops data split faces/ --out split.csv",))

@@ -63,7 +63,7 @@ def run_project(
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     tracking = mlflow.get_tracking_uri()
-    if tracking.startswith("sqlite:"):
+    if tracking.startswith("sqlite:"):  # a relative path would be another file in the project's folder
         mlflow.set_tracking_uri(_absolute_database(tracking))
     check_store(experiment_name)
     manager = choose_env_manager() if env_manager == "auto" else env_manager
@@ -94,6 +94,7 @@ def _values(entry_point: str, texts: Sequence[str]) -> dict[str, str]:
         hint = did_you_mean(entry_point, entries, otherwise=f"there are: {', '.join(entries)}")
         raise ConfigError(f"no entry point {entry_point!r} in MLproject; {hint}")
     known = entries[entry_point].get("parameters", {})
+    # the default is a relative path too, which must not lie in the project's folder
     values = {"storage": known["storage"]["default"]} if "storage" in known else {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -55,7 +55,7 @@ class _Model(click.ParamType[Any]):
 
 
 def _full_name(word: str) -> str:
-    if Path(word).exists():
+    if Path(word).exists():  # a folder may be called 3 or champion
         return word
     if word.isdecimal():
         return f"models:/{REGISTERED_NAME}/{word}"
@@ -285,5 +285,6 @@ def _sources(family: str, options: Mapping[str, Any], *, is_sweep: bool = False)
     keys = option_keys(family, is_sweep=is_sweep)
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
+    # --set goes last: it overrides an option for the same setting
     settings |= parse_assignments(filter(is_chosen, options.get("assignments", ())))
     return {"settings": settings, **{n: chosen[n] for n in ("recipe", "preset") if n in chosen}}

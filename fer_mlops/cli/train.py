@@ -163,7 +163,7 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
             check_tracking(experiment)
     if experiment and repeats:
         return _train_repeats(experiment, seeds)
-    if num_processes > num_started():
+    if num_processes > num_started():  # this process starts the others, and trains nothing itself
         sys.exit(launch(sys.argv[1:], num_processes))
     from fer_mlops.processes import exit_with_parent
     from fer_mlops.training import distributed
@@ -199,7 +199,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     keep_heap()
     cache, state = cache_folder(), None
     with progress_bars() if is_first() else nullcontext(no_progress) as progress:
-        with distributed.main_process_first():
+        with distributed.main_process_first():  # it fills the cache that the others read
             if experiment is None:
                 experiment, state = _resumed(family, options, cache)
             data = prepare_data(experiment, cache, progress)

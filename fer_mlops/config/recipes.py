@@ -208,6 +208,7 @@ def experiment_from_json(text: str) -> Experiment:
     """Returns the experiment from the JSON of ``settings_as_json``; former keys are read too."""
     tree = json.loads(text)
     family = tree.pop("family")
+    # a run or a checkpoint of an earlier version; not through current_key, which would log each
     for former, key in RENAMED.items():
         section, _, name = former.partition(".")
         if name in tree.get(section, {}):

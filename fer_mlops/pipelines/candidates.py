@@ -101,7 +101,7 @@ def candidate_in(folder: Path, name: str) -> Candidate:
 def candidate_just_trained(trained: Trained) -> Candidate:
     """Returns a model that this process trained as a candidate, without reading its run."""
     with tempfile.TemporaryDirectory() as folder:
-        trained.classifier.save(Path(folder) / "classifier")
+        trained.classifier.save(Path(folder) / "classifier")  # its size on disk is compared
         num_bytes = _size_of(Path(folder))
     data = trained.data
     return Candidate(

@@ -117,7 +117,7 @@ def evaluate_model(
     requested: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
     for source in requested:
         chosen = choose_faces(name, source, classifier.image_size, cache, progress)
-        if any(chosen.described == before.faces for before in evaluations):
+        if any(chosen.described == before.faces for before in evaluations):  # two folders of one name
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         progress("evaluation and heat maps", 0)

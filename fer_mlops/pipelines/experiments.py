@@ -75,6 +75,7 @@ def _recipe(family: str, recipe: str, preset: str) -> Path | Tree | None:
     """Returns the file that a recipe or preset names, or the settings of the run that a recipe names."""
     if recipe and preset:
         raise ConfigError(f"recipe {recipe!r} and preset {preset!r} both name a recipe; give one")
+    # a file of that name goes before a run
     if re.fullmatch(r"runs:/\w+|[0-9a-f]{32}", recipe) and not Path(recipe).exists():
         return _recipe_of_run(family, recipe.removeprefix("runs:/"))
     return preset_path(family, preset) if preset else Path(recipe) if recipe else None
@@ -97,6 +98,7 @@ def _check_pretrained(experiment: Experiment) -> None:
     if not isinstance(experiment, TransferExperiment):
         return
     config, default = experiment.transfer, TransferConfig()
+    # the defaults need no check, and loading torch takes seconds
     if (config.backbone, config.weights) != (default.backbone, default.weights):
         from fer_mlops.models.backbones import check_pretrained  # loads torch
 

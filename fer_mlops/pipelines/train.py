@@ -134,7 +134,7 @@ def run_experiment(
     """
     experiment, log = with_fixed_teacher(experiment), log or RunLog()
     run_checkpoint = RunCheckpoint(checkpoint, experiment, data, log, resume_from)
-    if not run_checkpoint.is_resumed:
+    if not run_checkpoint.is_resumed:  # a resumed run has logged them
         with run_checkpoint.step(0):
             _log_beginning(experiment, data, log)
     train, facts = with_soft_labels(experiment, data, progress)

@@ -78,6 +78,7 @@ def train(
     _check(experiment, seeds, resume, track)
     state: dict[str, Any] | None = None
     if resume:
+        # a session without a store, as the checkpoint says which MLflow experiment the run belongs to
         with session(progress) as here:
             from fer_mlops.pipelines.run_checkpoint import checkpoint_of  # loads torch
 

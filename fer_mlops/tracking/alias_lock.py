@@ -14,7 +14,6 @@ from fer_mlops import REGISTERED_NAME
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.connection import MISSING, client
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS, is_drawn
-from fer_mlops.tracking.version_list import list_versions
 
 _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 
@@ -74,7 +73,8 @@ def get_version(number: int | str) -> ModelVersion:
         return client().get_model_version(REGISTERED_NAME, str(number))
     except MlflowException as error:
         if error.error_code == MISSING:
-            known = ", ".join(str(version.number) for version in reversed(list_versions()))
+            found = client().search_model_versions(f"name = '{REGISTERED_NAME}'")
+            known = ", ".join(map(str, sorted(int(version.version) for version in found)))
             raise ModelError(
                 f"{REGISTERED_NAME} has no version {number}; it has: {known or 'none'}"
             ) from error
