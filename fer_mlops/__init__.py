@@ -17,6 +17,7 @@ REGISTERED_NAME = "fer-classifier"
 CHAMPION_NAME = f"models:/{REGISTERED_NAME}@champion"
 """Model that is used unless another one is named."""
 
+# module of each public function, imported on first use: `--help` must not load torch
 _PLACES = {
     "train": "fer_mlops.pipelines.training",
     "Run": "fer_mlops.pipelines.trained_run",
@@ -25,7 +26,6 @@ _PLACES = {
     "compare": "fer_mlops.pipelines.api",
     "tune": "fer_mlops.tuning.api",
 }
-"""Module of each public function, imported on first use: ``--help`` must not load torch."""
 
 
 def __getattr__(name: str) -> object:

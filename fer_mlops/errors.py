@@ -1,12 +1,4 @@
-"""Error classes for problems that a user can fix.
-
-FerError
-├── ConfigError      invalid setting, option or recipe
-├── DataError        unreadable or unusable faces, labels or folders
-├── WeightsError     pretrained weights that are unavailable or do not fit the network
-├── TrainingError    training that cannot continue
-├── ModelError       trained model that cannot be found or loaded
-└── TrackingError    tracking server or store that does not respond
+"""Error classes for problems that a user can fix: FerError and its children.
 
 Each message has one or two sentences: the problem, the value, the remedy. The command line prints it
 and exits with status 1 (2 for a ConfigError, as for any usage error).
@@ -22,10 +14,9 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+# control characters other than tab and newline, and those that change the direction of text
 _CONTROL = re.compile("[\0-\b\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters other than tab and newline, and those that change the direction of text."""
-_MOST_NAMES = 1000
-"""Files of a folder that are compared with a mistyped name."""
+_MOST_NAMES = 1000  # files of a folder that are compared with a mistyped name
 
 
 def printable(text: str) -> str:
@@ -44,21 +35,21 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {near}?" if near else otherwise
 
 
-def nearest_path(path: Path) -> str:
-    """Returns the path beside a missing one that is spelt most like it; empty if none is near."""
+def did_you_mean_path(path: Path) -> str:
+    """Returns a hint that names the path beside a missing one that is spelt most like it, if any."""
     try:
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in islice(entries, _MOST_NAMES)]
     except (OSError, ValueError):
         return ""
     near = nearest(path.name, names)
-    return str(path.with_name(near)) if near else ""
+    return f"did you mean {str(path.with_name(near))!r}?" if near else ""
 
 
 def no_such(kind: str, path: Path) -> str:
     """Returns the message about a missing path, with the nearest one; ``kind`` is its noun."""
-    near = nearest_path(path)
-    return f"no {kind} {str(path)!r}" + (f"; did you mean {near!r}?" if near else "")
+    hint = did_you_mean_path(path)
+    return f"no {kind} {str(path)!r}{hint and f'; {hint}'}"
 
 
 class FerError(Exception):
@@ -96,15 +87,9 @@ def without_extra(extra: str, need: str) -> str:
 
 @contextmanager
 def needs_extra(extra: str, need: str, error: type[FerError] = ConfigError) -> Iterator[None]:
-    """Imports of an optional package go inside this block.
+    """Raises ``error`` with the command that installs ``extra`` if an import in the block fails.
 
-    Args:
-        extra: Name in ``[project.optional-dependencies]`` of the extra that installs the package.
-        need: Start of the message: the task and its package, such as "Spark scoring needs pyspark".
-        error: Class to raise.
-
-    Raises:
-        FerError: The package is not installed; the message has the command that installs it.
+    ``need`` is the start of the message, such as "Spark scoring needs pyspark".
     """
     try:
         yield

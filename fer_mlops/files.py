@@ -31,14 +31,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(path: Path, *, blocking: bool = True) -> Iterator[None]:
-    """Holds an exclusive lock on ``path`` until the block, or this process, ends.
-
-    The lock is a hidden file beside ``path``. The file is never removed: a process that waits on a
-    removed file would hold a different lock than a process that starts later.
-
-    Args:
-        path: File or folder to lock.
-        blocking: Whether to wait while another process holds the lock.
+    """Holds an exclusive lock on a file or folder until the block, or this process, ends.
 
     Raises:
         BlockingIOError: Another process holds the lock, and ``blocking`` is False.
@@ -47,6 +40,7 @@ def locked(path: Path, *, blocking: bool = True) -> Iterator[None]:
     from filelock import FileLock, Timeout  # loading a model needs neither filelock nor psutil
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    # never removed: a process that waits on a removed file would hold another lock than a later process
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if blocking else 0)
     try:
         lock.acquire()
@@ -62,10 +56,8 @@ def locked(path: Path, *, blocking: bool = True) -> Iterator[None]:
 def folder_aside(parent: Path) -> Iterator[Path]:
     """Yields an empty temporary folder in ``parent`` and removes it after the block.
 
-    Removes the temporary folders of killed processes of this machine first.
-
-    Raises:
-        OSError: ``parent`` cannot be written.
+    Removes the temporary folders of killed processes of this machine first. Raises OSError if
+    ``parent`` cannot be written.
     """
     import psutil
 
@@ -84,11 +76,7 @@ def folder_aside(parent: Path) -> Iterator[Path]:
 
 
 def put(file: Path, path: Path) -> None:
-    """Moves a finished file to ``path`` on the same disk and replaces any older file there.
-
-    Raises:
-        OSError: The file cannot be moved.
-    """
+    """Moves a finished file to ``path`` on the same disk and replaces any older file there."""
     with file.open("rb+") as written:
         os.fsync(written.fileno())  # without it, a power cut can leave an empty file at the new name
     file.replace(path)
@@ -98,8 +86,7 @@ def put(file: Path, path: Path) -> None:
 def whole(path: Path) -> Iterator[Path]:
     """Yields a temporary path to write to; the file is moved to ``path`` if the block succeeds.
 
-    Raises:
-        OSError: The folder cannot be written, or the disk is full.
+    Raises OSError if the folder cannot be written or the disk is full.
     """
     with folder_aside(path.parent) as aside:
         yield aside / path.name
@@ -107,11 +94,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` in UTF-8, atomically as ``write_bytes`` does.
-
-    Raises:
-        DataError: The file cannot be written.
-    """
+    """Writes ``text`` to ``path`` in UTF-8, as ``write_bytes`` does."""
     write_bytes(path, text.encode())
 
 
@@ -158,16 +141,11 @@ def all_or_none(folder: Path) -> Iterator[Path]:
 def make_once(folder: Path, fill: Callable[[Path], None], remedy: str = _REMEDY) -> Path:
     """Returns ``folder``; if it does not exist, ``fill`` makes its content first.
 
-    ``fill`` writes to an empty folder beside it, which is renamed at the end: an interruption leaves
-    nothing, and if two processes fill at once, the second uses the first one's folder.
-
-    Args:
-        folder: Folder to make.
-        fill: Called with the empty folder to write to.
-        remedy: Advice at the end of the error message.
+    ``fill`` is called with an empty folder beside it, which is renamed at the end: an interruption
+    leaves nothing, and if two processes fill at once, the second uses the first one's folder.
 
     Raises:
-        DataError: The folder cannot be written, or ``fill`` raised a DataError.
+        DataError: The folder cannot be written; the message ends with ``remedy``.
     """
     if folder.is_dir():
         return folder

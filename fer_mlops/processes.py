@@ -15,21 +15,20 @@ LOST = (
     "their launcher was stopped; continue with --resume RUN_ID"
 )
 """Message when a process group that trains together was ended."""
-_LOOK_EVERY = 1.0
-"""Interval between checks for the parent process, in seconds."""
+_LOOK_EVERY = 1.0  # interval between checks for the parent process, in seconds
 
 
-def exit_with_parent(asker: int) -> None:
-    """Starts a thread that ends this process once its parent process is gone.
+def num_cores() -> int:
+    """Returns the number of cores that this process may use, which a container may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Children get no signal when their parent is killed with ``kill -9``.
 
-    Args:
-        asker: Process id of the parent.
-    """
+def exit_with_parent(parent: int) -> None:
+    """Starts a thread that ends this process once the parent process with this id is gone."""
 
     def watch() -> None:
-        while os.getppid() == asker:
+        # asked again and again: children get no signal when their parent is killed with kill -9
+        while os.getppid() == parent:
             time.sleep(_LOOK_EVERY)
         # at once: sys.exit in a thread ends only the thread
         os._exit(1)
@@ -47,6 +46,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+# logging level of each library whose lines would repeat this package's own messages at length
 _LEVELS = {
     "alembic": logging.WARNING,
     # we report an unreachable server once
@@ -56,7 +56,6 @@ _LEVELS = {
     "mlflow.store.db.utils": logging.CRITICAL,
     "sqlalchemy.pool": logging.CRITICAL,
 }
-"""Logging level of each library whose lines would repeat this package's own messages at length."""
 
 
 def silence_third_party_logs() -> None:
@@ -75,11 +74,7 @@ def set_up_libraries() -> None:
 
 @contextmanager
 def libraries_set_up() -> Iterator[None]:
-    """Sets up libraries as ``set_up_libraries`` does, until the block ends.
-
-    Environment variables, logging levels and warning filters belong to the process, so other threads
-    see them too while the block runs.
-    """
+    """Sets up libraries as ``set_up_libraries`` does, until the block ends; other threads see it too."""
     variables = set(os.environ)
     levels = {name: logging.getLogger(name).level for name in _LEVELS}
     try:

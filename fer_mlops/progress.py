@@ -19,12 +19,7 @@ class Advance(Protocol):
     """Counts the items of a stage."""
 
     def __call__(self, count: int, note: Note | None = None, /) -> None:
-        """Counts items just finished.
-
-        Args:
-            count: Number of items.
-            note: Words to show instead of the number of items so far.
-        """
+        """Counts items just finished; ``note`` is shown instead of the number of items so far."""
 
 
 Progress = Callable[[str, int], Advance]
@@ -96,8 +91,7 @@ def write_to_stderr(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
 
 
-_EVERY = 0.1
-"""Shortest time between two drawings of a stage, in seconds."""
+_EVERY = 0.1  # shortest time between two drawings of a stage, in seconds
 
 
 @dataclass
@@ -112,7 +106,6 @@ class Stage:
     note: Note | None = None
     begun: float = field(default_factory=time.monotonic)
     drawn: float = 0.0
-    """Time of the last drawing."""
 
     def advance(self, count: int, note: Note | None = None, /) -> None:
         """Counts items; an ``Advance``."""

@@ -11,37 +11,24 @@ from fer_mlops.errors import did_you_mean, nearest
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def _moved(section: str, *names: str) -> dict[str, str]:
+    """Returns the settings of a section by the options that they replace."""
+    return {f"--{name.replace('_', '-')}": section + name for name in names}
+
+
 MOVED: dict[str, dict[str, str]] = {
     "tune": {
-        "--sampler": "tuning.sampler",
-        "--pruner": "tuning.pruner",
-        "--direction": "tuning.direction",
-        "--finalists": "tuning.finalists",
-        "--latency-budget": "tuning.latency_budget",
-        "--max-failures": "tuning.max_failures",
-        "--heartbeat": "tuning.heartbeat",
-        "--first-trial": "tuning.first_trial",
-        "--batch-size": "training.batch_size",
-        "--learning-rate": "training.learning_rate",
-        "--weights": "transfer.weights",
-        "--identity-pattern": "data.identity_pattern",
-        "--relabel": "data.relabel",
-        "--contempt": "data.contempt",
-        "--on-bad-image": "data.on_bad_image",
+        **_moved("tuning.", "sampler", "pruner", "direction", "finalists", "latency_budget"),
+        **_moved("tuning.", "max_failures", "heartbeat", "first_trial"),
+        **_moved("training.", "batch_size", "learning_rate"),
+        **_moved("transfer.", "weights"),
+        **_moved("data.", "identity_pattern", "relabel", "contempt", "on_bad_image"),
     },
     "serve": {
-        "--poll": "poll",
-        "--max-batch": "max_batch",
-        "--max-wait-ms": "max_wait_ms",
-        "--threads": "threads",
-        "--max-bytes": "max_bytes",
-        "--max-pixels": "max_pixels",
-        "--max-images": "max_images",
-        "--max-queue": "max_queue",
-        "--rate": "rate",
-        "--proxies": "proxies",
-        "--log-requests": "logs_requests",
-        "--no-log-requests": "logs_requests",
+        **_moved("", "poll", "max_batch", "max_wait_ms", "threads", "max_bytes", "max_pixels"),
+        **_moved("", "max_images", "max_queue", "rate", "proxies"),
+        **dict.fromkeys(("--log-requests", "--no-log-requests"), "logs_requests"),
     },
 }
 """Setting that replaces an option of earlier versions, by command and option."""
@@ -160,5 +147,4 @@ def _write_sections(formatter: click.HelpFormatter, sections: dict[str, list[tup
             formatter.write_dl([(f"{name:{width}}", text) for name, text in rows], col_max=_WIDEST)
 
 
-_WIDEST = 26
-"""Characters of the widest name beside which its text starts on the same line."""
+_WIDEST = 26  # characters of the widest name beside which its text starts on the same line

@@ -103,7 +103,7 @@ def check_data(
 
     if fast and (label_errors or is_chosen(model)):
         raise ConfigError("--fast finds no label errors; leave out --label-errors and --model")
-    experiment = build("cnn", {"data": source, **options})
+    experiment = build("cnn", {"data": source, **options})  # any family would do for the data settings
     if track:
         from fer_mlops.tracking.store import check_store
 
@@ -151,8 +151,7 @@ def _after(source: str, examination: DataReport) -> str:
     return f"fer-mlops {training_command(source, examination.num_faces)} --data {where}"
 
 
-_FEW = 500
-"""Faces from which a network learns more than the baseline."""
+_FEW = 500  # faces from which a network learns more than the baseline
 
 
 def training_command(source: str, num_faces: int) -> str:
@@ -235,11 +234,7 @@ def list_datasets() -> Result:
 
 @data.command(name="download", examples=("fer-mlops data download muxspace --to faces",))
 @click.argument("name")
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    help="Folder to create.  [default: data/NAME]",
-)
+@click.option("--to", type=click.Path(path_type=Path), help="Folder to create.  [default: data/NAME]")
 @with_json()
 def download_dataset(name: str, to: Path | None) -> Result:
     """Download data set NAME.

@@ -11,7 +11,7 @@ import click
 
 from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Choice, Command, option, with_options
-from fer_mlops.cli.options import BOOL, DATA_HELP, MODEL, READING, is_chosen
+from fer_mlops.cli.options import BOOL, DATA_HELP, MODEL, READING, is_chosen, model_option
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError
@@ -30,14 +30,7 @@ if TYPE_CHECKING:
         "fer-mlops evaluate --model models:/fer-classifier/2 --data other/ --robustness",
     ),
 )
-@click.option(
-    "--model",
-    type=MODEL,
-    metavar="NAME",
-    default=CHAMPION_NAME,
-    show_default=True,
-    help="Model to evaluate.",
-)
+@model_option("Model to evaluate.")
 @click.option(
     "--data",
     "sources",
@@ -237,12 +230,7 @@ def compare(
     names = _names_of(runs, models, parent, experiment)
     with progress_bars() as progress:
         compared = api.compare(
-            names,
-            data=other,
-            point=point,
-            anyway=anyway,
-            experiment=experiment,
-            progress=progress,
+            names, data=other, point=point, anyway=anyway, experiment=experiment, progress=progress
         )
     if folder:
         write_files(compared.files, folder)
@@ -275,11 +263,7 @@ def _words(listed: str) -> list[str]:
 
 
 def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
-    """Returns the data that ``--data`` names, with the reading options applied.
-
-    Raises:
-        ConfigError: A reading option is given without ``--data``.
-    """
+    """Returns the data that ``--data`` names, with the reading options applied."""
     from fer_mlops.config import DataConfig
 
     chosen: dict[str, Any] = {name: value for name, value in reading.items() if is_chosen(value)}
@@ -294,11 +278,7 @@ def _other_data(reading: Mapping[str, str]) -> DataConfig | None:
 
 
 def _writable(out: str) -> Path:
-    """Creates the folder and checks, before anything is computed, that it is writable.
-
-    Raises:
-        DataError: The folder cannot be created or written to.
-    """
+    """Creates the folder and checks, before anything is computed, that it is writable."""
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

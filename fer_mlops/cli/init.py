@@ -14,10 +14,7 @@ from fer_mlops.errors import DataError
 from fer_mlops.files import write_text
 
 
-@click.command(
-    cls=Command,
-    examples=("fer-mlops init", "fer-mlops init mine.yaml --family transfer"),
-)
+@click.command(cls=Command, examples=("fer-mlops init", "fer-mlops init mine.yaml --family transfer"))
 @click.argument("file", type=click.Path(path_type=Path), default="recipe.yaml", metavar="[FILE]")
 @click.option(
     "--family",

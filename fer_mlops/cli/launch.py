@@ -15,15 +15,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from fer_mlops.errors import ConfigError, FerError, TrainingError
-from fer_mlops.processes import LOST
+from fer_mlops.processes import LOST, num_cores
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-_RUN_FILE = "FER_MLOPS_RUN_FILE"
-"""Environment variable: file in which the first process writes its run id for the launcher."""
-_PATIENCE = 30.0
-"""Seconds that a process waits for the launcher to end it."""
+_RUN_FILE = "FER_MLOPS_RUN_FILE"  # variable: file in which the first process leaves its run's ID
+_PATIENCE = 30.0  # seconds that a process waits for the launcher to end it
 
 
 def num_started() -> int:
@@ -72,10 +70,9 @@ def launch(words: Sequence[str], num_processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores // num_processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // num_processes)))
     logging.disable(logging.CRITICAL)  # this process only waits
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with tempfile.TemporaryDirectory() as folder:
         os.environ[_RUN_FILE] = f"{folder}/run"
         config = LaunchConfig(
@@ -118,16 +115,13 @@ def _status(failures: dict[int, ProcessFailure]) -> int:
 
 @contextmanager
 def first_speaks(kind: type[FerError]) -> Iterator[None]:
-    """Lets only the first process raise an error that all processes have.
-
-    The other processes wait for the launcher to end them and print nothing.
-    """
+    """Lets only the first process raise an error that all processes have; the others print nothing."""
     try:
         yield
     except kind:
         if is_first():
             raise
-        time.sleep(_PATIENCE)
+        time.sleep(_PATIENCE)  # to exit now would let the launcher end the first before it prints
         sys.exit(1)
 
 
@@ -137,10 +131,6 @@ def leave(_: int, __: FrameType | None) -> None:
     if is_first():
         print(f"fer-mlops: {LOST}", file=sys.stderr, flush=True)
     sys.exit(1)  # SystemExit, because a library might catch an Exception
-
-
-def _as_interrupt(_: int, __: FrameType | None) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 @contextmanager

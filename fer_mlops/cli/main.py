@@ -45,8 +45,8 @@ def cli(context: click.Context) -> None:
             check_processes(num_started(), command, repeats=False)
 
 
+# filter of a warning about MLflow's own code, which every worker of its server would print
 _OF_MLFLOW = "ignore:starlette.middleware.wsgi is deprecated"
-"""Filter of a warning about MLflow's own code, which every worker of its server would print."""
 
 
 @click.command(cls=Command, examples=("fer-mlops ui --port 5001",))
@@ -69,17 +69,8 @@ def ui(port: int, experiment: str) -> None:
     click.echo(address)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # starts 12 LLM processes
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _OF_MLFLOW)))
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        store_uri(),
-        "--port",
-        str(port),
-    ]
-    os.execv(sys.executable, command)
+    words = ["-m", "mlflow", "ui", "--backend-store-uri", store_uri(), "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *words])
 
 
 @click.command(
@@ -132,7 +123,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     is_alone = num_started() == 1
     for kind in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: a remote terminal was lost
-        signal.signal(kind, _interrupt if is_alone else leave)
+        signal.signal(kind, signal.default_int_handler if is_alone else leave)
     try:
         result = cli.main(standalone_mode=False)
     except click.exceptions.Abort as abort:
@@ -155,10 +146,8 @@ def main() -> NoReturn:
 
 
 def _infrastructure_message(error: Exception) -> str:
-    """Returns a message for an error of MLflow, its database or the disk; empty for other errors.
-
-    Every command can meet such an error, and none of them is a bug in this package.
-    """
+    """Returns a message for an error of MLflow, its database or the disk; empty for other errors."""
+    # every command can meet these, and none of them is a bug in this package
     makers = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if makers & {"mlflow", "sqlalchemy"}:
         from fer_mlops.tracking.connection import refused  # MLflow is already loaded
@@ -167,10 +156,6 @@ def _infrastructure_message(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return f"{error.strerror}{f': {error.filename!r}' if error.filename else ''}; free space"
     return ""
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _end(message: str, status: int) -> NoReturn:

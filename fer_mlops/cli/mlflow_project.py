@@ -31,11 +31,7 @@ _INPUTS = ("data", "split", "recipe", "relabel", "space", "teacher", "weights", 
 
 
 def project_folder() -> Path:
-    """Returns the folder that holds MLproject: the current folder, else the package's checkout.
-
-    Raises:
-        ConfigError: Neither folder holds it.
-    """
+    """Returns the folder that holds MLproject: the current folder, else the package's checkout."""
     for folder in (Path.cwd(), Path(__file__).parents[2]):
         if (folder / "MLproject").is_file():
             return folder
@@ -55,12 +51,6 @@ def run_project(
 ) -> None:
     """Runs ``mlflow run`` on the project and waits until it has succeeded.
 
-    Args:
-        entry_point: A name in MLproject.
-        parameters: Texts ``name=value``.
-        env_manager: ``conda``, ``local``, ``uv``, or ``auto`` to choose.
-        experiment_name: MLflow experiment of the run.
-
     Raises:
         ConfigError: The entry point or a parameter is unknown or malformed, or there is no MLproject.
         TrackingError: The run failed.
@@ -73,7 +63,7 @@ def run_project(
     from fer_mlops.tracking.store import check_store, ensure_experiment
 
     tracking = mlflow.get_tracking_uri()
-    if tracking.startswith("sqlite:"):
+    if tracking.startswith("sqlite:"):  # a relative path would be another file in the project's folder
         mlflow.set_tracking_uri(_absolute_database(tracking))
     check_store(experiment_name)
     manager = choose_env_manager() if env_manager == "auto" else env_manager
@@ -104,6 +94,7 @@ def _values(entry_point: str, texts: Sequence[str]) -> dict[str, str]:
         hint = did_you_mean(entry_point, entries, otherwise=f"there are: {', '.join(entries)}")
         raise ConfigError(f"no entry point {entry_point!r} in MLproject; {hint}")
     known = entries[entry_point].get("parameters", {})
+    # the default is a relative path too, which must not lie in the project's folder
     values = {"storage": known["storage"]["default"]} if "storage" in known else {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -125,11 +116,7 @@ def _values(entry_point: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def _check(entry_point: str, values: Mapping[str, str]) -> None:
-    """Checks the values as the command will, before any run.
-
-    Raises:
-        FerError: A value is invalid; the message names the nearest valid one.
-    """
+    """Checks the values as the command will, before any run."""
     _, command = ENTRY_POINTS[entry_point]
     words = []
     for option in command.params:
@@ -163,13 +150,8 @@ def _settings_from_here(text: str) -> str:
 
 
 def _from_here(name: str, value: str) -> str:
-    """Returns a parameter with its path made absolute, because MLflow runs in the project's folder.
-
-    A value that is not a path, such as ``sample`` or ``models:/…``, is returned unchanged.
-
-    Raises:
-        ConfigError: The value holds a password, which MLflow would show in the run's parameters.
-    """
+    """Returns a parameter with its path, if it has one, made absolute."""
+    # MLflow runs the command in the project's folder, so a relative path would be another file
     if name == "storage":
         try:
             has_password = bool(make_url(value).password)

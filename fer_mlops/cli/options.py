@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_mlops import REGISTERED_NAME
-from fer_mlops.cli.commands import Choice, Option, option
+from fer_mlops import CHAMPION_NAME, REGISTERED_NAME
+from fer_mlops.cli.commands import Choice, Decorator, Option, option
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ModelError, nearest
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS
@@ -45,7 +45,7 @@ class _Model(click.ParamType[Any]):
     """Names of models, with commas between them.
 
     ``champion`` and ``3`` stand for registered versions. An unusual name is looked up at once, so that a
-    misspelt one is an error before anything else is.
+    misspelt name is the first error that a user sees.
     """
 
     name = "model"
@@ -55,7 +55,7 @@ class _Model(click.ParamType[Any]):
 
 
 def _full_name(word: str) -> str:
-    if Path(word).exists():
+    if Path(word).exists():  # a folder may be called 3 or champion
         return word
     if word.isdecimal():
         return f"models:/{REGISTERED_NAME}/{word}"
@@ -75,8 +75,8 @@ def _full_name(word: str) -> str:
 
 _SCHEMES = ("models", "runs")
 _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
+# names whose spelling needs no look at the store, which takes seconds
 _USUAL = re.compile(rf"models:/{REGISTERED_NAME}(@({'|'.join(_ALIASES)})|/(\d+|latest))/?")
-"""Names whose spelling needs no look at the store."""
 MODEL = _Model()
 INT, FLOAT = _Auto(click.INT, "number"), _Auto(click.FLOAT, "number")
 BOOL = _Auto(click.BOOL, "boolean")
@@ -86,6 +86,7 @@ class _PresetOption(Option):
     """Option whose help names the presets of the command's family, or of cnn for ``--cnn-preset``."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        # here, as reading the folder of recipes at the import would slow down every command
         from fer_mlops.files import presets
 
         family = "cnn" if self.name == "cnn_preset" else ctx.command.name
@@ -244,6 +245,17 @@ AUTO_PROMOTE = option(
     metavar="",
     help="Promote the trained model if it passes the gate.",
 )
+FACES = (DATA, SPLIT, SEED, *READING)
+"""Options of the data that one training run reads."""
+RUN = (PROCESSES, RESUME, *REPEATS, EXPERIMENT, AUTO_PROMOTE)
+"""Options of how a training run is made and followed."""
+
+
+def model_option(help: str) -> Decorator:
+    """Returns the option ``--model`` of a command that uses one trained model."""
+    return option(
+        "--model", type=MODEL, metavar="NAME", default=CHAMPION_NAME, show_default=True, help=help
+    )
 
 
 def is_chosen(value: object) -> bool:
@@ -273,16 +285,6 @@ def _sources(family: str, options: Mapping[str, Any], *, is_sweep: bool = False)
     keys = option_keys(family, is_sweep=is_sweep)
     chosen = {name: value for name, value in options.items() if is_chosen(value)}
     settings = {keys[name]: value for name, value in chosen.items() if name in keys}
+    # --set goes last: it overrides an option for the same setting
     settings |= parse_assignments(filter(is_chosen, options.get("assignments", ())))
     return {"settings": settings, **{n: chosen[n] for n in ("recipe", "preset") if n in chosen}}
-
-
-def build_resumed(family: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> Experiment:
-    """Returns the checkpoint's experiment; options may repeat its settings but not change them.
-
-    Raises:
-        ConfigError: The run belongs to another family, or an option differs from the run's setting.
-    """
-    from fer_mlops.pipelines.experiments import resumed_experiment
-
-    return resumed_experiment(options["resume"], state, build(family, options))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Choice, Command, option, with_options
-from fer_mlops.cli.options import MODEL, is_chosen
+from fer_mlops.cli.options import is_chosen, model_option
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, DataError, printable
 from fer_mlops.files import cache_folder
@@ -25,13 +24,8 @@ if TYPE_CHECKING:
     from fer_mlops.serving.onnx_export import Exported
     from fer_mlops.serving.output_formats import Format
 
-NAMED_MODEL = click.option(
-    "--model",
-    type=MODEL,
-    metavar="NAME",
-    default=CHAMPION_NAME,
-    show_default=True,
-    help="Model to use: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or an .onnx file.",
+NAMED_MODEL = model_option(
+    "Model to use: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, or an .onnx file."
 )
 POINT = (
     click.option(
@@ -273,10 +267,7 @@ def score(
 
 @click.command(
     cls=Command,
-    examples=(
-        "fer-mlops export --onnx model.onnx",
-        "fer-mlops export --onnx small.onnx --int8",
-    ),
+    examples=("fer-mlops export --onnx model.onnx", "fer-mlops export --onnx small.onnx --int8"),
 )
 @with_options(NAMED_MODEL)
 @click.option("--onnx", "path", required=True, metavar="FILE", help="ONNX file to write.")

@@ -31,8 +31,7 @@ ENTRY_POINTS: dict[str, tuple[str, click.Command]] = {
     "promote": ("promote", promote),
 }
 """Words that start each command, and the command."""
-_LEFT_OUT = {"experiment", "resume"}
-"""Options without a parameter: mlflow run has its own experiment and makes a run of its own."""
+_LEFT_OUT = {"experiment", "resume"}  # mlflow run has its own experiment and makes a run of its own
 _TYPES: dict[click.ParamType[Any], str] = {INT: "int", FLOAT: "float"}
 _HEAD = """\
 # Written by: python -m fer_mlops.cli.project_file > MLproject

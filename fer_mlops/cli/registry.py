@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=Command,
-    examples=("fer-mlops promote", "fer-mlops promote --version 3 --data other/"),
+    cls=Command, examples=("fer-mlops promote", "fer-mlops promote --version 3 --data other/")
 )
 @click.option("--version", type=INT, default="auto", help="Version number (default: the challenger).")
 @click.option(
@@ -59,34 +58,25 @@ def through_the_gate(
     data: Data | None = None,
 ) -> Decision:
     """Runs the gate for a version in a separate run and prints the decision."""
-    from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
+    from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.versions import print_decision
-    from fer_mlops.config.promotion import gate_file, read_rules
-    from fer_mlops.pipelines.promote import promote
-    from fer_mlops.tracking.runs import track
+    from fer_mlops.pipelines.promote import promote_in_run
 
-    limits = read_rules(rules or gate_file())
-    with track(experiment, f"promote v{version}") as tracker:
-        with progress_bars() as progress:
-            decision = promote(
-                version, limits, tracker, cache_folder(), source=source, data=data, progress=progress
-            )
-        print_decision(decision)  # first: it is final even if the run cannot be closed
-    print_view(tracker.experiment_id)
-    if decision.is_promoted:
-        print_next("fer-mlops serve")
-    elif decision.has_too_few_faces:
-        print_next(f"fer-mlops promote --version {version} --data path/to/more/faces")
-    else:
-        print_next(f"fer-mlops registry show {version}")
-    return decision
+    with progress_bars() as progress:
+        return promote_in_run(
+            version,
+            experiment,
+            cache_folder(),
+            gate=rules,
+            source=source,
+            data=data,
+            progress=progress,
+            announce=print_decision,
+        )
 
 
 def promote_trained(trained: Trained) -> Decision | None:
-    """Runs the gate for the version that training registered, unless it is champion already.
-
-    The gate loads the version from the registry, as others will; it does not read the data again.
-    """
+    """Runs the gate for the version that training registered, unless it is champion already."""
     made = trained.registration
     if not made or made.is_champion:
         return None

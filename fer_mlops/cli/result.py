@@ -23,7 +23,7 @@ class Result:
     """Result of a command."""
 
     value: object
-    """What ``--json`` prints: plain values, dataclasses, or an iterator that is read once."""
+    """Value that ``--json`` prints: plain values, dataclasses, or an iterator that is read once."""
     show: Callable[[], None]
     """Prints the value as text; called without ``--json`` only."""
     status: Callable[[], int] = lambda: 0
@@ -33,8 +33,8 @@ class Result:
 def with_json(section: str = "") -> Decorator:
     """Returns a decorator for a command that returns a Result: adds ``--json`` and prints the result.
 
-    With ``--json``, whatever else the command prints goes to standard error. A command that returns
-    None prints nothing more: it has printed all, or another process does.
+    With ``--json``, everything else that the command prints goes to standard error. A command that
+    returns None has printed its result itself, or leaves that to another process.
 
     Args:
         section: Section of the help for ``--json``; by default that of the option before it.

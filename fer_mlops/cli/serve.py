@@ -9,9 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from fer_mlops import CHAMPION_NAME
 from fer_mlops.cli.commands import Command
-from fer_mlops.cli.options import MODEL, SET, is_chosen
+from fer_mlops.cli.options import MODEL, SET, is_chosen, model_option
 
 
 @click.command(
@@ -21,14 +20,7 @@ from fer_mlops.cli.options import MODEL, SET, is_chosen
         "fer-mlops serve --set rate=20 --set proxies=127.0.0.1 --allowed-hosts fer.example.org",
     ),
 )
-@click.option(
-    "--model",
-    type=MODEL,
-    metavar="NAME",
-    default=CHAMPION_NAME,
-    show_default=True,
-    help="Model to serve.",
-)
+@model_option("Model to serve.")
 @click.option(
     "--challenger",
     type=MODEL,
@@ -56,11 +48,7 @@ from fer_mlops.cli.options import MODEL, SET, is_chosen
 @SET
 @click.pass_context
 def serve(
-    context: click.Context,
-    /,
-    settings: str,
-    assignments: tuple[str, ...],
-    **options: Any,
+    context: click.Context, /, settings: str, assignments: tuple[str, ...], **options: Any
 ) -> None:
     """Serve the champion over HTTP, with a web page.
 
@@ -73,6 +61,7 @@ def serve(
 
     chosen = read_settings(Path(settings)) if is_chosen(settings) else {}
     chosen |= parse_assignments(assignments)
+    # a default of the command line must not override a value of --settings
     given = {
         name: value
         for name, value in options.items()

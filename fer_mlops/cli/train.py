@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +22,18 @@ from fer_mlops.cli.launch import (
     num_started,
 )
 from fer_mlops.cli.options import (
-    AUTO_PROMOTE,
     BACKBONE,
     CNN_PRESET,
-    DATA,
     EPOCHS,
     EXPERIMENT,
+    FACES,
     FIT,
     IMAGE_SIZE,
-    PROCESSES,
-    READING,
-    REPEATS,
-    RESUME,
-    SEED,
+    RUN,
     SETTINGS,
-    SPLIT,
     TEACHER,
     WEIGHTS,
     build,
-    build_resumed,
     is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
@@ -52,10 +46,6 @@ if TYPE_CHECKING:
     from fer_mlops.config import Experiment
 
 
-_FACES = (DATA, SPLIT, SEED, *READING)
-_RUN = (EXPERIMENT, AUTO_PROMOTE)
-
-
 @click.command(
     cls=Command,
     examples=(
@@ -63,7 +53,7 @@ _RUN = (EXPERIMENT, AUTO_PROMOTE)
         "fer-mlops baseline --data faces/ --preset best --folds 5",
     ),
 )
-@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, PROCESSES, RESUME, *REPEATS, *_RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *RUN)
 @with_json()
 def baseline(**options: Any) -> Result | None:
     """Train HOG features and a support vector machine."""
@@ -78,7 +68,7 @@ def baseline(**options: Any) -> Result | None:
         "fer-mlops cnn --preset best --data faces/ --seeds 3",
     ),
 )
-@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, PROCESSES, RESUME, *REPEATS, *_RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, *RUN)
 @with_json()
 def cnn(**options: Any) -> Result | None:
     """Train a network from scratch."""
@@ -93,9 +83,7 @@ def cnn(**options: Any) -> Result | None:
         "fer-mlops transfer --resume 0123456789abcdef0123456789abcdef",
     ),
 )
-@with_options(
-    *_FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, PROCESSES, RESUME, *REPEATS, *_RUN
-)
+@with_options(*FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, *RUN)
 @with_json()
 def transfer(**options: Any) -> Result | None:
     """Train a pretrained backbone.
@@ -110,14 +98,7 @@ def transfer(**options: Any) -> Result | None:
     cls=Command,
     examples=("fer-mlops all --data faces/", "fer-mlops all --data faces/ --cnn-preset best"),
 )
-@with_options(
-    *_FACES,
-    EPOCHS,
-    CNN_PRESET,
-    BACKBONE,
-    WEIGHTS,
-    EXPERIMENT,
-)
+@with_options(*FACES, EPOCHS, CNN_PRESET, BACKBONE, WEIGHTS, EXPERIMENT)
 @with_json()
 def run_everything(cnn_preset: str, **options: Any) -> Result:
     """Train all three families and compare them."""
@@ -125,13 +106,13 @@ def run_everything(cnn_preset: str, **options: Any) -> Result:
     check_tracking(experiments[0])
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
-    from fer_mlops.cli.output.training import print_registration, print_run_step
+    from fer_mlops.cli.output.training import print_registration, print_step
     from fer_mlops.pipelines.train_all import train_all  # loads torch
     from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
-        suite = train_all(experiments, cache_folder(), progress, print_run_step)
+        suite = train_all(experiments, cache_folder(), progress, print_step)
     print_comparison(suite.comparison)
     for trained in suite.trained:
         print_registration(trained)
@@ -182,7 +163,7 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
             check_tracking(experiment)
     if experiment and repeats:
         return _train_repeats(experiment, seeds)
-    if num_processes > num_started():
+    if num_processes > num_started():  # this process starts the others, and trains nothing itself
         sys.exit(launch(sys.argv[1:], num_processes))
     from fer_mlops.processes import exit_with_parent
     from fer_mlops.training import distributed
@@ -196,8 +177,7 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
 def check_tracking(experiment: Experiment | None) -> None:
     """Checks that runs can be stored, before torch is loaded.
 
-    Args:
-        experiment: Experiment of a new run; None for a resumed run, whose settings are not read yet.
+    A resumed run has no experiment yet.
 
     Raises:
         TrackingError: The tracking store cannot be used.
@@ -219,7 +199,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     keep_heap()
     cache, state = cache_folder(), None
     with progress_bars() if is_first() else nullcontext(no_progress) as progress:
-        with distributed.main_process_first():
+        with distributed.main_process_first():  # it fills the cache that the others read
             if experiment is None:
                 experiment, state = _resumed(family, options, cache)
             data = prepare_data(experiment, cache, progress)
@@ -231,7 +211,7 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
             experiment,
             data,
             progress=progress,
-            on_step=print_step,
+            on_step=partial(print_step, ""),
             preset=str(preset) if is_chosen(preset) else "",
             resume=options.get("resume") or None,
             resume_from=state,
@@ -244,13 +224,12 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
 
 def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Experiment, dict[str, Any]]:
     """Returns the experiment and the checkpoint of the run that ``--resume`` names."""
-    from fer_mlops.pipelines.run_checkpoint import read_checkpoint
-    from fer_mlops.training.checkpoints import checkpoint_path, claim
+    from fer_mlops.pipelines.experiments import resumed_experiment
+    from fer_mlops.pipelines.run_checkpoint import checkpoint_of
 
-    path = checkpoint_path(cache, options["resume"])
-    with claim(path) if is_first() else nullcontext():  # lock it before the run changes
-        state = read_checkpoint(path)
-    experiment = build_resumed(family, options, state)
+    # locked before the run changes; by the first process only, as the others read the file too
+    state = checkpoint_of(options["resume"], cache, locks=is_first())
+    experiment = resumed_experiment(options["resume"], state, build(family, options))
     if is_first():
         check_tracking(experiment)
     return experiment, state
@@ -258,14 +237,14 @@ def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Expe
 
 def _train_repeats(experiment: Experiment, seeds: int | None) -> Result:
     from fer_mlops.cli.output.screen import progress_bars
-    from fer_mlops.cli.output.training import print_repetition, print_run_step
+    from fer_mlops.cli.output.training import print_repetition, print_step
     from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
     from fer_mlops.training.devices import keep_heap
 
     keep_heap()
     with progress_bars() as progress:
         if seeds is None:
-            done = cross_validate(experiment, cache_folder(), progress, print_run_step)
+            done = cross_validate(experiment, cache_folder(), progress, print_step)
         else:
-            done = repeat_seeds(experiment, seeds, cache_folder(), progress, print_run_step)
+            done = repeat_seeds(experiment, seeds, cache_folder(), progress, print_step)
     return Result(done, lambda: print_repetition(done))

@@ -57,6 +57,7 @@ def _fill(default: T, tree: Mapping[str, object], prefix: str, known: list[str])
     try:
         return dataclasses.replace(default, **changes)  # type: ignore[type-var]
     except ConfigError as error:
+        # a section names its keys by its usual place, such as training., and may stand elsewhere
         section = getattr(default, "section", prefix)
         raise ConfigError(prefix + str(error).removeprefix(section)) from None
 

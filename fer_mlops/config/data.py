@@ -54,6 +54,7 @@ class DataConfig(Settings):
     contempt: EmotionOrDrop = "drop"
     """Emotion given to contempt faces, which data sets of eight classes have, or ``drop``."""
 
+    # a mapping has no hash; settings serve as keys, of tables of data sets
     labels: Mapping[str, EmotionOrDrop] = field(default_factory=dict, hash=False)
     """Mapping from other label or folder names to one of the seven emotions, or to ``drop``, which
     leaves their faces out. ``--set data.labels='{"0": "anger", "Ahegao": "drop"}'``"""

@@ -7,14 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fer_mlops.config.validation import (
-    AtLeast0,
-    AtLeast1,
-    Positive,
-    Settings,
-    ShareBelow1,
-    require,
-)
+from fer_mlops.config.validation import AtLeast0, AtLeast1, Positive, Settings, ShareBelow1, require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

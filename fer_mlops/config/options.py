@@ -32,10 +32,6 @@ _OF_A_SWEEP = ("trials", "timeout", "workers", "objective", "folds", "seeds")
 def option_keys(family: str, *, is_sweep: bool = False) -> dict[str, str]:
     """Returns the setting that each option changes, by the option's name.
 
-    Args:
-        family: Key of FAMILIES.
-        is_sweep: Whether the options are those of a sweep, whose folds divide train and valid only.
-
     Raises:
         ConfigError: There is no such family.
     """
@@ -43,6 +39,7 @@ def option_keys(family: str, *, is_sweep: bool = False) -> dict[str, str]:
         hint = did_you_mean(family, FAMILIES, f"it is one of {', '.join(FAMILIES)}")
         raise ConfigError(f"there is no family {family!r}; {hint}")
     section = "hog_svm" if family == "baseline" else family
+    # --folds of a sweep divides train and valid only; --folds of a training run also sets the test part
     own = {name: f"tuning.{name}" for name in _OF_A_SWEEP} if is_sweep else {"folds": "data.folds"}
     return {**KEYS, **own, "image_size": f"{section}.image_size"}
 
@@ -52,11 +49,8 @@ def settings_of(
 ) -> dict[str, object]:
     """Returns settings by dotted key from Python keywords; None leaves a setting at its default.
 
-    Args:
-        family: Key of FAMILIES.
-        named: Values by option (``epochs``), or by key with two underscores for the dot
-            (``training__loss``).
-        is_sweep: Whether the options are those of a sweep.
+    A value is named by option (``epochs``), or by key with two underscores for the dot
+    (``training__loss``).
 
     Raises:
         ConfigError: There is no such family.

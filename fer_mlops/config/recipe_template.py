@@ -16,12 +16,7 @@ _WIDTH = 100
 
 
 def recipe_template(family: str, file: str) -> str:
-    """Returns a recipe for the family that changes nothing until a ``#`` before a setting is removed.
-
-    Args:
-        family: Key of FAMILIES.
-        file: Name of the recipe's file, for the command at its top.
-    """
+    """Returns a recipe for the family that changes nothing until a ``#`` before a setting is removed."""
     experiment = FAMILIES[family]()
     head = [
         f"# Recipe for {family}: fer-mlops {family} --recipe {file}",
@@ -39,7 +34,7 @@ def _lines(settings: Settings, indent: str) -> Iterator[str]:
         value = getattr(settings, field.name)
         yield ""
         if isinstance(value, Settings):
-            yield from _comment(_heading(value), indent)
+            yield from _comment(str(type(value).__doc__).splitlines()[0], indent)
             yield f"{indent}{field.name}:"
             yield from _lines(value, f"{indent}  ")
             continue
@@ -49,10 +44,6 @@ def _lines(settings: Settings, indent: str) -> Iterator[str]:
             f"{text} One of {', '.join(chosen[field.name])}." if absent else text, indent
         )
         yield f"{indent}#{field.name}: {_as_yaml(value)}"
-
-
-def _heading(section: Settings) -> str:
-    return str(type(section).__doc__).splitlines()[0]
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -24,7 +24,7 @@ Scalar = str | int | float | bool
 Tree = dict[str, object]
 TUNING = "tuning"
 """Section of a recipe that only sweeps have; the experiment of a trial does not include it."""
-_MOST_SHOWN = 20
+_MOST_SHOWN = 20  # more would bury the scores in MLflow's table
 _MAIN = (
     *("seed", "data.source", "data.split", "hog_svm.image_size", "cnn.image_size"),
     *("transfer.image_size", "transfer.backbone", "training.epochs", "training.batch_size"),
@@ -49,10 +49,6 @@ def preset_path(family: str, preset: str) -> Path:
 def read_settings(path: Path, name: str = "settings file") -> Tree:
     """Returns the mapping in a YAML file.
 
-    Args:
-        path: File to read.
-        name: Kind of the file in an error message.
-
     Raises:
         ConfigError: The file is missing or is no YAML mapping.
     """
@@ -62,7 +58,7 @@ def read_settings(path: Path, name: str = "settings file") -> Tree:
         raise ConfigError(no_such(name, path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {name} {str(path)!r}: {error}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         reason = " ".join(str(error).split())
         raise ConfigError(f"{name} {str(path)!r} is not valid YAML: {reason}") from error
     if not isinstance(tree, dict):
@@ -126,10 +122,7 @@ def merge_settings(
 ) -> Tree:
     """Returns a recipe with ``settings`` applied, by section.
 
-    Args:
-        family: Key of FAMILIES.
-        recipe: YAML file, or its settings by section, applied first.
-        settings: Values by dotted key, such as ``training.epochs``; they override the recipe.
+    ``settings`` has values by dotted key, such as ``training.epochs``; they override the recipe.
 
     Raises:
         ConfigError: The recipe cannot be read, or a key goes below a value.
@@ -139,11 +132,7 @@ def merge_settings(
 
 
 def _with(tree: Tree, settings: Mapping[str, object]) -> Tree:
-    """Returns ``tree``, by section, after setting values by dotted key in it.
-
-    Raises:
-        ConfigError: A key goes below a value.
-    """
+    """Returns ``tree``, by section, after setting values by dotted key in it."""
     for key, value in settings.items():
         *sections, name = key.split(".")
         node = tree
@@ -206,7 +195,7 @@ def recipe_tree(experiment: Experiment) -> Tree:
         standard = default[key]
         if isinstance(value, dict) and isinstance(standard, dict):
             value = {name: inner for name, inner in value.items() if inner != standard[name]}
-        if value not in (standard, {}):
+        if value not in (standard, {}):  # {}: a section without changes
             changed[key] = value
     return changed
 
@@ -221,6 +210,7 @@ def experiment_from_json(text: str) -> Experiment:
     """Returns the experiment from the JSON of ``settings_as_json``; former keys are read too."""
     tree = json.loads(text)
     family = tree.pop("family")
+    # a run or a checkpoint of an earlier version; not through current_key, which would log each
     for former, key in RENAMED.items():
         section, _, name = former.partition(".")
         if name in tree.get(section, {}):
@@ -241,14 +231,9 @@ def flatten(experiment: Experiment) -> dict[str, Scalar]:
 
 
 def main_settings(experiment: Experiment, first: Iterable[str] = ()) -> dict[str, Scalar]:
-    """Returns the settings that MLflow shows as parameters: at most 20, as more would bury them.
+    """Returns the settings that MLflow shows as parameters, at most 20.
 
-    Args:
-        experiment: Settings of a run.
-        first: Keys that come first, such as those of a search space.
-
-    Returns:
-        Values by dotted key: ``first``, the usual ones, then those that differ from the defaults.
+    They are ``first``, the usual ones, then those that differ from the defaults.
     """
     flat, default = flatten(experiment), flatten(FAMILIES[experiment.family]())
     changed = [key for key, value in flat.items() if value != default[key]]

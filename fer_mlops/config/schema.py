@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -51,8 +50,10 @@ def recipe_schema() -> Schema:
             if isinstance(section, Settings):
                 part = parts[type(section).__name__]
                 _describe(part, type(section))
-                if section != type(section)():
-                    own[field.name] = _with_defaults(part, dataclasses.asdict(section))
+                if section != type(section)():  # such as the epochs of transfer
+                    known, defaults = part["properties"], dataclasses.asdict(section)
+                    of_family = {name: {**known[name], "default": defaults[name]} for name in defaults}
+                    own[field.name] = {**part, "properties": of_family}
         own[TUNING] = families[TUNING, "validation"]
         own["family"] = {"const": family, "description": "Family that the recipe is for."}
     return {"anyOf": [families[name, "validation"] for name in FAMILIES], **schema}
@@ -62,11 +63,6 @@ def _describe(part: Schema, cls: type) -> None:
     """Adds the description of each setting of a class to its property."""
     for name, text in descriptions(cls).items():
         part["properties"][name]["description"] = text
-
-
-def _with_defaults(part: Schema, defaults: Mapping[str, object]) -> Schema:
-    properties = {name: {**part["properties"][name], "default": defaults[name]} for name in defaults}
-    return {**part, "properties": properties}
 
 
 if __name__ == "__main__":

@@ -7,14 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fer_mlops.config.validation import (
-    AtLeast0,
-    AtLeast1,
-    NotNegative,
-    Positive,
-    Settings,
-    ShareBelow1,
-)
+from fer_mlops.config.validation import AtLeast0, AtLeast1, NotNegative, Positive, Settings, ShareBelow1
 from fer_mlops.errors import ConfigError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "privateuseone")

@@ -55,6 +55,7 @@ _RULES = {
     frozen=True,
     kw_only=True,
     slots=True,
+    # strict: _read converts, and reports what it cannot; defer_build: unused sections cost no time
     config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True),
 )
 class Settings:
@@ -84,10 +85,8 @@ def _types(cls: type) -> dict[str, object]:
 
 
 def _read(value: object, kind: object) -> object:
-    """Returns text, such as ``1e-3`` or ``8,16``, and YAML's numbers and lists as the setting's type.
-
-    A value that cannot be converted is returned as it is, for pydantic to refuse.
-    """
+    """Returns text, such as ``1e-3`` or ``8,16``, and YAML's numbers and lists as the setting's type."""
+    # a value that cannot be converted is returned as it is, for pydantic to refuse
     if get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value
         item = get_args(kind)[0]
@@ -104,7 +103,7 @@ def _number(value: str | int | float, kind: object) -> object:
         number = float(value)
     except ValueError:
         return value
-    except OverflowError:
+    except OverflowError:  # a whole number too large for a float
         return math.inf
     return int(number) if kind is int and number.is_integer() else number
 

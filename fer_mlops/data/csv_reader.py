@@ -27,31 +27,28 @@ def read_csv(path: Path, needed: Sequence[str]) -> Iterator[Line]:
         DataError: The file cannot be read, is not UTF-8 text, or lacks one of the ``needed`` columns.
     """
     try:
+        # Excel begins a file with a byte order mark, and separates by semicolons where the comma is the
+        # decimal sign
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
-            names = [
-                name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])
-            ]
+            titles = next(csv.reader([header], delimiter=delimiter), [])
+            names = [title.strip().lower() for title in titles]
             if not set(needed) <= set(names):
                 found = ", ".join(names) or "none"
                 raise DataError(f"{str(path)!r} needs columns {', '.join(needed)}; it has {found}")
             reader = csv.reader(file, delimiter=delimiter)
             for values in reader:
-                if values:
+                if values:  # an editor may leave empty lines
                     padded = [*values, *[""] * (len(names) - len(values))]
                     cells = {n: v.strip() for n, v in zip(names, padded, strict=False)}
-                    yield Line(reader.line_num + 1, cells)
+                    yield Line(reader.line_num + 1, cells)  # the header was read before
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
 
 def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields the number and the blank-separated words of each non-empty line at ``path``.
-
-    Raises:
-        DataError: The file cannot be read, or is not UTF-8 text.
-    """
+    """Yields the number and the blank-separated words of each non-empty line at ``path``."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):

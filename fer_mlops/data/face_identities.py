@@ -32,18 +32,16 @@ from fer_mlops.metrics.identities import face_identity, is_named, unnamed_identi
 from fer_mlops.models.dlib_face import DEVIATION, MEAN, fetch_embedding_network, landmarks_file
 from fer_mlops.progress import Progress, no_progress
 
-Embeddings = NDArray[np.float32]
-"""Shape [n, 128]; rows are nan for photos without a detected face."""
+Embeddings = NDArray[np.float32]  # shape [n, 128]; rows are nan for photos without a detected face
 
-LINKED = 0.46
-"""Average distance of two groups of photos below which they count as one person."""
-_VERSION = 1
+LINKED = 0.46  # average distance of two groups of photos below which they count as one person
+_VERSION = 1  # to be raised when embeddings change
+# side of an aligned face in pixels, and padding in face sides, as in the network's training
 _SIDE, _PADDING = 150, 0.25
-"""Side of an aligned face in pixels, and padding in face sides, as in the network's training."""
+# range of a photo's longer side for the detector, in pixels; other photos are resized
 _LEAST, _MOST = 160, 1000
-"""Range of a photo's longer side for the detector, in pixels; other photos are resized."""
+# margin in sides, and size in pixels, of a second try, which tight crops need to be detected
 _MARGIN, _ENLARGED = 0.25, 250
-"""Margin in sides, and size in pixels, of a second try, which tight crops need to be detected."""
 _CHUNK = 64
 _ROWS = 2048
 
@@ -62,7 +60,6 @@ def identify(
 
     Raises:
         ConfigError: dlib is not installed.
-        WeightsError: dlib's weights are damaged.
         DataError: A file is missing, or the cache cannot be written.
     """
     if identities == "none":
@@ -92,8 +89,7 @@ def _renamed(table: FaceTable, identities: NDArray[np.str_], note: Note) -> Face
 def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
     """Returns the identity of each photo; photos joined by a name or a face share one.
 
-    It is the most frequent name among them, ``face of PATH`` if they have no name, and unnamed if there
-    is neither a name nor a face.
+    It is their most frequent name, ``face of PATH`` without a name, unnamed without a name and a face.
     """
     rows = np.arange(len(table))
     ties = []
@@ -105,6 +101,7 @@ def _people(table: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.str_]:
     names: dict[int, Counter[str]] = {}
     for row in rows[is_named(table.identities)]:
         names.setdefault(int(person[row]), Counter())[str(table.identities[row])] += 1
+    # backwards, so that the first path of a person is the last to be set
     first_path = {int(person[row]): table.paths[row] for row in rows[::-1] if groups[row] >= 0}
     people = []
     for row in rows:
@@ -122,10 +119,11 @@ def link_faces(embeddings: Embeddings, linked: float = LINKED) -> NDArray[np.int
 
     Average linkage on squared distances (UPGMA): groups are joined, nearest first, while the mean
     squared distance of their faces is below ``linked`` squared, so a chain of near faces does not join
-    strangers. A group is stored as its mean and variance, which give that distance exactly. All pairs of
-    mutual nearest neighbours are joined in one step, which gives the same groups (Murtagh, Computer
-    Journal 26, 1983). Memory grows with n, time with n².
+    strangers. Memory grows with n, time with n².
     """
+    # scipy's linkage keeps all n²/2 distances, gigabytes from 20,000 faces on. A group is stored as its
+    # mean and variance, which give the distance exactly; all pairs of mutual nearest neighbours are
+    # joined in one step, which gives the same groups (Murtagh, Computer Journal 26, 1983).
     found = np.flatnonzero(np.isfinite(embeddings).all(1))
     groups = np.full(len(embeddings), -1, dtype=np.int64)
     means = embeddings[found].astype(np.float32)
@@ -177,7 +175,6 @@ def embed_faces(table: FaceTable, cache: Path, progress: Progress = no_progress)
 
     Raises:
         ConfigError: dlib is not installed.
-        WeightsError: dlib's weights are damaged.
         DataError: A file is missing, or the cache cannot be written.
     """
     path = cache / f"embeddings-{files_key(table, f'faces {_VERSION}')}.npy"
@@ -247,7 +244,7 @@ def _align(gray: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     return np.asarray(dlib.get_face_chip(colours, shape, size=_SIDE, padding=_PADDING)[..., 0])
 
 
-@once
+@once  # in each worker process
 def _dlib_models() -> tuple[Any, Any]:
     import dlib
 

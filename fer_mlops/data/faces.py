@@ -30,10 +30,9 @@ class Faces:
         return len(self.labels)
 
     def class_counts(self, weights: Tensor | None = None) -> Tensor:
-        """Returns the number of faces of each emotion [7]; soft targets count by their shares.
+        """Returns the number of faces of each emotion [7], or the sum of their ``weights`` [n].
 
-        Args:
-            weights: Weight of each face [n]; None means 1.
+        Soft targets count by their shares.
         """
         labels = torch.from_numpy(self.labels)
         if self.targets is None:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,22 +20,21 @@ from fer_mlops.errors import DataError
 from fer_mlops.images.reading import check_size, gray_face, open_image, orientation_of, reason_of
 from fer_mlops.progress import Advance, ignore_progress
 
-SIDE = 48
-"""Side, in pixels, of the gray square on which blur, brightness and contrast are measured."""
-MOST_PIXELS = 40_000_000
-"""Largest picture that is decoded; at this size it takes 160 MB."""
+SIDE = 48  # side, in pixels, of the gray square on which blur, brightness and contrast are measured
+MOST_PIXELS = 40_000_000  # largest picture that is decoded; at this size it takes 160 MB
 MOST_BYTES = 200_000_000
-_CHUNK = 32
-"""Files that one worker reads per task."""
+_CHUNK = 32  # files that one worker reads per task
+# formats with frames; the frames of a phone's MPO are one picture in several sizes
 _MOVING = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
-"""Formats with frames; the frames of a phone's MPO are one picture in several sizes."""
+
+Problem = Literal["", "unreadable", "truncated", "huge", "refused"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRecord:
     """Properties of one file; numbers are 0 if it could not be decoded."""
 
-    problem: Literal["", "unreadable", "truncated", "huge", "refused"] = ""
+    problem: Problem = ""
     reason: str = ""
     """Reason for the problem, in the decoder's words."""
     num_bytes: int = 0
@@ -63,12 +62,7 @@ class FileRecord:
 
 
 def read_records(table: FaceTable, advance: Advance = ignore_progress) -> list[FileRecord]:
-    """Returns a record of each file of the table, row for row; broken files get one too.
-
-    Args:
-        table: Faces to read.
-        advance: Called with the number of files just read.
-    """
+    """Returns a record of each file of the table, row for row; broken files get one too."""
     chunks = [table.paths[start : start + _CHUNK] for start in range(0, len(table), _CHUNK)]
 
     def read_chunk(paths: Sequence[str]) -> list[FileRecord]:
@@ -94,55 +88,46 @@ def read_record(file: Path) -> FileRecord:
         digest = hashlib.sha256(content).hexdigest()
         with open_image(content) as image:
             return _describe(image, num_bytes, digest)
-    except (DataError, Image.DecompressionBombError) as error:
-        reason = reason_of(error)
-        return FileRecord(problem="refused", reason=reason, num_bytes=num_bytes, digest=digest)
     except Exception as error:  # decoders raise any exception on broken files; each is a finding
         text = str(error).lower()
+        is_refused = isinstance(error, (DataError, Image.DecompressionBombError))
         is_cut = any(word in text for word in ("truncated", "end of file", "unexpected end"))
-        return FileRecord(
-            problem="truncated" if is_cut else "unreadable",
-            reason=reason_of(error),
-            num_bytes=num_bytes,
-            digest=digest,
-        )
+        problem: Problem = "refused" if is_refused else "truncated" if is_cut else "unreadable"
+        reason = reason_of(error)
+        return FileRecord(problem=problem, reason=reason, num_bytes=num_bytes, digest=digest)
 
 
 def _describe(image: Image.Image, num_bytes: int, digest: str) -> FileRecord:
     """Returns the record of an image that is opened but not decoded yet.
 
-    Raises:
-        DataError: The image has more pixels than training decodes.
+    Raises DataError if the image has more pixels than training decodes.
     """
+    # before draft and load, which change size and orientation
     width, height = image.size
-    mode, form, orientation = image.mode, image.format or "", orientation_of(image)
+    mode, orientation = image.mode, orientation_of(image)
+    record = FileRecord(
+        num_bytes=num_bytes,
+        digest=digest,
+        format=image.format or "",
+        mode=mode,
+        width=width,
+        height=height,
+    )
     image.draft(None, (2 * SIDE, 2 * SIDE))  # a JPEG decodes at about this size
     check_size(image)
     if width * height > MOST_PIXELS:
-        return FileRecord(
-            problem="huge",
-            reason=f"{width} x {height} pixels",
-            num_bytes=num_bytes,
-            digest=digest,
-            format=form,
-            mode=mode,
-            width=width,
-            height=height,
-        )
-    is_moving = form in _MOVING and bool(getattr(image, "is_animated", False))
+        return replace(record, problem="huge", reason=f"{width} x {height} pixels")
+    is_moving = record.format in _MOVING and bool(getattr(image, "is_animated", False))
     image.load()
     gray = gray_face(image, SIDE).astype(np.float64)
     wide = np.asarray(image, dtype=np.float64) / 257 if mode.startswith("I;16") else gray
     is_gray = mode == "1" or mode[0] in "LIF"
     small = None if is_gray else image.convert("RGB").resize((SIDE // 2, SIDE // 2), reducing_gap=2.0)
     spread = np.zeros(1) if small is None else np.ptp(np.asarray(small, dtype=np.float64), axis=2)
-    return FileRecord(
-        num_bytes=num_bytes,
-        digest=digest,
-        format=form,
-        mode="alpha" if mode in ("RGBA", "LA", "PA") or "transparency" in image.info else mode,
-        width=width,
-        height=height,
+    is_transparent = mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    return replace(
+        record,
+        mode="alpha" if is_transparent else mode,
         orientation=orientation,
         is_moving=is_moving,
         chroma=float(spread.mean()),

@@ -17,14 +17,14 @@ from fer_mlops.errors import DataError
 from fer_mlops.files import folder_aside, put
 from fer_mlops.images.arrays import CachedImages
 from fer_mlops.images.reading import gray_faces
+from fer_mlops.metrics.identities import count
 from fer_mlops.processes import exit_with_parent
 from fer_mlops.progress import Advance, cached, ignore_progress
 
 Read = TypeVar("Read")
-_VERSION = 3
+_VERSION = 3  # to be raised when decoded pixels change
 _MOST_BAD = 5
-_CHUNK = 256
-"""Faces that one worker decodes per task."""
+_CHUNK = 256  # faces that one worker decodes per task
 _FEW_CHUNKS = 4
 
 
@@ -39,8 +39,7 @@ def load_images(
     """Returns the table and its gray faces, row for row.
 
     The faces are decoded on first use and kept in ``cache`` under a digest of ``side`` and the files'
-    names, sizes and modification times. The file is written completely or not at all. If two processes
-    decode at once, the later one replaces the file with an equal one.
+    names, sizes and modification times.
 
     Args:
         table: Faces to read.
@@ -70,19 +69,15 @@ def load_images(
     if not len(rows):
         raise DataError(f"none of the {len(table)} images in {str(table.root)!r} can be read")
     names = tuple(sorted(bad))
-    note = Note(
-        "unreadable",
-        f"{len(bad)} unreadable image{'s' * (len(bad) > 1)} left out: {', '.join(names)}",
-        names,
-    )
+    text = f"{count(len(bad), 'unreadable image')} left out: {', '.join(names)}"
+    note = Note("unreadable", text, names)
     return table.select(rows, note), pixels.take(rows)
 
 
 def files_key(table: FaceTable, content: object) -> str:
     """Returns a cache key for ``content`` computed from the table's files in their present state.
 
-    Raises:
-        DataError: A file cannot be read.
+    Raises DataError if a file is missing.
     """
     root = table.root.resolve()
     state = hashlib.sha256(f"{_VERSION} {content} {root}\n".encode())
@@ -112,7 +107,9 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
             listing = aside / "bad.json"
             listing.write_text(json.dumps(bad), encoding="utf-8")
             put(listing, bad_list)  # first, so that an array never exists without its list
-            put(pixels, array)
+            put(
+                pixels, array
+            )  # of two processes that decode at once, the later one replaces equal bytes
     except OSError as error:
         raise DataError(
             f"cannot write decoded faces to {str(array.parent)!r}: {error.strerror}; free space or set "
@@ -123,14 +120,7 @@ def _decode(table: FaceTable, side: int, array: Path, bad_list: Path, advance: A
 def read_in_chunks(
     read: Callable[..., Read], table: FaceTable, chunk: int, *arguments: object
 ) -> Iterator[Read]:
-    """Yields the result of ``read`` for each chunk of files, in order, computed on all cores.
-
-    Args:
-        read: Function of the table's root, the paths of a chunk, and ``arguments``.
-        table: Table of the files to read.
-        chunk: Number of files per task.
-        arguments: Further arguments, equal for every chunk.
-    """
+    """Yields ``read(root, paths, *arguments)`` for each chunk of files, in order, using all cores."""
     starts = range(0, len(table), chunk)
     tasks = (delayed(read)(table.root, table.paths[s : s + chunk], *arguments) for s in starts)
     # starting processes takes longer than reading a few chunks

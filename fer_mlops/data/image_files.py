@@ -15,8 +15,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
 from fer_mlops.metrics.classification import Labels
 
-SAMPLE = "sample"
-"""Name of the drawn sample, as in ``--data``."""
+SAMPLE = "sample"  # name of the drawn sample, as in `--data`
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ class FaceImages:
 def find_images(paths: list[Path], cache: Path) -> FaceImages:
     """Returns the image files in ``paths`` and below its folders; ``sample`` means the drawn sample.
 
-    Raises:
-        DataError: A path does not exist, or no image is found.
+    Raises DataError if a path does not exist, or no image is found.
     """
     found: list[Path] = []
     drawn = None

@@ -24,9 +24,8 @@ from fer_mlops.errors import DataError
 from fer_mlops.images.arrays import CachedImages, Images, take_images
 from fer_mlops.progress import Progress, no_progress
 
-_AT_ONCE = 4096
-_DARK = 64
-"""Gray, 0 to 255, below which a face is almost black; 14 bits in a 16-bit file stay below it."""
+_AT_ONCE = 4096  # faces in memory at a time
+_DARK = 64  # gray, 0 to 255, below which a face is almost black; 14 bits in a 16-bit file stay below it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,22 +72,14 @@ def load_table(
 def read_faces(
     config: DataConfig, side: int, cache: Path, progress: Progress = no_progress
 ) -> tuple[FaceTable, Images]:
-    """Returns the faces configured in ``config``, and their pixels at ``side`` x ``side``, row for row.
-
-    Raises:
-        DataError: The faces cannot be read.
-    """
+    """Returns the faces configured in ``config`` and their pixels [n, side, side], row for row."""
     return decode_faces(load_table(config, cache, progress), config, side, cache, progress)
 
 
 def decode_faces(
     table: FaceTable, config: DataConfig, side: int, cache: Path, progress: Progress = no_progress
 ) -> tuple[FaceTable, Images]:
-    """Returns the faces of ``table`` that can be read, and their pixels, as ``read_faces`` does.
-
-    Raises:
-        DataError: An image is unreadable and ``config`` does not skip it.
-    """
+    """Returns the faces of ``table`` that can be read, and their pixels, as ``read_faces`` does."""
     advance = progress(f"reading faces, {side} x {side} pixels", len(table))
     skip_bad = config.on_bad_image == "skip"
     table, pixels = load_images(table, side, cache, skip_bad=skip_bad, advance=advance)
@@ -112,21 +103,15 @@ def _with_note_of_dark_faces(table: FaceTable, pixels: CachedImages) -> FaceTabl
 def divide_faces(
     table: FaceTable, config: DataConfig, seed: int, cache: Path, progress: Progress = no_progress
 ) -> Split:
-    """Returns the split configured in ``config``; ``identity`` keeps near duplicates in one part.
-
-    Raises:
-        DataError: The faces cannot be divided.
-    """
+    """Returns the split configured in ``config``; ``identity`` keeps near duplicates in one part."""
     needs_clusters = config.split in ("identity", "given")
     clusters = _clusters(table, cache, progress) if needs_clusters else None
     return split_faces(table, config, seed, clusters)
 
 
 def _clusters(table: FaceTable, cache: Path, progress: Progress) -> NDArray[np.int64]:
-    """Returns equal numbers [n] for near duplicates.
-
-    The search uses thumbnails of fixed size, so models of every image size get the same split.
-    """
+    """Returns equal numbers [n] for near duplicates."""
+    # on thumbnails of fixed size, so that models of every image size get the same split
     advance = progress("looking for near duplicates", len(table))
     _, thumbnails = load_images(table, THUMBNAIL, cache, advance=advance)
     return near_duplicate_clusters(thumbnails)
@@ -140,11 +125,7 @@ def take_faces(table: FaceTable, pixels: Images, rows: Rows) -> Faces:
 
 
 def prepare_data(experiment: Experiment, cache: Path, progress: Progress = no_progress) -> Data:
-    """Returns the faces of ``experiment``, decoded and split.
-
-    Raises:
-        DataError: The faces cannot be read or split.
-    """
+    """Returns the faces of ``experiment``, decoded and split; raises DataError as ``prepare_each``."""
     return prepare_each([experiment], cache, progress)[0]
 
 

@@ -20,11 +20,7 @@ class TrainingProvenance:
 
     @classmethod
     def from_csv(cls, digest: str, text: str) -> TrainingProvenance:
-        """Returns the provenance of a model from its split, as ``Split.as_csv`` writes it.
-
-        Raises:
-            KeyError: The text has other columns.
-        """
+        """Returns the provenance of a model from its split in the columns of ``Split.as_csv``."""
         rows = list(csv.DictReader(io.StringIO(text)))
         tested = [row for row in rows if row["part"] == "test"]
         return cls(

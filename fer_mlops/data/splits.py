@@ -19,17 +19,16 @@ from fer_mlops.data.duplicates import join
 from fer_mlops.data.table import FaceTable, composed, shorten
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import DataError
+from fer_mlops.metrics.identities import count
 
-Rows = NDArray[np.int64]
-"""Shape [n]; ascending row numbers of a FaceTable."""
+Rows = NDArray[np.int64]  # shape [n]; ascending row numbers of a FaceTable
 PARTS = ("train", "valid", "test")
+# most sources that are spread evenly over the parts, since otherwise the few people of one source may
+# all be in test by chance; with more sources they are ignored
 _MOST_SOURCES = 8
-"""Most sources that are spread evenly over the parts, since otherwise the few people of one source may
-all be in test by chance; with more sources they are ignored."""
-_LARGEST = 0.05
-"""Share of a part from which one person has too much influence on its score."""
+_LARGEST = 0.05  # share of a part from which one person has too much influence on its score
+# a person may exceed `_LARGEST` up to this multiple of the mean number of faces per person
 _LARGEST_USUAL = 3
-"""A person may exceed ``_LARGEST`` up to this multiple of the mean number of faces per person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +71,13 @@ def split_faces(
 ) -> Split:
     """Returns the split configured in ``config``, stratified by emotion.
 
-    Args:
-        table: Faces to split.
-        config: Kind, shares and folds.
-        seed: Seed of the assignment to parts.
-        clusters: Equal numbers [n] for near duplicates, which ``identity`` keeps in one part.
+    ``clusters`` are equal numbers [n] for near duplicates, which ``identity`` keeps in one part.
 
     Raises:
         DataError: An emotion has too few faces, or there are too few people, to fill three parts; or
             the given parts or the split file do not fit the faces.
     """
-    if sum(count > 0 for count in table.counts().values()) < 2:
+    if sum(num > 0 for num in table.counts().values()) < 2:
         raise DataError("all faces show one emotion; a classifier needs at least two")
     if config.split == "given":
         split = _given(table, config, seed, clusters)
@@ -104,8 +99,7 @@ def split_faces(
 
 
 def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Returns a group number for each face [n]; faces of one person and near duplicates share a group,
-    transitively."""
+    """Returns a group number for each face [n], shared by one person's faces and near duplicates."""
     ties = [table.identities] if clusters is None else [table.identities, clusters]
     edges = []
     for tie in ties:
@@ -115,13 +109,14 @@ def groups_of(table: FaceTable, clusters: NDArray[np.int64] | None = None) -> ND
 
 
 def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None) -> Split:
-    for emotion, count in table.counts().items():
-        if 0 < count < 3:
+    for emotion, num in table.counts().items():
+        if 0 < num < 3:
             raise DataError(
-                f"{emotion} has {count} face{'s' if count > 1 else ''}; each emotion needs at least 3, "
+                f"{emotion} has {count(num, 'face')}; each emotion needs at least 3, "
                 "one for each of train, valid and test: add faces or take the emotion out"
             )
-    groups = np.arange(len(table)) if config.split == "random" else groups_of(table, clusters)
+    everyone = np.arange(len(table))
+    groups = everyone if config.split == "random" else groups_of(table, clusters)
     num_groups = len(np.unique(groups))
     if num_groups < max(3, config.folds):
         num_people = len(np.unique(table.identities))
@@ -134,11 +129,11 @@ def _dealt(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
     generator = np.random.default_rng(seed)
     valid, test = config.valid_share, config.test_share
     if not config.folds:
-        part = _deal(table, np.arange(len(table)), groups, (1 - valid - test, valid, test), generator)
+        part = _deal(table, everyone, groups, (1 - valid - test, valid, test), generator)
         return _split(config.split, part)
-    fold = _deal(table, np.arange(len(table)), groups, [1 / config.folds] * config.folds, generator)
+    fold = _deal(table, everyone, groups, [1 / config.folds] * config.folds, generator)
     rest = np.flatnonzero(fold != config.fold)
-    share = valid / (1 - 1 / config.folds)
+    share = valid / (1 - 1 / config.folds)  # of the rest, for its share of the whole
     part = np.full(len(table), 2)
     part[rest] = _deal(table, rest, groups, (1 - share, share), generator)
     return _split(config.split, part)
@@ -152,8 +147,7 @@ def _given(table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np
     nowhere = [table.paths[row] for row in np.flatnonzero(~np.isin(table.parts, PARTS))]
     if nowhere:
         raise DataError(f"{len(nowhere)} faces of {table.name} are in no given part: {shorten(nowhere)}")
-    part = np.searchsorted(["test", "train", "valid"], table.parts)
-    part = np.array([2, 0, 1])[part]
+    part = np.select([table.parts == name for name in PARTS], range(3))
     if not (part == 1).any():
         rows = np.flatnonzero(part == 0)
         share = config.valid_share / (1 - config.test_share)
@@ -190,13 +184,8 @@ def _deal(
     shares: Sequence[float],
     generator: Generator,
 ) -> NDArray[np.int64]:
-    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two parts.
-
-    Groups of several faces come first, in descending size. Each goes to a random part that has room for
-    all its emotions and its source, and of which it would not be a large share; if there is none, to
-    the part that it overfills least. Single faces then fill up the emotions of all parts. The result
-    does not depend on the order of the table's rows.
-    """
+    """Returns the part [n], 0 to len(shares) - 1, of each of ``rows``; no group is in two parts."""
+    # sorted by path, so that the result does not depend on the order of the table's rows
     order = np.argsort(np.array(table.paths)[rows])
     ordered = rows[order]
     _, first, group = np.unique(groups[ordered], return_index=True, return_inverse=True)
@@ -220,7 +209,12 @@ def _deal_groups(
     shares: NDArray[np.float64],
     generator: Generator,
 ) -> NDArray[np.int64]:
-    """Returns the part of each group, given its faces by emotion [groups, 7] and by source."""
+    """Returns the part of each group, given its faces by emotion [groups, 7] and by source.
+
+    Groups of several faces come first, in descending size. Each goes to a random part that has room for
+    all its emotions and its source, and of which it would not be a large share; if there is none, to
+    the part that it overfills least. Single faces then fill up the emotions of all parts.
+    """
     kinds = np.concatenate([counts, of_source], axis=1)
     target = shares[:, None] * kinds.sum(0)
     dealt = np.zeros_like(target)
@@ -229,7 +223,7 @@ def _deal_groups(
     sizes = counts.sum(1)
     several = shuffled[sizes[shuffled] > 1]
     largest = np.maximum(_LARGEST * shares * sizes.sum(), _LARGEST_USUAL * sizes.mean())
-    largest[shares == shares.max()] = np.inf
+    largest[shares == shares.max()] = np.inf  # the largest part, train, takes anyone
     for number in several[np.argsort(-sizes[several], kind="stable")]:
         shown = kinds[number] > 0
         filled = (dealt + kinds[number])[:, shown] / np.maximum(target[:, shown], 1e-9)
@@ -244,7 +238,7 @@ def _deal_groups(
         dealt[chosen] += kinds[number]
     for label in range(len(EMOTIONS)):
         alone = shuffled[(sizes[shuffled] == 1) & (counts[shuffled, label] == 1)]
-        room = np.maximum(target[:, label] - dealt[:, label], 0) + 1e-9
+        room = np.maximum(target[:, label] - dealt[:, label], 0) + 1e-9  # a sum to divide by
         part[alone] = np.repeat(np.arange(len(shares)), _apportion(len(alone), room))
     return part
 
@@ -259,6 +253,7 @@ def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _fill_empty(counts: NDArray[np.int64], part: NDArray[np.int64], num_parts: int) -> None:
     """Moves groups, in place, into parts without an emotion if another part can spare it."""
+    # rare emotions first: few groups show them
     for label in np.argsort((counts > 0).sum(0), kind="stable"):
         for empty in range(num_parts):
             showing = counts[:, label] > 0

@@ -7,7 +7,7 @@ import os
 import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -96,15 +96,15 @@ class FaceTable:
         for path, label, identity in zip(self.paths, self.labels, self.identities, strict=True):
             state.update(f"{path}\0{label}\0{identity}\n".encode())
         if self.contents is not None:
+            # little-endian, so that the digest is the same on every machine
             state.update(np.ascontiguousarray(self.contents, dtype="<u8").tobytes())
         return state.hexdigest()[:16]
 
     def select(self, rows: Sequence[int] | NDArray[np.int64], *notes: Note) -> FaceTable:
         """Returns the table of these rows only, with ``notes`` added."""
         index = np.asarray(rows, dtype=np.int64)
-        return FaceTable(
-            name=self.name,
-            root=self.root,
+        return replace(
+            self,
             paths=tuple(self.paths[i] for i in index),
             labels=self.labels[index],
             identities=self.identities[index],
@@ -113,7 +113,6 @@ class FaceTable:
             votes=None if self.votes is None else self.votes[index],
             columns={name: values[index] for name, values in self.columns.items()},
             notes=(*self.notes, *notes),
-            terms=self.terms,
             contents=None if self.contents is None else self.contents[index],
         )
 
@@ -132,8 +131,8 @@ class Row:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
+# bytes up to which a file is hashed whole; for a larger one, its size, beginning, middle and end
 _WHOLE = 1 << 16
-"""Bytes up to which a file is hashed whole; for a larger one, its size, beginning, middle and end."""
 
 
 def hash_files(root: Path, paths: Sequence[str]) -> NDArray[np.uint64]:
@@ -152,7 +151,7 @@ def _hash_file(path: str) -> bytes:
                 file.seek(start)
                 state.update(file.read(_WHOLE if size <= _WHOLE else third))
             return state.digest()
-    except OSError:
+    except OSError:  # reported when the image is decoded
         return bytes(8)
 
 
@@ -164,7 +163,7 @@ def count_or_unknown(num_people: int, num_unnamed: int) -> str | int:
 
 
 def composed(path: str) -> str:
-    """Returns a path in the form used for comparisons: NFC, whatever its Unicode form on disk."""
+    """Returns a path in the form used for comparisons: NFC, as macOS stores letters decomposed."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
@@ -192,9 +191,14 @@ def make_table(name: str, root: Path, rows: Sequence[Row], notes: Sequence[Note]
 
 
 def shorten(names: Sequence[str], most: int = 3) -> str:
-    """Returns the first few names, and the number of further ones."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(sorted(names)[:most]) + more
+    """Returns the first few names in alphabetical order, and the number of further ones."""
+    return listed(sorted(names), most)
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """Returns the first words, separated by commas, and the number of further ones."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def as_argument(table: FaceTable, row: int) -> str:

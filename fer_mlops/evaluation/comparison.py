@@ -16,10 +16,8 @@ from fer_mlops.metrics.bootstrap import Units
 from fer_mlops.metrics.identities import describe_people
 from fer_mlops.models.calibration import OperatingPoint
 
-DOUBT = 0.05
-"""Corrected p below which a difference is significant."""
-_MOST_DISPUTES = 8
-"""Number of faces shown for each model's wins over the other."""
+DOUBT = 0.05  # corrected p below which a difference is significant
+_MOST_DISPUTES = 8  # number of faces shown for each model's wins over the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +64,7 @@ class PairedResult:
     """p-value of the difference in macro-F1; nan below 10 people. Holm-corrected for all pairs of
     models, as the best model was chosen on the same faces."""
     p_accuracy: float
-    """p-value of the difference in accuracy, corrected in the same way."""
+    """The same for the difference in accuracy."""
     disagreements: tuple[Disagreement, ...]
     """Faces with the largest gap in either direction, wins of the best model first."""
 
@@ -120,13 +118,11 @@ class Comparison:
         families = [entry.family for entry in self.entries]
         if len(set(families)) == len(families):
             return families
+        # other characters are refused in names of metrics
         return ["".join(c if c.isalnum() or c in "-_." else "_" for c in e.name) for e in self.entries]
 
     def metrics(self) -> dict[str, float]:
-        """Returns the scores that a run logs as metrics, such as ``compare/cnn/macro_f1``.
-
-        ``as_dict`` has all numbers.
-        """
+        """Returns the scores that a run logs as metrics, such as ``compare/cnn/macro_f1``."""
         flat: dict[str, float] = {"compare/faces": self.num_faces}
         if self.num_people:
             flat["compare/people"] = self.num_people

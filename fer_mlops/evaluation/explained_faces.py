@@ -68,10 +68,6 @@ def explain_faces(
         layer: See ``explain``.
         method: See ``explain``.
         with_measures: Whether to measure the quality of the maps, on some of the faces.
-
-    Raises:
-        DataError: An image cannot be read.
-        ConfigError: The layer or the method does not fit the classifier.
     """
     pixels = np.asarray(classifier.prepare(images.paths))
     probabilities = classifier.predict_proba(pixels)
@@ -106,10 +102,9 @@ def _measure(
     layer: str | None,
     method: Method,
 ) -> AttributionReport:
+    # chosen here already, as the regions are found by drawing each face again
     rows = choose_evenly(targets, MOST_FACES[method], seed=0)
-    regions = None
-    if images.drawn_below:
-        regions = images.regions(rows, targets[rows])
+    regions = images.regions(rows, targets[rows]) if images.drawn_below else None
     return measure_explanations(
         classifier, pixels[rows], targets[rows], layer=layer, method=method, regions=regions
     )

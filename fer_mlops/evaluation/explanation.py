@@ -20,19 +20,17 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.base import to_images
 from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.feature_maps import calls_noted
 
 HeatMaps = NDArray[np.float32]
 """Shape [n, side, side]; 0 is no support, 1 the strongest pixel of that face."""
 Method = Literal["gradcam", "occlusion"]
 
-_BATCH = 64
-"""Batch size of Grad-CAM, whose gradients need memory."""
+_BATCH = 64  # batch size of Grad-CAM, whose gradients need memory
+# batch size of occluded faces: with small batches the baseline takes twenty times as long
 _AT_ONCE = 512
-"""Batch size of occluded faces: with small batches the baseline takes twenty times as long."""
-_WINDOWS = 8
-"""Occluding windows along each side; each covers a quarter of the side."""
-_MOST_NAMES = 24
-"""Layers that an error message lists."""
+_WINDOWS = 8  # occluding windows along each side; each covers a quarter of the side
+_MOST_NAMES = 24  # layers that an error message lists
 
 
 def explain(
@@ -73,25 +71,20 @@ def default_method(classifier: Classifier) -> Method:
 
 
 def _network_of(classifier: Classifier) -> NetworkScorer:
-    if default_method(classifier) != "gradcam":
+    if not isinstance(classifier.scorer, NetworkScorer):
         raise ConfigError(
             f"gradcam needs the gradients of a network, and this {classifier.family} classifier has "
             "none; use the method occlusion"
         )
-    assert isinstance(classifier.scorer, NetworkScorer)
     return classifier.scorer
 
 
 def grad_cam(
     scorer: NetworkScorer, pixels: Images, targets: Labels, layer: str | None = None
 ) -> HeatMaps:
-    """Returns Grad-CAM maps (arXiv 1610.02391), computed by captum in batches.
+    """Returns Grad-CAM maps (arXiv 1610.02391), computed by captum in batches; see ``explain``.
 
-    Args:
-        scorer: Network to explain; not changed, so other threads may use it at the same time.
-        pixels: Prepared faces, uint8 [n, side, side].
-        targets: Label of the emotion to explain, [n].
-        layer: One of ``feature_maps``; None for the network's ``explained_layer``.
+    The network is not changed, so other threads may use it at the same time.
 
     Raises:
         ConfigError: There is no such layer, or it has no feature map.
@@ -132,33 +125,22 @@ def feature_maps(scorer: NetworkScorer, side: int) -> dict[str, tuple[int, int]]
     """Returns (height, width) of each layer that Grad-CAM can use, by name, in the network's order.
 
     These layers have several channels and more than one position, and run once per face.
-
-    Args:
-        scorer: Network; set to evaluation mode.
-        side: Side of the face, in pixels.
     """
     network = scorer.network.eval()
     maps: dict[str, tuple[int, int]] = {}
     calls: Counter[str] = Counter()
 
-    def noting(name: str) -> Callable[[nn.Module, object, object], None]:
-        def note(_: nn.Module, __: object, output: object) -> None:
-            calls[name] += 1
-            if isinstance(output, Tensor) and output.ndim == 4:
-                channels, height, width = output.shape[1:]
-                if channels > 1 and height * width > 1:
-                    maps[name] = (height, width)
+    def note(name: str, _: nn.Module, __: object, output: object) -> None:
+        calls[name] += 1
+        if isinstance(output, Tensor) and output.ndim == 4:
+            channels, height, width = output.shape[1:]
+            if channels > 1 and height * width > 1:
+                maps[name] = (height, width)
 
-        return note
-
-    named = [(name, module) for name, module in network.named_modules() if name]
-    hooks = [module.register_forward_hook(noting(name)) for name, module in named]
-    try:
+    with calls_noted(network, note):
         _score_of(network)(torch.zeros(1, 1, side, side, device=scorer.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: maps[name] for name, _ in named if name in maps and calls[name] == 1}
+    # in the network's order, while the calls end with the outermost module
+    return {name: maps[name] for name, _ in network.named_modules() if calls[name] == 1 and name in maps}
 
 
 def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:
@@ -181,7 +163,7 @@ def _layer(scorer: NetworkScorer, side: int, name: str) -> nn.Module:
 def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMaps:
     """Returns how far the target's probability falls when a gray window hides each place.
 
-    The method of Zeiler and Fergus (arXiv 1311.2901). Windows overlap; each pixel gets their mean.
+    Zeiler and Fergus (arXiv 1311.2901). Windows overlap; each pixel gets their mean.
     """
     # captum 0.9's Occlusion takes one stride for all windows, so at most sides the last window would
     # be cut off and the border's pixels measured with a smaller one. It also takes 5 to 9 times as long.
@@ -191,6 +173,7 @@ def occlusion(classifier: Classifier, pixels: Images, targets: Labels) -> HeatMa
     corners = [(top, left) for top in starts for left in starts]
     rows = np.arange(n)
     whole = classifier.predict_proba(pixels)[rows, targets]
+    # the face's own gray: a black window would add edges of its own
     gray = np.median(pixels, axis=(1, 2)).astype(np.uint8)[:, None, None]
     fall, covered = np.zeros((n, side, side)), np.zeros((side, side))
     at_once = max(1, _AT_ONCE // max(n, 1))

@@ -81,8 +81,6 @@ def evaluate_predictions(
 ) -> ModelEvaluation:
     """Returns the evaluation of predictions: a report at each operating point, confidence, and slices.
 
-    Reads the image files for their colour, brightness and resolution, which define slices.
-
     Args:
         faces: Description of the faces.
         predictions: Predictions of one model, n at least 1.
@@ -90,24 +88,19 @@ def evaluate_predictions(
         robustness: Robustness, if it was measured.
     """
     labels, identities = predictions.labels, predictions.identities
-    probabilities = predictions.probabilities()
+    # without the training frequencies, all operating points are the default one
+    points = OPERATING_POINTS if predictions.calibration.log_prior else OPERATING_POINTS[:1]
+    # slices need the colour, brightness and resolution of the files
+    traits = traits_of(predictions.table, read_records(predictions.table))
     return ModelEvaluation(
         faces=faces,
         predictions=predictions,
         pixels=pixels,
         reports={
-            operating_point: evaluate(labels, predictions.probabilities(operating_point), identities)
-            for operating_point in (
-                OPERATING_POINTS if predictions.calibration.log_prior else OPERATING_POINTS[:1]
-            )
+            point: evaluate(labels, predictions.probabilities(point), identities) for point in points
         },
         confidence=confidence_measures(predictions.calibration, predictions.logits, labels),
-        slices=slice_faces(
-            labels,
-            probabilities,
-            identities,
-            traits_of(predictions.table, read_records(predictions.table)),
-        ),
+        slices=slice_faces(labels, predictions.probabilities(), identities, traits),
         robustness=robustness,
     )
 

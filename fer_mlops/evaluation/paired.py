@@ -79,7 +79,6 @@ class McNemar:
     only_a: int
     """Number of faces that only A classifies correctly."""
     only_b: int
-    """Number of faces that only B classifies correctly."""
     p: float
     """Two-sided p-value; 1 if both are right on the same faces, nan below 10 people."""
 
@@ -93,11 +92,8 @@ class ClassPairing:
     both: int
     """Number of faces that both classify correctly."""
     only_a: int
-    """Number of faces that only A classifies correctly."""
     only_b: int
-    """Number of faces that only B classifies correctly."""
     neither: int
-    """Number of faces that both classify wrongly."""
     recall: Difference
 
 
@@ -128,13 +124,7 @@ def pair(
     operating_point: OperatingPoint = "default",
     seed: int = 0,
 ) -> Pairing:
-    """Returns the paired comparison of A and B; each resample draws the same people for both.
-
-    Args:
-        a: Predictions of classifier A.
-        b: Predictions of classifier B for the same faces in the same order.
-        operating_point: Operating point of both.
-        seed: Seed of the 2,000 resamples.
+    """Returns the paired comparison of A and B on the same faces in the same order.
 
     Raises:
         DataError: There are no faces, or the two classifiers predicted different faces.
@@ -146,6 +136,7 @@ def pair(
     labels = a.labels
     predictions = [classifier.probabilities(operating_point).argmax(1) for classifier in (a, b)]
     right_a, right_b = (predicted == labels for predicted in predictions)
+    # each resample draws the same people for both
     drawn, units = resample_people(a.identities, seed=seed), Units.of(a.identities)
     counts = [confusion_counts(labels, predicted).astype(np.float64) for predicted in predictions]
     resampled = [drawn.totals(confusion_cells(labels, predicted)) for predicted in predictions]
@@ -178,7 +169,7 @@ def _classes(
     labels: Labels, right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], drawn: Resamples
 ) -> tuple[ClassPairing, ...]:
     of_class = np.eye(len(EMOTIONS))[labels]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # an emotion without faces has no recall
         own = [(of_class * right[:, None]).sum(0) / of_class.sum(0) for right in (right_a, right_b)]
         gained = drawn.totals(of_class * (right_a.astype(float) - right_b)[:, None])
         gaps = gained / drawn.totals(of_class)
@@ -207,13 +198,9 @@ def _classes(
 
 
 def _difference(a: float, b: float, gaps: Numbers, num: int) -> Difference:
-    """Returns the difference of two scores.
+    """Returns the difference of two scores of ``num`` people.
 
-    Args:
-        a: Score of A.
-        b: Score of B.
-        gaps: Difference in each resample; nan if a resample drew no face.
-        num: Number of people behind the scores.
+    ``gaps`` is the difference in each resample; nan if a resample drew no face.
     """
     known = gaps[np.isfinite(gaps)]
     known = np.where(np.abs(known) < 1e-12, 0.0, known)  # rounding must not break a tie

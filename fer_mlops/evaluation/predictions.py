@@ -46,13 +46,7 @@ class LabelledPredictions:
 
 
 def predict_table(classifier: Classifier, table: FaceTable, pixels: Images) -> LabelledPredictions:
-    """Returns the classifier's predictions, with the calibration of its bundle.
-
-    Args:
-        classifier: Classifier of any family.
-        table: Faces, n rows.
-        pixels: Faces prepared for this classifier, uint8 [n, side, side].
-    """
+    """Returns the classifier's predictions for a table and its prepared faces uint8 [n, side, side]."""
     return LabelledPredictions(
         table=table, logits=classifier.scorer.logits(pixels), calibration=classifier.calibration
     )

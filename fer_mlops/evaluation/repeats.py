@@ -70,10 +70,7 @@ class Repeats:
         return spread_of([run.scores[operating_point][score] for run in self.runs])
 
     def metrics(self) -> dict[str, float]:
-        """Returns the numbers that a run logs as metrics, such as ``seeds/macro_f1_mean``.
-
-        ``as_dict`` has all numbers.
-        """
+        """Returns the numbers that a run logs as metrics, such as ``seeds/macro_f1_mean``."""
         flat = {}
         for operating_point in OPERATING_POINTS:
             part = self.kind if operating_point == "default" else f"{self.kind}_{operating_point}"

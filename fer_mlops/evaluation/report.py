@@ -43,12 +43,11 @@ HEADLINES = (
     "ece",
 )
 """Scores of a whole report, each with an interval; the last three are better when lower."""
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
-"""Scores that models are compared by."""
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")  # scores that models are compared by
+# share of predictions of one emotion that shows a useless model, and its largest share of labels
 _ONE_EMOTION, _MOST_LABELS = 0.95, 0.8
-"""Share of predictions of one emotion that shows a useless model, and its largest share of labels."""
+# balanced accuracy above chance from which a model is more than one emotion for every face
 _LEAST_GAIN = 0.05
-"""Balanced accuracy above chance from which a model is more than one emotion for every face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,7 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float, resampled: Scores, num: int) -> Estimate:
-        """Returns the estimate.
-
-        Args:
-            value: Score of the faces.
-            resampled: Score of each resample.
-            num: Number of people behind the score.
-        """
+        """Returns the estimate of a score of ``num`` people from that of each resample."""
         low, high = interval(resampled, num)
         return cls(value, low, high) if low < high else cls(value, np.nan, np.nan)
 
@@ -112,7 +105,7 @@ class Report:
     auroc: Estimate
     """Mean over emotions of each against the rest; nan where all faces are of one emotion."""
     average_precision: Estimate
-    """Mean over emotions of each against the rest; nan where all faces are of one emotion."""
+    """Mean over emotions, as ``auroc``."""
     nll: Estimate
     """Mean negative log-likelihood of the true emotion, in nats."""
     brier: Estimate
@@ -134,10 +127,7 @@ class Report:
         return max(self.classes, key=lambda row: row.support)
 
     def one_emotion(self) -> str:
-        """Returns in words that almost all predictions are one emotion, though the labels are not.
-
-        Empty for a report without this flaw.
-        """
+        """Returns in words that almost all predictions are one emotion, though the labels are not."""
         num_labels, num_predicted = (np.sum(self.confusion, axis) for axis in (1, 0))
         most = int(num_predicted.argmax())
         is_one = num_predicted[most] >= _ONE_EMOTION * self.num_faces
@@ -161,10 +151,8 @@ class Report:
         return describe_people(self.num_faces, self.num_people, self.num_unnamed)
 
     def metrics(self, part: str) -> dict[str, float]:
-        """Returns the scores that a run logs as metrics, such as ``test/macro_f1``.
-
-        ``as_dict`` has all numbers; as metrics they would bury these in MLflow's UI.
-        """
+        """Returns the scores that a run logs as metrics, such as ``test/macro_f1``."""
+        # not all numbers of `as_dict`: they would bury these in MLflow's UI
         flat: dict[str, float] = {f"{part}/faces": self.num_faces}
         if self.num_people:
             flat[f"{part}/people"] = self.num_people
@@ -209,6 +197,7 @@ def evaluate(
     resamples, units = resample_people(identities, seed=seed), Units.of(identities)
     predictions = probabilities.argmax(1)
     counts = confusion_counts(labels, predictions).astype(np.float64)
+    # all scores of a resample follow from its confusion counts
     drawn = resamples.totals(confusion_cells(labels, predictions))
     own, ranks = per_class(counts), rank_faces(labels, probabilities)
     drawn_f1, drawn_ranks = per_class(drawn).f1, rank_resamples(labels, probabilities, resamples)

@@ -15,12 +15,11 @@ from fer_mlops.evaluation.report import Estimate, plain
 from fer_mlops.metrics.bootstrap import LEAST_FOR_P, Resamples, Units, holm, p_of, resample_people
 from fer_mlops.metrics.classification import FEW, Labels, Scores, accuracy, confusion_cells, macro_f1
 
-_MOST_VALUES = 12
-"""Largest number of values of a trait; the rest become ``other``."""
+_MOST_VALUES = 12  # largest number of values of a trait; the rest become `other`
+# smallest number of people outside the slice who show an emotion, for its recall there to count
 _NUM_FOR_RECALL = 5
-"""Smallest number of people outside the slice who show an emotion, for its recall there to count."""
+# mean difference of colour channels from which an image counts as coloured, not gray saved as RGB
 _COLOURED = 3.0
-"""Mean difference of colour channels from which an image counts as coloured, not gray saved as RGB."""
 
 
 @dataclass(frozen=True)
@@ -103,31 +102,25 @@ class Slices:
 def traits_of(table: FaceTable, records: Sequence[FileRecord]) -> tuple[Trait, ...]:
     """Returns the traits of the faces: source, resolution, colour, brightness and the table's columns.
 
-    Resolution has fixed bounds, so that it means the same for every data set. Brightness and numeric
-    columns are divided into thirds of these faces. A text column whose values are mostly unique, such
-    as addresses and captions, is divided by the values that many faces share. A trait with only one
-    value is left out.
-
-    Args:
-        table: Faces, n rows.
-        records: Properties of their files, row by row.
+    Brightness and numeric columns are divided into thirds of these faces. A text column whose values
+    are mostly unique, such as addresses and captions, is divided by the values that many faces share.
+    A trait with only one value is left out.
     """
+    # with fixed bounds, resolution means the same for every data set
     shorter = np.array([min(r.width, r.height) for r in records])
     sides = np.select([shorter < 64, shorter < 128], ["under 64 px", "64 to 127 px"], "128 px and more")
     colour = np.where(np.array([r.chroma for r in records]) >= _COLOURED, "colour", "gray")
+    brightness = np.array([r.brightness for r in records])
+    first, second = np.quantile(brightness, [1 / 3, 2 / 3])
+    light = np.select([brightness <= first, brightness <= second], ["dark", "medium"], "bright")
     found = [
         Trait("source", table.sources),
         Trait("resolution", sides),
         Trait("colour", colour),
-        Trait("brightness", _thirds(np.array([r.brightness for r in records]), "dark", "bright")),
+        Trait("brightness", light),
         *(Trait(name, _divided(values)) for name, values in table.columns.items()),
     ]
     return tuple(trait for trait in found if len(set(trait.values.tolist()) - {""}) > 1)
-
-
-def _thirds(numbers: Scores, low: str, high: str) -> NDArray[np.str_]:
-    first, second = np.nanquantile(numbers, [1 / 3, 2 / 3])
-    return np.select([numbers <= first, numbers <= second], [low, "medium"], high)
 
 
 def _divided(values: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -159,12 +152,7 @@ def slice_faces(
 ) -> Slices:
     """Returns the scores of every slice, with intervals over people.
 
-    Args:
-        labels: Label of each face, [n].
-        probabilities: Predicted probabilities [n, 7].
-        identities: Identity of each face, [n].
-        traits: Traits to slice by.
-        seed: Seed of the resamples.
+    ``labels`` and ``identities`` have shape [n], ``probabilities`` [n, 7].
     """
     resamples = resample_people(identities, seed=seed)
     cells = confusion_cells(labels, probabilities.argmax(1))
@@ -223,16 +211,14 @@ def _slice(
 def _gap(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> Scores:
     """Returns the gap: the slice's accuracy minus the mean recall of the other faces for its emotions.
 
-    Args:
-        own: Confusion counts of the slice, [..., 7, 7].
-        rest: Confusion counts of all other faces, [..., 7, 7].
-        compares: Whether an emotion is in the slice and shown by enough people outside, [7].
+    ``own`` and ``rest`` are the confusion counts of the slice and of all other faces, [..., 7, 7];
+    ``compares`` is whether an emotion is in the slice and shown by enough people outside, [7].
     """
     own, rest = own[..., compares, :], rest[..., compares, :]
     places = np.flatnonzero(compares)
     rows = np.arange(len(places))
     faces, others = own.sum(-1), rest.sum(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack an emotion
         difference = own[..., rows, places] - faces * rest[..., rows, places] / others
         counted = np.where(others > 0, faces, 0)
         return np.asarray(np.where(others > 0, difference, 0).sum(-1) / counted.sum(-1))
@@ -242,16 +228,11 @@ def _least_error(own: Scores, rest: Scores, compares: NDArray[np.bool_]) -> floa
     """Returns the standard error of a gap under independent faces and no true gap.
 
     It is a lower bound for the error of the resamples, which is 0 if, say, all thirty faces are right.
-    The recall of each emotion is pooled over both sides, with two right and two wrong faces added
-    (Agresti and Coull, The American Statistician 52, 1998).
-
-    Args:
-        own: Confusion counts of the slice, [7, 7].
-        rest: Confusion counts of all other faces, [7, 7].
-        compares: See ``_gap``, [7].
     """
     faces, others = own.sum(1)[compares], rest.sum(1)[compares]
     hits = (np.diagonal(own) + np.diagonal(rest))[compares]
+    # pooled over both sides, with two right and two wrong faces added (Agresti and Coull, The American
+    # Statistician 52, 1998)
     recall = (hits + 2) / (faces + others + 4)
     variance = recall * (1 - recall) * (1 / faces + 1 / others)
     return float(np.sqrt(((faces / faces.sum()) ** 2 * variance).sum()))

@@ -14,12 +14,10 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
-_BATCH = 64
-"""Faces per batch."""
+_BATCH = 64  # faces per batch
 _ROUNDS = 7
 _LEAST_ROUNDS = 3
-_SECONDS = 6.0
-"""Time limit in seconds, after which no further round starts."""
+_SECONDS = 6.0  # time limit in seconds, after which no further round starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +31,7 @@ class Speed:
 
 
 def measure_speed(classifiers: Sequence[Classifier], faces: Sequence[NDArray[np.uint8]]) -> list[Speed]:
-    """Returns the speed of each classifier.
-
-    Every round measures all classifiers in turn, so that other load on the machine slows all of them.
-
-    Args:
-        classifiers: Classifiers of any family.
-        faces: For each classifier, faces of its input size, uint8 [n, side, side], n at least 1.
-    """
+    """Returns the speed of each classifier on faces of its input size, uint8 [n, side, side]."""
     batches = [np.resize(few[:_BATCH], (_BATCH, *few.shape[1:])) for few in faces]
     together: list[list[float]] = [[] for _ in classifiers]
     alone: list[list[float]] = [[] for _ in classifiers]
@@ -49,6 +40,7 @@ def measure_speed(classifiers: Sequence[Classifier], faces: Sequence[NDArray[np.
             _seconds(classifier, batch)
             _seconds(classifier, batch[:1])
         start = time.perf_counter()
+        # every round measures all classifiers in turn, so that other load on the machine slows them all
         for number in range(_ROUNDS):
             if number >= _LEAST_ROUNDS and time.perf_counter() - start > _SECONDS:
                 break
@@ -77,17 +69,10 @@ def _seconds(classifier: Classifier, faces: NDArray[np.uint8]) -> float:
 
 
 def latency_ms(classifier: Classifier, pixels: Images) -> float:
-    """Returns the milliseconds from one decoded face to its prediction, on one thread.
-
-    Takes the smallest of five medians of five times, so that the load of other workers matters little.
-
-    Args:
-        classifier: Classifier to time; the values of its weights do not matter.
-        pixels: Faces of its size, uint8 [n, side, side].
-    """
+    """Returns the milliseconds from one decoded face to its prediction, on one thread."""
     face = np.asarray(pixels[:1])
     with threadpool_limits(1):
         for _ in range(3):  # warm-up
             _seconds(classifier, face)
         medians = [np.median([_seconds(classifier, face) for _ in range(5)]) for _ in range(5)]
-    return 1000 * float(min(medians))
+    return 1000 * float(min(medians))  # the smallest, so that the load of other workers matters little

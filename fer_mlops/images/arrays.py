@@ -11,11 +11,7 @@ from numpy.typing import NDArray
 
 
 class CachedImages:
-    """Decoded faces uint8 [n, side, side] in a file, read-only; reads rows when indexed.
-
-    Each read maps the file and unmaps it again, so that resident memory does not grow: training on a
-    million faces takes the memory of one batch.
-    """
+    """Decoded faces uint8 [n, side, side] in a file, read-only; reads rows when indexed."""
 
     def __init__(self, file: _OpenFile, side: int, rows: NDArray[np.int64]) -> None:
         self._file, self._side, self._rows = file, side, rows
@@ -36,6 +32,8 @@ class CachedImages:
         return len(self._rows)
 
     def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        # mapped and unmapped at each read, so that resident memory does not grow: training on a million
+        # faces takes the memory of one batch
         mapped = mmap.mmap(self._file.descriptor, 0, access=mmap.ACCESS_READ)
         stored = np.frombuffer(mapped, np.uint8, offset=self._file.offset)
         faces: NDArray[np.uint8] = stored.reshape(-1, self._side, self._side)[self._rows[rows]]

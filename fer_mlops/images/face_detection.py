@@ -15,21 +15,19 @@ from fer_mlops.errors import needs_extra
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels of the upright photo; may extend beyond its edge."""
 
+# scale of small photos: dlib detects faces from 80 pixels on, so that it then finds those of 40
 _ENLARGED = 2.0
-"""Scale of small photos: dlib detects faces from 80 pixels on, so that it then finds those of 40."""
-_LONGEST = 4000
-"""Longest side of the scaled photo, in pixels; larger photos are scaled down to it."""
+_LONGEST = 4000  # longest side of the scaled photo, in pixels; larger photos are scaled down to it
+# Score threshold of a detection, dlib's default. Below it, folds of cloth are detected as faces.
 _LOWEST = 0.0
-"""Score threshold of a detection, dlib's default. Below it, folds of cloth are detected as faces."""
+# Side of the crop, and distance of its centre above that of the detected box, both in sides of the box.
+# These values and the degrees below had the best accuracy on validation faces pasted into photos
+# (benchmarks/faces.py).
 _SIDE, _RAISED = 1.1, 0.08
-"""Side of the crop, and distance of its centre above that of the detected box, both in sides of the
-box. These values and the degrees below had the best accuracy on validation faces pasted into photos
-(benchmarks/faces.py)."""
+# Rotation that brings a face upright, in degrees counterclockwise, by number of dlib's detector; two of
+# its detectors find tilted faces. Rotating by eye landmarks was no better and takes another 100 MB.
 _TURNS = {3: -20.0, 4: 20.0}
-"""Rotation that brings a face upright, in degrees counterclockwise, by number of dlib's detector; two
-of its detectors find tilted faces. Rotating by eye landmarks was no better and takes another 100 MB."""
-_MARGIN = 0.2
-"""Margin that a square needs for this rotation, as a share of its side."""
+_MARGIN = 0.2  # margin that a square needs for this rotation, as a share of its side
 
 
 @dataclass(frozen=True)

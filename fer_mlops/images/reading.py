@@ -41,10 +41,9 @@ SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffi
 MOST_PIXELS = 200_000_000
 """Largest number of pixels to decode of an image; a phone's largest photo has as many."""
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_HEAD = 16
-"""Number of first bytes that identify a file's format."""
+_HEAD = 16  # number of first bytes that identify a file's format
+# longest name or reason in a message, because a caller may pass a whole image as a path
 _MOST_LETTERS = 160
-"""Longest name or reason in a message, because a caller may pass a whole image as a path."""
 
 Chunk = tuple[NDArray[np.uint8], dict[str, str]]
 """Decoded faces [k, side, side], and the reasons for unreadable images by path; their rows are blank."""
@@ -52,9 +51,6 @@ Chunk = tuple[NDArray[np.uint8], dict[str, str]]
 
 def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]:
     """Returns the face as gray uint8 [side, side]: upright by EXIF, whole frame.
-
-    The image is resized with Pillow's antialiased BILINEAR filter. An encoded JPEG is decoded directly
-    at about twice the side, which gives slightly different gray values than decoding it in full.
 
     Args:
         image: Encoded bytes or path of an image in one of FORMATS, or an open image.
@@ -68,26 +64,19 @@ def gray_face(image: bytes | Path | Image.Image, side: int) -> NDArray[np.uint8]
 
 
 def gray_photo(image: bytes | Path | Image.Image) -> Image.Image:
-    """Returns a whole photo upright in 8-bit gray at its own size, converted as in ``gray_face``.
-
-    Raises:
-        DataError: The image cannot be decoded.
-    """
+    """Returns a whole photo upright in 8-bit gray at its own size, converted as in ``gray_face``."""
     gray = _to_gray(_decoded(image, "L"))
     return gray.copy() if gray is image else gray
 
 
 def colour_photo(image: bytes | Path | Image.Image, side: int | None = None) -> Image.Image:
-    """Returns a whole photo upright in RGB; gray if Pillow cannot convert its mode without clipping.
-
-    Args:
-        image: Image as for ``gray_face``.
-        side: Largest length of the longer side, in pixels; None for the photo's own size.
+    """Returns a whole photo upright in RGB, its longer side at most ``side`` pixels.
 
     Raises:
         DataError: The image cannot be decoded.
     """
     photo = _decoded(image, "RGB", side)
+    # Pillow clips 16- and 32-bit values where it converts them to RGB
     is_wide = photo.mode.startswith(("I", "F"))
     colour = (_to_gray(photo) if is_wide else _upright(photo)).convert("RGB")
     if side is not None:
@@ -97,13 +86,7 @@ def colour_photo(image: bytes | Path | Image.Image, side: int | None = None) -> 
 
 @contextmanager
 def open_image(image: bytes | Path) -> Iterator[ImageFile.ImageFile]:
-    """Yields an image with its header read, but not its pixels.
-
-    It replaces Pillow's ``open``, which warns of large photos or refuses them by their header, although
-    a JPEG can be decoded at a fraction of its size.
-
-    Args:
-        image: Encoded bytes, or the path of a file.
+    """Yields an image, given as bytes or a path, with its header read, but not its pixels.
 
     Raises:
         OSError: The file cannot be read, or its format is not in FORMATS.
@@ -118,6 +101,8 @@ def open_image(image: bytes | Path) -> Iterator[ImageFile.ImageFile]:
 
 
 def _identified(file: IO[bytes]) -> ImageFile.ImageFile:
+    # Pillow's own `open` warns of large photos or refuses them by their header, although a JPEG can be
+    # decoded at a fraction of its size.
     head = file.read(_HEAD)
     begun = "" if head else "it is empty"
     for name, factory in _openers(head):
@@ -146,20 +131,14 @@ def begins_like_image(content: bytes) -> bool:
 
 
 def from_base64(text: str) -> bytes:
-    """Returns the bytes encoded in base64 text or in a base64 ``data:`` URL.
-
-    Raises:
-        ValueError: The text is not valid base64.
-    """
+    """Returns the bytes in base64 text or in a base64 ``data:`` URL; raises ValueError if invalid."""
     bare = text.partition(",")[2] if text.startswith("data:") else text
     return base64.b64decode("".join(bare.split()), validate=True)
 
 
 def decoded_size(image: Image.Image) -> tuple[int, int]:
-    """Returns width and height of the pixels that loading an image will decode.
-
-    TIFF tiles are decoded whole, even if they are larger than the image.
-    """
+    """Returns width and height of the pixels that loading an image will decode."""
+    # TIFF tiles are decoded whole, even if they are larger than the image
     tags = getattr(image, "tag_v2", {})
     return max(image.width, tags.get(TILEWIDTH, 0)), max(image.height, tags.get(TILELENGTH, 0))
 
@@ -174,12 +153,7 @@ def check_size(image: Image.Image) -> None:
 
 
 def _decoded(image: bytes | Path | Image.Image, mode: str, side: int | None = None) -> Image.Image:
-    """Returns the image with its pixels in memory.
-
-    Args:
-        image: Image as for ``gray_face``.
-        mode: Mode in which a JPEG is decoded, ``L`` or ``RGB``.
-        side: Side of the final image, in pixels; an encoded JPEG is decoded at twice this side or more.
+    """Returns the image with its pixels in memory; a JPEG in ``mode``, ``L`` or ``RGB``.
 
     Raises:
         DataError: The image cannot be decoded; the message contains no image data.
@@ -189,6 +163,8 @@ def _decoded(image: bytes | Path | Image.Image, mode: str, side: int | None = No
             image.load()
             return image
         with open_image(image) as opened:
+            # a JPEG decodes faster at twice the final side; its grays differ slightly from a full
+            # decoding
             opened.draft(mode, opened.size if side is None else (2 * side, 2 * side))
             check_size(opened)
             with _without_warning(opened):
@@ -220,10 +196,8 @@ def _cut(text: str) -> str:
 
 @contextmanager
 def _without_warning(image: Image.Image) -> Iterator[None]:
-    """Silences Pillow's warning of large images; ``check_size`` has accepted this one.
-
-    Warning filters apply to the whole process, so they are changed for large images only.
-    """
+    """Silences Pillow's warning of large images; ``check_size`` has accepted this one."""
+    # warning filters apply to the whole process, so they are changed for large images only
     if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or MOST_PIXELS):
         yield
         return
@@ -251,6 +225,8 @@ def gray_faces(root: Path, paths: Sequence[str], side: int) -> Chunk:
     return faces, bad
 
 
+# Transpose that undoes each EXIF orientation. Pillow's exif_transpose also rewrites the EXIF block, and
+# fails if any other tag in it is malformed.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -260,8 +236,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Transpose that undoes each EXIF orientation. Pillow's exif_transpose also rewrites the EXIF block,
-and fails if any other tag in it is malformed."""
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -17,8 +17,8 @@ KINDS = frozenset(
     (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 )
 """File suffixes of videos."""
+# FFmpeg's input device, and its name of a camera by number, for each operating system
 _CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}")}
-"""FFmpeg's input device, and its name of a camera by number, for each operating system."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def camera_frames(number: int, every: float) -> Iterator[Frame]:
 
 
 def _frames(name: str, device: str | None, every: float, shown: str) -> Iterator[Frame]:
-    av = _pyav()
+    with needs_extra("video", "videos and cameras need PyAV"):
+        import av
     try:
         with closing(av.open(name, format=device)) as container:
             if not container.streams.video:
@@ -75,7 +76,7 @@ def _frames(name: str, device: str | None, every: float, shown: str) -> Iterator
             for frame in container.decode(stream):
                 time = frame.time or 0.0
                 start = time if start is None else start
-                if time - start >= due - 1e-6:
+                if time - start >= due - 1e-6:  # rounding must not skip a frame
                     yield Frame(time - start, _upright(frame))
                     due += every * max(1, (time - start - due) // every + 1)
             if start is None:
@@ -88,9 +89,3 @@ def _upright(frame: Any) -> Image.Image:
     image: Image.Image = frame.to_image()
     turn: int = frame.rotation  # degrees counterclockwise, set by a phone that was held upright
     return image.rotate(turn, expand=True) if turn else image
-
-
-def _pyav() -> Any:
-    with needs_extra("video", "videos and cameras need PyAV"):
-        import av
-    return av

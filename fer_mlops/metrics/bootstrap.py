@@ -18,12 +18,9 @@ from fer_mlops.metrics.identities import count_people
 Numbers = NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
-LEAST_FOR_INTERVAL = 5
-"""Smallest number of people for an interval."""
-LEAST_FOR_P = 10
-"""Smallest number of people for a p-value."""
-_ROUGH = 30
-"""Number of people below which intervals are rough."""
+LEAST_FOR_INTERVAL = 5  # smallest number of people for an interval
+LEAST_FOR_P = 10  # smallest number of people for a p-value
+_ROUGH = 30  # number of people below which intervals are rough
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +87,7 @@ class Resamples:
     """Times each person was drawn [resamples, people]; every row sums to the number of people."""
 
     def totals(self, values: Numbers) -> Numbers:
-        """Returns the sum over drawn faces in each resample, [resamples, ...].
-
-        Args:
-            values: Value of each face [n, ...]; ones give the number of faces.
-        """
+        """Returns the sum over drawn faces of ``values`` [n, ...] in each resample, [resamples, ...]."""
         flat = np.asarray(values, dtype=np.float64).reshape(len(self.person), -1)
         own = np.zeros((self.weights.shape[1], flat.shape[1]))
         np.add.at(own, self.person, flat)
@@ -115,12 +108,9 @@ class Resamples:
 def resample_people(
     identities: NDArray[np.str_], *, seed: int = 0, num: int = NUM_RESAMPLES
 ) -> Resamples:
-    """Returns resamples with replacement, each of as many people as there are.
+    """Returns resamples with replacement of the people in ``identities`` [n], each of as many people.
 
-    Args:
-        identities: Identity of each face, [n].
-        seed: Seed of the draws; use the same for two models compared on the same faces.
-        num: Number of resamples.
+    Two models compared on the same faces need the same ``seed``.
     """
     people, person = np.unique(identities, return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -132,9 +122,6 @@ def resample_people(
 def interval(scores: Numbers, num: int) -> tuple[float, float]:
     """Returns the 95% interval of a score from its resamples; nan if there is none.
 
-    It is the expanded percentile interval (Hesterberg, The American Statistician 69, 2015), widened by
-    Student's t: plain percentiles cover the true score too seldom when there are few people.
-
     Args:
         scores: Score of each resample; nan where a resample has none.
         num: Number of people behind the score; no interval below 5.
@@ -142,6 +129,8 @@ def interval(scores: Numbers, num: int) -> tuple[float, float]:
     known = scores[np.isfinite(scores)]
     if not len(known) or num < LEAST_FOR_INTERVAL:
         return np.nan, np.nan
+    # expanded percentiles (Hesterberg, The American Statistician 69, 2015), widened by Student's t:
+    # plain percentiles cover the true score too seldom when there are few people
     tail = 100 * float(norm.cdf(np.sqrt(num / (num - 1)) * t.ppf(0.025, num - 1)))
     low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
@@ -149,9 +138,6 @@ def interval(scores: Numbers, num: int) -> tuple[float, float]:
 
 def p_of(difference: float, resampled: Numbers, num: int, *, least_error: float = 0.0) -> float:
     """Returns the two-sided p-value of no difference, by Student's t; nan if there is none.
-
-    The standard error comes from the resamples. So the number of resamples sets no lower limit on p,
-    which can be corrected for any number of tests.
 
     Args:
         difference: Difference between two scores.
@@ -165,7 +151,8 @@ def p_of(difference: float, resampled: Numbers, num: int, *, least_error: float 
     # rounding in means must not turn two equal models into a certain difference of 1e-17
     if abs(difference) < 1e-12:
         return 1.0
-    # a bootstrap's variance is too small by (n - 1) / n for n people
+    # The standard error, not the share of resamples: so their number sets no lower limit on p, which can
+    # be corrected for any number of tests. A bootstrap's variance is too small by (n - 1) / n.
     error = max(float(known.std()) * np.sqrt(num / (num - 1)), least_error)
     return float(2 * t.sf(abs(difference) / error, num - 1)) if error else 0.0
 
@@ -185,13 +172,8 @@ def choose_evenly(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np
 def holm(p_values: Sequence[float] | Numbers, num_tests: int | None = None) -> Numbers:
     """Returns p-values corrected for the number of tests, [n]; nan stays and counts as no test.
 
-    Holm, Scandinavian Journal of Statistics 6 (1979).
-
-    Args:
-        p_values: p-values of the tests.
-        num_tests: Number of tests made if ``p_values`` are only some of them: the others count as if
-            their p were larger, which never makes the result smaller. None for the number of p-values
-            that are not nan.
+    Holm, Scandinavian Journal of Statistics 6 (1979). If ``p_values`` are only some of ``num_tests``,
+    the others count as if their p were larger, which never makes the result smaller.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(len(p_values), np.nan)

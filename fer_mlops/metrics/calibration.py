@@ -11,8 +11,7 @@ from fer_mlops.metrics.bootstrap import Resamples
 from fer_mlops.metrics.classification import Labels, Scores
 
 NUM_BINS = 15
-Probabilities = NDArray[np.float64]
-"""Shape [n, classes]; rows sum to 1."""
+Probabilities = NDArray[np.float64]  # shape [n, classes]; rows sum to 1
 
 
 def nll_of_each(labels: Labels, probabilities: Probabilities) -> Scores:
@@ -48,15 +47,13 @@ def expected_calibration_error(labels: Labels, probabilities: Probabilities) -> 
 def resampled_calibration_error(
     labels: Labels, probabilities: Probabilities, resamples: Resamples
 ) -> Scores:
-    """Returns the calibration error of each resample, [resamples], corrected for resampling bias.
-
-    Resampling adds gaps by chance, so errors of resamples are too large on average; their mean is
-    moved to the error of the sample (Efron and Tibshirani 1993, section 10.3). None is below 0.
-    """
+    """Returns the calibration error of each resample, [resamples], corrected for resampling bias."""
     confidence, is_right = probabilities.max(1), probabilities.argmax(1) == labels
     in_bin = np.eye(NUM_BINS)[bin_of_each(confidence)]
     gaps = np.abs(resamples.totals(in_bin * (confidence - is_right)[:, None])).sum(1)
     errors = gaps / resamples.totals(np.ones(len(labels)))
+    # Resampling adds gaps by chance, so these errors are too large on average; their mean is moved to
+    # the error of the sample (Efron and Tibshirani 1993, section 10.3).
     moved = errors - errors.mean() + expected_calibration_error(labels, probabilities)
     return np.asarray(np.clip(moved, 0, 1))
 
@@ -76,7 +73,7 @@ def reliability(labels: Labels, probabilities: Probabilities) -> tuple[Reliabili
     confidence, is_right = probabilities.max(1), probabilities.argmax(1) == labels
     place = bin_of_each(confidence)
     num = np.bincount(place, minlength=NUM_BINS)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # an empty bin has no mean
         mean = np.bincount(place, confidence, NUM_BINS) / num
         right = np.bincount(place, is_right, NUM_BINS) / num
     return tuple(

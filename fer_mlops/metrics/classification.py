@@ -9,14 +9,10 @@ from numpy.typing import NDArray
 
 from fer_mlops.emotions import EMOTIONS
 
-Labels = NDArray[np.int64]
-"""Shape [n]; indices into EMOTIONS."""
-
-
+Labels = NDArray[np.int64]  # shape [n]; indices into EMOTIONS
 Counts = NDArray[np.int64] | NDArray[np.float64]
 """Shape [..., classes, classes]; row is the label, column the prediction."""
-Scores = NDArray[np.float64]
-"""Shape [...]; 0 to 1."""
+Scores = NDArray[np.float64]  # shape [...]; 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +41,13 @@ def confusion_cells(labels: Labels, predictions: Labels) -> NDArray[np.float64]:
 
 
 def per_class(counts: Counts) -> PerClass:
-    """Returns precision, recall, F1 and support of every class.
-
-    Precision is 0 for a class that is never predicted, as in scikit-learn.
-    """
+    """Returns precision, recall, F1 and support of every class."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     support = counts.sum(-1).astype(np.float64)
     predicted = counts.sum(-2).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = hits / support
+        # 0 for a class that is never predicted, as in scikit-learn
         precision = np.where(predicted > 0, hits / predicted, 0.0)
         f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
     return PerClass(precision, recall, f1, support)
@@ -82,5 +76,4 @@ def mean_over_present(values: Scores) -> Scores:
     return np.asarray(total / np.maximum(present.sum(-1), 1))
 
 
-FEW = 30
-"""Number of faces of a class below which its scores are too uncertain for a claim."""
+FEW = 30  # number of faces of a class below which its scores are too uncertain for a claim

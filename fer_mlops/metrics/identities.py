@@ -5,30 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_UNNAMED = "unnamed: "
-"""Prefix of the identity of a face without a known person."""
+_UNNAMED = "unnamed: "  # prefix of the identity of a face without a known person
 
 
-_BY_FACE = "face of "
-"""Prefix of the identity of a person known by face only, not by name."""
+_BY_FACE = "face of "  # prefix of the identity of a person known by face only, not by name
 
 
 def unnamed_identity(text: str) -> str:
-    """Returns an identity that names nobody.
+    """Returns an identity that names nobody, from the image's path, which is unique.
 
-    Args:
-        text: Path of the image, which is unique; or a doubtful name: its faces then stay together in a
-            split, but count as unnamed.
+    From a doubtful name instead, its faces stay together in a split, but count as unnamed.
     """
     return _UNNAMED + text
 
 
 def face_identity(path: str) -> str:
-    """Returns the identity of a person known by face only, not by name.
-
-    Args:
-        path: Path of the person's first image.
-    """
+    """Returns the identity of a person known by face only; ``path`` is their first image."""
     return _BY_FACE + path
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fer_mlops.metrics.bootstrap import Resamples
 from fer_mlops.metrics.classification import Labels, Scores
 
+# largest number of weights (resamples times faces) processed at a time, to limit memory
 _MOST_CELLS = 2_000_000
-"""Largest number of weights (resamples times faces) processed at a time, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,7 @@ class Ranking:
 
 
 def rank_faces(labels: Labels, probabilities: NDArray[np.float64]) -> Ranking:
-    """Returns the scores [classes] of one set of faces.
-
-    Args:
-        labels: Labels of the faces [n].
-        probabilities: Probabilities of the faces [n, classes].
-    """
+    """Returns the scores [classes] of faces with labels [n] and probabilities [n, classes]."""
     once = np.ones((1, len(labels)))
     ranking = _rank(labels, probabilities, once)
     return Ranking(ranking.auroc[0], ranking.average_precision[0])
@@ -38,11 +33,10 @@ def rank_faces(labels: Labels, probabilities: NDArray[np.float64]) -> Ranking:
 
 def rank_resamples(labels: Labels, probabilities: NDArray[np.float64], resamples: Resamples) -> Ranking:
     """Returns the scores [resamples, classes]; each face is weighted by its number of draws."""
-    num = len(resamples.weights)
     at_once = max(1, _MOST_CELLS // max(1, len(labels)))
     parts = [
         _rank(labels, probabilities, resamples.weights[start : start + at_once][:, resamples.person])
-        for start in range(0, num, at_once)
+        for start in range(0, len(resamples.weights), at_once)
     ]
     return Ranking(
         np.concatenate([part.auroc for part in parts]),
@@ -65,6 +59,7 @@ def _rank(labels: Labels, probabilities: NDArray[np.float64], weights: Scores) -
             continue
         order = np.argsort(-probabilities[:, emotion], kind="stable")
         ranked = probabilities[order, emotion]
+        # scikit-learn scores one resample at a time; here each cumulative sum covers all of them
         places = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
         drawn = weights[:, order]
         hits = np.add.reduceat(drawn * is_member[order], places, axis=1)
@@ -72,7 +67,7 @@ def _rank(labels: Labels, probabilities: NDArray[np.float64], weights: Scores) -
         everything = np.cumsum(np.add.reduceat(drawn, places, axis=1), axis=1)
         misses = np.diff(everything - found, axis=1, prepend=0.0)
         num, others = found[:, -1], everything[:, -1] - found[:, -1]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack the emotion
             area = (misses * (found - hits / 2)).sum(1) / (num * others)
             mean = (hits * np.nan_to_num(found / everything)).sum(1) / num
         is_known = (num > 0) & (others > 0)

@@ -60,11 +60,7 @@ class Backbone:
     """Training data and licence of weights in ``named``, if they differ."""
 
     def lineage_of(self, weights: str) -> str:
-        """Returns training data and licence of weights.
-
-        Args:
-            weights: Value of ``transfer.weights`` other than ``none``.
-        """
+        """Returns training data and licence of a value of ``transfer.weights`` other than ``none``."""
         if weights == "imagenet" or weights in self.named:
             return self.lineages.get(weights, self.lineage)
         return f"{Path(weights).name}, your own file: its licence and training data are not recorded"
@@ -120,11 +116,11 @@ def _unknown(name: str, known: list[str]) -> ConfigError:
     )
 
 
+# options that published weights were trained with, if they differ from torchvision's defaults
 _OPTIONS: dict[str, dict[str, object]] = {
     "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
     "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
 }
-"""Options that published weights were trained with, if they differ from torchvision's defaults."""
 
 
 def _of_torchvision(name: str) -> Backbone:
@@ -160,6 +156,7 @@ def _lineage_of_torchvision(weights: Any) -> str:
 
 def _without_classes(network: nn.Module) -> nn.Module:
     """Returns the network with its ImageNet classification layer replaced by the identity."""
+    # torchvision has no name for that layer: `fc`, `classifier`, `head`…
     sizes = {
         name: getattr(module, "out_features", getattr(module, "out_channels", None))
         for name, module in network.named_modules()
@@ -171,7 +168,7 @@ def _without_classes(network: nn.Module) -> nn.Module:
 
 
 def _published_name(name: str) -> str:
-    """Returns the current name of a tensor; names in older DenseNet files have an extra dot."""
+    # names in older DenseNet files have an extra dot
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
 
 
@@ -260,19 +257,10 @@ def _resnet18_name(name: str) -> str:
     return f"{PARTS.index(part)}.{rest}" if part in PARTS else name
 
 
-def _fill_resnet18(trunk: nn.Module, weights: StateDict) -> None:
-    _fill(trunk, weights, "resnet18", _resnet18_name)
-
-
 def _fetch_resnet18() -> StateDict:
     from torchvision.models import get_model_weights
 
     return _fetch("resnet18", get_model_weights("resnet18").DEFAULT)
-
-
-def _fill_efficientnet(trunk: nn.Module, weights: StateDict) -> None:
-    assert isinstance(trunk, EfficientNetLite0)
-    load_published_weights(trunk, weights)
 
 
 def _fetch_efficientnet() -> StateDict:
@@ -284,7 +272,7 @@ def _fetch_efficientnet() -> StateDict:
 BACKBONES: dict[str, Backbone] = {
     "resnet18": Backbone(
         ResNet18,
-        _fill_resnet18,
+        lambda trunk, weights: _fill(trunk, weights, "resnet18", _resnet18_name),
         _fetch_resnet18,
         mean=(0.485, 0.456, 0.406),
         deviation=(0.229, 0.224, 0.225),
@@ -293,7 +281,7 @@ BACKBONES: dict[str, Backbone] = {
     ),
     "efficientnet_lite0": Backbone(
         EfficientNetLite0,
-        _fill_efficientnet,
+        load_published_weights,
         _fetch_efficientnet,
         mean=(0.5, 0.5, 0.5),
         deviation=(0.5, 0.5, 0.5),

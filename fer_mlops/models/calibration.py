@@ -11,8 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.validation import Settings
 
-Logits = NDArray[np.float32]
-"""Shape [n, classes]."""
+Logits = NDArray[np.float32]  # shape [n, classes]
 
 OperatingPoint = Literal["default", "natural", "balanced"]
 OPERATING_POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
@@ -76,10 +75,8 @@ class Calibration(Settings):
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the softmax of each row [n, classes]; the digits of ``scipy.special.softmax``.
-
-    scipy takes a fifth of torch's time to import, and a prediction needs nothing else of it.
-    """
+    """Returns the softmax of each row [n, classes]; the digits of ``scipy.special.softmax``."""
+    # scipy takes a fifth of torch's time to import, and a prediction needs nothing else of it
     # shifted by the largest logit, so that exp cannot overflow
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(powers / powers.sum(1, keepdims=True))

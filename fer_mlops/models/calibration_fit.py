@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import betaincinv
 
 from fer_mlops.metrics.classification import (
+    Counts,
     Labels,
+    Scores,
     accuracy,
     balanced_accuracy,
     confusion_counts,
@@ -19,16 +22,13 @@ from fer_mlops.metrics.classification import (
 from fer_mlops.models.calibration import Calibration, Logits, OperatingPoint, log_softmax
 
 _STRENGTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
-_MOST_LOST_BALANCED = 0.05
-"""Largest loss of accuracy at the balanced operating point."""
+_MOST_LOST_BALANCED = 0.05  # largest loss of accuracy at the balanced operating point
+# largest loss of accuracy at the default operating point: with a dozen rare faces in validation, a
+# better macro-F1 can be noise
 _MOST_LOST = 0.005
-"""Largest loss of accuracy at the default operating point: with a dozen rare faces in validation, a
-better macro-F1 can be noise."""
 
-_DOUBT = 0.05
-"""Probability that the error of sure predictions exceeds the requested limit."""
-_NEVER = 2.0
-"""A threshold that no confidence reaches."""
+_DOUBT = 0.05  # probability that the error of sure predictions exceeds the requested limit
+_NEVER = 2.0  # a threshold that no confidence reaches
 
 
 def fit_calibration(
@@ -39,10 +39,8 @@ def fit_calibration(
 ) -> Calibration:
     """Returns the fitted prior strengths of the operating points, and temperatures with the least NLL.
 
-    Post-hoc logit adjustment (arXiv 2007.07314, section 4.1): a lower strength favours rare emotions.
     The default point has the best macro-F1 within half a percentage point of the natural point's
-    validation accuracy, the balanced point the best balanced accuracy within five percentage points.
-    Ties go to the strength closer to natural.
+    accuracy, the balanced point the best balanced accuracy within five percentage points.
 
     Args:
         logits: Logits of the validation faces [n, classes].
@@ -55,12 +53,16 @@ def fit_calibration(
         return np.asarray(natural_bias - (1 - strength) * log_prior, dtype=np.float64)
 
     counts = {s: confusion_counts(labels, (logits + bias(s)).argmax(1)) for s in _STRENGTHS}
-    floor = float(accuracy(counts[1.0])) - _MOST_LOST
-    allowed = [s for s in _STRENGTHS if float(accuracy(counts[s])) >= floor]
-    strength = max(allowed, key=lambda s: float(macro_f1(counts[s])))
-    lowest = float(accuracy(counts[1.0])) - _MOST_LOST_BALANCED
-    cheap = [s for s in _STRENGTHS if float(accuracy(counts[s])) >= lowest]
-    balanced_strength = max(cheap, key=lambda s: float(balanced_accuracy(counts[s])))
+
+    def best(score: Callable[[Counts], Scores], most_lost: float) -> float:
+        floor = float(accuracy(counts[1.0])) - most_lost
+        allowed = [s for s in _STRENGTHS if float(accuracy(counts[s])) >= floor]
+        # of equal strengths the first, which is closest to natural
+        return max(allowed, key=lambda s: float(score(counts[s])))
+
+    # post-hoc logit adjustment (arXiv 2007.07314, section 4.1): a lower strength favours rare emotions
+    strength = best(macro_f1, _MOST_LOST)
+    balanced_strength = best(balanced_accuracy, _MOST_LOST_BALANCED)
     rows = np.arange(len(labels))
 
     def temperature(at: float) -> float:
@@ -69,8 +71,8 @@ def fit_calibration(
         def nll(log_temperature: float) -> float:
             return float(-log_softmax(moved / np.exp(log_temperature))[rows, labels].mean())
 
-        best = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
-        return float(np.exp(best.x))
+        fitted = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+        return float(np.exp(fitted.x))
 
     return Calibration(
         bias=tuple(bias(strength).tolist()),
@@ -86,13 +88,9 @@ def fit_calibration(
 def with_thresholds(
     calibration: Calibration, logits: Logits, labels: Labels, max_error: float
 ) -> Calibration:
-    """Returns the calibration with a fitted threshold for each operating point.
+    """Returns the calibration with a threshold for each operating point, fitted on the same faces.
 
-    Args:
-        calibration: Calibration fitted to the same faces.
-        logits: Logits of the validation faces [n, classes].
-        labels: Labels of the validation faces [n].
-        max_error: Share of sure predictions that may be wrong.
+    ``max_error`` is the share of sure predictions that may be wrong.
     """
 
     def threshold(operating_point: OperatingPoint) -> float:
@@ -109,16 +107,14 @@ def with_thresholds(
 def fit_threshold(labels: Labels, probabilities: NDArray[np.float64], max_error: float) -> float:
     """Returns a low confidence from which at most ``max_error`` of predictions are wrong, at 95%.
 
-    Selection with guaranteed risk (arXiv 1705.08500, algorithm 1): a binary search over the faces'
-    confidences; each step tests the upper Clopper-Pearson bound at its share of the 5%. The result is
-    above 1 if no confidence is enough, as with few faces: even a single test needs 59 faces without an
-    error to bound it by 5%.
-
-    The bound holds for faces that selected nothing else. A run's validation faces also selected epoch,
-    operating point and temperature, so its bound is somewhat too low.
+    The result is above 1 if no confidence is enough, as with few faces: even a single test needs 59
+    faces without an error to bound it by 5%. The bound holds for faces that selected nothing else; a
+    run's validation faces also selected epoch, operating point and temperature, so it is somewhat low.
     """
     confidence, is_wrong = probabilities.max(1), probabilities.argmax(1) != labels
     candidates = np.sort(confidence)[::-1]
+    # Selection with guaranteed risk (arXiv 1705.08500, algorithm 1): a binary search over confidences,
+    # in which each step tests the upper Clopper-Pearson bound at its share of the 5%.
     doubt = _DOUBT / max(1, len(labels).bit_length())
     threshold, low, high = _NEVER, 0, len(labels) - 1
     while low <= high:

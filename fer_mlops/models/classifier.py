@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from fer_mlops.images.arrays import Images
 
 _FORMAT = 1
+# largest length of a classifier card; a valid one has about two thousand characters
 _MOST_LETTERS = 1_000_000
-"""Largest length of a classifier card; a valid one has about two thousand characters."""
+# faces at a time; on a CPU, few enough that a layer's output is still cached for the next layer
 _ON_CPU, _ON_GPU = 32, 256
-"""Faces at a time; on a CPU, few enough that a layer's output is still cached for the next layer."""
 _ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
     "cnn": CnnConfig(),
     "transfer": TransferConfig(),
@@ -96,12 +96,8 @@ class Classifier:
     def prepare(self, images: Sequence[bytes | Path | Image.Image], first: int = 0) -> Images:
         """Returns the images as model inputs, uint8 [n, side, side].
 
-        Args:
-            images: Encoded or decoded images.
-            first: Number of the first image in messages.
-
         Raises:
-            DataError: An image cannot be read; the message has its number.
+            DataError: An image cannot be read; the message has its number, counted from ``first``.
         """
         faces = []
         for number, image in enumerate(images, first):
@@ -138,8 +134,7 @@ class Classifier:
     def load(cls, folder: Path, name: str = "") -> Classifier:
         """Returns the classifier saved in ``folder``, on the CPU, in float32.
 
-        Runs no code from the folder and downloads nothing: this package builds the network from the
-        checked settings in ``classifier.json`` and loads the tensors of ``weights.pt``.
+        Runs no code from the folder and downloads nothing.
 
         Args:
             folder: Folder written by ``save``; need not be trusted.
@@ -165,11 +160,9 @@ class Classifier:
         )
 
     def as_saved(self) -> Classifier:
-        """Returns a copy of the classifier after ``save`` and ``load``.
-
-        A network on a GPU computes with lower precision than on the CPU that serves it, so a run
-        reports scores of this copy.
-        """
+        """Returns a copy of the classifier after ``save`` and ``load``, on the CPU."""
+        # A network on a GPU computes with lower precision than on the CPU that serves it, so a run
+        # reports scores of this copy.
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder))
             return Classifier.load(Path(folder))
@@ -197,8 +190,7 @@ class BundleCard:
         """Returns the card of a bundle.
 
         Raises:
-            ModelError: The file cannot be read, the card is not valid (see ``parse``), or a network's
-                card has no architecture.
+            ModelError: The file or its card is not valid, or a network's card has no architecture.
         """
         try:
             with path.open(encoding="utf-8") as file:
@@ -277,11 +269,7 @@ def _check_calibration(calibration: Calibration) -> None:
 
 
 def _file(folder: Path, name: str) -> Path:
-    """Returns a file of the bundle.
-
-    Raises:
-        ModelError: The file is missing, or is a link to a file outside of the bundle.
-    """
+    """Returns a file of the bundle; raises ModelError if it is missing or a link to the outside."""
     path = folder / name
     if not path.is_file():
         raise ModelError(f"it has no {name}, so it is not a fer_mlops classifier")
@@ -291,11 +279,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _rebuilt(card: BundleCard, weights: Path) -> NetworkScorer:
-    """Returns the network of the card's architecture with the weights in a file.
-
-    Raises:
-        ModelError: The backbone is unknown, its package is not installed, or the weights do not fit.
-    """
+    """Returns the network of the card's architecture with the weights in a file."""
     assert card.architecture is not None
     try:
         try:

@@ -40,7 +40,7 @@ class Cnn(MirrorAveraging):
             layers += [nn.Dropout(config.dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(config.hidden or inputs, num_classes))
         self.averages_mirror = config.mirror
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # convolutions are faster in this layout
 
     def score(self, images: Tensor) -> Tensor:
         """Returns the logits of the faces, without mirror averaging."""
@@ -56,14 +56,9 @@ class Cnn(MirrorAveraging):
 
 
 def _block(inputs: int, width: int, depth: int, last_pool: bool | None) -> nn.Sequential:
-    """Returns a block of convolutions.
+    """Returns ``depth`` convolutions of ``width`` channels and a pooling.
 
-    Args:
-        inputs: Channels of the input.
-        width: Channels of the output.
-        depth: Number of convolutions.
-        last_pool: Whether the last block pools, after its ReLU, whose output Grad-CAM explains; None for
-            the other blocks.
+    ``last_pool`` is whether the last block pools; None for the other blocks.
     """
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -75,6 +70,6 @@ def _block(inputs: int, width: int, depth: int, last_pool: bool | None) -> nn.Se
         inputs = width
     if last_pool is None:
         layers.insert(-1, nn.MaxPool2d(2))  # before the ReLU: same result, a quarter of the work
-    elif last_pool:
+    elif last_pool:  # after the ReLU, whose output Grad-CAM explains
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)

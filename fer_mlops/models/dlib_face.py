@@ -20,15 +20,14 @@ from torch import Tensor, nn
 from fer_mlops.errors import WeightsError, without_extra
 
 MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
-DEVIATION = (256 / 255, 256 / 255, 256 / 255)
-"""dlib's input is (byte - mean) / 256."""
+DEVIATION = (256 / 255, 256 / 255, 256 / 255)  # dlib's input is (byte - mean) / 256
 
 _PACKAGE = "face_recognition_models"
 _FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
 _LANDMARKS = Path("models", "shape_predictor_5_face_landmarks.dat")
+# Channels of each block. The last block of the published network is left out: it would reduce a small
+# face to a single pixel.
 _WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 3
-"""Channels of each block. The last block of the published network is left out: it would reduce a small
-face to a single pixel."""
 _NUM_EMBEDDED = 128
 
 
@@ -84,11 +83,7 @@ class DlibEmbeddingNet(nn.Module):
 
 @torch.no_grad()
 def settle_batch_norms(network: nn.Module, images: Tensor) -> None:
-    """Gives every batch norm the statistics of ``images`` [n, 1, h, w]; outputs stay the same.
-
-    dlib's weights have a scale and a shift in place of each batch norm. Scale and shift are adjusted to
-    the new statistics, so that the network can be trained like any network with batch norms.
-    """
+    """Gives every batch norm the statistics of ``images`` [n, 1, h, w]; outputs stay the same."""
 
     def settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
@@ -96,6 +91,8 @@ def settle_batch_norms(network: nn.Module, images: Tensor) -> None:
         assert norm.running_var is not None
         mean = inputs[0].mean(dim=(0, 2, 3))
         variance = inputs[0].var(dim=(0, 2, 3), correction=0)
+        # dlib's weights have a scale and a shift in place of each batch norm; adjusted to the
+        # statistics, the network can be trained like any other
         slope = norm.weight / (norm.running_var + norm.eps).sqrt()
         norm.bias.add_(slope * (mean - norm.running_mean))
         norm.weight.copy_(slope * (variance + norm.eps).sqrt())
@@ -113,11 +110,7 @@ def settle_batch_norms(network: nn.Module, images: Tensor) -> None:
 
 
 def fetch_published_weights() -> dict[str, Tensor]:
-    """Returns the state dict of a ``DlibFaceNet`` from the installed package of weights.
-
-    Raises:
-        WeightsError: The package is not installed, or its file has changed.
-    """
+    """Returns the state dict of a ``DlibFaceNet`` from the installed package of weights."""
     return read_published_weights(_installed(_FILE))
 
 
@@ -145,15 +138,12 @@ def fetch_embedding_network() -> DlibEmbeddingNet:
 
 
 def landmarks_file() -> Path:
-    """Returns the path of dlib's installed weights for landmarks of eyes and nose (CC0).
-
-    Raises:
-        WeightsError: The package of weights is not installed.
-    """
+    """Returns the path of dlib's installed weights for landmarks of eyes and nose (CC0)."""
     return _installed(_LANDMARKS)
 
 
 def _installed(file: Path) -> Path:
+    """Returns the path of a file in the package of weights; raises WeightsError without it."""
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         need = "this --backbone or --identities needs dlib's face weights"
@@ -174,10 +164,7 @@ def read_published_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _fill(network: nn.Module, path: Path) -> bytes:
-    """Copies the convolutions and scales from a file in dlib's format into ``network``, in file order.
-
-    Returns:
-        The file's content.
+    """Copies convolutions and scales from a file in dlib's format into ``network``; returns the content.
 
     Raises:
         WeightsError: The file cannot be read or holds another network.
@@ -206,15 +193,14 @@ def _fill(network: nn.Module, path: Path) -> bytes:
             layer.bias.copy_(torch.from_numpy(values[-num:]))
             norm.weight.copy_(torch.from_numpy(scale[:num]))
             norm.bias.copy_(torch.from_numpy(scale[num:]))
+            # so that the norm divides by 1, and its scale and shift are dlib's
             norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
     return content
 
 
 def _integer(content: bytes, at: int) -> tuple[int, int]:
-    """Returns the integer at this offset in dlib's format, and the offset after it.
-
-    The format is a byte with size and sign, then the value's bytes.
-    """
+    """Returns the integer at this offset in dlib's format, and the offset after it."""
+    # a byte with size and sign, then the value's bytes
     size = content[at] & 15
     value = int.from_bytes(content[at + 1 : at + 1 + size], "little")
     return (-value if content[at] & 128 else value), at + 1 + size

@@ -8,34 +8,24 @@ right and bottom only, and its batch norm uses an epsilon of 1e-3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_mlops.errors import WeightsError
 
-NUM_FEATURES = 1280
-"""Channels of the last feature map."""
+NUM_FEATURES = 1280  # channels of the last feature map
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    kernel: int
-    stride: int
-    expansion: int
-    channels: int
-    repeats: int
-
-
+# kernel, stride of the first block, expansion, channels, number of blocks
 _STAGES = (
-    _Stage(3, 1, 1, 16, 1),
-    _Stage(3, 2, 6, 24, 2),
-    _Stage(5, 2, 6, 40, 2),
-    _Stage(3, 2, 6, 80, 3),
-    _Stage(5, 1, 6, 112, 3),
-    _Stage(5, 2, 6, 192, 4),
-    _Stage(3, 1, 6, 320, 1),
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
 )
 
 
@@ -46,9 +36,8 @@ class _SamePadConv2d(nn.Conv2d):
         if self.stride[0] == 1:
             return F.conv2d(input, self.weight, None, 1, self.kernel_size[0] // 2, 1, self.groups)
         pads: list[int] = []
-        for size, kernel, stride in zip(
-            (input.shape[-1], input.shape[-2]), self.kernel_size, self.stride, strict=True
-        ):
+        sides = (input.shape[-1], input.shape[-2])
+        for size, kernel, stride in zip(sides, self.kernel_size, self.stride, strict=True):
             missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [missing // 2, missing - missing // 2]
         return F.conv2d(F.pad(input, pads), self.weight, None, self.stride, 0, 1, self.groups)
@@ -67,16 +56,16 @@ def _convolution(
 class _InvertedBlock(nn.Module):
     """Inverted residual: expand, depthwise, project; the input is added if shapes agree."""
 
-    def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
-        inner = inputs * stage.expansion
+        inner = inputs * expansion
         layers: list[nn.Module] = []
-        if stage.expansion != 1:
+        if expansion != 1:
             layers += [*_convolution(inputs, inner, 1), nn.ReLU6(inplace=True)]
-        layers += _convolution(inner, inner, stage.kernel, stride=stride, groups=inner)
-        layers += [nn.ReLU6(inplace=True), *_convolution(inner, stage.channels, 1)]
+        layers += _convolution(inner, inner, kernel, stride=stride, groups=inner)
+        layers += [nn.ReLU6(inplace=True), *_convolution(inner, outputs, 1)]
         self.layers = nn.Sequential(*layers)
-        self.is_residual = stride == 1 and inputs == stage.channels
+        self.is_residual = stride == 1 and inputs == outputs
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.layers(images)
@@ -91,23 +80,23 @@ class EfficientNetLite0(nn.Sequential):
             nn.Sequential(*_convolution(3, 32, 3, stride=2), nn.ReLU6(inplace=True))
         ]
         inputs = 32
-        for stage in _STAGES:
-            for repeat in range(stage.repeats):
-                layers.append(_InvertedBlock(inputs, stage, stage.stride if repeat == 0 else 1))
-                inputs = stage.channels
+        for kernel, stride, expansion, outputs, num_blocks in _STAGES:
+            for number in range(num_blocks):
+                own = stride if number == 0 else 1
+                layers.append(_InvertedBlock(inputs, outputs, kernel, own, expansion))
+                inputs = outputs
         layers.append(nn.Sequential(*_convolution(inputs, NUM_FEATURES, 1), nn.ReLU6(inplace=True)))
         super().__init__(*layers)
 
 
-def load_published_weights(network: EfficientNetLite0, weights: Mapping[str, Tensor]) -> None:
-    """Loads the weights of the published PyTorch file into ``network``.
-
-    The file names its tensors differently but has them in the same order. So tensors are paired by
-    position, and each pair's shape is checked; the two tensors of the ImageNet head are left out.
+def load_published_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Loads the weights of the published PyTorch file, without its ImageNet head, into ``network``.
 
     Raises:
         WeightsError: The number of tensors or a shape differs.
     """
+    # the file names its tensors differently but has them in the same order, so they are paired by
+    # position
     theirs = [(name, t) for name, t in weights.items() if not name.startswith("_fc.")]
     ours = network.state_dict()
     if len(theirs) != len(ours):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -15,15 +16,15 @@ from torch import Tensor, nn
 
 from fer_mlops.errors import ConfigError
 
+# smallest side of the blank face, in pixels: on a smaller one the last maps are single points, from
+# which no stride can be computed
 _SMALLEST = 64
-"""Smallest side of the blank face, in pixels: on a smaller one the last maps are single points, from
-which no stride can be computed."""
+# Largest number of halvings before the layer that Grad-CAM explains, which is stride 16. The last layer
+# has stride 32, so that a face of 96 px gives a map of only 3 x 3.
 _EXPLAINED = 4
-"""Largest number of halvings before the layer that Grad-CAM explains, which is stride 16. The last
-layer has stride 32, so that a face of 96 px gives a map of only 3 x 3."""
+# parameters up to which a backbone on torch's `meta` device is measured in memory instead: on that
+# device the first convolution imports torch's compiler, which takes as long as torch
 _SMALL = 50_000_000
-"""Parameters up to which a backbone on torch's ``meta`` device is measured in memory instead: on that
-device the first convolution imports torch's compiler, which takes as long as torch."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,7 @@ def pooled(features: Tensor) -> Tensor:
 def _explained(backbone: nn.Module, calls: list[_Call], depths: list[int]) -> str:
     """Returns the name of the last layer of stride at most 16 outside any block, or an empty text.
 
-    Args:
-        backbone: Backbone that was called.
-        calls: Calls in the order in which they ended.
-        depths: Number of halvings of the face at the end of each call.
+    ``depths`` is the number of halvings of the face at the end of each call.
     """
     rows = {name for name, module in backbone.named_modules() if isinstance(module, nn.Sequential)}
 
@@ -138,19 +136,26 @@ def _calls(backbone: nn.Module, side: int) -> tuple[int, list[_Call]]:
     """Returns the number of features of a face of ``side`` pixels, and the calls as they end."""
     calls: list[_Call] = []
 
-    def noting(name: str) -> Callable[[nn.Module, object, object], None]:
-        def note(module: nn.Module, _: object, output: object) -> None:
-            calls.append(_Call(name, module, _halvings(output, side)))
+    def note(name: str, module: nn.Module, _: object, output: object) -> None:
+        calls.append(_Call(name, module, _halvings(output, side)))
 
-        return note
-
-    hooks = [m.register_forward_hook(noting(name)) for name, m in backbone.named_modules() if name]
-    try:
+    with calls_noted(backbone, note):
         features = pooled(backbone(torch.zeros(1, 3, side, side)))
+    return features.shape[1], calls
+
+
+@contextmanager
+def calls_noted(
+    network: nn.Module, note: Callable[[str, nn.Module, object, object], None]
+) -> Iterator[None]:
+    """Calls ``note`` with name, module, inputs and output whenever a module inside the network ends."""
+    named = [(name, module) for name, module in network.named_modules() if name]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in named]
+    try:
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    return features.shape[1], calls
 
 
 def _halvings(output: object, side: int) -> int | None:

@@ -12,10 +12,7 @@ from torch import Tensor
 from fer_mlops.images.arrays import Images
 from fer_mlops.progress import Advance, ignore_progress
 
-Vectors = NDArray[np.float32]
-"""Shape [n, features]."""
-
-
+Vectors = NDArray[np.float32]  # shape [n, features]
 _HOG_BATCH = 128
 
 
@@ -29,8 +26,7 @@ def hog_vectors(
 ) -> Vectors:
     """Returns the histograms of oriented gradients of each face (Dalal and Triggs, CVPR 2005).
 
-    Blocks of 2 x 2 cells, L2-Hys normalised, square-root compressed. Equal to scikit-image's ``hog`` to
-    1e-6, and much faster because it works on batches. Gradients are computed once for all cell sizes.
+    Blocks of 2 x 2 cells, L2-Hys normalised, square-root compressed: scikit-image's ``hog`` to 1e-6.
 
     Args:
         pixels: Gray faces, uint8 [n, side, side].
@@ -39,6 +35,7 @@ def hog_vectors(
         is_symmetric: Whether to average over each face and its mirror image.
         advance: Called with the number of faces just finished.
     """
+    # not scikit-image's: batches, and gradients computed once for all cell sizes, are much faster
     parts = []
     for start in range(0, len(pixels), _HOG_BATCH):
         faces = torch.from_numpy(np.array(pixels[start : start + _HOG_BATCH])).double()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,10 @@ from fer_mlops.errors import ConfigError, ModelError
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.hog import Vectors, hog_vectors
-from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
+# largest unpacked size of a file, in bytes; a baseline of 100,000 faces has 300 MB
 _MOST_BYTES = 2 << 30
-"""Largest unpacked size of a file, in bytes; a baseline of 100,000 faces has 300 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +54,11 @@ class HogSvm:
     classes: NDArray[np.int64]
     """[k]; ascending labels."""
 
-    def logits(self, pixels: Images, advance: Advance = ignore_progress) -> NDArray[np.float32]:
+    def logits(self, pixels: Images) -> NDArray[np.float32]:
         """Returns log-probabilities [n, 7] of gray faces uint8 [n, side, side]."""
-        vectors = hog_vectors(
-            pixels,
-            cells=self.cells.tolist(),
-            orientations=int(self.orientations),
-            is_symmetric=bool(self.mirror),
-            advance=advance,
-        )
+        cells, orientations = self.cells.tolist(), int(self.orientations)
+        is_symmetric = bool(self.mirror)
+        vectors = hog_vectors(pixels, cells=cells, orientations=orientations, is_symmetric=is_symmetric)
         return self.logits_of_vectors(vectors)
 
     def logits_of_vectors(self, vectors: Vectors) -> NDArray[np.float32]:
@@ -82,20 +78,17 @@ class HogSvm:
         starts = np.concatenate([[0], np.cumsum(self.num_support)])
         k = len(self.classes)
         votes, confidences = np.zeros((len(points), k)), np.zeros((len(points), k))
-        pair = 0
-        for i in range(k):
-            for j in range(i + 1, k):
-                of_i, of_j = slice(starts[i], starts[i + 1]), slice(starts[j], starts[j + 1])
-                decision = (
-                    kernel[:, of_i] @ self.duals[j - 1, of_i]
-                    + kernel[:, of_j] @ self.duals[i, of_j]
-                    + self.intercepts[pair]
-                )
-                votes[:, i] += decision > 0
-                votes[:, j] += decision <= 0
-                confidences[:, i] += decision
-                confidences[:, j] -= decision
-                pair += 1
+        for pair, (i, j) in enumerate(combinations(range(k), 2)):
+            of_i, of_j = slice(starts[i], starts[i + 1]), slice(starts[j], starts[j + 1])
+            decision = (
+                kernel[:, of_i] @ self.duals[j - 1, of_i]
+                + kernel[:, of_j] @ self.duals[i, of_j]
+                + self.intercepts[pair]
+            )
+            votes[:, i] += decision > 0
+            votes[:, j] += decision <= 0
+            confidences[:, i] += decision
+            confidences[:, j] -= decision
         # as scikit-learn: confidences break ties of votes but never outweigh a whole vote
         shrunk: Array = confidences / (3 * (np.abs(confidences) + 1))
         return votes + shrunk
@@ -106,11 +99,9 @@ class HogSvm:
 
     @classmethod
     def load(cls, path: Path, image_size: int) -> HogSvm:
-        """Returns the baseline saved at ``path``.
+        """Returns the baseline saved at ``path`` for faces of ``image_size`` pixels.
 
-        Args:
-            path: File written by ``save``; need not be trusted, nothing in it is unpickled.
-            image_size: Side of the baseline's input faces, in pixels.
+        The file need not be trusted: nothing in it is unpickled.
 
         Raises:
             ModelError: The file is missing, or its arrays are not those of a baseline.
@@ -156,18 +147,13 @@ class HogSvm:
             raise ModelError(f"classes of the baseline cannot be {self.classes[:9].tolist()}")
         if (self.num_support < 0).any() or self.num_support.sum() != s or self.gamma <= 0:
             raise ModelError("num_support or gamma of the baseline does not fit its support vectors")
+        cells, orientations = tuple(self.cells.tolist()), int(self.orientations)
         try:
-            HogSvmConfig(
-                image_size=image_size,
-                cells=tuple(self.cells.tolist()),
-                orientations=int(self.orientations),
-            )
+            HogSvmConfig(image_size=image_size, cells=cells, orientations=orientations)
         except ConfigError as error:
             raise ModelError(str(error)) from error
         blank = np.zeros((1, image_size, image_size), np.uint8)
-        described = hog_vectors(
-            blank, cells=self.cells.tolist(), orientations=int(self.orientations)
-        ).shape[1]
+        described = hog_vectors(blank, cells=cells, orientations=orientations).shape[1]
         if described != f:
             raise ModelError(
                 f"the baseline needs {f} features, but faces of {image_size} px have {described}"

@@ -19,23 +19,14 @@ from fer_mlops.models.hog import Vectors
 from fer_mlops.models.hog_svm import HogSvm
 
 _FOLDS = 3
-_LEAST_VARIANCE = 1e-12
-"""Lower limit of the components' variance, which is 0 if all images are equal."""
+_LEAST_VARIANCE = 1e-12  # lower limit of the components' variance, which is 0 if all images are equal
 
 
 def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: int) -> HogSvm:
-    """Returns the baseline fitted to HOG vectors.
+    """Returns the baseline fitted to HOG vectors [n, features] with labels [n] of two emotions or more.
 
-    Probabilities come from a multinomial logistic regression on out-of-fold decisions of the SVM (3
-    folds): decisions on its own training faces would be overconfident. If there are too few faces for
-    folds with two emotions each (``can_calibrate``), they come from the uncalibrated decisions and the
-    emotions' shares.
-
-    Args:
-        vectors: HOG vectors of the training faces [n, features].
-        labels: Labels of the training faces [n], with at least two emotions.
-        config: Settings of the baseline.
-        seed: Seed of the principal components' solver and of the folds.
+    With too few faces for folds (``can_calibrate``), probabilities come from the uncalibrated decisions
+    and the emotions' shares.
     """
     folds = _folds(labels, seed) if can_calibrate(labels) else []
     everything = np.arange(len(labels))
@@ -49,6 +40,7 @@ def fit_hog_svm(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: in
     if not folds:
         shares = np.unique(labels, return_counts=True)[1] / len(labels)
         return replace(machine, offsets=np.log(shares))
+    # calibrated out of fold: decisions on its own training faces would be overconfident
     decisions = np.zeros((len(labels), len(machine.classes)))
     for part, (_, left_out) in zip(partial, folds, strict=True):
         columns = np.searchsorted(machine.classes, part.classes)
@@ -77,6 +69,7 @@ def _fit_machine(vectors: Vectors, labels: Labels, config: HogSvmConfig, seed: i
     """Returns the fitted baseline, without calibration of its decisions."""
     components = min(config.components, *vectors.shape)
     with np.errstate(invalid="ignore"):  # equal images have a variance of 0
+        # the randomized solver computes the leading components only
         reducer = PCA(components, svd_solver="randomized", random_state=seed).fit(vectors)
     mean, axes = reducer.mean_.astype(np.float64), reducer.components_.astype(np.float64)
     points = (vectors - mean) @ axes.T

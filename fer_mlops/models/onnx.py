@@ -16,8 +16,7 @@ from fer_mlops.models.classifier import BundleCard, Classifier
 
 INPUT, LOGITS, PROBABILITIES = "faces", "logits", "probabilities"
 """Input uint8 [n, side, side]; outputs float32 [n, 7], probabilities at the default operating point."""
-CARD_KEY = "fer_mlops"
-"""Metadata key of the classifier's card, as JSON."""
+CARD_KEY = "fer_mlops"  # metadata key of the classifier's card, as JSON
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,7 @@ class OnnxScorer:
 
 
 def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
-    """Returns the classifier in an ONNX file.
-
-    Args:
-        path: File written by ``fer-mlops export``.
-        num_threads: Number of onnxruntime's threads; 0 for the number of cores.
+    """Returns the classifier in an ONNX file, run by ``num_threads`` threads; 0 for one a core.
 
     Raises:
         ModelError: The file does not exist or was not written by ``fer-mlops export``, or onnxruntime
@@ -61,7 +56,7 @@ def load_onnx(path: Path, num_threads: int = 0) -> Classifier:
         raise ModelError(f"no model {str(path)!r}: there is no such file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
-    options.log_severity_level = 4
+    options.log_severity_level = 4  # fatal only: its errors are raised as well
     try:
         # from bytes, because a graph loaded from a path may read any other file as its weights
         session = onnxruntime.InferenceSession(

@@ -1,7 +1,6 @@
-"""ResNet18 up to its last feature map, with torchvision's layers, names and random weights.
+"""ResNet18 up to its last feature map (arXiv 1512.03385, table 1), as in torchvision.
 
-Architecture: arXiv 1512.03385, table 1; torchvision's ``resnet18``. torchvision itself takes as long to
-import as torch, and a prediction needs nothing else of it.
+Layers and random weights are torchvision's, which itself takes as long to import as torch.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from torch import Tensor, nn
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 """torchvision's names of the parts. Here they are numbered, because trained models store them so."""
-_WIDTHS = (64, 128, 256, 512)
-"""Channels of each layer."""
+_WIDTHS = (64, 128, 256, 512)  # channels of each layer
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Conv2d:

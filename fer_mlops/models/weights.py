@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from fer_mlops.errors import ModelError, WeightsError
 
 StateDict = Mapping[str, Tensor]
+# largest size of a weights file, in bytes; the largest published backbone has 2.6 GB
 _MOST_BYTES = 4 << 30
-"""Largest size of a weights file, in bytes; the largest published backbone has 2.6 GB."""
-_DOWNLOAD_TIMEOUT = 20.0
-"""Seconds without a byte after which a download counts as failed."""
+_DOWNLOAD_TIMEOUT = 20.0  # seconds without a byte after which a download counts as failed
+# part of a published file's name: the beginning of its SHA-256 digest
 _DIGEST = re.compile(r"-([0-9a-f]{8,})\.pth?$")
-"""Part of a published file's name: the beginning of its SHA-256 digest."""
 
 
 def cached_file(url: str) -> Path:
@@ -34,9 +33,6 @@ def cached_file(url: str) -> Path:
 def download(url: str) -> Path:
     """Returns the path of a published file in torch's cache, after downloading it if needed.
 
-    torch's downloader is not used: it waits forever for a server that stops sending, and its only
-    timeout would apply to every connection of this process.
-
     Raises:
         OSError: The file cannot be downloaded.
         WeightsError: The download does not have the digest in the file's name.
@@ -45,6 +41,8 @@ def download(url: str) -> Path:
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    # torch's downloader waits forever for a server that stops sending, and its only timeout would apply
+    # to every connection of this process
     with (
         urlopen(url, timeout=_DOWNLOAD_TIMEOUT) as sent,
         tempfile.TemporaryDirectory(dir=path.parent) as aside,
@@ -81,11 +79,9 @@ def read_state_dict(path: Path) -> StateDict:
 
 
 def fill_network(network: nn.Module, path: Path) -> None:
-    """Loads the weights at ``path`` into ``network``; names, shapes and types must match exactly.
+    """Loads the state dict at ``path`` into ``network``; names, shapes and types must match exactly.
 
-    Args:
-        network: Network, possibly on torch's ``meta`` device: its tensors are replaced, not written to.
-        path: State dict written by ``torch.save``.
+    Its tensors are replaced, not written to, as they may be on torch's ``meta`` device.
 
     Raises:
         ModelError: The file is not a state dict, or belongs to another network.
@@ -112,12 +108,7 @@ def fill_network(network: nn.Module, path: Path) -> None:
 
 
 def _checked_size(path: Path) -> int:
-    """Returns the size of a weights file.
-
-    Raises:
-        ModelError: The file is too large, is not an archive of ``torch.save``, or is larger when
-            unpacked.
-    """
+    """Returns the size of a weights file; raises ModelError if it is too large or no such archive."""
     num_bytes = path.stat().st_size
     if num_bytes > _MOST_BYTES:
         raise ModelError(f"{path.name} has {num_bytes:,} bytes, more than the limit of {_MOST_BYTES:,}")
@@ -126,7 +117,7 @@ def _checked_size(path: Path) -> int:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ModelError(f"{path.name} is not a weights file: {error}") from error
-    if unpacked > num_bytes:
+    if unpacked > num_bytes:  # torch.save does not compress, so this file would fill the memory
         raise ModelError(
             f"{path.name} is not a weights file: {num_bytes:,} bytes unpack to {unpacked:,}"
         )

@@ -60,9 +60,10 @@ def find_candidates(names: Sequence[str]) -> list[Candidate]:
         ConfigError: Fewer than two different models are named.
     """
     names = list(dict.fromkeys(names))
-    for run_id in filter(None, (ModelUri.parse(name).run_id for name in names)):
-        _check_run(run_id)
-    fixed = [resolve_model_uri(name) for name in names]
+    for name in names:
+        if run_id := ModelUri.parse(name).run_id:
+            _check_run(run_id)
+    fixed = [resolve_model_uri(name) for name in names]  # an alias and a number may be one version
     if len(set(fixed)) < 2:
         raise ConfigError(f"a comparison needs at least two different models, got {len(set(fixed))}")
     unique = [names[fixed.index(uri)] for uri in dict.fromkeys(fixed)]
@@ -78,16 +79,19 @@ def candidate_of(name: str) -> Candidate:
         ModelError: The model does not exist.
     """
     with downloaded_model(name) as folder:
-        bundle = bundle_in(folder, name)
-        classifier = Classifier.load(bundle, name)
-        num_bytes = _size_of(bundle)
+        return candidate_in(folder, name)
+
+
+def candidate_in(folder: Path, name: str) -> Candidate:
+    """Returns the model called ``name``, whose files are in ``folder``, as a candidate."""
+    bundle = bundle_in(folder, name)
     provenance, run_id = training_provenance(name), run_id_of(name)
     return Candidate(
         name=name,
         uri=resolve_model_uri(name),
         run_id=run_id,
-        classifier=classifier,
-        num_bytes=num_bytes,
+        classifier=Classifier.load(bundle, name),
+        num_bytes=_size_of(bundle),
         provenance=provenance,
         experiment=load_run_config(run_id) if run_id and provenance else None,
         minutes=get_run(run_id).data.metrics.get("minutes", float("nan")) if run_id else float("nan"),
@@ -97,7 +101,7 @@ def candidate_of(name: str) -> Candidate:
 def candidate_just_trained(trained: Trained) -> Candidate:
     """Returns a model that this process trained as a candidate, without reading its run."""
     with tempfile.TemporaryDirectory() as folder:
-        trained.classifier.save(Path(folder) / "classifier")
+        trained.classifier.save(Path(folder) / "classifier")  # its size on disk is compared
         num_bytes = _size_of(Path(folder))
     data = trained.data
     return Candidate(
@@ -133,7 +137,7 @@ def _short_names(names: Sequence[str], families: Sequence[str]) -> list[str]:
             shown.append(Path(name).name)
     taken = Counter(shown)
     return [
-        f"{short} ({_mark(name, number)})" if taken[short] > 1 else short
+        f"{short} ({ModelUri.parse(name).run_id[:6] or number})" if taken[short] > 1 else short
         for number, (short, name) in enumerate(zip(shown, names, strict=True), 1)
     ]
 
@@ -143,11 +147,6 @@ def _registered_name(name: ModelUri) -> str:
     if name.model != REGISTERED_NAME or not name.is_registered:
         return name.text.removeprefix("models:/")
     return name.alias or f"version {name.version}"
-
-
-def _mark(name: str, number: int) -> str:
-    """Returns a suffix for equal names: the start of the run's id, else a number."""
-    return ModelUri.parse(name).run_id[:6] or str(number)
 
 
 def _check_run(run_id: str) -> None:

@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -20,12 +20,9 @@ from fer_mlops.errors import FerError
 
 Status = Literal["ok", "warning", "failed"]
 _PACKAGE = "fer-mlops"
-_TOOLS = {"all", "docs", "dev", "serve"}
-"""Extras that are made of others, or for developers."""
-_LEAST_FREE, _FEW_FREE = 0.5e9, 5e9
-"""Bytes of free disk below which nothing can be trained, and below which a sweep may fill the disk."""
-_SIDE = 512
-"""Side of the matrices that are multiplied."""
+_TOOLS = {"all", "docs", "dev", "serve"}  # extras that are made of others, or for developers
+_LEAST_FREE, _FEW_FREE = 0.5e9, 5e9  # bytes below which no training fits on the disk, or no sweep
+_SIDE = 512  # side of the matrices that are multiplied
 _TRIES = 5
 
 
@@ -41,13 +38,7 @@ class SystemCheck:
 
 
 def run_checks(cache: Path) -> Iterator[SystemCheck]:
-    """Yields the result of every check, those that need torch last.
-
-    A check whose need has failed is left out, as it would repeat the failure.
-
-    Args:
-        cache: Folder for decoded faces; it is read only.
-    """
+    """Yields the result of every check, those that need torch last."""
     failed = set()
     for name, check in CHECKS.items():
         if _NEEDS.get(name) in failed:
@@ -69,16 +60,8 @@ def run_checks(cache: Path) -> Iterator[SystemCheck]:
 _Result = tuple[Status, str, str]
 
 
-def _python(_: Path) -> _Result:
-    return "ok", f"{platform.python_version()}, {sys.executable}", ""
-
-
-def _own_version(_: Path) -> _Result:
-    return "ok", f"{__version__}, {Path(__file__).parents[1]}", ""
-
-
 def _packages(_: Path) -> _Result:
-    needed = [each for each in _requirements() if not each.marker or each.marker.evaluate()]
+    needed = _requirements()
     wrong = [each for each in needed if not _is_installed(each)]
     if wrong:
         names = ", ".join(f"{each} (found {_version_of(each)})" for each in wrong)
@@ -91,21 +74,15 @@ def _extras(_: Path) -> _Result:
     names = distribution(_PACKAGE).metadata.get_all("Provides-Extra") or []
     here: list[str] = []
     absent: list[str] = []
+    of_all = set(map(str, _requirements()))
     for extra in sorted(set(names) - _TOOLS):
-        own = [each for each in _requirements(extra) if each.marker and _is_only_of(each, extra)]
+        own = [each for each in _requirements(extra) if str(each) not in of_all]
         (here if all(map(_is_installed, own)) else absent).append(extra)
     found = f"installed: {', '.join(here) or 'none'}; not installed: {', '.join(absent) or 'none'}"
     if "face" in absent:
         remedy = f"pip install '{_PACKAGE}[face]' for presets of transfer and for faces in photos"
         return "warning", found, remedy
     return "ok", found, ""
-
-
-def _is_only_of(requirement: Requirement, extra: str) -> bool:
-    assert requirement.marker
-    return requirement.marker.evaluate({"extra": extra}) and not requirement.marker.evaluate(
-        {"extra": ""}
-    )
 
 
 def _requirements(extra: str = "") -> list[Requirement]:
@@ -115,10 +92,8 @@ def _requirements(extra: str = "") -> list[Requirement]:
 
 
 def _is_installed(requirement: Requirement) -> bool:
-    try:
-        return requirement.specifier.contains(version(requirement.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
+    found = _version_of(requirement)
+    return found != "none" and requirement.specifier.contains(found, prereleases=True)
 
 
 def _version_of(requirement: Requirement) -> str:
@@ -189,21 +164,16 @@ def _weights(_: Path) -> _Result:
     found = installed_weights()
     shown = ", ".join(f"{name} {'on disk' if is_here else 'absent'}" for name, is_here in found.items())
     if not found["dlib_face"]:
-        return (
-            "warning",
-            shown,
-            f"pip install '{_PACKAGE}[face]': the presets of transfer need dlib_face",
-        )
+        remedy = f"pip install '{_PACKAGE}[face]': the presets of transfer need dlib_face"
+        return "warning", shown, remedy
     return "ok", shown, ""
 
 
 def _cpu(_: Path) -> _Result:
     import torch
 
-    num = os.cpu_count() or 1
-    threads = torch.get_num_threads()
-    speed = _multiply("cpu")
-    return "ok", f"{threads} threads on {num} cores, {speed:.0f} GFLOP/s", ""
+    threads, num = torch.get_num_threads(), os.cpu_count() or 1
+    return "ok", f"{threads} threads on {num} cores, {_multiply('cpu'):.0f} GFLOP/s", ""
 
 
 def _gpu(_: Path) -> _Result:
@@ -222,11 +192,7 @@ def _gpu(_: Path) -> _Result:
 
 
 def _multiply(device: str) -> float:
-    """Returns the speed of a matrix product in 10⁹ operations a second, after checking its result.
-
-    Raises:
-        RuntimeError: The device fails, or multiplies wrongly.
-    """
+    """Returns the speed of a matrix product in 10⁹ operations a second, after checking its result."""
     import torch
 
     ones = torch.ones(_SIDE, _SIDE, device=device)
@@ -241,8 +207,8 @@ def _multiply(device: str) -> float:
 
 
 CHECKS: dict[str, Callable[[Path], _Result]] = {
-    "python": _python,
-    "fer_mlops": _own_version,
+    "python": lambda _: ("ok", f"{platform.python_version()}, {sys.executable}", ""),
+    "fer_mlops": lambda _: ("ok", f"{__version__}, {Path(__file__).parents[1]}", ""),
     "packages": _packages,
     "extras": _extras,
     "tracking store": _store,
@@ -255,10 +221,5 @@ CHECKS: dict[str, Callable[[Path], _Result]] = {
     "gpu": _gpu,
 }
 """Checks by name, those that load torch last."""
+# a check that fails leaves out those that need it, as they would repeat its failure
 _NEEDS = {"stored files": "tracking store", "weights": "torch", "cpu": "torch", "gpu": "torch"}
-"""Check without which another one cannot be made."""
-
-
-def has_failed(checks: Iterable[SystemCheck]) -> bool:
-    """Returns whether any check has failed."""
-    return any(check.status == "failed" for check in checks)

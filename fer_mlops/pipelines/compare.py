@@ -9,12 +9,7 @@ from pathlib import Path
 from fer_mlops.config import DataConfig
 from fer_mlops.data.datasets import data_name
 from fer_mlops.errors import ModelError
-from fer_mlops.evaluation.comparison import (
-    Comparison,
-    Entry,
-    PairedResult,
-    disagreements_between,
-)
+from fer_mlops.evaluation.comparison import Comparison, Entry, PairedResult, disagreements_between
 from fer_mlops.evaluation.paired import pair
 from fer_mlops.evaluation.predictions import LabelledPredictions, predict_table
 from fer_mlops.evaluation.repeats import Repeats
@@ -38,8 +33,7 @@ from fer_mlops.tracking.registry import data_of
 from fer_mlops.tracking.run_log import RunLog
 
 PAGE = "comparison.html"
-_MEASURED = 64
-"""Number of faces for measuring speed."""
+_MEASURED = 64  # number of faces for measuring speed
 
 
 def compare_models(
@@ -53,13 +47,7 @@ def compare_models(
 ) -> tuple[Comparison, Path]:
     """Returns a comparison of trained models on new predictions, and the folder of the faces.
 
-    Args:
-        names: Two or more models, as for ``load_classifier``.
-        cache: Folder for decoded faces.
-        other: Data whose faces are all used; without it, the shared test set.
-        operating_point: Operating point of all models.
-        allow_overlap: Warn instead of refusing if a model has seen people in the faces.
-        progress: Called at the start of each stage.
+    All faces of ``other`` are used; without it, the shared test set.
 
     Raises:
         ModelError: A model does not exist.
@@ -70,27 +58,19 @@ def compare_models(
     test_set = find_shared_test_set(candidates, other, cache, progress, allow_overlap=allow_overlap)
     sides = {candidate.classifier.image_size for candidate in candidates}
     pixels = {side: test_set.pixels(side, cache, progress) for side in sorted(sides)}
-    predictions = []
+    table, predictions = test_set.table, []
     for candidate in candidates:
-        advance = progress(f"predictions of {candidate.name}", len(test_set.table))
-        predictions.append(
-            predict_table(candidate.classifier, test_set.table, pixels[candidate.classifier.image_size])
-        )
-        advance(len(test_set.table))
+        advance = progress(f"predictions of {candidate.name}", len(table))
+        faces = pixels[candidate.classifier.image_size]
+        predictions.append(predict_table(candidate.classifier, table, faces))
+        advance(len(table))
     few = [pixels[candidate.classifier.image_size][:_MEASURED] for candidate in candidates]
     speeds = measure_speed([candidate.classifier for candidate in candidates], few)
-    return compare_predictions(
-        candidates, predictions, speeds, test_set, operating_point
-    ), test_set.table.root
+    return compare_predictions(candidates, predictions, speeds, test_set, operating_point), table.root
 
 
 def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
     """Returns a comparison of models that this process trained on one split, and the faces' folder.
-
-    The comparison uses the models, their data and their test predictions in memory.
-
-    Args:
-        trained: Results of two or more training runs, one of each family.
 
     Raises:
         ModelError: The models do not share their test faces.
@@ -113,24 +93,13 @@ def compare_trained(trained: Sequence[Trained]) -> tuple[Comparison, Path]:
 
 
 def comparison_name(models: Sequence[str], other: DataConfig | None) -> str:
-    """Returns the name of a comparison's run, such as ``compare 3 models · faces``.
-
-    Args:
-        models: Names of the models.
-        other: Data that they are compared on; None for their shared test set.
-    """
+    """Returns the name of a comparison's run, such as ``compare 3 models · faces``."""
     data = data_name(other.source) if other else data_of(models[0])
     return f"compare {len(set(models))} models · {data}"
 
 
 def log_comparison(comparison: Comparison, root: Path, tracker: RunLog) -> dict[str, str]:
-    """Logs metrics, charts, JSON and the page; returns the page and JSON by file name.
-
-    Args:
-        comparison: Comparison to log.
-        root: Folder of the faces, for the page's pictures.
-        tracker: Open run.
-    """
+    """Logs metrics, charts, JSON and the page; returns the page and JSON by file name."""
     files = {
         PAGE: render_comparison(comparison, root),
         "comparison.json": json.dumps(comparison.as_dict(), indent=2),
@@ -167,11 +136,7 @@ def log_parent(repeats: Repeats, tracker: RunLog) -> dict[str, str]:
 
 
 def write_files(files: Mapping[str, str], out: Path) -> None:
-    """Writes the texts to the folder ``out``, which is created.
-
-    Raises:
-        DataError: A file cannot be written.
-    """
+    """Writes the texts to the folder ``out``; raises DataError if one cannot be written."""
     for name, text in files.items():
         write_text(out / name, text)
 
@@ -183,20 +148,13 @@ def compare_predictions(
     test_set: SharedTestSet,
     operating_point: OperatingPoint,
 ) -> Comparison:
-    """Returns the comparison of models from their predictions on a shared test set.
-
-    Args:
-        candidates: Two or more models.
-        predictions: Predictions of each candidate, one row per face.
-        speeds: Speed of each candidate.
-        test_set: Shared test set.
-        operating_point: Operating point of all models.
-    """
+    """Returns the comparison of models from their predictions on a shared test set."""
     table = test_set.table
     reports = [evaluate(a.labels, a.probabilities(operating_point), a.identities) for a in predictions]
     order = sorted(range(len(reports)), key=lambda i: -reports[i].macro_f1.value)
     best = predictions[order[0]]
     pairings = [pair(best, predictions[i], operating_point) for i in order[1:]]
+    # for all pairs of models, as the best was chosen by looking at all of them
     num_pairs = len(reports) * len(pairings) // 2
     corrected_f1 = holm([pairing.macro_f1.p for pairing in pairings], num_pairs).tolist()
     corrected_accuracy = holm([pairing.mcnemar.p for pairing in pairings], num_pairs).tolist()

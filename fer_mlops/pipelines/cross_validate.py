@@ -59,12 +59,6 @@ def cross_validate(
 ) -> Repetition:
     """Trains and tests one model per fold, as nested runs, and reports on all faces together.
 
-    Args:
-        experiment: Experiment with folds.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        on_step: Called after each step of each fold.
-
     Raises:
         DataError: The faces cannot be read or divided.
     """
@@ -83,12 +77,7 @@ def repeat_seeds(
 ) -> Repetition:
     """Trains and tests one model per seed, each on its own split, as nested runs.
 
-    Args:
-        experiment: Experiment to repeat; its seed is the first of ``num`` consecutive seeds.
-        num: Number of seeds, 2 or more.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        on_step: Called after each step of each seed.
+    The experiment's seed is the first of ``num`` consecutive seeds.
 
     Raises:
         ConfigError: There are fewer than two seeds, or folds are set as well.
@@ -109,8 +98,8 @@ def _repeat(
     progress: Progress,
     on_step: OnRunStep,
 ) -> Repetition:
-    """Trains each experiment without registering a model: the recipe is evaluated, not one model."""
     first = experiments[0]
+    # no model is registered: the recipe is evaluated, not one model
     tracking = replace(first.tracking, register=False)
     unmeasured = replace(tracking, system_metrics=False)
     prepared = prepare_each(experiments, cache, progress)  # first, so that bad data stops at once

@@ -103,16 +103,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluates and explains the model ``name`` and logs the results to the tracker's run.
 
-    Without sources, or on the model's own training data, only its test part is used; other data is
-    used completely.
-
-    Args:
-        name: ``models:/…``, ``runs:/…`` or a folder.
-        sources: Values of ``--data``; may be empty.
-        tracker: Open run.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        with_robustness: Whether to measure robustness, which takes about as long as the rest.
+    Of the model's own training data, the default, only the test part is used.
 
     Raises:
         ModelError: The model does not exist.
@@ -126,7 +117,7 @@ def evaluate_model(
     requested: Sequence[str | None] = list(dict.fromkeys(sources)) or [None]
     for source in requested:
         chosen = choose_faces(name, source, classifier.image_size, cache, progress)
-        if any(chosen.described == before.faces for before in evaluations):
+        if any(chosen.described == before.faces for before in evaluations):  # two folders of one name
             chosen = replace(chosen, described=f"{chosen.described} ({source})")
         robustness = _worsen(classifier, chosen, cache, progress) if with_robustness else None
         progress("evaluation and heat maps", 0)
@@ -164,6 +155,7 @@ def _names_of(part: str) -> set[str]:
 
 def _free_part(data: str, taken: set[str]) -> str:
     """Returns a part name for a data set, with a number if the name is already taken."""
+    # two folders may have one name, and a data set may be called like a part's operating point
     number, part = 1, f"{_REPORT}_{data}"
     while _names_of(part) & taken:
         number += 1
@@ -202,6 +194,7 @@ def choose_faces(
     table, pixels = read_faces(config, side, cache, progress)
     if trained_on and run_id:
         try:
+            # the digest tells whether these are the faces of the training run, even if they have moved
             split = divide_faces(table, config, trained_on.seed, cache, progress)
         except DataError:  # other data, too small for the model's split: use all of it
             split = None

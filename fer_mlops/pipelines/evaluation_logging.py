@@ -11,12 +11,7 @@ from fer_mlops.evaluation.report import Report
 from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.reporting.evaluation_plots import (
-    HeatMapSheet,
-    explained_sheet,
-    pictures,
-    report_pictures,
-)
+from fer_mlops.reporting.evaluation_plots import HeatMapSheet, explained_sheet, pictures, report_pictures
 from fer_mlops.tracking.run_log import RunLog
 
 

@@ -25,11 +25,8 @@ def experiment_of(
 ) -> Experiment:
     """Returns the experiment of a recipe or preset with ``settings``, by dotted key, applied.
 
-    Args:
-        family: Key of ``FAMILIES``.
-        settings: Values by dotted key; they override the recipe.
-        recipe: YAML file, or a run: ``runs:/<id>`` or its ID, for a study's run its winner's settings.
-        preset: Name of a preset.
+    ``recipe`` is a YAML file, or a run: ``runs:/<id>`` or its ID. Of a study's run, the winner's
+    settings apply.
 
     Raises:
         ConfigError: A name is unknown, or a value is of the wrong type or out of range.
@@ -58,11 +55,6 @@ def sweep_of(
 def resumed_experiment(run_id: str, state: Mapping[str, Any], requested: Experiment) -> Experiment:
     """Returns the checkpoint's experiment; a request may repeat its settings but not change them.
 
-    Args:
-        run_id: ID of the run, for error messages.
-        state: Content of its checkpoint.
-        requested: Experiment of the options that were given.
-
     Raises:
         ConfigError: The run belongs to another family, or an option differs from the run's setting.
     """
@@ -83,6 +75,7 @@ def _recipe(family: str, recipe: str, preset: str) -> Path | Tree | None:
     """Returns the file that a recipe or preset names, or the settings of the run that a recipe names."""
     if recipe and preset:
         raise ConfigError(f"recipe {recipe!r} and preset {preset!r} both name a recipe; give one")
+    # a file of that name goes before a run
     if re.fullmatch(r"runs:/\w+|[0-9a-f]{32}", recipe) and not Path(recipe).exists():
         return _recipe_of_run(family, recipe.removeprefix("runs:/"))
     return preset_path(family, preset) if preset else Path(recipe) if recipe else None
@@ -108,6 +101,7 @@ def _check_pretrained(experiment: Experiment) -> None:
     weights = Path(config.weights).expanduser()
     if weights.suffix and not weights.exists():  # a name has no suffix
         raise ConfigError(f"transfer.weights: {no_such('file', weights)}")
+    # the defaults need no check, and loading torch takes seconds
     if (config.backbone, config.weights) != (default.backbone, default.weights):
         from fer_mlops.models.backbones import check_pretrained  # loads torch
 

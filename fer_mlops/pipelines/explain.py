@@ -22,8 +22,7 @@ from fer_mlops.reporting import plots
 from fer_mlops.reporting.explanation_page import Pictures, render_page
 
 PAGE, NUMBERS = "index.html", "explanations.json"
-_MOST_IN_SHEET = 24
-"""Most faces in the picture that compares two models; faces they disagree on come first."""
+_MOST_IN_SHEET = 24  # most faces in the picture that compares two models
 
 
 def explain_images(
@@ -38,16 +37,6 @@ def explain_images(
     progress: Progress = no_progress,
 ) -> list[ExplainedFaces]:
     """Writes overlays, sheets, numbers and a page to ``out`` (all or none); returns the explanations.
-
-    Args:
-        models: One or two models, each with its name.
-        images: Faces to explain.
-        out: Output folder, created if missing.
-        target: See ``explain_faces``.
-        layer: Layer for the models explained by Grad-CAM.
-        method: See ``explain``.
-        with_measures: See ``explain_faces``.
-        progress: Called at the start of each stage.
 
     Raises:
         ConfigError: There are more than two models, or the layer or the method does not fit them.

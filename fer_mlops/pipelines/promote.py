@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_mlops import REGISTERED_NAME
-from fer_mlops.config.promotion import GateRules
+from fer_mlops.config.promotion import GateRules, gate_file, read_rules
 from fer_mlops.data.file_info import read_records
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import ConfigError, TrackingError
@@ -21,7 +21,7 @@ from fer_mlops.evaluation.report import Report, evaluate
 from fer_mlops.evaluation.slices import Slices, slice_faces, traits_of
 from fer_mlops.evaluation.speed import Speed, measure_speed
 from fer_mlops.metrics.bootstrap import LEAST_FOR_INTERVAL
-from fer_mlops.pipelines.candidates import Candidate, candidate_of
+from fer_mlops.pipelines.candidates import Candidate, candidate_in, candidate_of
 from fer_mlops.pipelines.promotion_data import promotion_test_set
 from fer_mlops.pipelines.reproduction import TOLERANCE, compare_code, reproduction_error
 from fer_mlops.pipelines.shared_test_set import SharedTestSet
@@ -30,10 +30,10 @@ from fer_mlops.tracking.alias_lock import find_version, get_version, reason_agai
 from fer_mlops.tracking.aliases import keep_out, move_champion, record_decision
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, is_drawn
 from fer_mlops.tracking.registry import downloaded_model
+from fer_mlops.tracking.runs import track
 from fer_mlops.tracking.tracker import Tracker
 
-_TIMED = 64
-"""Number of faces for measuring latency."""
+_TIMED = 64  # number of faces for measuring latency
 _LOADS = "loads, answers as stored"
 _ENOUGH = "faces to compare on"
 REFUSED = "refused"
@@ -94,6 +94,29 @@ class _Measured:
     num_bytes: int
 
 
+def promote_in_run(
+    version: int,
+    experiment: str,
+    cache: Path,
+    *,
+    gate: Path | None = None,
+    source: str | None = None,
+    data: Data | None = None,
+    progress: Progress = no_progress,
+    announce: Callable[[Decision, str], None] = lambda _, __: None,
+) -> Decision:
+    """Runs ``promote`` in a run of its own, with the project's rules unless ``gate`` names a file.
+
+    ``announce`` is called with the decision and the ID of the MLflow experiment. Errors are those of
+    ``promote``, and a ConfigError if the file of rules is invalid.
+    """
+    rules = read_rules(gate or gate_file())
+    with track(experiment, f"promote v{version}") as tracker:
+        decision = promote(version, rules, tracker, cache, source=source, data=data, progress=progress)
+        announce(decision, tracker.experiment_id)  # here: it is final even if the run cannot be closed
+    return decision
+
+
 def promote(
     version: int,
     rules: GateRules,
@@ -108,23 +131,12 @@ def promote(
 
     Version and champion are evaluated on the validation faces of the version's split without people in
     the champion's training data, or on all faces of ``source``. The version's test faces are never used,
-    because promotion is a selection. If the champion had another split, only the version was selected
-    on those faces, so it must lead by the margin. A champion of drawn faces is no measure of real ones:
-    a version of real faces is not compared with it.
+    because promotion is a selection.
 
     The decision is recorded before the alias moves, and only by the promotion that moves it. A version
     that does not load, or does not reproduce its stored predictions, does not become challenger. An
-    older version does not take that alias from a newer one.
-
-    Args:
-        version: Version number of ``fer-classifier``.
-        rules: Limits of the gate.
-        tracker: Open run.
-        cache: Folder for decoded faces.
-        source: Other labelled data to evaluate on, as for ``--data``.
-        data: Data that this process trained the version on; it is not read again. The version itself is
-            always loaded from the registry, because the gate decides on what others will load.
-        progress: Called at the start of each stage.
+    older version does not take that alias from a newer one. ``data``, on which this process trained the
+    version, is not read again.
 
     Raises:
         ModelError: The version does not exist, or the champion has changed meanwhile.
@@ -136,16 +148,19 @@ def promote(
     if before == version:
         raise ConfigError(f"version {version} is champion already")
     entry = get_version(version)
+    # drawn faces say nothing about real ones, so a champion of drawings is no measure of this version
     is_no_measure = champion is not None and is_drawn(champion.tags) and not is_drawn(entry.tags)
     compared = (version,) if is_no_measure else (version, before)
     names = [f"models:/{REGISTERED_NAME}/{number}" for number in compared if number]
-    candidates = [candidate_of(name) for name in names]
-    test_set, is_common = promotion_test_set(candidates, source, cache, progress, data)
-    measured = _measure(candidates, test_set, cache, progress) if len(test_set.table) else []
+    # loaded from the registry even if this process trained it: the gate decides on what others load
+    with downloaded_model(names[0]) as folder:
+        candidates = [candidate_in(folder, names[0]), *map(candidate_of, names[1:])]
+        test_set, is_common = promotion_test_set(candidates, source, cache, progress, data)
+        measured = _measure(candidates, test_set, cache, progress) if len(test_set.table) else []
+        checks = tuple(_checks(rules, folder, measured, len(test_set.table), is_common))
     cautions = [own.report.units.caution for own in measured[:1] if own.report.units.caution]
     if is_no_measure:
         cautions.append(f"not compared with version {before}, which was trained on drawn faces")
-    checks = tuple(_checks(rules, candidates[0], measured, len(test_set.table), is_common))
     if barred := reason_against(entry, champion):
         checks = (Check("fit for an alias", barred, "no reason against it", False), *checks)
     decision = Decision(
@@ -160,6 +175,7 @@ def promote(
         try:
             move_champion(version, before, lambda: _record(decision, rules, tracker))
         except TrackingError:
+            # the alias has not moved, so the recorded decision must not say that it has
             with suppress(TrackingError):
                 _record(replace(decision, outcome="not promoted"), rules, tracker)
             raise
@@ -198,14 +214,13 @@ def _measure(
 
 
 def _checks(
-    rules: GateRules, version: Candidate, measured: list[_Measured], num: int, is_common: bool
+    rules: GateRules, version: Path, measured: list[_Measured], num: int, is_common: bool
 ) -> Iterator[Check]:
     yield Check(_ENOUGH, f"{num}", f"at least {rules.least_faces}", num >= rules.least_faces)
     if measured:
         yield from _checks_on_faces(rules, measured, is_common)
-    with downloaded_model(version.uri) as folder:  # one download for both checks
-        error, found = reproduction_error(str(folder))
-        is_ours, code = compare_code(str(folder))
+    error, found = reproduction_error(str(version))
+    is_ours, code = compare_code(str(version))
     is_same = error is not None and error <= TOLERANCE
     yield Check(_LOADS, found, f"at most {TOLERANCE:.0e}", is_same)
     yield Check("code that mlflow.pyfunc runs", code, "this version's", is_ours)
@@ -249,7 +264,7 @@ def _against(
         required = f"interval above 0, or above -{rules.margin:g} and {rules.cheaper_by:.0%} cheaper"
         is_cheaper = max(saved_time, saved_room) >= rules.cheaper_by
         is_passed = low > 0 or (low >= -rules.margin and is_cheaper)
-    else:
+    else:  # only the version was selected on these faces, so it must lead by the margin
         required = f"interval above {rules.margin:g}, as these faces favour the new version"
         is_passed = low > rules.margin
     return Check("macro-F1 against the champion", found, required, is_passed)

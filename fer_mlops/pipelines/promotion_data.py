@@ -30,12 +30,8 @@ def promotion_test_set(
     As far as is known, no candidate was fitted to these faces. They are fair if no candidate was
     selected on them, or if all were.
 
-    Args:
-        candidates: The version, and the champion if there is one.
-        source: Other labelled data; all its faces are used.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        data: Data that this process trained the version on; None to read it.
+    The first candidate is the version; the champion follows if there is one. All faces of ``source``
+    are used. ``data`` is what this process trained the version on; None to read it.
 
     Raises:
         ConfigError: The version's data is unknown, and there is no source.
@@ -48,6 +44,7 @@ def promotion_test_set(
     test_set = _validation_part(version, cache, progress, data)
     if champion is None or _digest(champion) == _digest(version):
         return test_set, True
+    # the version cannot have learned from its own validation part; the champion can
     test_set = check_fairness(_unseen(test_set, champion), [champion])
     return replace(test_set, warnings=(*test_set.warnings, _favours(test_set, champion))), False
 
@@ -101,10 +98,9 @@ def _favours(test_set: SharedTestSet, champion: Candidate) -> str:
         "these faces favour the new version: its calibration, thresholds and (for a network) epoch were "
         f"chosen on them; those of {champion.uri} were not"
     )
-    tested = (
-        {identity for _, _, identity in champion.provenance.tested} if champion.provenance else set()
-    )
-    num_tested = int(np.isin(test_set.table.identities, sorted(tested)).sum())
+    tested = champion.provenance.tested if champion.provenance else ()
+    people = sorted({identity for _, _, identity in tested})
+    num_tested = int(np.isin(test_set.table.identities, people).sum())
     if num_tested:
         warning += (
             f"; {num_tested} of them show people from the champion's test part, so the champion's test "

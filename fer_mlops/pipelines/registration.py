@@ -18,8 +18,7 @@ from fer_mlops.tracking.registry import DIGEST_TAG
 from fer_mlops.tracking.run_log import RunLog
 from fer_mlops.training.steps import TrainingResult
 
-_EXAMPLES = 8
-"""Number of validation faces stored with a model, with its predictions."""
+_EXAMPLES = 8  # number of validation faces stored with a model, with its predictions
 
 
 def register_trained(
@@ -53,7 +52,7 @@ def register_trained(
         "test_n": str(test.report.num_faces),
         **flaw,
     }
-    registration = log.ask(lambda: register(model_id, tags))
+    registration = log.ask(lambda: register(model_id, tags))  # the card needs the version's number
     origin = _origin(experiment, data, learned, registration.version, log.run_id)
     card = make_card(learned.classifier, test, origin)
     log.log_text("model_card.html", card.html)
@@ -92,14 +91,7 @@ def _origin(
 
 
 def note_of(test: Report, data: Data, run_id: str, registration: Registration | None) -> str:
-    """Returns the run's description in Markdown.
-
-    Args:
-        test: Report on the test faces.
-        data: Data of the run.
-        run_id: ID of the run in MLflow; empty without MLflow.
-        registration: Registered version; None if there is none.
-    """
+    """Returns the run's description in Markdown."""
     lines = [
         f"**Test macro-F1 {test.macro_f1}** on {test.people()} of *{data.table.name}*, "
         f"{data.split.kind} split."

@@ -20,26 +20,19 @@ from fer_mlops.tracking.registry import downloaded_model
 
 TOLERANCE = 1e-5
 """Largest difference of a probability that counts as equal."""
+# SHA-256 of earlier registered_model.py files that accept only bytes, as the current one does
 _EARLIER_CODE = frozenset(
     {
         "8a79a94cb4e360be1b14b17269cb27e93015eec98dfe802687c55a93d534675b",
         "53484288fc6f755c1aaea0a49671400412e32ecd0ded109ba5defe837d1c6be7",
     }
 )
-"""SHA-256 of earlier ``registered_model.py`` files that accept only bytes, as the current one does."""
-_MOST_BYTES = 64 << 20
-"""Largest probe file, in bytes; a probe holds eight small faces."""
+_MOST_BYTES = 64 << 20  # largest probe file, in bytes; a probe holds eight small faces
 _MOST_IMAGES = 64
 
 
 def reproduction_error(uri: str) -> tuple[float | None, str]:
     """Returns how far the version's predictions differ from the stored ones, with a sentence.
-
-    Loads the version as every command does and predicts the faces whose probabilities its training run
-    stored.
-
-    Args:
-        uri: Version, such as ``models:/fer-classifier/3``.
 
     Returns:
         Largest difference of a probability (None if it cannot be measured), and a sentence.
@@ -63,11 +56,8 @@ def reproduction_error(uri: str) -> tuple[float | None, str]:
 
 
 def _read_probe(path: Path) -> tuple[list[bytes], NDArray[np.float64]]:
-    """Returns encoded faces [n] and the probabilities [n, 7] that the training run stored for them.
-
-    Raises:
-        ValueError: The file is not a probe of a training run.
-    """
+    """Returns encoded faces [n] and the probabilities [n, 7] that the training run stored for them."""
+    # every limit is checked, as anyone who can write to the registry can write this file
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes")
     record = json.loads(path.read_text(encoding="utf-8"))
@@ -83,8 +73,7 @@ def _read_probe(path: Path) -> tuple[list[bytes], NDArray[np.float64]]:
 def compare_code(uri: str) -> tuple[bool, str]:
     """Returns whether MLflow would load the version with code published by fer_mlops, with a sentence.
 
-    This function runs none of the stored code. MLflow runs it, by design, when the version is loaded
-    through ``mlflow.pyfunc``.
+    None of the stored code is run here.
 
     Raises:
         ModelError: The version does not exist, or was not logged by fer_mlops.
@@ -94,6 +83,7 @@ def compare_code(uri: str) -> tuple[bool, str]:
         bundle_in(folder, uri)
         if not entries_of(folder):
             return False, "no MLmodel file, so mlflow.pyfunc cannot load it"
+        # by design, mlflow.pyfunc runs MODEL_CODE and imports the package beside it
         theirs = folder / "code" / ours.name
         is_ours = _is_ours(folder / MODEL_CODE, ours / "tracking" / MODEL_CODE)
         names = {path.relative_to(top) for top in (ours, theirs) for path in top.rglob("*.py")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -14,7 +14,18 @@ from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import DataError, TrackingError, TrainingError
 from fer_mlops.tracking.run_log import RunLog
-from fer_mlops.training.checkpoints import claim, load_checkpoint, save_checkpoint
+from fer_mlops.training.checkpoints import checkpoint_path, claim, load_checkpoint, save_checkpoint
+
+
+def checkpoint_of(run_id: str, cache: Path, *, locks: bool = True) -> dict[str, Any]:
+    """Returns the checkpoint of a stopped run, after making sure that no other process works on it.
+
+    Raises:
+        TrainingError: There is no checkpoint of the run, or another process works on it.
+    """
+    path = checkpoint_path(cache, run_id)
+    with claim(path) if locks else nullcontext():
+        return read_checkpoint(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -24,10 +35,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         TrainingError: There is no checkpoint, or it is not the checkpoint of a run.
     """
     state = load_checkpoint(path)
-    wrong = _wrong(state, _KINDS)
-    if not wrong:
-        learning, tracker = state["learning"], state["tracker"]
-        wrong = _wrong(tracker, _TRACKER) + (_wrong(learning, _LEARNING) if learning else [])
+    wrong = _wrong(state, _KINDS) or _wrong(state["tracker"], _TRACKER)
+    if not wrong and state["learning"]:
+        wrong = _wrong(state["learning"], _LEARNING)
     if wrong:
         raise TrainingError(
             f"cannot read the checkpoint {str(path)!r}: it is not one of a run, {wrong[0]!r} is missing "
@@ -58,11 +68,7 @@ def learning_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 class RunCheckpoint:
-    """Run log and checkpoint of a run, kept in step.
-
-    Entries of a step are sent only after they are in the file. So a kill at any moment loses no logged
-    step, and entries that are sent again after a resume are identical.
-    """
+    """Run log and checkpoint of a run, kept in step: a kill at any moment loses no logged step."""
 
     def __init__(
         self,
@@ -74,12 +80,7 @@ class RunCheckpoint:
     ) -> None:
         """Starts the clock of the run, or restores its log if it resumes.
 
-        Args:
-            path: Checkpoint file; None to save nothing.
-            experiment: Settings of the run.
-            data: Data of the run.
-            log: Log of the run.
-            resume_from: Content of a checkpoint, to resume its run.
+        Without a path nothing is saved.
 
         Raises:
             DataError: The faces or their split have changed since the checkpoint.
@@ -110,6 +111,7 @@ class RunCheckpoint:
         with self._log.together():
             yield
             self.last_step = number
+            # saved before it is sent, so that a resumed run sends identical entries again
             if self._path:
                 state = {
                     **self._unchanged,
@@ -127,6 +129,7 @@ class RunCheckpoint:
     def finish(self) -> float:
         """Logs the minutes, ends the run as FINISHED and removes the checkpoint; returns the minutes."""
         minutes = self.minutes()
+        # a run killed after this line has logged them already
         if not (self.is_resumed and self._log.has_metric("minutes")):
             self._log.log_metrics({"minutes": minutes})
         self._log.finish()

@@ -52,7 +52,7 @@ def session(progress: Progress | None = None, experiment: str | None = None) -> 
         if experiment is not None:
             from fer_mlops.tracking.store import check_no_open_run, check_store
 
-            check_no_open_run()
+            check_no_open_run()  # MLflow starts no run inside it
             check_store(experiment)
         yield Session(cache_folder(), shown, write_step)
         lines.finish()

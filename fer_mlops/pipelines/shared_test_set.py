@@ -53,6 +53,7 @@ class SharedTestSet:
         if side in self.decoded:
             return self.decoded[side]
         read, pixels = decode_faces(self.whole, self.config, side, cache, progress)
+        # by path, as unreadable images are left out of what was decoded
         row_of = {path: row for row, path in enumerate(read.paths)}
         return take_images(pixels, np.array([row_of[path] for path in self.table.paths], np.int64))
 
@@ -66,13 +67,6 @@ def find_shared_test_set(
     allow_overlap: bool = False,
 ) -> SharedTestSet:
     """Returns the faces to compare on: all of ``other``, else the test faces that all models share.
-
-    Args:
-        candidates: Models to compare.
-        other: Data whose faces are all used.
-        cache: Folder for decoded faces.
-        progress: Called at the start of each stage.
-        allow_overlap: Warn instead of refusing if a model has seen people in the faces.
 
     Raises:
         ConfigError: A model's test faces are unknown, so other data must be given.
@@ -100,11 +94,7 @@ def check_fairness(
 ) -> SharedTestSet:
     """Returns the test set with a warning for each model that has, or may have, seen its people.
 
-    Args:
-        test_set: Shared test set.
-        candidates: Models to compare.
-        is_one_split: Whether the faces are the test part of one split used by all models.
-        allow_overlap: Warn instead of refusing.
+    ``is_one_split``: the faces are the test part of one split used by all models.
 
     Raises:
         DataError: A model has seen people in the test set.

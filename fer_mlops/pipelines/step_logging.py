@@ -21,10 +21,7 @@ class StepLogger:
     def __init__(self, every: int, valid: Faces, log: RunLog) -> None:
         """Chooses one validation face of each emotion.
 
-        Args:
-            every: Steps between two sets of pictures; 0 for none.
-            valid: Validation faces.
-            log: Log of the run.
+        ``every`` is the number of steps between two sets of pictures; 0 for none.
         """
         self.every, self.valid, self.log = every, valid, log
         self.rows = one_of_each(valid.labels)

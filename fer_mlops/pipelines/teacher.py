@@ -18,8 +18,7 @@ from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Advance, Progress, ignore_progress
 from fer_mlops.tracking.registry import load_classifier, resolve_model_uri, training_provenance
 
-_ROWS = 1024
-"""Faces per batch of predictions."""
+_ROWS = 1024  # faces per batch of predictions
 
 
 def with_fixed_teacher(experiment: Experiment) -> Experiment:
@@ -38,11 +37,6 @@ def with_soft_labels(
     experiment: Experiment, data: Data, progress: Progress
 ) -> tuple[Faces, dict[str, str]]:
     """Returns the training faces, with the teacher's predictions if there is one, and facts to log.
-
-    Args:
-        experiment: Experiment that names the teacher.
-        data: Data of the experiment; its cache gets the faces at the teacher's own size.
-        progress: Called at the start of each stage.
 
     Raises:
         DataError: The teacher has seen people in this run's validation or test faces.
@@ -71,15 +65,9 @@ def soft_labels(
 ) -> NDArray[np.float32]:
     """Returns softened probabilities [n, 7], averaged over each face and its mirror image.
 
-    Uses the natural operating point, so that teacher and student assume the same class frequencies
-    whatever loss each was trained with.
-
-    Args:
-        teacher: Model that predicts.
-        pixels: Faces at the teacher's size, uint8 [n, side, side].
-        temperature: Divisor of the log-probabilities.
-        advance: Called with the number of faces just done.
+    Faces are uint8 [n, side, side] at the teacher's size; ``temperature`` divides the log-probabilities.
     """
+    # teacher and student assume the same class frequencies, whatever loss each was trained with
     calibration = teacher.calibration.at("natural")
     parts = []
     for start in range(0, len(pixels), _ROWS):
@@ -92,15 +80,11 @@ def soft_labels(
 
 
 def _check(name: str, data: Data) -> dict[str, str]:
-    """Returns a warning to log if the teacher's training data is unknown, else nothing.
-
-    Raises:
-        DataError: The teacher has seen people in this run's validation or test faces.
-    """
+    """Returns a warning to log if the teacher's training data is unknown, else nothing."""
     provenance = training_provenance(name)
     if provenance is None:
         return {"teacher_warning": "its training faces are unknown, so scores may be optimistic"}
-    if provenance.digest == data.digest():
+    if provenance.digest == data.digest():  # the same faces and split: it saw no test face
         return {}
     other = np.concatenate([faces.identities for part, faces in data.parts.items() if part != "train"])
     known = sorted(provenance.people & set(other.tolist()))

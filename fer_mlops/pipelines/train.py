@@ -125,21 +125,16 @@ def run_experiment(
 ) -> Trained:
     """Trains, evaluates and explains one model, and logs and registers it if the log is a run's tracker.
 
-    Args:
-        experiment: Family and settings.
-        data: Result of ``prepare_data`` for the same experiment.
-        log: Tracker of an open run; None to store and register nothing.
-        progress: Called at the start of each stage.
-        on_step: Called after each logged step; may raise to end the run.
-        checkpoint: Checkpoint file, written before training and after every step, removed at the end.
-        resume_from: Content of a checkpoint, to resume the same run.
+    ``on_step`` is called after each logged step, and may raise to end the run. The file ``checkpoint``
+    is written before training and after every step, and removed at the end; ``resume_from`` is its
+    content.
 
     Raises:
         DataError: The faces or their split have changed since the checkpoint.
     """
     experiment, log = with_fixed_teacher(experiment), log or RunLog()
     run_checkpoint = RunCheckpoint(checkpoint, experiment, data, log, resume_from)
-    if not run_checkpoint.is_resumed:
+    if not run_checkpoint.is_resumed:  # a resumed run has logged them
         with run_checkpoint.step(0):
             _log_beginning(experiment, data, log)
     train, facts = with_soft_labels(experiment, data, progress)
@@ -181,15 +176,8 @@ def run_tracked(
 ) -> Trained:
     """Runs the experiment in an MLflow run of its own, with a checkpoint in the cache.
 
-    Args:
-        experiment: Family and settings.
-        data: Result of ``prepare_data`` for the same experiment.
-        progress: Called at the start of each stage.
-        on_step: Called after each logged step.
-        preset: Name of the preset, for the run's name.
-        resume: ID of a run to continue.
-        resume_from: Content of that run's checkpoint.
-        around: Called with the run's ID; the context it returns surrounds the training.
+    ``resume`` is the ID of a run to continue, ``resume_from`` the content of its checkpoint. The context
+    that ``around`` returns for the run's ID surrounds the training.
 
     Raises:
         TrackingError: The run cannot be stored.
@@ -243,6 +231,9 @@ def _conclude(
     log.log_figure("training_curves.png", plots.training_curves(log.curves(), title))
     registration = register_trained(experiment, data, learned, valid, test, log)
     log.log_note(note_of(test.report, data, log.run_id, registration))
+    dark: dict[str, str] = {
+        note.kind: note.text for note in data.table.notes if note.kind == "almost-black"
+    }
     return Trained(
         run_id=log.run_id,
         experiment_id=log.experiment_id,
@@ -253,7 +244,7 @@ def _conclude(
         evaluation=test,
         heat_maps=heat_maps,
         registration=registration,
-        facts={**learned.facts, **_darkness(data)},
+        facts={**learned.facts, **dark},
         minutes=run_checkpoint.finish(),
     )
 
@@ -299,10 +290,6 @@ def _facts(experiment: Experiment, data: Data) -> dict[str, str | float]:
     if caution:
         facts["warning"] = caution
     return facts
-
-
-def _darkness(data: Data) -> dict[str, str]:
-    return {note.kind: note.text for note in data.table.notes if note.kind == "almost-black"}
 
 
 def _evaluate_valid(classifier: Classifier, faces: Faces) -> tuple[Report, dict[str, float]]:

@@ -37,11 +37,9 @@ def train_all(
     progress: Progress = no_progress,
     on_step: OnRunStep = ignore_step,
 ) -> Suite:
-    """Trains, evaluates and explains each experiment in a nested run; compares them in the parent run.
-
-    Reads all data before the first run opens, so that bad data fails at once.
-    """
+    """Trains and evaluates each experiment in a nested run; compares them in the parent run."""
     shown = [labelled(progress, experiment.family) for experiment in experiments]
+    # before the first run opens, so that bad data fails at once
     data = [prepare_data(one, cache, own) for one, own in zip(experiments, shown, strict=True)]
     tracking = experiments[0].tracking
     with track(tracking.experiment, f"all · {data[0].table.name}", system_metrics=False) as parent:

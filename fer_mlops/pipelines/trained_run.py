@@ -179,11 +179,7 @@ class Run:
         return export_onnx(classifier, name, Path(path))
 
     def promote(
-        self,
-        *,
-        gate: str | Path = "",
-        data: str | Path | None = None,
-        progress: Progress | None = None,
+        self, *, gate: str | Path = "", data: str | Path | None = None, progress: Progress | None = None
     ) -> Decision:
         """Makes the model champion if it passes the gate, as ``fer-mlops promote`` does.
 
@@ -204,21 +200,17 @@ class Run:
             raise ConfigError(f"{self!r} registered no version; train with track=True")
         experiment = self.trained.experiment.tracking.experiment
         with session(progress, experiment) as here:
-            from fer_mlops.config.promotion import gate_file, read_rules
-            from fer_mlops.pipelines.promote import promote
-            from fer_mlops.tracking.runs import track
+            from fer_mlops.pipelines.promote import promote_in_run
 
-            rules = read_rules(Path(gate) if gate else gate_file())
-            with track(experiment, f"promote v{made.version}") as tracker:
-                return promote(
-                    made.version,
-                    rules,
-                    tracker,
-                    here.cache,
-                    source=None if data is None else str(data),
-                    data=self.trained.data,
-                    progress=here.progress,
-                )
+            return promote_in_run(
+                made.version,
+                experiment,
+                here.cache,
+                gate=Path(gate) if gate else None,
+                source=None if data is None else str(data),
+                data=self.trained.data,
+                progress=here.progress,
+            )
 
     def promote_unless_champion(self, *, progress: Progress | None = None) -> None:
         """Promotes the registered version; does nothing if it is champion already or not registered."""

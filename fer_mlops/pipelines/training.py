@@ -80,8 +80,11 @@ def train(
     _check(experiment, seeds, resume, track)
     state: dict[str, Any] | None = None
     if resume:
+        # a session without a store, as the checkpoint says which MLflow experiment the run belongs to
         with session(progress) as here:
-            state = _checkpoint(resume, here.cache)
+            from fer_mlops.pipelines.run_checkpoint import checkpoint_of  # loads torch
+
+            state = checkpoint_of(resume, here.cache)
         experiment = resumed_experiment(resume, state, experiment)
     with session(progress, experiment.tracking.experiment if track else None) as here:
         from fer_mlops.data.loading import prepare_data
@@ -127,12 +130,3 @@ def _check(experiment: Experiment, seeds: int | None, resume: str, track: bool) 
             raise ConfigError(f"{name} needs MLflow; train with track=True")
     if resume and seeds is not None:
         raise ConfigError("resume continues one run, and seeds starts several; give one")
-
-
-def _checkpoint(run_id: str, cache: Path) -> dict[str, Any]:
-    from fer_mlops.pipelines.run_checkpoint import read_checkpoint  # loads torch
-    from fer_mlops.training.checkpoints import checkpoint_path, claim
-
-    path = checkpoint_path(cache, run_id)
-    with claim(path):
-        return read_checkpoint(path)

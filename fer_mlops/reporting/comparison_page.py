@@ -68,12 +68,7 @@ def _row_name(comparison: Comparison, match: PairedResult, score: str) -> str:
 
 
 def render_comparison(comparison: Comparison, root: Path) -> str:
-    """Returns the comparison as a self-contained HTML page.
-
-    Args:
-        comparison: Comparison to show.
-        root: Folder of the data set, for the images.
-    """
+    """Returns the comparison as a self-contained HTML page."""
     drawn = charts_of(comparison)
     is_clear, is_single = comparison.matches[0].is_clear, len(comparison.matches) == 1
     mood: Mood = "warning" if comparison.warnings else "clean" if is_clear else "note"
@@ -155,9 +150,8 @@ def _match(comparison: Comparison, match: PairedResult, root: Path) -> dict[str,
         if not row.support:
             continue
         mark = " *" if row.support < FEW else ""
-        gap: Cell = row.recall
-        if row.recall.is_clear:
-            gap = Markup("<b>{}</b>").format(show_cell(row.recall))
+        is_clear = row.recall.is_clear
+        gap = Markup("<b>{}</b>").format(show_cell(row.recall)) if is_clear else row.recall
         counts = (row.support, row.both, row.only_a, row.only_b, row.neither)
         rows.append([row.emotion + mark, *counts, gap])
     only = f"only {best}", f"only {other}"
@@ -173,9 +167,9 @@ def _match(comparison: Comparison, match: PairedResult, root: Path) -> dict[str,
 
 def _faces(match: PairedResult, root: Path, best_is_right: bool) -> list[Picture]:
     """Returns the faces on which only the best model, or only the other one, is right."""
-    shown = []
-    for dispute in match.disagreements:
-        if (dispute.best == dispute.label) == best_is_right:
-            wrong = dispute.other if best_is_right else dispute.best
-            shown.append(photo(root, dispute.image, f"{dispute.label}, not {wrong}"))
+    shown = (
+        photo(root, face.image, f"{face.label}, not {face.other if best_is_right else face.best}")
+        for face in match.disagreements
+        if (face.best == face.label) == best_is_right
+    )
     return [picture for picture in shown if picture]

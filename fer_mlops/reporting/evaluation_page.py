@@ -80,12 +80,8 @@ def render_page(
 ) -> Page:
     """Returns the page of one model on one or more sets of faces.
 
-    Args:
-        model: Name of the model.
-        evaluations: Evaluations, at least one.
-        facts: Versions and digests, shown in the footer.
-        sheets: Heat maps of some faces, by ``ModelEvaluation.faces``.
-        warnings: Reasons why the scores may be too good; shown first.
+    Warnings are shown first, ``facts`` in the footer; ``sheets`` has heat maps by
+    ``ModelEvaluation.faces``.
     """
     first = evaluations[0]
     return render(
@@ -124,7 +120,7 @@ def _part(number: int, evaluation: ModelEvaluation, sheet: HeatMapSheet | None) 
         "confusion": _confusion(number, evaluation.report, {anchor for anchor, _, _ in by_cell}),
         "charts": {name: svg_of(figure, _CHARTS[name]) for name, figure in drawn.items()},
         "calibration": _calibration(evaluation),
-        "slices": _slices(evaluation),
+        "slices": Table(_SLICE_COLUMNS, [_slice_row(part) for part in evaluation.slices.slices]),
         "heat_maps": sheet.pictures() if sheet else [],
         "maps": f"Measures {'support' if trusted else 'do not support'} these maps: {summary}",
         "mistakes": mistakes_of(evaluation),
@@ -260,9 +256,7 @@ def _calibration(evaluation: ModelEvaluation) -> str:
     return text + "."
 
 
-def _slices(evaluation: ModelEvaluation) -> Table:
-    columns = ["slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected"]
-    return Table(columns, [_slice_row(part) for part in evaluation.slices.slices])
+_SLICE_COLUMNS = ("slice", "n", "people", "accuracy", "macro-F1", "gap", "p, corrected")
 
 
 def _slice_row(part: Slice) -> list[Cell]:
@@ -287,8 +281,6 @@ def _photos(
     evaluation: ModelEvaluation, rows: NDArray[np.int64], captions: Sequence[str]
 ) -> list[Picture]:
     """Returns the pictures of the faces that can be read."""
-    table = evaluation.predictions.table
-    found = [
-        photo(table.root, table.paths[row], caption) for row, caption in zip(rows, captions, strict=True)
-    ]
+    table, captioned = evaluation.predictions.table, zip(rows, captions, strict=True)
+    found = (photo(table.root, table.paths[row], caption) for row, caption in captioned)
     return [picture for picture in found if picture]

@@ -41,13 +41,11 @@ def pictures(
 ) -> dict[str, Figure]:
     """Returns the figures of an evaluation by file name.
 
-    Args:
-        evaluation: Evaluation to draw.
-        faces: Short description of the faces, for the titles; empty where it is known.
-        names: Figures to draw.
+    ``faces`` describes the faces in the titles; empty where it is known.
     """
     predictions, shown = evaluation.predictions, _shown(faces, len(evaluation.predictions))
     labels, probabilities = predictions.labels, predictions.probabilities()
+    # functions, as drawing takes most of the time and the page shows other figures than the run
     drawn: dict[str, Callable[[], Figure]] = {
         **_report_pictures(evaluation.report, faces),
         "reliability": lambda: plots.reliability_diagram(

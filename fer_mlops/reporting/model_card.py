@@ -22,8 +22,7 @@ NOT_FOR = (
     "and in education (Art. 5(1)(f)); elsewhere people must be informed (Art. 50(3))."
 )
 _MOST_SLICES = 6
-_MOST_TEXT = 4900
-"""Longest card in characters; MLflow accepts 5,000 as a version's description."""
+_MOST_TEXT = 4900  # longest card in characters; MLflow accepts 5,000 as a version's description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +53,7 @@ class ModelCard:
 
 
 def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origin) -> ModelCard:
-    """Returns the card of a version.
-
-    Args:
-        classifier: Registered classifier.
-        evaluation: Evaluation on its test faces.
-        origin: Origin of the model and its data.
-    """
+    """Returns the card of a version."""
     sections = [
         ("Intended use", [USE]),
         ("Not for", [NOT_FOR]),
@@ -70,16 +63,12 @@ def make_card(classifier: Classifier, evaluation: ModelEvaluation, origin: Origi
         ("Known limits", _limits(evaluation)),
         ("Load it", [f'`mlflow.pyfunc.load_model("models:/{origin.name}")`']),
     ]
-    facts = _facts(classifier)
+    side = classifier.image_size
+    facts = f"{classifier.family}, gray faces of {side} × {side} px"
     return ModelCard(
         _markdown(origin, facts, evaluation, sections)[:_MOST_TEXT],
         _html(origin, facts, evaluation, sections),
     )
-
-
-def _facts(classifier: Classifier) -> str:
-    side = classifier.image_size
-    return f"{classifier.family}, gray faces of {side} × {side} px"
 
 
 def _scores(evaluation: ModelEvaluation) -> list[list[str]]:
@@ -98,10 +87,8 @@ def _classes(report: Report) -> list[list[str]]:
     rows = []
     for row in report.classes:
         mark = " *" if row.support < FEW else ""
-        recall = f"{row.recall:.3f}" if row.support else "–"
-        rows.append(
-            [f"{row.emotion}{mark}", str(row.support), recall, str(row.f1) if row.support else "–"]
-        )
+        scores = [f"{row.recall:.3f}", str(row.f1)] if row.support else ["–", "–"]
+        rows.append([f"{row.emotion}{mark}", str(row.support), *scores])
     return rows
 
 

@@ -38,15 +38,7 @@ class _Step:
 def render_training(
     title: str, curves: Curves, pictures: Pictures, augmented: Sequence[Picture], facts: Sequence[str]
 ) -> str:
-    """Returns the page as one self-contained HTML file without scripts.
-
-    Args:
-        title: Name of the run.
-        curves: Metrics of the steps.
-        pictures: Pictures of the steps; empty if the run logged none.
-        augmented: Training faces beside augmented copies; empty without augmentation.
-        facts: Lines of the footer.
-    """
+    """Returns the page as one self-contained HTML file without scripts."""
     scores = {name: dict(curves.get(name, ())) for name in _SCORES}
     num_steps = len(curves.get("valid/macro_f1", ()))
     unit = "training set" if "train/faces" in curves else "epoch"

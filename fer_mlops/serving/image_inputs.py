@@ -17,8 +17,7 @@ from fer_mlops.errors import DataError, no_such
 from fer_mlops.images.video import Frame, camera_frames, film_frames, is_film
 
 STDIN, CAMERA = "-", "webcam"
-_HEAD = 4096
-"""Bytes of standard input that are inspected to distinguish text from an image."""
+_HEAD = 4096  # bytes of standard input that are inspected to distinguish text from an image
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,10 @@ def queries_of(
 ) -> Iterator[ImageInput | Unread | DataError]:
     """Yields the images that command-line arguments name.
 
-    An argument that is not a folder counts as a file; a missing one is an error. ``-`` is
-    standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this machine's
-    cameras.
+    ``-`` is standard input: one image, or else paths, one a line. ``webcam`` and ``webcam:1`` are this
+    machine's cameras.
 
-    Args:
-        images: Command-line arguments: files, folders, videos, cameras or ``-``.
-        stdin: Standard input, read for ``-``.
-        every: Seconds between two frames of a video or a camera.
+    ``every`` is the time between two frames of a video or a camera, in seconds.
 
     Raises:
         DataError: A folder cannot be read, or holds no image.

@@ -21,8 +21,8 @@ from fer_mlops.serving.predictor import GrayFace, Predictor
 
 _AT_ONCE = 256
 _PHOTOS_AT_ONCE = 8
+# box colours; a question mark marks unsure predictions too, for readers who see no colour
 _SURE, _UNSURE = (17, 119, 51), (170, 68, 0)
-"""Box colours; a question mark marks unsure predictions too, for readers who see no colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,7 @@ class ImagePredictor:
     ) -> Iterator[PredictionRow | NoFace | Unread | DataError]:
         """Yields, in order, a row per face, or the reason why an image has none.
 
-        Args:
-            queries: Images; other entries are yielded unchanged.
+        Entries that are no images are yielded unchanged.
 
         Raises:
             DataError: ``out`` cannot be written.

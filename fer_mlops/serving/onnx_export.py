@@ -37,8 +37,7 @@ from fer_mlops.tracking.registry import run_id_of
 
 MOST_OFF = 1e-5
 """Largest allowed difference of a probability between a float export and its model."""
-_NUM_PEOPLE = 12
-"""Identities whose faces are drawn for the comparison, one face per emotion."""
+_NUM_PEOPLE = 12  # identities whose faces are drawn for the comparison, one face per emotion
 _NUM_CALIBRATING = 256
 _PREPROCESSING = (
     "faces is uint8 [n, {side}, {side}], 0 black to 255 white: the whole crop of one face, turned "
@@ -95,11 +94,6 @@ class _Calibrated(nn.Module):
 def export_onnx(classifier: Classifier, name: str, path: Path) -> Exported:
     """Writes the classifier to ``path`` if onnxruntime reproduces its probabilities to 1e-5.
 
-    Args:
-        classifier: Network to export.
-        name: Name of the model, for the metadata.
-        path: File to write; written atomically.
-
     Raises:
         ModelError: The classifier is the baseline or an export already, or onnxruntime's
             probabilities differ.
@@ -124,13 +118,6 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
 
     Some training faces give the value ranges. The cost is measured on the validation faces.
 
-    Args:
-        classifier: Network to export.
-        name: Name of the model, for the metadata.
-        path: File to write; written atomically.
-        train: Training faces, preprocessed for this classifier.
-        valid: Validation faces, preprocessed for this classifier.
-
     Raises:
         ModelError: The classifier is the baseline, or an export already.
         ConfigError: The packages for exporting are not installed.
@@ -142,7 +129,7 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
     with _loaded(_described(graph, classifier, facts)) as exported:
         difference = _largest_difference(classifier, exported, pixels)
         loss = _measure(classifier, exported, valid)
-    facts["int8_cost"] = json.dumps(dataclasses.asdict(loss))
+    facts["int8_cost"] = json.dumps(dataclasses.asdict(loss))  # whoever gets the file sees its cost
     content = _described(graph, classifier, facts)
     write_bytes(path, content)
     return Exported(path, len(content), difference, len(pixels), loss)
@@ -151,11 +138,7 @@ def export_int8(classifier: Classifier, name: str, path: Path, train: Faces, val
 def data_of(name: str, source: str | None, cache: Path, progress: Progress = no_progress) -> Data:
     """Returns the faces that the model ``name`` was trained and validated on.
 
-    Args:
-        name: ``models:/…`` or ``runs:/…``.
-        source: Present place of the data set; None if it has not moved.
-        cache: Folder for decoded images.
-        progress: Called at the start of each stage.
+    ``source`` is the present place of the data set; None if it has not moved.
 
     Raises:
         ConfigError: ``name`` is a folder or file, whose run is unknown.
@@ -195,9 +178,8 @@ def _float_graph(classifier: Classifier) -> bytes:
     with _quietly():
         program = torch.onnx.export(
             _Calibrated(classifier.scorer.network, classifier.calibration),
-            (
-                torch.zeros(2, side, side, dtype=torch.uint8),
-            ),  # a batch of 1 would be exported as a fixed size
+            # two faces: a batch of one would be exported as a fixed size
+            (torch.zeros(2, side, side, dtype=torch.uint8),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("n")},),
             input_names=[INPUT],
@@ -248,9 +230,7 @@ def _described(graph: bytes, classifier: Classifier, facts: Mapping[str, str]) -
     import onnx
 
     card = BundleCard(
-        family=classifier.family,
-        image_size=classifier.image_size,
-        calibration=classifier.calibration,
+        family=classifier.family, image_size=classifier.image_size, calibration=classifier.calibration
     )
     proto = onnx.load_from_string(graph)
     proto.producer_name, proto.producer_version = "fer_mlops", __version__

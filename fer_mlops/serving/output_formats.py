@@ -12,8 +12,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import printable
 from fer_mlops.serving.image_predictions import PredictionRow
 
-_DIGITS = 6
-"""Decimals of a probability."""
+_DIGITS = 6  # decimals of a probability
 _BOX = ("left", "top", "right", "bottom")
 
 
@@ -23,7 +22,7 @@ class Format:
 
     line: Callable[[PredictionRow], str]
     """Returns the text of one prediction."""
-    header: Callable[[bool], str]
+    header: Callable[[bool], str] = lambda _: ""
     """Returns the first line, or nothing; called with whether faces are detected in photos."""
     is_for_programs: bool = True
     """Whether the output is read by programs, and so is in UTF-8."""
@@ -57,14 +56,6 @@ def fields_of(row: PredictionRow) -> dict[str, object]:
     return fields
 
 
-def _json(row: PredictionRow) -> str:
-    return json.dumps(fields_of(row), ensure_ascii=False)
-
-
-def _no_header(_: bool) -> str:
-    return ""
-
-
 def _csv_header(finds_faces: bool) -> str:
     place = ("face", *_BOX) if finds_faces else ()
     return _csv_line(["image", *place, "emotion", "confidence", "is_sure", *EMOTIONS])
@@ -88,7 +79,7 @@ def _csv_line(cells: Sequence[object]) -> str:
 
 
 FORMATS: dict[str, Format] = {
-    "table": Format(_table, _no_header, is_for_programs=False),
-    "json": Format(_json, _no_header),
+    "table": Format(_table, is_for_programs=False),
+    "json": Format(lambda row: json.dumps(fields_of(row), ensure_ascii=False)),
     "csv": Format(_csv, _csv_header),
 }

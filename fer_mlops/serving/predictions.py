@@ -19,8 +19,7 @@ NEVER_SURE = (
     "this model is never sure: its validation faces were too few, or too often wrong, to set a threshold"
 )
 """Reason why no prediction of a model is sure."""
-_SHOWN, _ROWS = 5, 20
-"""Predictions of a batch that its ``repr`` and a notebook show."""
+_SHOWN, _ROWS = 5, 20  # predictions of a batch that its repr and a notebook show
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +92,7 @@ class PredictionBatch(Sequence[Prediction]):
 
     def to_frame(self) -> pd.DataFrame:
         """Returns a row per prediction, with the columns of the registered model's output."""
-        import pandas as pd
+        import pandas as pd  # slow to import, and most callers need no table
 
         table = pd.DataFrame(self.probabilities, columns=list(EMOTIONS))
         table.insert(0, "emotion", [EMOTIONS[label] for label in self.probabilities.argmax(1)])

@@ -37,8 +37,7 @@ Picture = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8] | Imag
 GrayFace = NDArray[np.uint8]
 """Face as the model sees it: gray uint8 [side, side]."""
 
-_BATCH = 256
-"""Images per forward pass; the next batch is decoded meanwhile."""
+_BATCH = 256  # images per forward pass; the next batch is decoded meanwhile
 _CHANNELS = (1, 3, 4)
 
 
@@ -121,11 +120,7 @@ class Predictor:
                 yield face if isinstance(face, DataError) else next(answers)
 
     def find(
-        self,
-        photo: Picture,
-        *,
-        point: OperatingPoint = "default",
-        threshold: float | None = None,
+        self, photo: Picture, *, point: OperatingPoint = "default", threshold: float | None = None
     ) -> list[FacePrediction]:
         """Returns the prediction of each face in a photo, from left to right; empty if it has none.
 
@@ -196,6 +191,7 @@ def load(name: str | Path = CHAMPION_NAME, *, num_threads: int = 0) -> Predictor
         return Predictor(
             name=name, classifier=load_onnx(Path(name), num_threads), num_threads=num_threads
         )
+    # two ways without MLflow, which takes seconds to import
     if (Path(name) / "classifier.json").is_file():
         classifier = Classifier.load(Path(name))
     elif folder := folder_of(name):

@@ -26,10 +26,10 @@ _DESCRIPTION = f"""Facial-expression classifiers, trained by fer_mlops.
 """
 FLAW_TAG = "flaw"
 """Version tag: reason found on the validation faces for which the version gets no alias."""
+# prefix of the registered model's lock tags, one for each process that holds or wants the lock
 _LOCK = "fer_mlops.lock."
-"""Prefix of the registered model's lock tags, one for each process that holds or wants the lock."""
+# seconds between two reads of the lock tags, and seconds after which an abandoned tag is removed
 _LOCK_POLL, _LOCK_LOST = 0.1, 60.0
-"""Seconds between two reads of the lock tags, and seconds after which an abandoned tag is removed."""
 
 
 def make_registered_model() -> None:
@@ -58,7 +58,7 @@ def find_version(alias: str) -> ModelVersion | None:
     try:
         return client().get_model_version_by_alias(REGISTERED_NAME, alias)
     except MlflowException as error:
-        if error.error_code in (MISSING, "INVALID_PARAMETER_VALUE"):
+        if error.error_code in (MISSING, "INVALID_PARAMETER_VALUE"):  # the latter: no such alias
             return None
         raise
 
@@ -98,12 +98,9 @@ def aliases_of(version: int) -> list[str]:
 
 
 def make_challenger(version: int) -> bool:
-    """Makes the version challenger, unless it is champion or a newer version is challenger.
+    """Makes the version challenger, unless it is champion or a newer version is; returns whether it is.
 
     The caller must hold ``alias_lock``.
-
-    Returns:
-        Whether the version is challenger now.
     """
     aliases = all_aliases()
     if version == aliases.get(CHAMPION) or version < aliases.get(CHALLENGER, version):
@@ -115,10 +112,10 @@ def make_challenger(version: int) -> bool:
 def make_champion(version: ModelVersion, old: ModelVersion | None) -> None:
     """Makes the version champion and ``old`` previous; there is a champion at every moment.
 
-    Versions of drawn faces lose their aliases to the first champion of real faces. The caller must hold
-    ``alias_lock``.
+    The caller must hold ``alias_lock``.
     """
     store = client()
+    # versions of drawn faces lose their aliases to the first champion of real faces
     is_first_real = old is not None and is_drawn(old.tags) and not is_drawn(version.tags)
     if old is not None and not is_first_real:
         store.set_registered_model_alias(REGISTERED_NAME, PREVIOUS, str(old.version))
@@ -133,17 +130,14 @@ def make_champion(version: ModelVersion, old: ModelVersion | None) -> None:
 
 @contextmanager
 def alias_lock() -> Iterator[None]:
-    """Holds a lock that keeps other processes, on any machine, from changing aliases.
-
-    Waits until the lock is free. MLflow has no lock and no compare-and-set, so each process writes its
-    own tag to the registered model and then reads the other tags. The process that writes second always
-    sees the first one's tag; a process holds the lock once its tag is written and it sees no other. If
-    two processes see each other, the one with the larger tag name withdraws. A tag older than a minute
-    belongs to a process that was killed, and is removed.
+    """Holds a lock that keeps other processes, on any machine, from changing aliases; waits for it.
 
     Raises:
         MlflowException: There is no registered model, or MLflow does not respond.
     """
+    # MLflow has no lock and no compare-and-set, so each process writes its own tag to the registered
+    # model and then reads the other tags. The process that writes second always sees the first one's
+    # tag; a process holds the lock once its tag is written and it sees no other.
     store, own = client(), _LOCK + uuid.uuid4().hex
     is_written, since = False, dict[str, float]()
     try:
@@ -162,7 +156,7 @@ def alias_lock() -> Iterator[None]:
                 store.delete_registered_model_tag(REGISTERED_NAME, own)
                 is_written = False
             for key, seen in since.items():
-                if now - seen > _LOCK_LOST:
+                if now - seen > _LOCK_LOST:  # its process was killed
                     store.delete_registered_model_tag(REGISTERED_NAME, key)
             time.sleep(_LOCK_POLL)
         yield

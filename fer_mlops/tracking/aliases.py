@@ -18,8 +18,8 @@ from fer_mlops.tracking.alias_lock import (
 from fer_mlops.tracking.connection import client, our_errors
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS, is_drawn
 
+# longest tag or description of a version that MLflow's servers accept, in characters
 _MOST_LETTERS = 5000
-"""Longest tag or description of a version that MLflow's servers accept, in characters."""
 
 
 def move_champion(version: int, expected: int | None, record: Callable[[], None] = lambda: None) -> None:
@@ -52,11 +52,8 @@ def move_champion(version: int, expected: int | None, record: Callable[[], None]
 def record_decision(version: int, decision: str, checks: str, run_id: str) -> None:
     """Records a decision of the promotion gate in a version's tags and at the end of its card.
 
-    Args:
-        version: Version that the gate decided on.
-        decision: Outcome and reason.
-        checks: Checked rules, as JSON.
-        run_id: Run of the gate.
+    ``decision`` is the outcome and its reason, ``checks`` the checked rules as JSON, and ``run_id`` the
+    run of the gate.
 
     Raises:
         TrackingError: MLflow refuses a change.
@@ -66,6 +63,7 @@ def record_decision(version: int, decision: str, checks: str, run_id: str) -> No
         for key, value in {DECISION_TAG: decision, "gate_run": run_id, "gate": checks}.items():
             store.set_model_version_tag(REGISTERED_NAME, number, key, value[:_MOST_LETTERS])
         card = store.get_model_version(REGISTERED_NAME, number).description or ""
+        # replaces an earlier decision, and leaves room for this one
         before = card.partition("\n## Promotion\n")[0]
         added = f"\n## Promotion\n\n{decision} (run `{run_id}`).\n"
         text = before[: _MOST_LETTERS - len(added)] + added
@@ -75,10 +73,7 @@ def record_decision(version: int, decision: str, checks: str, run_id: str) -> No
 def keep_out(version: int, *, is_sound: bool) -> bool:
     """Updates the challenger alias of a version that the gate refused; returns whether it has the alias.
 
-    Args:
-        version: Refused version.
-        is_sound: Whether the version loads and reproduces its stored predictions; otherwise it loses the
-            alias.
+    A version loses it unless it ``is_sound``: it loads and reproduces its stored predictions.
     """
     with alias_lock():
         if is_sound:

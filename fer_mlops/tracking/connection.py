@@ -12,18 +12,18 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from requests import Response
 
 from fer_mlops.errors import TrackingError
 
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 """MLflow's error code of a run, model, version or alias that does not exist."""
-_FIRST_ANSWER = 10
-"""Seconds to wait for the first response of a tracking server."""
+FIRST_ANSWER = 10  # seconds to wait for the first response of a tracking server
+# MLflow's error codes after which a later try may succeed; the first also means no response at all
 _LATER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-"""MLflow's error codes after which a later try may succeed; the first also means no response at all."""
 _FEW_LETTERS = 2
+# user and password of an address, up to the last @
 _USER = re.compile(r"(\w[\w+.-]*://)(?!/)[^\s'\"]*@")
-"""User and password of an address, up to the last @."""
 
 
 def client(uri: str | None = None) -> MlflowClient:
@@ -47,14 +47,10 @@ def is_remote() -> bool:
 
 
 def without_password(text: str) -> str:
-    """Returns ``text`` without the user and password of any address in it.
-
-    The password of the tracking URI is removed even outside an address, as some libraries quote only
-    a part of a URL.
-    """
+    """Returns ``text`` without the user and password of any address in it."""
     secret = _USER.match(mlflow.get_tracking_uri())
     text = _USER.sub(r"\1", text)
-    if secret:
+    if secret:  # removed even outside an address, as some libraries quote only a part of a URL
         _, _, password = secret[0].removeprefix(secret[1]).removesuffix("@").partition(":")
         for piece in re.split("[/@?#]", password):  # libraries split a URL at these unless quoted
             text = text.replace(piece, "***") if len(piece) > _FEW_LETTERS else text
@@ -74,34 +70,34 @@ def reason_of(error: BaseException) -> str:
     return without_password(lines[0]) if lines else type(error).__name__
 
 
-def check_server(timeout: float = _FIRST_ANSWER) -> None:
-    """Raises TrackingError unless the tracking server responds; does nothing without a server.
+def check_server(timeout: float = FIRST_ANSWER) -> None:
+    """Raises TrackingError unless the tracking server responds within ``timeout`` seconds.
 
-    The request carries MLflow's certificates, tokens, users and passwords. Any HTTP response counts;
-    whether the server accepts the credentials shows at the first real request.
-
-    Args:
-        timeout: Seconds to wait for the response.
-
-    Raises:
-        TrackingError: The server does not respond, or not in HTTP.
+    Does nothing without a server.
     """
     if not is_remote():
         return
     try:
-        http_request(  # type: ignore[no-untyped-call]
-            get_default_host_creds(mlflow.get_tracking_uri()),  # type: ignore[no-untyped-call]
-            "/health",
-            "GET",
-            max_retries=0,
-            timeout=timeout,
-            raise_on_status=False,
-        )
+        # any HTTP response counts; whether the server accepts the credentials shows at the first request
+        get_page("/health", timeout)
     except Exception as error:  # each library below raises its own error for an invalid address
         raise TrackingError(
             f"no tracking server answers at {shown_uri()} ({_cause(error)}); start it with 'mlflow "
             "server', correct MLFLOW_TRACKING_URI, or unset it to track into this folder"
         ) from error
+
+
+def get_page(path: str, timeout: float) -> Response:
+    """Returns the server's response to a GET request with MLflow's certificates and credentials."""
+    response: Response = http_request(  # type: ignore[no-untyped-call]
+        get_default_host_creds(mlflow.get_tracking_uri()),  # type: ignore[no-untyped-call]
+        path,
+        "GET",
+        max_retries=0,
+        timeout=timeout,
+        raise_on_status=False,
+    )
+    return response
 
 
 def _cause(error: BaseException) -> str:
@@ -112,10 +108,8 @@ def _cause(error: BaseException) -> str:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Returns whether ``error`` means that the server did not respond, so that a later try may succeed.
-
-    MLflow has no exception for that, only the code INTERNAL_ERROR. A RestException is a response.
-    """
+    """Returns whether ``error`` means that the server did not respond: a later try may succeed."""
+    # MLflow has no exception for that, only the code INTERNAL_ERROR; a RestException is a response
     if not is_remote() or not isinstance(error, MlflowException):
         return False
     return error.error_code in (_LATER[1:] if isinstance(error, RestException) else _LATER)

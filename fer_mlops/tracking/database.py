@@ -25,10 +25,10 @@ from fer_mlops.tracking.connection import client, is_remote, reason_of, shown_ur
 from fer_mlops.tracking.sqlite_registry import local_path, new_place
 
 KINDS = ("sqlite", "postgresql", "mysql", "mssql")
-_PATIENCE = 1
-"""Seconds to wait for a database that another process has locked, or for a database server."""
+_PATIENCE = 1  # seconds to wait for a database that another process has locked, or for a database server
 _TRIES = 3
 ELSEWHERE = "change to another folder or set MLFLOW_TRACKING_URI"
+# remedy by a word in the database's error message
 _REMEDIES = {
     "locked": "another process has locked it; end that process, then try again",
     "not a database": "put a backup in its place, or move it away to begin a new one",
@@ -37,7 +37,7 @@ _REMEDIES = {
     "unable to open": ELSEWHERE,
     "readonly": ELSEWHERE,
 }
-"""Remedy by a word in the database's error message."""
+# table and column of every folder address in MLflow's database
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -45,15 +45,10 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
 )
-"""Table and column of every folder address in MLflow's database."""
 
 
 def check_database(uri: str, *, is_written: bool) -> None:
-    """Checks that MLflow can use the database.
-
-    Args:
-        uri: Address of the database.
-        is_written: Whether to create a missing file, and to check that the database can be written to.
+    """Checks that MLflow can use the database; creates a missing file if it ``is_written``.
 
     Raises:
         TrackingError: The database cannot be used; the message says what to do.
@@ -114,6 +109,7 @@ def _connected(url: URL) -> Iterator[Connection]:
     if url.get_backend_name() == "mssql":
         waits = {}
     try:
+        # without a pool, no connection outlives the check and keeps the file locked
         engine = create_engine(url, poolclass=NullPool, connect_args=waits)
         with engine.connect() as connection:
             yield connection
@@ -170,8 +166,8 @@ def _check_folder(file: Path) -> None:
 
 
 def _make(url: URL) -> None:
-    """Lets MLflow create its tables; retries if a process without our lock creates them meanwhile."""
-    for left in reversed(range(_TRIES)):
+    """Lets MLflow create its tables."""
+    for left in reversed(range(_TRIES)):  # a process without our lock may be creating them
         try:
             client(url.render_as_string(hide_password=False)).search_experiments(max_results=1)
             return
@@ -206,11 +202,7 @@ def _moved(connection: Connection, url: URL) -> list[_Move]:
 def relocate() -> list[tuple[Path, Path]]:
     """Updates the folder addresses in a database that was moved or copied with its artifact folder.
 
-    Returns:
-        Old and new folder of each changed experiment; empty if nothing was moved.
-
-    Raises:
-        TrackingError: The database cannot be used.
+    Returns the old and the new folder of each changed experiment.
     """
     uri = mlflow.get_tracking_uri()
     if is_remote() or urlsplit(uri).scheme != "sqlite":

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 PROBE_FILE = "probe.json"
 """File in the bundle with some faces and the model's predictions for them at training time."""
-
-
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
     outputs=Schema(
@@ -35,22 +33,19 @@ SIGNATURE = ModelSignature(
     ),
 )
 
-
+# packages that loading any model and predicting import, without their own dependencies
 _REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "pillow")
-"""Packages that loading any model and predicting import, without their own dependencies."""
 
 
 def requirements_of(classifier: Classifier) -> list[str]:
-    """Returns the pip requirements for loading the classifier, at the versions installed here.
-
-    Local version labels are removed: ``2.14.1+cpu`` is torch's wheel for CPUs, which PyPI does not have.
-    """
+    """Returns the pip requirements for loading the classifier, at the versions installed here."""
     from fer_mlops.models.backbones import BACKBONES  # loads torch
 
     names = list(_REQUIREMENTS)
     architecture = getattr(classifier.scorer, "architecture", None)  # only networks have one
     if isinstance(architecture, TransferConfig) and architecture.backbone not in BACKBONES:
         names += ["torchvision", *(["timm"] if architecture.backbone.startswith("timm:") else [])]
+    # without local labels: PyPI has no 2.14.1+cpu, which is torch's wheel for CPUs
     return [f"{name}=={Version(version(name)).public}" for name in names]
 
 

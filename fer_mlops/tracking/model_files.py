@@ -11,12 +11,9 @@ import yaml
 from fer_mlops.errors import ModelError
 
 MODEL_NAME = "classifier"
-MODEL_CODE = "registered_model.py"
-"""File in this package that MLflow runs to load a logged model."""
-_LOADER = "mlflow.pyfunc.loaders.code_model"
-"""MLflow's own loader for models from code."""
-_MOST_LETTERS = 1_000_000
-"""Characters to read of an MLmodel file; a normal one has two thousand."""
+MODEL_CODE = "registered_model.py"  # file in this package that MLflow runs to load a logged model
+_LOADER = "mlflow.pyfunc.loaders.code_model"  # MLflow's own loader for models from code
+_MOST_LETTERS = 1_000_000  # characters to read of an MLmodel file; a normal one has two thousand
 
 
 def bundle_in(folder: Path, name: str) -> Path:
@@ -25,7 +22,17 @@ def bundle_in(folder: Path, name: str) -> Path:
     Raises:
         ModelError: The folder holds no bundle, or a model that fer_mlops did not log.
     """
-    _check_entries(folder, name)
+    entries = entries_of(folder)
+    flavors = entries.get("flavors")
+    ours = flavors.get("python_function") if isinstance(flavors, dict) and len(flavors) == 1 else None
+    found = ours if isinstance(ours, dict) else {}
+    loader, code = found.get("loader_module"), found.get("model_code_path")
+    is_ours = loader == _LOADER and Path(str(code)).name == MODEL_CODE and "python_model" not in found
+    if entries and not is_ours:  # another program logged the model
+        raise ModelError(
+            f"{name!r} was not logged by fer_mlops: its MLmodel asks for the loader {loader!r:.80} and "
+            f"the code {code!r:.80}; neither was run"
+        )
     for bundle in (folder / "artifacts" / "classifier", folder / MODEL_NAME, folder):
         if (bundle / "classifier.json").is_file():
             return bundle
@@ -33,11 +40,7 @@ def bundle_in(folder: Path, name: str) -> Path:
 
 
 def entries_of(folder: Path) -> Mapping[str, Any]:
-    """Returns the entries of a model's file ``MLmodel``; empty if there is no such file.
-
-    Raises:
-        ModelError: The file cannot be read.
-    """
+    """Returns the entries of a model's file ``MLmodel``; empty if there is no such file."""
     path = folder / "MLmodel"
     if not path.is_file():
         return {}
@@ -49,19 +52,3 @@ def entries_of(folder: Path) -> Mapping[str, Any]:
     if not isinstance(entries, dict):
         raise ModelError("MLmodel cannot be read: it is not a mapping of names to values")
     return entries
-
-
-def _check_entries(folder: Path, name: str) -> None:
-    """Raises ModelError if the file ``MLmodel`` shows that another program logged the model."""
-    entries = entries_of(folder)
-    if not entries:
-        return
-    flavors = entries.get("flavors")
-    ours = flavors.get("python_function") if isinstance(flavors, dict) and len(flavors) == 1 else None
-    loader = ours.get("loader_module") if isinstance(ours, dict) else None
-    code = ours.get("model_code_path") if isinstance(ours, dict) else None
-    if loader != _LOADER or Path(str(code)).name != MODEL_CODE or "python_model" in (ours or {}):
-        raise ModelError(
-            f"{name!r} was not logged by fer_mlops: its MLmodel asks for the loader {loader!r:.80} and "
-            f"the code {code!r:.80}; neither was run"
-        )

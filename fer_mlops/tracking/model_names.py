@@ -8,8 +8,7 @@ from dataclasses import dataclass
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SCORE_TAG = "valid_macro_f1"
 DECISION_TAG = "decision"
-_SAMPLE = "sample"
-"""Value of the tag ``data`` of versions and runs for the faces that this project draws."""
+_SAMPLE = "sample"  # value of the tag `data` of versions and runs for the faces that this project draws
 DRAWN = "this model was trained on drawn faces; its predictions say nothing about real ones"
 
 

@@ -33,17 +33,15 @@ from fer_mlops.tracking.run_log import Answer
 
 Entry = dict[str, Any]
 """``kind`` and the fields that its sender reads, as plain values, so that a checkpoint can store it."""
+# shortest and longest pause before the next try, in seconds; the pause doubles after each failure
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-"""Shortest and longest pause before the next try, in seconds; the pause doubles after each failure."""
+# metrics per request: MLflow 3.17 drops a larger batch if the model already has one of its metrics
 _MOST_METRICS = 100
-"""Metrics per request: MLflow 3.17 drops a larger batch if the model already has one of its metrics."""
-_PROBE = 5
-"""Seconds to wait for a response of a server that did not respond before."""
+_PROBE = 5  # seconds to wait for a response of a server that did not respond before
+# limits of a stored name: characters of the whole name (MLflow's limit), bytes of one part between
+# slashes, which may be a file name, and bytes of a file's suffix
 _LONGEST_NAME, _LONGEST_PART, _LONGEST_SUFFIX = 250, 80, 8
-"""Limits of a stored name: characters of the whole name (MLflow's limit), bytes of one part between
-slashes, which may be a file name, and bytes of a file's suffix."""
-_TAG = 5000
-"""Longest tag value that MLflow's servers accept, in characters."""
+_TAG = 5000  # longest tag value that MLflow's servers accept, in characters
 _log = logging.getLogger(__name__)
 
 
@@ -51,8 +49,7 @@ def stored_name(name: str) -> str:
     """Returns the name under which MLflow stores a metric, parameter, tag or file.
 
     A name that every MLflow store accepts is unchanged. Otherwise each part between slashes keeps its
-    letters, digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original, so
-    that different names stay different. A name of more than 250 characters is cut at its end.
+    letters, digits, spaces and ``_.-``, is cut to 80 bytes, and ends with a digest of the original.
     """
     whole = "/".join(_stored_part(part) for part in name.split("/"))
     return whole if len(whole) <= _LONGEST_NAME else _cut(whole, name, _LONGEST_NAME)
@@ -69,6 +66,7 @@ def _cut(clean: str, original: str, most_bytes: int) -> str:
     """Returns the beginning of ``clean`` and a digest of ``original``, before a file's suffix."""
     suffix = PurePosixPath(clean).suffix
     suffix = suffix if len(suffix.encode()) <= _LONGEST_SUFFIX else ""
+    # so that different names stay different
     digest = hashlib.sha256(original.encode(errors="surrogateescape")).hexdigest()[:8]
     room = most_bytes - len(f"-{digest}{suffix}".encode())
     head = clean.removesuffix(suffix).encode(errors="replace")[:room].decode(errors="ignore")
@@ -158,8 +156,7 @@ class Outbox:
     def deliver(self, *, at_once: bool = False) -> bool:
         """Sends entries in order until the server stops responding; returns whether all are sent.
 
-        Args:
-            at_once: Try now, even if the pause after the last failure is not over.
+        Tries ``at_once``, or when the pause after the last failure is over.
 
         Raises:
             TrackingError: MLflow refuses an entry.
@@ -167,7 +164,7 @@ class Outbox:
         if not at_once and time.monotonic() < self._next_try:
             return False
         try:
-            if self._pause:
+            if self._pause:  # a short request first, as MLflow's own would hold up training for longer
                 check_server(_PROBE)
         except TrackingError as error:
             self._leave_alone(error)
@@ -185,12 +182,7 @@ class Outbox:
         return True
 
     def wait(self, seconds: float, question: Callable[[], Answer]) -> Answer:
-        """Sends all entries, then calls ``question`` and returns its result.
-
-        Args:
-            seconds: Longest wait for a server that does not respond.
-            question: Request to MLflow. It is repeated if the server does not respond, so a second call
-                must do no harm.
+        """Sends all entries, then calls ``question``, which must do no harm twice; returns its result.
 
         Raises:
             TrackingError: The server does not respond within ``seconds``, or MLflow refuses.

@@ -11,21 +11,15 @@ from fer_mlops.config.recipes import experiment_from_json
 from fer_mlops.errors import ModelError
 from fer_mlops.tracking.connection import MISSING, client, shown_uri
 
-CONFIG_FILE = "config.json"
-"""Artifact of a run with all its settings."""
+CONFIG_FILE = "config.json"  # artifact of a run with all its settings
 
 
 def get_run(run_id: str) -> Run:
-    """Returns the run with this ID.
-
-    Raises:
-        ModelError: There is no such run.
-        MlflowException: The store does not respond.
-    """
+    """Returns the run with this ID; raises ModelError if there is none."""
     try:
         return client().get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in (MISSING, "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in (MISSING, "INVALID_PARAMETER_VALUE"):  # the latter: no ID at all
             raise
         raise ModelError(f"no run {run_id!r} at {shown_uri()}") from error
 
@@ -36,11 +30,7 @@ def logged_steps(run_id: str, metric: str) -> set[int]:
 
 
 def read_text(run_id: str, path: str) -> str:
-    """Returns the text of one of the run's files.
-
-    Raises:
-        ModelError: There is no such run, or it has no such file.
-    """
+    """Returns the text of one of the run's files; raises ModelError if there is none."""
     try:
         return mlflow.artifacts.load_text(f"runs:/{run_id}/{path}")
     except (MlflowException, OSError) as error:
@@ -48,20 +38,12 @@ def read_text(run_id: str, path: str) -> str:
 
 
 def load_run_config(run_id: str) -> Experiment:
-    """Returns the settings of a run.
-
-    Raises:
-        ModelError: The run does not exist or holds no settings.
-    """
+    """Returns the settings of a run; raises ModelError if it does not exist or holds none."""
     return experiment_from_json(read_text(run_id, CONFIG_FILE))
 
 
 def finished_children(parent: str) -> list[str]:
-    """Returns the finished runs nested under ``parent``, oldest first.
-
-    Raises:
-        ModelError: There is no such run.
-    """
+    """Returns the finished runs nested under ``parent``, oldest first."""
     found = client().search_runs(
         [get_run(parent).info.experiment_id],
         f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'",

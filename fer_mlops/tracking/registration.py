@@ -51,19 +51,13 @@ def register(model_id: str, tags: Mapping[str, str]) -> Registration:
 
     The version becomes ``champion`` if there is none, so that a model can be loaded by name. A champion
     of drawn faces gives way to the first model of real faces. Otherwise the version becomes
-    ``challenger``, and the gate (``fer-mlops promote``) decides. If two runs end at the same time, the
-    first becomes champion and the second challenger. A version with FLAW_TAG gets no alias.
-
-    A second call for the same model, as by a run that was killed during the first, makes no second
-    version.
-
-    Args:
-        model_id: ID of a LoggedModel.
-        tags: Tags of the version; must include SCORE_TAG and DIGEST_TAG.
+    ``challenger``, and the gate (``fer-mlops promote``) decides. A version with FLAW_TAG gets no alias.
+    ``tags`` must include SCORE_TAG and DIGEST_TAG.
     """
     store = client()
     make_registered_model()
-    with alias_lock():
+    with alias_lock():  # of two runs that end at once, the first becomes champion, the second challenger
+        # a run that was killed during its first call makes no second version
         version = _version_before(model_id) or _make_version(model_id, tags)
         number = int(version.version)
         if DECISION_TAG in version.tags:

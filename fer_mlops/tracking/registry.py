@@ -30,10 +30,8 @@ DIGEST_TAG = "data_digest"
 
 
 def artifacts_of(uri: ModelUri) -> str:
-    """Returns MLflow's address of the model's files.
-
-    ``runs:/ID`` and ``runs:/ID/classifier`` are the run's model, whatever its name is in MLflow.
-    """
+    """Returns MLflow's address of the model's files."""
+    # `runs:/ID` and `runs:/ID/classifier` are the run's model, whatever its name is in MLflow
     if uri.text not in (f"runs:/{uri.run_id}", f"runs:/{uri.run_id}/{MODEL_NAME}"):
         return uri.text
     experiment = client().get_run(uri.run_id).info.experiment_id
@@ -59,11 +57,7 @@ def suggestion_for(uri: ModelUri) -> str:
 
 
 def version_named(uri: ModelUri) -> ModelVersion:
-    """Returns the registered version that the name refers to now.
-
-    Raises:
-        MlflowException: There is no such version, or the registry does not respond.
-    """
+    """Returns the registered version that the name refers to now."""
     store = client()
     model, version = get_model_name_and_version(store, uri.text)  # type: ignore[no-untyped-call]
     return store.get_model_version(model, version)
@@ -90,15 +84,12 @@ def check_spelling(name: str) -> None:
 
 
 def load_classifier(name: str) -> Classifier:
-    """Returns the classifier called ``name``, without running any code that is stored with it.
-
-    Args:
-        name: ``models:/fer-classifier@champion``, ``runs:/<id>`` or a folder.
+    """Returns the classifier at ``models:/…``, ``runs:/…`` or a folder; runs no code stored with it.
 
     Raises:
         ModelError: There is no such model, or fer_mlops did not log it.
     """
-    from fer_mlops.models.classifier import Classifier
+    from fer_mlops.models.classifier import Classifier  # torch takes seconds to import
 
     with downloaded_model(name) as folder:
         return Classifier.load(bundle_in(folder, name), name)
@@ -106,11 +97,7 @@ def load_classifier(name: str) -> Classifier:
 
 @contextmanager
 def downloaded_model(name: str) -> Iterator[Path]:
-    """Yields the folder with the model's files; a downloaded copy is removed afterwards.
-
-    Raises:
-        ModelError: There is no such model.
-    """
+    """Yields the folder with the model's files; a downloaded copy is removed afterwards."""
     wanted = ModelUri.parse(name)
     if not wanted.is_stored:
         path = Path(name).expanduser()
@@ -178,13 +165,8 @@ def data_of(name: str) -> str:
 
 
 def resolve_model_uri(name: str) -> str:
-    """Returns a name that keeps meaning the same model: a version number or an absolute path.
-
-    An alias may move, and a relative path depends on the current folder.
-
-    Raises:
-        ModelError: There is no such version.
-    """
+    """Returns a name that keeps meaning the same model: a version number or an absolute path."""
+    # an alias may move, and a relative path depends on the current folder
     wanted = ModelUri.parse(name)
     if not wanted.is_stored:
         return str(Path(name).expanduser().resolve())

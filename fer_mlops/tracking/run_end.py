@@ -16,16 +16,11 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_run(run_id: str, status: str) -> None:
-    """Ends a run with ``status``; no other function of the package does.
-
-    The run leaves MLflow's stack of open runs even if the store refuses: when the process ends, MLflow
-    marks all runs on that stack FINISHED.
-
-    Raises:
-        MlflowException: The store does not respond, or refuses.
-    """
+    """Ends a run with ``status``; no other function of the package does."""
     open_run = mlflow.active_run()
     if open_run and open_run.info.run_id == run_id:
+        # also takes the run off MLflow's stack of open runs, which it marks FINISHED when the process
+        # ends
         mlflow.end_run(status)
     else:
         client().set_terminated(run_id, status)
@@ -53,7 +48,7 @@ def end_open_runs_below(run_id: str, experiment_id: str, is_orphan: Callable[[Ru
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Ignores the signals that stop a process until the block ends."""
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():  # it alone may set handlers
         yield
         return
     before = {kind: signal.signal(kind, signal.SIG_IGN) for kind in _STOPPING}

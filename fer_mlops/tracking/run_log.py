@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from fer_mlops.models.classifier import Classifier
 
 Answer = TypeVar("Answer")
-_SIDE = 480
-"""Largest longer side of a picture that is kept, in pixels."""
+_SIDE = 480  # largest longer side of a picture that is kept, in pixels
 
 
 class RunLog:

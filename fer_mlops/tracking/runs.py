@@ -18,8 +18,8 @@ from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.store import ensure_experiment, takes_artifacts
 from fer_mlops.tracking.tracker import Tracker
 
+# name that MLflow makes up for a run, such as blushing-smelt-229
 _MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
-"""Name that MLflow makes up for a run, such as blushing-smelt-229."""
 
 
 class RunStopped(Exception):
@@ -152,10 +152,7 @@ def _open(
 
 
 def git_commit() -> str:
-    """Returns the commit of the source in use, or ``unknown`` outside a checkout.
-
-    The suffix ``-dirty`` means that a tracked file differs from that commit.
-    """
+    """Returns the commit of the source in use, ``-dirty`` if a tracked file differs, or ``unknown``."""
     folder = Path(__file__).parents[2]
 
     def git(*words: str) -> str:

@@ -13,10 +13,13 @@ from mlflow.exceptions import MlflowException
 from fer_mlops.tracking.connection import client, is_remote, shown_uri
 
 _KEY = "fer_mlops_scores"
+# experiment tag in which MLflow 3.17 stores a shared view of the runs table
 _TAG = f"mlflow.sharedViewState.{_KEY}"
-"""Experiment tag in which MLflow 3.17 stores a shared view of the runs table."""
+# end of every address: without it, MLflow opens its pages for language models
 _MODEL_TRAINING = "?workflowType=machine_learning"
-"""End of every address: without it, MLflow opens its pages for language models."""
+# Columns in their order, with their widths in pixels. Those up to the minutes fit a screen of 1366
+# pixels beside MLflow's assistant. The second is the date: MLflow always shows it, pinned to the left;
+# this width leaves the mark of success or failure.
 _WIDTHS = {
     "attributes.`Run Name`": 190,
     "runDateAndNestInfo": 44,
@@ -30,13 +33,8 @@ _WIDTHS = {
     "metrics.`test/faces`": 100,
     "attributes.`Models`": 160,
 }
-"""Columns in their order, with their widths in pixels.
-
-Those up to the minutes fit a screen of 1366 pixels beside MLflow's assistant. The second is the date:
-MLflow always shows it, pinned to the left; this width leaves the mark of success or failure.
-"""
+# filter of the runs that train models, sweeps included: only they have both tags
 _TRAINED = "tags.family != '' and tags.data != ''"
-"""Filter of the runs that train models, sweeps included: only they have both tags."""
 
 
 def runs_address(experiment_id: str, port: int = 5000) -> str:
@@ -46,18 +44,14 @@ def runs_address(experiment_id: str, port: int = 5000) -> str:
 
 
 def runs_view(experiment_id: str) -> str:
-    """Returns the address of the runs table, without scheme and host; its columns are the scores.
-
-    The columns are stored in the experiment. If the store refuses that, as a server does for an account
-    that may only read, the address is that of the plain table.
-    """
+    """Returns the address of the runs table, without scheme and host; its columns are the scores."""
     address = f"/#/experiments/{experiment_id}/runs{_MODEL_TRAINING}"
     store = client()
     stored = store.get_experiment(experiment_id).tags.get(_TAG, "")
     try:
         if _state() not in stored:  # an earlier version stored another view
             store.set_experiment_tag(experiment_id, _TAG, _shared_view())
-    except MlflowException:
+    except MlflowException:  # an account that may only read
         if not stored:
             return address
     return f"{address}&viewStateShareKey={_KEY}"

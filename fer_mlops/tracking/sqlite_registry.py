@@ -20,12 +20,10 @@ from urllib.request import url2pathname
 
 from fer_mlops.tracking.model_names import ModelUri
 
-SCHEMA = "dc11669786a5"
-"""Revision of MLflow's tables that the queries below are written for."""
-_PATIENCE = 1
-"""Seconds to wait for a database that another process has locked."""
+SCHEMA = "dc11669786a5"  # revision of MLflow's tables that the queries below are written for
+_PATIENCE = 1  # seconds to wait for a database that another process has locked
+# environment variables that choose another registry, or a part of one
 _ELSEWHERE = ("MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_WORKSPACES", "MLFLOW_WORKSPACE")
-"""Environment variables that choose another registry, or a part of one."""
 _VERSIONS = """
     SELECT version, run_id, creation_time AS creation_timestamp, description, status,
         coalesce(nullif(storage_location, ''), source) AS location
@@ -108,19 +106,17 @@ def _file_in_use() -> Path | None:
     if not uri and any(Path("mlruns").glob("*/meta.yaml")):
         return None  # runs in files, as older versions of MLflow kept them
     before, _, path = (uri or "sqlite:///mlflow.db").partition("sqlite:///")
+    # characters that have a meaning in an address are left to MLflow
     return None if before or not path or set(path) & set("?%:#") else Path(path).absolute()
 
 
 def new_place(location: str, file: Path) -> Path | None:
     """Returns the folder beside a moved or copied database that stands for an experiment's folder.
 
-    An artifact folder elsewhere is not an error by itself: a database may serve many folders. A move is
-    assumed only if a folder of the same name is in ``mlruns`` beside the database.
-
-    Args:
-        location: Address of the experiment's artifacts in the database.
-        file: Absolute path of the database.
+    ``location`` is the address of the experiment's artifacts in the database.
     """
+    # An artifact folder elsewhere is no error by itself: a database may serve many folders. A move is
+    # assumed only if a folder of the same name is in mlruns beside the database.
     old = local_path(location)
     new = file.parent / "mlruns" / old.name if old else None
     is_moved = old and new and new.is_dir() and not (old.is_dir() and old.samefile(new))

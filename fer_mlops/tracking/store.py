@@ -20,13 +20,9 @@ from fer_mlops.tracking.sqlite_registry import local_path
 
 
 def check_store(experiment: str | None = None) -> None:
-    """Checks that the tracking store can be used.
+    """Checks that the tracking store can be used: read, or written to in ``experiment``.
 
-    A lock lets only one process at a time create a database.
-
-    Args:
-        experiment: Experiment that will be written to; created with its database if missing. None if
-            the store is only read.
+    The experiment is created with its database if missing.
 
     Raises:
         TrackingError: The store cannot be used; the message says what to do.
@@ -102,11 +98,17 @@ def ensure_experiment(name: str) -> MlflowExperiment:
                 f"experiment {name!r} stores its artifacts in {str(folder)!r}, which is missing; "
                 "restore that folder, or choose another experiment"
             )
-        _make_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrackingError(
+                f"cannot create {str(folder)!r}: {error.strerror}; {ELSEWHERE}"
+            ) from error
     return experiment
 
 
 def _made(store: MlflowClient, name: str) -> MlflowExperiment:
+    # absolute: a relative address would mean another folder in each working directory
     location = None if is_remote() else (Path("mlruns") / name).resolve().as_uri()
     try:
         return store.get_experiment(store.create_experiment(name, location))
@@ -115,13 +117,6 @@ def _made(store: MlflowClient, name: str) -> MlflowExperiment:
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or made is None:
             raise
         return made
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrackingError(f"cannot create {str(folder)!r}: {error.strerror}; {ELSEWHERE}") from error
 
 
 def takes_artifacts(artifact_uri: str) -> bool:

@@ -14,14 +14,14 @@ import mlflow
 from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 from sqlalchemy.engine import make_url
 
 from fer_mlops.errors import TrackingError
 from fer_mlops.tracking.connection import (
+    FIRST_ANSWER,
     check_server,
     client,
+    get_page,
     is_remote,
     our_errors,
     reason_of,
@@ -31,38 +31,24 @@ from fer_mlops.tracking.database import ELSEWHERE, KINDS, look_into
 from fer_mlops.tracking.sqlite_registry import local_path
 from fer_mlops.tracking.store import check_kind, takes_artifacts
 
-_USUAL = "fer_mlops"
-"""Experiment of training runs by default; its place for files is tried if it exists."""
+_USUAL = "fer_mlops"  # experiment of training runs by default; its place for files is tried if it exists
 
 
 def describe_store() -> str:
-    """Returns address and version of the tracking store, after checking that it responds and fits.
-
-    Raises:
-        TrackingError: The store does not respond, is no database, or has an old or a newer schema.
-    """
+    """Returns address and version of the tracking store, after checking that it responds and fits."""
     check_server()
     uri = mlflow.get_tracking_uri()
     if is_remote():
         with our_errors():
             client().search_experiments(max_results=1)
-        return f"{shown_uri()} responds, MLflow {_server_version() or 'of unknown version'}"
+        response = get_page("/version", FIRST_ANSWER)
+        version = response.text[:20] if response.status_code == 200 else "of unknown version"
+        return f"{shown_uri()} responds, MLflow {version}"
     check_kind(uri)
     if urlsplit(uri).scheme.partition("+")[0] not in KINDS:
         return f"{shown_uri()}, of a kind that is not checked"
     look_into(make_url(uri), is_written=True)
     return f"{shown_uri()}, schema of MLflow {mlflow.__version__}"
-
-
-def _server_version() -> str:
-    response = http_request(  # type: ignore[no-untyped-call]
-        get_default_host_creds(mlflow.get_tracking_uri()),  # type: ignore[no-untyped-call]
-        "/version",
-        "GET",
-        max_retries=0,
-        raise_on_status=False,
-    )
-    return str(response.text)[:20] if response.status_code == 200 else ""
 
 
 def check_folder_for(file: Path) -> None:
@@ -73,16 +59,12 @@ def check_folder_for(file: Path) -> None:
 
 
 def try_store() -> str:
-    """Writes a tag and a file to an experiment, reads them back, and removes them.
-
-    A run is not made, as a server cannot remove one entirely.
-
-    Returns:
-        Name of the experiment and its place for files.
+    """Writes a tag and a file to an experiment, reads them back, removes them; returns where they were.
 
     Raises:
         TrackingError: Something cannot be written, read or removed.
     """
+    # no run is made, as a server cannot remove one entirely
     with our_errors():
         experiment = _experiment()
         _try_tag(experiment.experiment_id)

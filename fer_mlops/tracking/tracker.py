@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from fer_mlops.data.table import FaceTable
     from fer_mlops.models.classifier import Classifier
 
-"""Default name of the LoggedModel within a run; earlier releases gave it to every model."""
 SPLIT_FILE = "data/split.csv"
 _log = logging.getLogger(__name__)
 
@@ -51,11 +50,7 @@ class Tracker(RunLog):
     def __init__(self, run_id: str, experiment_id: str, *, patience: float = 600.0) -> None:
         """Takes over an open run.
 
-        Args:
-            run_id: ID of the run.
-            experiment_id: ID of the run's experiment.
-            patience: Seconds to wait for a server that does not respond, where the run needs the
-                response.
+        ``patience`` is the time to wait for a server whose response the run needs, in seconds.
         """
         super().__init__(run_id, experiment_id)
         self.patience = patience
@@ -66,7 +61,6 @@ class Tracker(RunLog):
         """Whether MLflow has stored all entries and marked the run FINISHED."""
 
     def state(self) -> dict[str, Any]:
-        """Returns the state that another process needs to resume this run, as plain values."""
         unsent = {"entries": list(self.outbox.entries), "last_step": self._last_step}
         return {**super().state(), **unsent}
 
@@ -78,36 +72,27 @@ class Tracker(RunLog):
             self.outbox.entries += state["entries"]
 
     def together(self) -> AbstractContextManager[None]:
-        """Sends what the block logs when it ends; drops it if the block fails."""
         return self.outbox.together()
 
     def stop_clock(self) -> None:
-        """Gives all further metrics the time of the last step, so that MLflow recognises metrics that
-        are logged again after a kill as the same ones."""
+        # so that MLflow recognises metrics that are logged again after a kill as the same ones
         self._stopped_clock = self._last_step or _now()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
         """Sends all waiting entries, calls ``question`` and returns its result.
 
-        Waits at most ``patience`` seconds for a server that does not respond.
-
         Raises:
-            TrackingError: The server does not respond, or refuses.
+            TrackingError: The server refuses, or does not respond within ``patience``.
         """
         return self.outbox.wait(self.patience, question)
 
     def finish(self) -> None:
-        """Sends all waiting entries and marks the run FINISHED.
+        def end() -> None:
+            with undisturbed():
+                end_run(self.run_id, "FINISHED")
+                self.is_finished = True
 
-        Raises:
-            TrackingError: MLflow does not respond, or refuses.
-        """
-        self.ask(self._end_well)
-
-    def _end_well(self) -> None:
-        with undisturbed():
-            end_run(self.run_id, "FINISHED")
-            self.is_finished = True
+        self.ask(end)
 
     def end_unfinished(self, status: str) -> None:
         """Ends the run with ``status`` unless it is finished, after one try to send the outbox.
@@ -126,14 +111,7 @@ class Tracker(RunLog):
                 _log.warning("run %s cannot be marked %s: %s", self.run_id, status, reason_of(error))
 
     def log_settings(self, experiment: Experiment, first: Iterable[str] = ()) -> None:
-        """Logs all settings as a file, and the main ones as parameters.
-
-        Parameters that the run already has are kept: ``mlflow run`` logs a project's parameters first.
-
-        Args:
-            experiment: Settings of the run.
-            first: Keys of settings that are parameters in any case.
-        """
+        # parameters that the run already has are kept: `mlflow run` logs a project's parameters first
         known = self.ask(lambda: get_run(self.run_id).data.params)
         shown = main_settings(experiment, first)
         fresh = {key: str(value) for key, value in shown.items() if key not in known}
@@ -141,7 +119,6 @@ class Tracker(RunLog):
         self.log_text(CONFIG_FILE, settings_as_json(experiment))
 
     def log_facts(self, facts: Mapping[str, Scalar]) -> None:
-        """Logs facts as tags of the run."""
         super().log_facts(facts)
         if facts:
             values = {key: str(value) for key, value in facts.items()}
@@ -163,7 +140,6 @@ class Tracker(RunLog):
         self.log_text("data/notes.txt", "".join(f"{note}\n" for note in table.notes))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs scalar metrics, at a step if one is given."""
         super().log_metrics(metrics, step)
         values = {key: float(value) for key, value in metrics.items()}
         moment = self._stopped_clock or _now()
@@ -172,11 +148,7 @@ class Tracker(RunLog):
         self.outbox.put({"kind": "metrics", "time": moment, "step": step or 0, "values": values})
 
     def log_picture(self, key: str, picture: Image.Image, step: int) -> bytes:
-        """Logs an image under a key that the UI shows with a step slider; returns it as a small WebP.
-
-        The file is named as by MLflow's ``log_image``. The name is fixed here, so that sending it again
-        does no harm.
-        """
+        # log_image would make a new name, and so a second picture, each time that the file is sent
         name = stored_name(key).replace("/", "~")
         stem = f"images/{name}+step+{step}+timestamp+{_now()}+{uuid.uuid4()}"
         png = io.BytesIO()
@@ -189,13 +161,11 @@ class Tracker(RunLog):
         return webp
 
     def log_figure(self, path: str, figure: Figure) -> None:
-        """Logs a figure as a file."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.removeprefix("."))
         self._log_files({stored_name(path): buffer.getvalue()})
 
     def log_text(self, path: str, text: str) -> None:
-        """Logs a text as a file."""
         self._log_files({stored_name(path): text.encode()})
 
     def _log_files(self, contents: Mapping[str, bytes]) -> None:
@@ -204,7 +174,6 @@ class Tracker(RunLog):
         self.outbox.put({"kind": "files", "files": files})
 
     def has_metric(self, key: str) -> bool:
-        """Returns whether MLflow has stored a metric of this name for the run."""
         return stored_name(key) in self.ask(lambda: get_run(self.run_id).data.metrics)
 
     def log_classifier(
@@ -214,15 +183,7 @@ class Tracker(RunLog):
         metrics: Mapping[str, float],
         name: str = MODEL_NAME,
     ) -> str:
-        """Logs the bundle as a LoggedModel with its scores and returns the model's ID.
-
-        Args:
-            classifier: Classifier to log, with the package's source, as a model from code.
-            examples: Some encoded faces, at least one; stored with the model's predictions for them.
-            metrics: Scores to link to the model.
-            name: Name of the model in MLflow; characters that MLflow refuses are replaced.
-        """
-        allowed = re.sub(r"[^\w-]+", "-", name)
+        allowed = re.sub(r"[^\w-]+", "-", name)  # MLflow refuses other characters
         model_id = self.ask(
             lambda: self._model_before() or self._log_model(classifier, examples, allowed)
         )

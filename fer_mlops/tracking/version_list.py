@@ -46,7 +46,7 @@ class Version:
 def number_in(text: str) -> float | None:
     """Returns the number that a tag holds; None if it holds none."""
     try:
-        number = int(text) if text.isdecimal() else float(text)
+        number = int(text) if text.isdecimal() else float(text)  # JSON shows 1232, not 1232.0
     except ValueError:
         return None
     return number if isfinite(number) else None

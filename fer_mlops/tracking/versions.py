@@ -16,11 +16,7 @@ _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
 def version_of(name: str) -> Version:
-    """Returns the version of a number or an alias.
-
-    Raises:
-        ModelError: There is no such version.
-    """
+    """Returns the version of a number or an alias; raises ModelError if there is none."""
     if name.isdigit():
         found = get_version(name)
     else:
@@ -58,14 +54,12 @@ def find_candidate(version: int | None, run_id: str) -> int:
 def differences(one: Version, other: Version) -> list[tuple[str, Scalar | None, Scalar | None]]:
     """Returns the settings and test scores that differ, as (name, value of one, value of other).
 
-    A value that a version does not have is None.
-
-    Raises:
-        ModelError: The run of a version was deleted.
+    A value that a version does not have is None. Raises ModelError if the run of a version was deleted.
     """
     runs = [_run(version) for version in (one, other)]
     found: list[tuple[str, Scalar | None, Scalar | None]] = []
-    settings = [_settings(version) for version in (one, other)]
+    experiments = [load_run_config(version.run_id) for version in (one, other)]
+    settings = [{"family": own.family, **flatten(own)} for own in experiments]
     for key in sorted(settings[0].keys() | settings[1].keys()):
         values = [own.get(key) for own in settings]
         if values[0] != values[1]:
@@ -75,11 +69,6 @@ def differences(one: Version, other: Version) -> list[tuple[str, Scalar | None, 
         if scores[0] != scores[1]:
             found.append((f"test/{score}", scores[0], scores[1]))
     return found
-
-
-def _settings(version: Version) -> dict[str, Scalar]:
-    experiment = load_run_config(version.run_id)
-    return {"family": experiment.family, **flatten(experiment)}
 
 
 def _run(version: Version) -> Run:

@@ -18,12 +18,9 @@ class Augment(Protocol):
     """Augments a batch of training inputs."""
 
     def __call__(self, inputs: Tensor, generator: Generator, done: float = 1.0, /) -> Tensor:
-        """Returns the augmented faces, in [0, 1]; smaller in early epochs with progressive resizing.
+        """Returns the faces [n, 1, h, w] in [0, 1] augmented; smaller with progressive resizing.
 
-        Args:
-            inputs: Faces [n, 1, h, w] in [0, 1].
-            generator: Random generator on the CPU.
-            done: Share of the epochs before this one, 0 to 1.
+        ``generator`` is on the CPU; ``done`` is the share of the epochs before this one, 0 to 1.
         """
 
 
@@ -56,8 +53,8 @@ def unmixed(inputs: Tensor, targets: Tensor, _: Generator) -> tuple[Tensor, Tens
 def make_mix(config: AugmentConfig, num_classes: int) -> Mix:
     """Returns a function that mixes each face, and its target, with another face of the batch.
 
-    CutMix (arXiv 1905.04899) pastes a rectangle of the other face, with uniformly distributed area;
-    mixup (arXiv 1710.09412) blends the remaining faces. Targets are mixed in the same proportion.
+    CutMix (arXiv 1905.04899) pastes a rectangle of the other face; mixup (arXiv 1710.09412) blends the
+    remaining faces. Targets are mixed in the same proportion.
     """
     if not (config.mixup or config.cutmix):
         return unmixed
@@ -85,14 +82,14 @@ def _kept(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor
     else:
         blend = torch.ones(n)
     is_cut = torch.rand(n, generator=generator) < config.cutmix
-    half = (torch.rand(n, generator=generator).sqrt() / 2).expand(2, n)
+    half = (torch.rand(n, generator=generator).sqrt() / 2).expand(2, n)  # for areas of equal chance
     inside = _rectangles(half, torch.rand(2, n, generator=generator), height, width)
     is_cut, blend = is_cut.view(n, 1, 1, 1), blend.view(n, 1, 1, 1)
     return torch.where(is_cut, (~inside).float(), blend)
 
 
+# step of the image side, in pixels; share of the epochs after which the full side is used
 _STEP, _GROWN = 4, 2 / 3
-"""Step of the image side, in pixels; share of the epochs after which the full side is used."""
 
 
 def training_side(full: int, start: float, done: float) -> int:
@@ -107,10 +104,7 @@ def _uniform(n: int, largest: float, generator: Generator) -> Tensor:
 
 
 def _warp(images: Tensor, side: int, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Flips, rotates, scales and shifts each face by one affine map; repeats the border outside.
-
-    The result is ``side`` pixels wide and high. Bilinear sampling skips no pixel down to half the size.
-    """
+    """Returns each face flipped, rotated, scaled and shifted by one affine map, at ``side`` pixels."""
     n = len(images)
     angle = _uniform(n, math.radians(config.rotation), generator)
     scale = 1 + _uniform(n, config.zoom, generator)
@@ -120,6 +114,7 @@ def _warp(images: Tensor, side: int, config: AugmentConfig, generator: Generator
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     maps = torch.stack([sign * cos, -sin, shift[:, 0], sign * sin, cos, shift[:, 1]], dim=1)
     grid = _grid(maps.view(n, 2, 3).to(images.device), side, side).to(images.dtype)
+    # bilinear sampling skips no pixel down to half the size
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -154,11 +149,7 @@ def _erase(images: Tensor, probability: float, generator: Generator) -> Tensor:
 def _rectangles(half: Tensor, centre: Tensor, height: int, width: int) -> Tensor:
     """Returns the pixels inside each rectangle, bool [n, 1, height, width].
 
-    Args:
-        half: Half the height and half the width of each rectangle [2, n], as shares of the image.
-        centre: Row and column of each rectangle's centre [2, n], as shares of the image.
-        height: Height of the image, in pixels.
-        width: Width of the image, in pixels.
+    ``half`` is half of its height and width, ``centre`` its row and column: [2, n], image shares.
     """
     rows = (torch.arange(height) + 0.5) / height
     columns = (torch.arange(width) + 0.5) / width

@@ -38,10 +38,7 @@ def train_baseline(
     progress: Progress,
     cache: Path,
 ) -> TrainingResult:
-    """Returns the baseline fitted to all training faces.
-
-    Reports one step per share of the training faces; shares too small to calibrate are skipped.
-    """
+    """Returns the baseline fitted to all training faces; reports one step per share of them."""
     config, seed = experiment.hog_svm, experiment.seed
     num_faces = len(train) + len(valid)
     advance = progress("HOG features", num_faces)
@@ -53,6 +50,7 @@ def train_baseline(
     zeros = np.zeros(len(EMOTIONS), np.float32)
     num_steps = len(config.fractions)
     for number, fraction in enumerate(config.fractions, start=1):
+        # of one order, so that each training set contains the smaller ones
         rows = np.sort(order[: max(2, round(fraction * len(train)))])
         if fraction < 1 and not can_calibrate(train.labels[rows]):
             advance(1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,6 @@ import torch
 
 from fer_mlops.errors import TrainingError
 from fer_mlops.files import locked, whole
-
-_UNREADABLE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    struct.error,
-    pickle.UnpicklingError,
-)
-"""Errors that torch.load raises for a damaged file or one that is not a checkpoint."""
 
 
 def checkpoint_path(cache: Path, run_id: str) -> Path:
@@ -38,7 +25,7 @@ def claim(path: Path) -> Iterator[None]:
     Raises:
         TrainingError: Another process of this machine holds the lock, or the folder cannot be written.
     """
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:  # so that errors of the caller's block are not caught here
         try:
             stack.enter_context(locked(path, blocking=False))
         except BlockingIOError:
@@ -51,9 +38,7 @@ def claim(path: Path) -> Iterator[None]:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
-    """Writes ``state`` (tensors, numbers, text, lists, dicts) to ``path`` and replaces an older file.
-
-    The write is atomic: if the process is killed during it, the previous checkpoint remains.
+    """Writes ``state`` (tensors, numbers, text, lists, dicts) to ``path``, atomically.
 
     Raises:
         TrainingError: The disk is full or the folder cannot be written.
@@ -86,7 +71,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"no checkpoint at {str(path)!r}: the run is finished, was started elsewhere, or was "
             "never started"
         ) from None
-    except _UNREADABLE as error:
+    except Exception as error:  # torch raises any exception for a damaged file
         raise TrainingError(f"cannot read the checkpoint {str(path)!r}: {error}") from error
     if not isinstance(state, dict):
         raise TrainingError(f"cannot read the checkpoint {str(path)!r}: it is not a mapping")

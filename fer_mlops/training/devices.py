@@ -8,13 +8,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fer_mlops.errors import ConfigError, TrainingError
 from fer_mlops.training import distributed
 
+# share of a GPU's free memory for faces and features; the rest is for weights and activations
 _SHARE = 0.25
-"""Share of a GPU's free memory for faces and features; the rest is for weights and activations."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -27,7 +26,7 @@ def choose_device(name: str) -> torch.device:
     """
     is_alone = distributed.world_size() == 1
     if name == "auto":
-        has_mps = torch.backends.mps.is_available() and is_alone
+        has_mps = torch.backends.mps.is_available() and is_alone  # torch has no process group for it
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     try:
         device = torch.device(name)
@@ -49,9 +48,6 @@ def choose_device(name: str) -> torch.device:
 def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
     """Returns the data type of the forward pass; ``auto`` is the fastest safe one.
 
-    ``auto`` is bfloat16 if the hardware supports it (AVX-512 BF16, AMX, CUDA from Ampere on), float16
-    on older CUDA devices, which would emulate bfloat16, else float32.
-
     Raises:
         ConfigError: ``float16`` on a device without gradient scaling.
     """
@@ -60,10 +56,10 @@ def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
             raise ConfigError(f"training.precision float16 needs CUDA or the CPU, not {device.type}")
         chosen: torch.dtype = getattr(torch, precision)
         return chosen
-    if device.type == "cpu":
+    if device.type == "cpu":  # without these instructions bfloat16 is emulated, and slower than float32
         is_fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return torch.bfloat16 if is_fast else torch.float32
-    if device.type == "cuda":
+    if device.type == "cuda":  # bfloat16 is emulated before Ampere
         is_native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if is_native else torch.float16
     return torch.float32
@@ -79,41 +75,27 @@ def room_on(device: torch.device) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's global generators, which dropout uses, and restores them after the block.
-
-    In a process group, each process draws its own numbers.
-    """
+    """Seeds torch's global generators, which dropout uses, and restores them after the block."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed + distributed.rank() * 2**32)  # seeds are below 2**32
+        torch.manual_seed(seed + distributed.rank() * 2**32)  # other numbers in each process
         yield
 
 
-def random_state(device: torch.device) -> Tensor:
-    """Returns the state of the global generator that dropout uses on ``device``."""
-    state: Tensor = _random(device).get_rng_state()
-    return state
-
-
-def set_random_state(state: Tensor, device: torch.device) -> None:
-    """Restores a state that ``random_state`` returned."""
-    _random(device).set_rng_state(state)
-
-
-def _random(device: torch.device) -> Any:
+def random_module(device: torch.device) -> Any:
+    """Returns the module with the state of the global generator that dropout uses on ``device``."""
     return torch if device.type == "cpu" else torch.get_device_module(device)
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Options of mallopt in glibc's malloc.h."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of mallopt in glibc's malloc.h
 
 
 def keep_heap() -> None:
     """Keeps the memory of freed tensors in the process, if the C library is glibc.
 
-    Otherwise glibc returns every large tensor to the system after each step and faults it in again,
-    which takes a sixth of a small network's step on a CPU. Only for commands that train: the setting
-    applies to the whole process and cannot be undone.
+    Only for commands that train: the setting applies to the whole process and cannot be undone.
     """
+    # otherwise glibc returns every large tensor to the system after each step and faults it in again,
+    # which takes a sixth of a small network's step on a CPU
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_MAX, 0)
@@ -122,15 +104,7 @@ def keep_heap() -> None:
 
 @contextmanager
 def explain_full_memory(device: torch.device, size: int) -> Iterator[None]:
-    """Turns an out-of-memory error in the block into a message with a remedy.
-
-    Args:
-        device: Device of the training step.
-        size: Number of faces in the step.
-
-    Raises:
-        TrainingError: The device is out of memory.
-    """
+    """Turns an out-of-memory error of a step of ``size`` faces into a TrainingError with a remedy."""
     try:
         yield
     except torch.OutOfMemoryError as error:

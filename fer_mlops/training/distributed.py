@@ -1,16 +1,15 @@
-"""Distributed training: process group, ranks, and sums over processes.
+"""Distributed training: process group, ranks, and sums over processes."""
 
-DistributedDataParallel is not used. It averages the gradients of losses that each process computes on
-its own faces; for a class-weighted loss this differs from the gradient of the whole batch's loss. Here
-the logits of a batch are gathered and every process computes the same loss, so that the sum of the
-gradients equals that of a single process. The network stays a plain module for weight averaging,
-checkpoints and Grad-CAM; DDP's overlapping would save little time on a few million weights.
-"""
+# DistributedDataParallel is not used. It averages the gradients of losses that each process computes on
+# its own faces; for a class-weighted loss this differs from the gradient of the whole batch's loss. Here
+# the logits of a batch are gathered and every process computes the same loss, so that the sum of the
+# gradients equals that of a single process. The network stays a plain module for weight averaging,
+# checkpoints and Grad-CAM; DDP's overlapping would save little time on a few million weights.
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -22,12 +21,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fer_mlops.errors import TrainingError
 from fer_mlops.processes import LOST
 
+# time without a response after which a process counts as dead; drawing an epoch's images takes the first
+# process only seconds
 _TIMEOUT = timedelta(minutes=10)
-"""Time without a response after which a process counts as dead; drawing an epoch's images takes the
-first process only seconds."""
+# time that other processes wait while the first decodes or downloads; if the first process dies, the
+# launcher ends them
 _LONG = timedelta(days=1)
-"""Time that other processes wait while the first decodes or downloads; if the first process dies, the
-launcher ends them."""
 
 
 def world_size() -> int:
@@ -64,10 +63,7 @@ def process_group(num_processes: int) -> Iterator[None]:
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """Runs the block in the first process, then in the others.
-
-    The others find the files that the first process decoded or downloaded.
-    """
+    """Runs the block in the first process, then in the others, which find its files."""
     if world_size() == 1:
         yield
         return
@@ -83,10 +79,7 @@ def main_process_first() -> Iterator[None]:
 
 
 def forward(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Returns the network's outputs [n, …] for all inputs [n, …]; each process computes a share.
-
-    Gradients flow only through this process's share; ``sum_gradients`` adds those of the others.
-    """
+    """Returns the network's outputs [n, …] for all inputs [n, …]; each process computes a share."""
     n = len(inputs)
     if n < 2 * world_size() or world_size() == 1:  # a share of one face has no batch statistics
         return network(inputs)  # type: ignore[no-any-return]
@@ -97,6 +90,7 @@ def forward(network: nn.Module, inputs: Tensor) -> Tensor:
     whole[start:end] = part.detach()
     # every row is zero in all processes but one, so the sum is a gather of shares of any size
     _add_up(whole)
+    # gradients flow only through this process's share; `sum_gradients` adds those of the others
     return torch.cat([whole[:start], part, whole[end:]])
 
 
@@ -105,10 +99,17 @@ def sum_gradients(network: nn.Module) -> None:
     if world_size() == 1:
         return
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    statistics = list(_running_statistics(network))
+    norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm) and norm.training]
+    running = [(norm.running_mean, norm.running_var) for norm in norms if norm.track_running_stats]
+    statistics = [tensor for pair in running for tensor in pair if tensor is not None]
     for tensor in statistics:
         tensor.div_(world_size())
-    _add_up_all([*gradients, *statistics])
+    tensors = [*gradients, *statistics]
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])  # a single exchange
+    _add_up(flat)
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view(tensor.shape))
 
 
 def gather(value: Tensor) -> list[Tensor]:
@@ -121,40 +122,15 @@ def gather(value: Tensor) -> list[Tensor]:
     return values
 
 
-def check_alike(what: str, numbers: Sequence[float]) -> None:
-    """Checks that all processes pass the same numbers.
-
-    Args:
-        what: Noun for the numbers in the error message.
-        numbers: Numbers of this process.
-
-    Raises:
-        TrainingError: The numbers differ between processes.
-    """
+def check_alike(numbers: Sequence[float]) -> None:
+    """Raises TrainingError unless all processes pass the same numbers about faces and weights."""
     values = gather(torch.tensor(numbers, dtype=torch.float64))
     for number, value in enumerate(values):
         if not torch.equal(value, values[0]):
             raise TrainingError(
-                f"process {number} has other {what} than process 0: {value.tolist()} instead of "
-                f"{values[0].tolist()}; use the same data, cache and weights in all processes"
+                f"process {number} has other faces or weights than process 0: {value.tolist()} instead "
+                f"of {values[0].tolist()}; use the same data, cache and weights in all processes"
             )
-
-
-def _running_statistics(network: nn.Module) -> Iterable[Tensor]:
-    for module in network.modules():
-        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats:
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            yield from (module.running_mean, module.running_var)
-
-
-def _add_up_all(tensors: Sequence[Tensor]) -> None:
-    """Replaces tensors with their sum over processes, in a single exchange."""
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    _add_up(flat)
-    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-    for tensor, part in zip(tensors, parts, strict=True):
-        tensor.copy_(part.view(tensor.shape))
 
 
 def _add_up(tensor: Tensor) -> None:
@@ -164,11 +140,7 @@ def _add_up(tensor: Tensor) -> None:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Turns a failed exchange into a TrainingError.
-
-    Raises:
-        TrainingError: Another process is gone.
-    """
+    """Turns a failed exchange into a TrainingError: another process is gone."""
     try:
         yield
     except RuntimeError as error:

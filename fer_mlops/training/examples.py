@@ -16,8 +16,7 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.models.base import as_images, to_images
 from fer_mlops.training.devices import room_on
 
-_CHUNK = 4096
-"""Number of faces moved to a device at a time."""
+_CHUNK = 4096  # number of faces moved to a device at a time
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,9 @@ class Examples:
     @classmethod
     def from_faces(cls, faces: Faces) -> Examples:
         """Returns the examples of one part of a split."""
-        targets = None if faces.targets is None else torch.from_numpy(faces.targets)
-        teacher = (
-            None
-            if faces.teacher_probabilities is None
-            else torch.from_numpy(faces.teacher_probabilities)
+        targets, teacher = (
+            None if shares is None else torch.from_numpy(shares)
+            for shares in (faces.targets, faces.teacher_probabilities)
         )
         return cls(faces.pixels, torch.from_numpy(faces.labels), targets, teacher)
 
@@ -48,15 +45,11 @@ class Examples:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Returns inputs and targets of these rows on ``device``; faces are in [0, 1].
-
-        With a teacher, each target is followed by the teacher's probabilities, as ``distilled``
-        expects.
-        """
+        """Returns inputs and targets of these rows on ``device``; faces are in [0, 1]."""
         chosen = torch.from_numpy(rows)
         fitted = self.labels if self.targets is None else self.targets
         targets = fitted[chosen].to(device)
-        if self.teacher_probabilities is not None:
+        if self.teacher_probabilities is not None:  # behind each target, as `distilled` expects
             teacher = self.teacher_probabilities[chosen].to(device)
             shares = F.one_hot(targets, teacher.shape[1]) if targets.ndim == 1 else targets
             targets = torch.cat([shares, teacher], dim=1)
@@ -66,16 +59,14 @@ class Examples:
         return (as_images(inputs) if inputs.dtype == torch.uint8 else inputs), targets
 
     def kept_on(self, device: torch.device) -> Examples:
-        """Returns the same examples, with their inputs on ``device`` if they fit there.
-
-        Faces stay uint8 there, a quarter of the size of the network's float32 inputs.
-        """
+        """Returns the same examples, with their inputs on ``device`` if they fit there."""
         inputs = self.inputs
         width = inputs.element_size() if isinstance(inputs, Tensor) else 1
         if math.prod(inputs.shape) * width > room_on(device):
             return self
         if isinstance(inputs, Tensor):
             return replace(self, inputs=inputs.to(device))
+        # uint8: a quarter of the size of the network's float32 inputs
         kept = torch.empty(inputs.shape, dtype=torch.uint8, device=device)
         for start in range(0, len(inputs), _CHUNK):
             kept[start : start + _CHUNK] = torch.from_numpy(np.array(inputs[start : start + _CHUNK]))

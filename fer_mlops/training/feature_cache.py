@@ -21,10 +21,9 @@ from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 
 _VERSION = 1
-_ROWS = 4096
-"""Number of faces read at a time."""
+_ROWS = 4096  # number of faces read at a time
+# largest size of all features together, in bytes; above it the least recently used are removed
 _MOST_BYTES = 4 * 2**30
-"""Largest size of all features together, in bytes; above it the least recently used are removed."""
 
 
 def cached_features(
@@ -35,9 +34,8 @@ def cached_features(
 ) -> Tensor:
     """Returns features float32 [n, features] from the cache, or computes and stores them.
 
-    The file is written atomically; an unreadable file is computed again. If several processes of this
-    machine need the same features, one computes them and the others wait. All files together take at
-    most 4 GiB.
+    If several processes of this machine need the same features, one computes them and the others wait.
+    All files together take at most 4 GiB.
 
     Args:
         cache: Folder for the files.
@@ -67,10 +65,10 @@ def cached_features(
 def _found(path: Path) -> Tensor | None:
     try:
         features = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError):  # missing, or damaged and to be computed again
         return None
     with suppress(OSError):  # the cache may be read-only
-        os.utime(path)
+        os.utime(path)  # the least recently used are removed
     return features
 
 

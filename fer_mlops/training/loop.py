@@ -85,14 +85,14 @@ def fit(
     device = next(network.parameters()).device
     # one number of each tensor is enough to find weights that were loaded or drawn differently
     first_weights = [float(weight.detach().flatten()[0]) for weight in network.parameters()]
-    distributed.check_alike("faces or weights", [len(train), len(valid), *first_weights])
+    distributed.check_alike([len(train), len(valid), *first_weights])
     train, valid = train.kept_on(device), valid.kept_on(device)
     with seeded(seed, device):
         training_state = TrainingState(network, train, loss, config, seed)
         if resume_from is not None:
             _take_up(training_state, resume_from)
         num_faces = len(train) + len(valid)
-        advance(training_state.epoch * num_faces)
+        advance(training_state.epoch * num_faces)  # epochs before a resumed run was killed
         while training_state.epoch < config.epochs and training_state.stalled < config.patience:
             started = time.perf_counter()
             training_state.epoch += 1
@@ -131,8 +131,7 @@ def _take_up(training_state: TrainingState, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-_RECENT = 50
-"""Number of batches whose mean loss is shown during an epoch."""
+_RECENT = 50  # number of batches whose mean loss is shown during an epoch
 
 
 def train_epoch(
@@ -140,8 +139,7 @@ def train_epoch(
 ) -> float:
     """Trains for one pass over the training faces and returns their mean loss.
 
-    Raises:
-        TrainingError: The loss is not finite.
+    Raises TrainingError if the loss is not finite.
     """
     training_state.network.train()
     losses: list[Tensor] = []
@@ -184,21 +182,15 @@ def train_epoch(
 
 
 def require_number(part: str, mean: float, training_state: TrainingState) -> None:
-    """Checks that this epoch's mean loss is finite.
-
-    Args:
-        part: Part of the split in the error message.
-        mean: Mean loss.
-        training_state: State with the epoch and the settings.
-
-    Raises:
-        TrainingError: The loss is not finite.
-    """
+    """Raises TrainingError unless this epoch's mean loss on a part of the split is finite."""
     if not math.isfinite(mean):
         raise TrainingError(
             f"the {part} loss of epoch {training_state.epoch} is {mean}; lower training.learning_rate "
             f"({training_state.config.learning_rate:g})"
         )
+
+
+_AT_ONCE = 256  # faces scored at a time; without gradients they need little memory
 
 
 @torch.inference_mode()
@@ -207,16 +199,12 @@ def network_logits(
     examples: Examples,
     device: torch.device,
     arithmetic: torch.dtype = torch.float32,
-    batch_size: int = 256,
 ) -> Tensor:
-    """Returns the network's logits [n, classes] on the CPU, in evaluation mode.
-
-    The processes of a process group share the work, and all return the same logits.
-    """
+    """Returns the network's logits [n, classes] on the CPU, in evaluation mode."""
     network.eval()
     rows = np.arange(len(examples))
-    starts = range(0, len(rows), batch_size)
-    batches = (examples.take(rows[s : s + batch_size], device)[0] for s in starts)
+    starts = range(0, len(rows), _AT_ONCE)
+    batches = (examples.take(rows[s : s + _AT_ONCE], device)[0] for s in starts)
     with torch.autocast(device.type, arithmetic, enabled=arithmetic != torch.float32):
         return torch.cat([distributed.forward(network, batch).float().cpu() for batch in batches])
 
@@ -226,8 +214,7 @@ def validate(
 ) -> ValidationResult:
     """Returns loss and scores on all of ``valid``, in the arithmetic of training.
 
-    The final report of a run does not use them: it is computed on the CPU in float32 from the saved
-    weights.
+    The final report of a run is computed on the CPU in float32 from the saved weights instead.
     """
     device = next(network.parameters()).device
     logits = network_logits(network, valid, device, arithmetic)

@@ -24,10 +24,8 @@ class Loss:
 
 
 def log_prior(counts: Tensor) -> Tensor:
-    """Returns the log of each class's share of the training faces [classes].
-
-    An absent class counts as half a face, so that its log is finite.
-    """
+    """Returns the log of each class's share of the training faces [classes]."""
+    # an absent class counts as half a face, so that its log is finite
     filled = counts.double().clamp(min=0.5)
     return (filled / filled.sum()).log().float()
 
@@ -90,14 +88,12 @@ def focal(counts: Tensor, smoothing: float) -> Loss:
 def after_sampling(loss: Loss, counts: Tensor, shown: Tensor) -> Loss:
     """Returns a loss on sampled faces, with the natural bias of all training faces.
 
-    If sampling changes the class frequencies, log-odds shift by the change of the log prior. A class
-    without training faces gets the lowest shift of the other classes.
-
     Args:
         loss: Loss made for the counts ``shown``.
         counts: Number of training faces of every class [classes].
         shown: Expected number of sampled faces of every class [classes].
     """
+    # if sampling changes the class frequencies, log-odds shift by the change of the log prior
     shift = log_prior(counts) - log_prior(shown)
     shift = torch.where(counts > 0, shift, shift[counts > 0].min())
     return Loss(loss.compute, loss.natural_bias + shift)
@@ -106,14 +102,14 @@ def after_sampling(loss: Loss, counts: Tensor, shown: Tensor) -> Loss:
 def distilled(loss: Loss, weight: float, temperature: float) -> Loss:
     """Returns ``loss`` combined with the distance to a teacher (Hinton et al., arXiv 1503.02531).
 
-    (1 - w) loss + w T^2 KL(teacher || student), both under the training frequencies and softened by
-    the temperature T. Targets are class shares followed by the teacher's softened probabilities,
-    [n, 2 * classes]; for labels [n] only ``loss`` is computed.
+    Targets are class shares followed by the teacher's softened probabilities, [n, 2 * classes]; for
+    labels [n] only ``loss`` is computed.
     """
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         if targets.ndim == 1:
             return loss.compute(logits, targets)
+        # (1 - w) loss + w T^2 KL(teacher || student), both under the training frequencies and softened
         shares, teacher = targets.chunk(2, dim=1)
         own = ((logits + loss.natural_bias.to(logits)) / temperature).log_softmax(dim=1)
         distance = temperature**2 * F.kl_div(own, teacher, reduction="batchmean")

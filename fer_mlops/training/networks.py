@@ -39,7 +39,7 @@ from fer_mlops.training.steps import Step, uncalibrated
 def make_loss(training: TrainingConfig, train: Faces) -> Loss:
     """Returns the loss of ``training`` for the training faces, corrected for its sampling."""
     make = LOSSES[training.loss]
-    if training.loss == "logit_adjusted":
+    if training.loss == "logit_adjusted":  # the only loss with a setting of its own
         make = partial(logit_adjusted, tau=training.logit_adjustment_tau)
     counts = train.class_counts()
     if training.sampling == "natural":
@@ -106,15 +106,7 @@ def fit_faces(
 ) -> None:
     """Trains the whole network on augmented faces; it ends with the weights that ``fit`` keeps.
 
-    Args:
-        network: Network on its device.
-        experiment: Settings, seed and augmentation.
-        train: Faces to train on.
-        valid: Faces that select the epoch.
-        loss: Loss for the training faces.
-        on_epoch: Called after each epoch.
-        advance: See ``fit``.
-        resume_from: Result of ``Step.state``, to resume after that step.
+    ``resume_from`` is the result of ``Step.state``, to resume after that step.
     """
     fit(
         network,
@@ -140,10 +132,8 @@ def calibrated(
     loss: Loss,
     max_error: float,
 ) -> Classifier:
-    """Returns the calibrated bundle of a trained network as it will be loaded: on the CPU, in float32.
-
-    So its calibration and all scores measured on it do not depend on the training device.
-    """
+    """Returns the calibrated bundle of a network as it will be loaded: on the CPU, in float32."""
+    # so calibration, and all scores measured on the bundle, do not depend on the training device
     bias = loss.natural_bias.numpy()
     fitted = Classifier(
         family=family,

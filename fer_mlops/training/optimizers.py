@@ -15,8 +15,8 @@ from torch.optim.optimizer import ParamsT
 from fer_mlops.config import TrainingConfig
 
 _ROUNDS = 3
+# coefficients of the quintic Newton-Schulz step (Keller Jordan, Muon, 2024)
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-"""Coefficients of the quintic Newton-Schulz step (Keller Jordan, Muon, 2024)."""
 
 
 @runtime_checkable
@@ -31,25 +31,17 @@ class Muon(Optimizer):
     """Momentum with orthogonalised updates (Keller Jordan, Muon, 2024).
 
     For convolutions followed by batch norm. Their scale has no effect, so their norm is held at the
-    square root of the number of filters, and the step size alone sets how far the directions turn. If
-    the scale matters (pretrained weights under frozen batch statistics), the norm is held at its
-    initial value.
+    square root of the number of filters, and the step size alone sets how far the directions turn.
 
     Args:
         params: Weights of two dimensions or more, or groups of them.
         lr: Step size for weights of the norm above; it is scaled with the norm of others.
-        momentum: Momentum of the gradient.
-        keeps_scale: Whether to hold each weight's norm at its value in the first step.
+        keeps_scale: Whether to hold each weight's norm at its value in the first step instead, as for
+            pretrained weights under frozen batch statistics, whose scale matters.
     """
 
-    def __init__(
-        self,
-        params: ParamsT,
-        lr: float,
-        momentum: float = 0.9,
-        keeps_scale: bool = False,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params: ParamsT, lr: float, keeps_scale: bool = False) -> None:
+        super().__init__(params, {"lr": lr, "momentum": 0.9})
         self.keeps_scale = keeps_scale
 
     @torch.no_grad()
@@ -73,15 +65,13 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Returns the matrix [rows, columns] with singular values near 1, by Newton-Schulz steps.
-
-    Each step multiplies by a polynomial of the matrix's square. So all steps work on the squares, and
-    the far larger matrix is multiplied only once, which halves the work.
-    """
+    """Returns the matrix [rows, columns] with singular values near 1, by Newton-Schulz steps."""
     x: Tensor = matrix / (matrix.norm() + 1e-7)
     # the square of the shorter side is the smaller one
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
+    # Each step multiplies by a polynomial of the matrix's square. So all steps work on the squares, and
+    # the far larger matrix is multiplied only once, which halves the work.
     square = x @ x.T
     whole = factor = _polynomial(square)
     for _ in range(_ROUNDS - 1):
@@ -103,9 +93,8 @@ def _polynomial(square: Tensor) -> Tensor:
 def uphill(network: nn.Module, rho: float) -> Iterator[None]:
     """Moves the weights by ``rho`` along their gradients, and restores them after the block.
 
-    This is the ascent step of sharpness-aware minimisation (arXiv 2010.01412, equation 2); gradients
-    computed in the block are for the optimizer's step. The block does not update running statistics of
-    batch norms.
+    The ascent step of sharpness-aware minimisation (arXiv 2010.01412, equation 2): gradients computed in
+    the block are for the optimizer's step. Running statistics of batch norms stay as they are.
     """
     weights = [weight for weight in network.parameters() if weight.grad is not None]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
@@ -150,6 +139,7 @@ def _only(groups: list[dict[str, Any]], is_meant: Callable[[Tensor], bool]) -> l
 
 def _adamw(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     groups = _groups(network, config.learning_rate)
+    # fused: one kernel for all tensors of a group
     return [AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)]
 
 

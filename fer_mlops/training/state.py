@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from fer_mlops.config import TrainingConfig
 from fer_mlops.errors import ConfigError
 from fer_mlops.training import distributed
-from fer_mlops.training.devices import choose_arithmetic, random_state, set_random_state
+from fer_mlops.training.devices import choose_arithmetic, random_module
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import LOSSES, Loss, distilled, face_weights
 from fer_mlops.training.optimizers import OPTIMIZERS, uphill
@@ -77,6 +77,7 @@ class TrainingState:
     ) -> None:
         self.network, self.train, self.config = network, train, config
         self.chosen_loss = loss
+        # cross-entropy uses only the number of its counts, so any vector of that length will do
         self.plain_loss = LOSSES["cross_entropy"](loss.natural_bias, config.label_smoothing)
         self.weights = face_weights(train.labels, config.sampling)
         if train.teacher_probabilities is not None:
@@ -108,6 +109,7 @@ class TrainingState:
             )
             for optimizer in self.optimizers
         ]
+        # with buffers: batch statistics belong to the averaged weights
         self.average = (
             AveragedModel(network, multi_avg_fn=_averaging(config.ema_decay), use_buffers=True)
             if config.ema_decay
@@ -140,25 +142,20 @@ class TrainingState:
         return inner
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yields the rows of each batch of an epoch: a shuffled pass, or draws with replacement.
-
-        Batch sizes differ by at most 1.
-        """
+        """Yields the rows of each batch of an epoch: a shuffled pass, or draws with replacement."""
         n, generator = len(self.train), self.generator
         if self.is_warmup_loss or self.config.sampling == "natural":
             order = torch.randperm(n, generator=generator)
         else:
             order = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        # of almost equal sizes, so that no small last batch weighs as much as the others
         yield from np.array_split(order.numpy(), self.num_steps)
 
     def step(self, measure: Callable[[], Tensor]) -> Tensor:
-        """Takes a step on the loss that ``measure`` computes, and returns the loss.
-
-        Updates the averaged weights too. With ``sam_rho`` the gradient is that of the SAM ascent
-        point.
-        """
+        """Takes a step on the loss that ``measure`` computes, and returns the loss."""
         batch_loss = self._differentiate(measure)
         if self.config.sam_rho:
+            # the gradient of the ascent point replaces that of the present weights
             with uphill(self.network, self.config.sam_rho):
                 self._differentiate(measure)
         for optimizer in self.optimizers:
@@ -190,6 +187,7 @@ class TrainingState:
                 schedule.step(outcome.macro_f1)
         is_best = outcome.macro_f1 > self.best_score or self.config.keep_weights == "last"
         if is_best or self.is_warmup_loss:
+            # scores under the warm-up loss are not compared with later ones
             self.best_score, self.stalled = -1.0 if self.is_warmup_loss else outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())
         else:
@@ -205,11 +203,12 @@ class TrainingState:
             seconds=seconds,
         )
         self.history.append(result)
-        self.dropout = distributed.gather(random_state(self.device))
+        self.dropout = distributed.gather(random_module(self.device).get_rng_state())
         return result
 
     def state_dict(self) -> dict[str, object]:
         """Returns a copy of the state, as tensors and plain values."""
+        # the next step changes the tensors in place
         return copy.deepcopy(
             {
                 "epoch": self.epoch,
@@ -241,7 +240,7 @@ class TrainingState:
         self.generator.set_state(state["order"])
         # with another number of processes, dropout draws new numbers
         if len(state["dropout"]) == distributed.world_size():
-            set_random_state(state["dropout"][distributed.rank()], self.device)
+            random_module(self.device).set_rng_state(state["dropout"][distributed.rank()])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.history = [EpochResult(**result) for result in state["history"]]
@@ -257,15 +256,12 @@ def _check_shares(smallest: int) -> None:
 
 
 def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Returns an exponential average of weights with a short initial time constant.
-
-    A long one would keep the random first weights. The decay at step t is
-    min(decay, (1 + t) / (10 + t)), as in TensorFlow.
-    """
+    """Returns an exponential average of weights with a short initial time constant."""
 
     @torch.no_grad()
     def average(kept: Sequence[Tensor], new: Sequence[Tensor], step: Tensor | int) -> None:
         t = float(step)
+        # as in TensorFlow; a long time constant from the start would keep the random first weights
         weight = 1 - min(decay, (1 + t) / (10 + t))
         if kept[0].is_floating_point():
             torch._foreach_lerp_(list(kept), list(new), weight)

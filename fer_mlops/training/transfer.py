@@ -35,8 +35,8 @@ from fer_mlops.training.loop import Epoch, fit
 from fer_mlops.training.networks import TrainingPhase, calibrated, fit_faces, make_loss, to_step
 from fer_mlops.training.steps import OnStep, TrainingResult
 
+# number of training faces that give batch statistics to a backbone published without them
 _FACES_TO_SETTLE = 512
-"""Number of training faces that give batch statistics to a backbone published without them."""
 
 
 def train_transfer(
@@ -83,8 +83,7 @@ def train_transfer(
     phase = 2
     advance = progress("fine-tuning", experiment.training.epochs * (len(train) + len(valid)))
     fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
-    rate = experiment.max_error
-    classifier = calibrated("transfer", network, architecture, train, valid, loss, rate)
+    classifier = calibrated("transfer", network, architecture, train, valid, loss, experiment.max_error)
     return TrainingResult(classifier=classifier, facts=facts)
 
 
@@ -137,23 +136,18 @@ def _frozen_examples(
     progress: Progress,
     cache: Path,
 ) -> tuple[Examples, Examples]:
-    """Returns the backbone's features of the training faces with their mirror images, and of ``valid``.
-
-    They are stored in the cache, so that runs with the same backbone and split compute them once.
-    """
+    """Returns the backbone's features of ``train`` with its mirror images, and of ``valid``."""
     num_faces = 2 * len(train) + len(valid)
     advance = progress(f"features of frozen {name}", num_faces)
     device = network.mean.device
     embed = _Embed(network)
-
     weights = digest_of_weights(network)
 
     def features(faces: Faces, mirrored: bool) -> Tensor:
         def compute() -> Tensor:
-            pixels = faces.pixels
             return frozen_features(
                 embed,
-                pixels,
+                faces.pixels,
                 device=device,
                 mirrored=mirrored,
                 arithmetic=arithmetic,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,7 @@ class Plan:
         """Trials after which the study is finished."""
         if self.tuning.sampler != "grid":
             return self.tuning.trials
-        size = 1
-        for values in self.space.grid().values():
-            size *= len(values)
-        return min(self.tuning.trials, size)
+        return min(self.tuning.trials, math.prod(map(len, self.space.grid().values())))
 
     @property
     def grace(self) -> int:
@@ -71,21 +69,11 @@ class Plan:
 
 
 def plan_of(
-    experiment: Experiment,
-    tuning: Mapping[str, object],
-    *,
-    space: Path | None,
-    study: str,
-    storage: str,
+    experiment: Experiment, tuning: Mapping[str, object], *, space: Path | None, study: str, storage: str
 ) -> Plan:
     """Returns the plan of a sweep.
 
-    Args:
-        experiment: Settings that every trial starts from.
-        tuning: Values of the section ``tuning``.
-        space: YAML file of the search space; None for the family's.
-        study: Name of the study; empty for the family's.
-        storage: Database of the study, as an SQLAlchemy URL.
+    ``tuning`` has values of the section ``tuning``. Study and space are the family's by default.
 
     Raises:
         ConfigError: A value is invalid, or the search space does not fit the experiment.

@@ -1,35 +1,26 @@
-"""Finalists: the best trials, fitted again on folds before the winner is chosen.
-
-The best of many trials on one validation set is partly best by luck. Folds of train and valid evaluate
-the finalists again, on several times as many faces.
-"""
+"""Finalists: the best trials, fitted again on folds before the winner is chosen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from fer_mlops.config.recipes import Scalar, flatten
-from fer_mlops.data.loading import Data
 from fer_mlops.evaluation.repeats import Spread, spread_of
 from fer_mlops.pipelines.teacher import with_fixed_teacher
-from fer_mlops.progress import Progress
 from fer_mlops.tracking.runs import track
-from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.search_space import with_settings
-from fer_mlops.tuning.study import SETTINGS, best_trial, is_over_budget
+from fer_mlops.tuning.study import SETTINGS, OpenStudy, best_trial, is_over_budget
 from fer_mlops.tuning.trial_data import TrialFaces
 from fer_mlops.tuning.trial_fit import Fit
 
 FOLDS = 3
 """Folds of train and valid; each fold evaluates a model trained on the others."""
-_FINALS = "finals"
-"""User attribute of a study: values by trial and fold, so that no fold is fitted twice."""
+_FINALS = "finals"  # attribute of a study: values by trial and fold, so that no fold is fitted twice
 
 
 @dataclass(frozen=True)
@@ -78,42 +69,28 @@ class FinalsResult:
         return self.finalists[0].trial if self.finalists else self.best
 
 
-def hold_finals(
-    plan: Plan,
-    study: optuna.Study,
-    data: Data,
-    parent: Tracker,
-    owner: str,
-    cache: Path,
-    progress: Progress,
-) -> FinalsResult:
+def hold_finals(opened: OpenStudy) -> FinalsResult:
     """Fits the study's best trials again, plus the initial trial if complete; returns the outcome.
 
-    There are no finalists if the plan has none or only one trial is complete. Folds that an earlier call
-    has fitted are not fitted again.
-
-    Args:
-        plan: Sets the number of finalists.
-        study: Study whose trials have ended.
-        data: Faces of the plan; the test part is not used.
-        parent: The study's run; each fit is a child of it.
-        owner: Name of this process, as in its locks.
-        cache: Folder of checkpoints and decoded faces.
-        progress: Called at the start of the fits.
+    There are no finalists if the plan has none or only one trial is complete. The test part is not used.
 
     Raises:
         TrainingError: No trial was complete.
     """
+    plan, study = opened.plan, opened.study
+    # the best of many trials on one validation set is partly best by luck; folds of train and valid
+    # evaluate the finalists again, on several times as many faces
     best = best_trial(study)
     trials = _contenders(plan, study) if plan.tuning.finalists else []
     if len(trials) < 2:
         return FinalsResult(best, ())
+    # folds that an earlier call has fitted are not fitted again
     known: dict[str, dict[str, float]] = study.user_attrs.get(_FINALS, {})
     todo = [(t, i) for t in trials for i in range(FOLDS) if str(i) not in known.get(str(t.number), {})]
-    faces = TrialFaces(plan.experiment, data, cache, FOLDS)
-    advance = progress(f"{len(trials)} finalists, {FOLDS} folds each", len(todo))
+    faces = TrialFaces(plan.experiment, opened.data, opened.cache, FOLDS)
+    advance = opened.progress(f"{len(trials)} finalists, {FOLDS} folds each", len(todo))
     for trial, fold in todo:
-        value = _fit(plan, trial, fold, faces, parent, owner, cache)
+        value = _fit(opened, trial, fold, faces)
         known.setdefault(str(trial.number), {})[str(fold)] = value
         study.set_user_attr(_FINALS, known)
         advance(1)
@@ -126,7 +103,7 @@ def hold_finals(
         for trial in trials
     ]
     finals.sort(key=lambda finalist: finalist.spread.mean, reverse=plan.direction == "maximize")
-    _log_finalists(plan, finals, parent)
+    _log_finalists(opened, finals)
     return FinalsResult(best, tuple(finals))
 
 
@@ -154,41 +131,33 @@ def _is_start(plan: Plan, trial: FrozenTrial) -> bool:
     return trial.params == plan.space.start(flatten(plan.experiment))
 
 
-def _fit(
-    plan: Plan,
-    trial: FrozenTrial,
-    fold: int,
-    faces: TrialFaces,
-    parent: Tracker,
-    owner: str,
-    cache: Path,
-) -> float:
+def _fit(opened: OpenStudy, trial: FrozenTrial, fold: int, faces: TrialFaces) -> float:
+    plan, cache = opened.plan, opened.cache
     experiment = with_fixed_teacher(with_settings(plan.experiment, trial.user_attrs[SETTINGS]))
     with track(
         experiment.tracking.experiment,
         f"final-trial-{trial.number:03d} fold {fold}",
         nested=True,
-        parent=parent.run_id,
-        tags={"worker": owner},
+        parent=opened.parent.run_id,
+        tags={"worker": opened.locks.owner},
     ) as tracker:
         tracker.log_settings(experiment)
         tracker.log_facts({"trial": trial.number, "fold": fold, "family": experiment.family})
         fit = Fit(experiment, plan.tuning.objective, plan.is_better)
         try:
             value = fit.run(faces.of(experiment, fold), tracker, cache, lambda _: None, is_again=False)
-        except BaseException:
+        except BaseException:  # the next call fits this fold from the start, in another run
             checkpoint_path(cache, tracker.run_id).unlink(missing_ok=True)
             raise
         tracker.log_metrics({"objective": value})
     return value
 
 
-def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
+def _log_finalists(opened: OpenStudy, finals: list[Finalist]) -> None:
+    metric = f"final/{opened.plan.tuning.objective}"
     rows: list[dict[str, Scalar | list[float]]] = []
     for finalist in finals:
-        parent.log_metrics(
-            {f"final/{plan.tuning.objective}": finalist.spread.mean}, finalist.trial.number
-        )
+        opened.parent.log_metrics({metric: finalist.spread.mean}, finalist.trial.number)
         rows.append(
             {
                 "trial": finalist.trial.number,
@@ -199,4 +168,4 @@ def _log_finalists(plan: Plan, finals: list[Finalist], parent: Tracker) -> None:
                 "deviation": finalist.spread.deviation,
             }
         )
-    parent.log_json("study/finalists.json", rows)
+    opened.parent.log_json("study/finalists.json", rows)

@@ -35,10 +35,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from fer_mlops.errors import TrackingError
 from fer_mlops.tuning.storage import PatientStorage, is_away
 
-_POLL = 0.2
-"""Seconds between two attempts to take a lock."""
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""File whose content differs for each boot of a Linux machine, and for each machine."""
+_POLL = 0.2  # seconds between two attempts to take a lock
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # differs for each boot and each Linux machine
 _TABLE = Table(
     "fer_mlops_claims",
     MetaData(),
@@ -62,11 +60,8 @@ def is_gone(process: str) -> bool:
 
 
 def _place() -> str:
-    """Returns an id of this machine's boot and container, to tell equal process numbers apart.
-
-    Host names are not unique, and each machine has the same initial PID namespace. A restart of the
-    machine changes the id.
-    """
+    """Returns an id of this machine's boot and container, to tell equal process numbers apart."""
+    # host names are not unique, and each machine has the same initial PID namespace
     try:
         start = _BOOT_ID.read_text(encoding="ascii").strip()
         numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the link is not a path
@@ -131,8 +126,9 @@ class StudyLocks:
         finally:
             self._stopped.set()
             thread.join()
-            with suppress(SQLAlchemyError):  # an unavailable storage needs no sign-off
-                self._leave()
+            # an unavailable storage needs no sign-off: without heartbeats the locks lapse
+            with suppress(SQLAlchemyError), self.storage.engine.begin() as connection:
+                connection.execute(delete(_TABLE).where(*self._own()))
 
     def _make_table(self) -> None:
         try:
@@ -179,20 +175,16 @@ class StudyLocks:
         return {name: owner for name, owner, beat, now in rows if not self._is_dead(owner, beat, now)}
 
     def _beat(self) -> None:
-        own = (_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
         while not self._stopped.wait(self.storage.heartbeat):
             try:
                 with self.storage.engine.begin() as connection:
-                    connection.execute(update(_TABLE).where(*own).values(beat=func.now()))
+                    connection.execute(update(_TABLE).where(*self._own()).values(beat=func.now()))
             except SQLAlchemyError as error:
                 if not is_away(error):
                     raise
 
-    def _leave(self) -> None:
-        with self.storage.engine.begin() as connection:
-            connection.execute(
-                delete(_TABLE).where(_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
-            )
+    def _own(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return (_TABLE.c.study == self.study_name, _TABLE.c.owner == self.owner)
 
     def _named(self, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return (_TABLE.c.study == self.study_name, _TABLE.c.name == name)

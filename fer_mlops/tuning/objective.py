@@ -80,14 +80,14 @@ class Objective:
             settings = self.plan.space.suggest(trial, flatten(self.base))
             trial.set_user_attr(SETTINGS, settings)
         finally:
-            self.on_asked()
+            self.on_asked()  # the next worker may ask for a trial
         is_again = RUN in trial.user_attrs
         try:
             with self._run_of(trial) as tracker:
                 return self._value(trial, settings, tracker, is_again=is_again)
         except RunStopped as reason:
             raise TrialPruned(str(reason)) from reason
-        except (TrackingError, OptunaError):
+        except (TrackingError, OptunaError):  # not the fault of the trial's settings
             raise
         except Exception as error:
             reason_text = _reason(error)

@@ -5,29 +5,25 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial
 
-from fer_mlops.data.loading import Data, prepare_data
+from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import TrainingError
 from fer_mlops.evaluation.report import Estimate
 from fer_mlops.pipelines.run_checkpoint import read_checkpoint
 from fer_mlops.pipelines.train import Trained, run_experiment
-from fer_mlops.progress import Progress, labelled
+from fer_mlops.progress import labelled
 from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registration import REGISTERED_TAG
 from fer_mlops.tracking.run_end import end_run
 from fer_mlops.tracking.runs import track_training
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.training.checkpoints import checkpoint_path
-from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FinalsResult, hold_finals
-from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import with_settings
-from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN, end_orphans
+from fer_mlops.tuning.study import SETTINGS, WINNER, WINNER_BEGUN, OpenStudy, end_orphans
 from fer_mlops.tuning.study_logging import log_pictures, log_winner
 
 _POLL = 1.0
@@ -43,60 +39,49 @@ class Winner:
     """None if another or an earlier process trained it."""
 
 
-def train_winner(
-    plan: Plan,
-    study: optuna.Study,
-    locks: StudyLocks,
-    data: Data,
-    parent: Tracker,
-    cache: Path,
-    progress: Progress,
-) -> Winner:
+def train_winner(opened: OpenStudy) -> Winner:
     """Trains the winner, or waits for the process that has the lock to train it; returns the winner.
 
     Raises:
         TrainingError: No trial was complete.
     """
-    is_announced = False
+    locks, is_announced = opened.locks, False
     while True:
         if locks.take(WINNER):
             try:
-                end_orphans(study, parent, locks, plan.grace)
-                outcome = hold_finals(plan, study, data, parent, locks.owner, cache, progress)
-                chosen = outcome.winner
-                log_pictures(plan, study, parent, outcome)
-                made = study.user_attrs.get(WINNER, {})
-                if made.get("trial") == chosen.number:
-                    return Winner(outcome, made["run"], None)
-                trained = None
-                run_id = _finished(study, chosen, parent, cache)
-                if run_id is None:
-                    trained = _train(plan, study, chosen, data, parent, cache, progress)
-                    run_id = trained.run_id
-                test = _log_scores(run_id, parent)
-                log_winner(plan, parent, outcome, run_id, test)
-                study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
-                return Winner(outcome, run_id, trained)
+                return _train_under_lock(opened)
             finally:
                 locks.drop(WINNER)
         if not is_announced:
-            progress(f"{locks.owner_of(WINNER) or 'another process'} trains the winner", 0)
+            opened.progress(f"{locks.owner_of(WINNER) or 'another process'} trains the winner", 0)
             is_announced = True
         time.sleep(_POLL)
 
 
-def _train(
-    plan: Plan,
-    study: optuna.Study,
-    chosen: FrozenTrial,
-    data: Data,
-    parent: Tracker,
-    cache: Path,
-    progress: Progress,
-) -> Trained:
+def _train_under_lock(opened: OpenStudy) -> Winner:
+    study, parent = opened.study, opened.parent
+    end_orphans(study, parent, opened.locks, opened.plan.grace)
+    outcome = hold_finals(opened)
+    chosen = outcome.winner
+    log_pictures(opened, outcome)
+    made = study.user_attrs.get(WINNER, {})
+    if made.get("trial") == chosen.number:
+        return Winner(outcome, made["run"], None)
+    trained = None
+    run_id = _finished(opened, chosen)
+    if run_id is None:
+        trained = _train(opened, chosen)
+        run_id = trained.run_id
+    log_winner(opened, outcome, run_id, _log_scores(run_id, parent))
+    study.set_user_attr(WINNER, {"trial": chosen.number, "run": run_id})
+    return Winner(outcome, run_id, trained)
+
+
+def _train(opened: OpenStudy, chosen: FrozenTrial) -> Trained:
     """Trains, tests and registers the chosen settings in a full run; resumes after a kill."""
+    plan, parent, cache = opened.plan, opened.parent, opened.cache
     experiment = with_settings(plan.experiment, chosen.user_attrs[SETTINGS])
-    resume, state = _begun(study, chosen, cache)
+    resume, state = _begun(opened, chosen)
     with track_training(
         experiment.tracking,
         f"winner-{experiment.family}-trial-{chosen.number:03d}",
@@ -104,13 +89,13 @@ def _train(
         parent=parent.run_id,
         resume=resume,
     ) as tracker:
-        study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
+        opened.study.set_user_attr(WINNER_BEGUN, {"trial": chosen.number, "run": tracker.run_id})
         tracker.log_facts({"trial": chosen.number, "winner_of": plan.study_name})
         return run_experiment(
             experiment,
-            prepare_data(experiment, cache) if experiment != plan.experiment else data,
+            prepare_data(experiment, cache) if experiment != plan.experiment else opened.data,
             tracker,
-            progress=labelled(progress, "winner"),
+            progress=labelled(opened.progress, "winner"),
             checkpoint=checkpoint_path(cache, tracker.run_id),
             resume_from=state,
         )
@@ -129,37 +114,35 @@ def _log_scores(run_id: str, parent: Tracker) -> str:
     return f"test macro-F1 {Estimate(value, low, high)}"
 
 
-def _finished(study: optuna.Study, chosen: FrozenTrial, parent: Tracker, cache: Path) -> str | None:
+def _finished(opened: OpenStudy, chosen: FrozenTrial) -> str | None:
     """Returns the run in which an earlier process trained, tested and registered this winner, or None.
 
     Such a run is not trained or tested again; it is only marked as finished if necessary.
     """
-    run_id = _run_begun(study, chosen)
+    run_id = _run_begun(opened, chosen)
     if run_id is None:
         return None
-    run = parent.ask(lambda: get_run(run_id))
+    run = opened.parent.ask(lambda: get_run(run_id))
     if run.info.status != "FINISHED":
-        if REGISTERED_TAG not in run.data.tags:
+        if REGISTERED_TAG not in run.data.tags:  # its training, test or registration is not complete
             return None
         Tracker(run_id, run.info.experiment_id).finish()
-    checkpoint_path(cache, run_id).unlink(missing_ok=True)
+    checkpoint_path(opened.cache, run_id).unlink(missing_ok=True)
     return run_id
 
 
-def _run_begun(study: optuna.Study, chosen: FrozenTrial) -> str | None:
-    begun = study.user_attrs.get(WINNER_BEGUN, {})
+def _run_begun(opened: OpenStudy, chosen: FrozenTrial) -> str | None:
+    begun = opened.study.user_attrs.get(WINNER_BEGUN, {})
     return begun["run"] if begun.get("trial") == chosen.number else None
 
 
-def _begun(
-    study: optuna.Study, chosen: FrozenTrial, cache: Path
-) -> tuple[str | None, dict[str, Any] | None]:
+def _begun(opened: OpenStudy, chosen: FrozenTrial) -> tuple[str | None, dict[str, Any] | None]:
     """Returns the run and the checkpoint of a process that was killed while it trained this winner."""
-    run_id = _run_begun(study, chosen)
+    run_id = _run_begun(opened, chosen)
     if run_id is None:
         return None, None
     try:
-        return run_id, read_checkpoint(checkpoint_path(cache, run_id))
+        return run_id, read_checkpoint(checkpoint_path(opened.cache, run_id))
     except TrainingError:
         end_run(run_id, "FAILED")
         return None, None

@@ -7,36 +7,18 @@ import warnings
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    SuccessiveHalvingPruner,
-)
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    GridSampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, RandomSampler, TPESampler
 
 from fer_mlops.tuning.config import Plan, num_steps
 
-_TRIALS_FIRST = 4
-"""Complete trials that the median pruner waits for."""
-_KEPT = 3
-"""Reduction factor of halving and hyperband: one in this many trials continues at each rung."""
+_TRIALS_FIRST = 4  # complete trials that the median pruner waits for
+_KEPT = 3  # reduction factor of halving and hyperband: one in this many trials continues at each rung
 
 
 def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
-    """Returns the sampler for the trial that follows ``num_trials`` others.
-
-    Each trial has its own sampler, seeded by the plan's seed and the trial's number, so workers never
-    draw the same values and a continued study does not draw its first trials again.
-    """
+    """Returns the sampler for the trial that follows ``num_trials`` others."""
+    # a seed for each trial, so that workers, or a study that continues, draw no values twice
     seed = int(np.random.SeedSequence([plan.experiment.seed, num_trials]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -54,11 +36,8 @@ def make_sampler(plan: Plan, num_trials: int) -> BaseSampler:
 
 
 def make_pruner(plan: Plan) -> BasePruner:
-    """Returns the pruner, which prunes no fit before a third of its steps.
-
-    Until then the learning rate of ``one_cycle`` rises, and the ranking of trials hardly predicts their
-    final ranking.
-    """
+    """Returns the pruner, which prunes no fit before a third of its steps."""
+    # until then the learning rate of one_cycle rises, and ranks hardly predict the final ranks
     steps, fits = num_steps(plan.experiment), max(plan.tuning.folds, 1) * plan.tuning.seeds
     third = math.ceil(steps / 3)
     match plan.tuning.pruner:

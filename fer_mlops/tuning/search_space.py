@@ -136,11 +136,7 @@ def shown(value: Scalar) -> str:
 
 
 def with_settings(experiment: Experiment, settings: Mapping[str, Scalar]) -> Experiment:
-    """Returns the experiment with dotted settings replaced.
-
-    Raises:
-        ConfigError: A setting is unknown or cannot have that value.
-    """
+    """Returns the experiment with dotted settings replaced; raises ConfigError if one is invalid."""
     return build_experiment(experiment.family, settings={**flatten(experiment), **settings})
 
 
@@ -174,6 +170,7 @@ def read_space(path: Path, experiment: Experiment) -> Space:
     if tree.get("family", experiment.family) != experiment.family:
         raise ConfigError(f"{path} is a space for {tree['family']!r}, not {experiment.family!r}")
     assert root is not None
+    # the document has the values, and its nodes the line numbers
     entries = next(value for key, value in root.value if key.value == "space").value
     lines = [(current_key(str(key.value)), key.start_mark.line + 1) for key, _ in entries]
     return _Reader(path, experiment, tree["space"]).read(lines)

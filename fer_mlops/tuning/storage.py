@@ -30,12 +30,10 @@ from fer_mlops.tracking.connection import store_uri
 Answer = TypeVar("Answer")
 MOST_RETRIES = 2
 """Most retries of a trial whose worker died."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
-"""Seconds between two requests to an unavailable storage; the pause doubles each time."""
-_HASTE = 5.0
-"""Longest wait after Ctrl-C, in seconds."""
-_OPENINGS = 3
-"""Attempts to open a new database, which two processes may be creating at once."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0  # seconds between two requests to an unavailable storage
+_HASTE = 5.0  # longest wait after Ctrl-C, in seconds
+_OPENINGS = 3  # attempts to open a new database, which two processes may be creating at once
+# the methods that Optuna calls in a study with one objective; each is repeated during an outage
 _QUESTIONS = (
     "create_new_study",
     "set_study_user_attr",
@@ -58,7 +56,6 @@ _QUESTIONS = (
     "get_trial_id_from_study_id_trial_number",
     "_get_trials",
 )
-"""Storage methods that Optuna calls in a study with one objective."""
 _log = logging.getLogger(__name__)
 
 
@@ -131,7 +128,7 @@ class PatientStorage(RDBStorage):
         except (OptunaError, SQLAlchemyError) as error:
             if not is_away(error):
                 raise
-            self._away_at = time.monotonic()  # the next heartbeat comes soon
+            self._away_at = time.monotonic()  # not asked again: the next heartbeat comes soon
 
     def hurry(self) -> None:
         """Shortens the wait for the storage, because the user has pressed Ctrl-C."""
@@ -220,11 +217,7 @@ def read_url(text: str) -> URL:
 def open_storage(text: str, *, heartbeat: int, grace: int, patience: float) -> PatientStorage:
     """Returns the storage at the URL ``text``.
 
-    Args:
-        text: Database URL, see ``read_url``.
-        heartbeat: Seconds between a worker's heartbeats.
-        grace: Seconds without a heartbeat after which a trial is retried.
-        patience: Seconds to wait for a database that stops responding later.
+    All times are in seconds; ``patience`` is the wait for a database that stops responding later.
 
     Raises:
         ConfigError: The URL is invalid or MLflow's own database, or its driver is not installed.

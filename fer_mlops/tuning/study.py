@@ -7,6 +7,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import optuna
@@ -15,7 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fer_mlops.config.conversion import RENAMED
 from fer_mlops.config.recipes import flatten
+from fer_mlops.data.loading import Data
 from fer_mlops.errors import ConfigError, TrainingError
+from fer_mlops.progress import Progress
 from fer_mlops.tracking.run_end import end_open_runs_below
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
@@ -31,8 +34,23 @@ SETTINGS, RUN, RUNS, ERROR, WORKER = "settings", "run", "runs", "error", "worker
 """Names of a trial's user attributes."""
 WINNER, WINNER_BEGUN = "winner", "winner begun"
 """User attributes of a study, {"trial": number, "run": id}; WINNER is also the name of a lock."""
+# settings that may differ from machine to machine in one study
 _PLACE = ("data.source", "training.device", "training.precision", "tracking.")
-"""Settings that may differ from machine to machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStudy:
+    """A study that this process works on, with everything that its phases share."""
+
+    plan: Plan
+    study: optuna.Study
+    locks: StudyLocks
+    data: Data
+    parent: Tracker
+    """The study's run; the runs of trials, finalists and winner are its children."""
+    cache: Path
+    """Folder for decoded faces, frozen features and checkpoints."""
+    progress: Progress
 
 
 def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.Study:
@@ -59,6 +77,7 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
     }
     wanted = {**facts, "direction": plan.direction}
     known = study.user_attrs
+    # a study without trials may have been made by a process that was killed before it stored the facts
     if "family" not in known and study.get_trials(deepcopy=False):
         raise ConfigError(
             f"study {plan.study_name!r} was not created by fer_mlops; choose another --study"
@@ -187,17 +206,14 @@ class StaleTrials:
         self._seen: dict[int, float] = {}
 
     def sweep(self) -> None:
-        """Fails the trials without a recent heartbeat, and queues them again.
-
-        Optuna finds only trials with an old heartbeat. A worker killed between asking for a trial and
-        its first heartbeat leaves a trial with neither heartbeat nor worker name; such a trial is failed
-        after the grace period. The trial of a dead worker on this machine is failed at once.
-        """
+        """Fails the trials of dead workers, and queues them again."""
+        # Optuna finds only trials with an old heartbeat
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
         now = time.monotonic()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        # a worker killed between asking for a trial and its first heartbeat leaves one without a name
         names = {trial.number: trial.user_attrs.get(WORKER, "") for trial in running}
         self._seen = {n: self._seen.get(n, now) for n, name in names.items() if not name}
         for number, name in names.items():
@@ -206,6 +222,7 @@ class StaleTrials:
                 self.fail_and_requeue(number)
 
     def fail_and_requeue(self, number: int) -> None:
+        """Fails the trial and queues it again, unless another worker has done so."""
         try:
             trial = self.study.tell(number, state=TrialState.FAIL)
         except (ValueError, UpdateFinishedTrialError):
@@ -264,12 +281,8 @@ def end_orphans(
 ) -> int:
     """Ends the open runs below ``parent`` that no worker owns; returns their number.
 
-    Args:
-        study: Study whose trials are read.
-        parent: The study's run.
-        locks: Locks of this process.
-        grace: Seconds; a younger run may belong to a trial that has not recorded it yet.
-        is_leaving: Whether this process no longer works on any run.
+    A run younger than ``grace`` seconds may belong to a trial that has not recorded it yet. A process
+    that is leaving works on no run any more.
     """
     wanted = set()
     for trial in study.get_trials(deepcopy=False, states=_LIVE):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import optuna
 from optuna.trial import FrozenTrial
 
 from fer_mlops.config.recipes import recipe_text
@@ -15,10 +14,18 @@ from fer_mlops.tracking.runs_view import run_link
 from fer_mlops.tracking.tracker import Tracker
 from fer_mlops.tuning.config import Plan
 from fer_mlops.tuning.finalists import FOLDS, FinalsResult
-from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.search_space import shown, with_settings
 from fer_mlops.tuning.storage import read_url, shown_url
-from fer_mlops.tuning.study import ERROR, FINISHED, RUN, SETTINGS, TrialRecord, record_of, records_of
+from fer_mlops.tuning.study import (
+    ERROR,
+    FINISHED,
+    RUN,
+    SETTINGS,
+    OpenStudy,
+    TrialRecord,
+    record_of,
+    records_of,
+)
 from fer_mlops.tuning.study_plots import study_plots
 
 _LOGGING = "telling the parent run"
@@ -29,16 +36,9 @@ OnTrial = Callable[[TrialRecord, "TrialRecord | None", str], None]
 class StudyLogger:
     """Logs trials as they end, whichever worker or machine ran them."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        study: optuna.Study,
-        locks: StudyLocks,
-        parent: Tracker,
-        advance: Advance,
-        on_trial: OnTrial | None,
-    ) -> None:
-        self.plan, self.study, self.locks, self.parent = plan, study, locks, parent
+    def __init__(self, opened: OpenStudy, advance: Advance, on_trial: OnTrial | None) -> None:
+        self.plan, self.study, self.locks = opened.plan, opened.study, opened.locks
+        self.parent = opened.parent
         self.advance, self.on_trial = advance, on_trial
         self.best: TrialRecord | None = None
         self._logged: set[int] | None = None
@@ -114,25 +114,20 @@ def log_beginning(plan: Plan, parent: Tracker, data_name: str) -> None:
     parent.log_json("space.json", json.loads(plan.space.as_json()))
 
 
-def log_pictures(plan: Plan, study: optuna.Study, parent: Tracker, outcome: FinalsResult) -> None:
+def log_pictures(opened: OpenStudy, outcome: FinalsResult) -> None:
     """Logs pictures of the study's current state and the winner's settings."""
-    best = outcome.best
+    plan, parent, best = opened.plan, opened.parent, outcome.best
     parent.log_metrics({f"best/{plan.tuning.objective}": float(best.value or 0.0)}, best.number)
     settings = outcome.winner.user_attrs[SETTINGS]
     parent.log_json("best_settings.json", settings)
     parent.log_text("winner.yaml", recipe_text(with_settings(plan.experiment, settings)))
-    for name, figure in study_plots(study, plan.tuning.objective).items():
+    for name, figure in study_plots(opened.study, plan.tuning.objective).items():
         parent.log_figure(f"study/{name}.png", figure)
 
 
-def log_winner(
-    plan: Plan,
-    parent: Tracker,
-    outcome: FinalsResult,
-    winner_run: str,
-    test: str,
-) -> None:
+def log_winner(opened: OpenStudy, outcome: FinalsResult, winner_run: str, test: str) -> None:
     """Links the study's run to its best trial, its finalists and the winner's run."""
+    plan, parent = opened.plan, opened.parent
     best, winner, finals = outcome.best, outcome.winner, outcome.finalists
 
     def link(trial: FrozenTrial, name: str) -> str:

@@ -14,10 +14,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as draw
 
-_MOST_KEYS = 10
-"""Hyperparameters that a plot has room for."""
-_MOST_ENTRIES = 12
-"""Entries that a legend has room for."""
+_MOST_KEYS = 10  # hyperparameters that a plot has room for
+_MOST_ENTRIES = 12  # entries that a legend has room for
 
 
 def study_plots(study: optuna.Study, metric: str) -> dict[str, Figure]:
@@ -26,10 +24,6 @@ def study_plots(study: optuna.Study, metric: str) -> dict[str, Figure]:
     History and timeline are always drawn; intermediate values where a trial reported some; importances,
     slices and parallel coordinates from two complete trials with different values. Parallel coordinates
     show the hyperparameters that every complete trial has.
-
-    Args:
-        study: Study with at least one complete trial.
-        metric: Name of the objective.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     plots = {

@@ -27,13 +27,12 @@ class TrialFaces:
     def of(self, experiment: Experiment, fold: int) -> Data:
         """Returns the faces to train on, as ``train``, and to evaluate on, as ``valid``.
 
-        Args:
-            experiment: Experiment of a trial; only image size, soft labels and teacher select its data.
-            fold: Number of the fold; has no effect without folds.
+        Only image size, soft labels and teacher of the experiment select its data; ``fold`` has no
+        effect without folds.
         """
         key = _key(experiment)
         if key not in self._data:
-            self._data[key] = prepare_data(experiment, self.cache)
+            self._data[key] = prepare_data(experiment, self.cache)  # another size or kind of label
         data = self._data[key]
         if self.num_folds:
             data = self._fold(experiment, data, fold)

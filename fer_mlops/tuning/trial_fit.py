@@ -45,12 +45,8 @@ class Fit:
     def run(self, data: Data, tracker: Tracker, cache: Path, report: Report, *, is_again: bool) -> float:
         """Returns the value of the fit.
 
-        Args:
-            data: Faces to train and to evaluate on.
-            tracker: Run that the steps are logged to.
-            cache: Folder of the checkpoint, which is removed when the fit succeeds.
-            report: Called after each step.
-            is_again: Whether the run may hold steps that a killed worker logged.
+        The checkpoint in ``cache`` is removed when the fit succeeds. ``is_again``: the run may hold
+        steps that a killed worker logged.
 
         Raises:
             TrainingError: The fit cannot continue.
@@ -58,14 +54,16 @@ class Fit:
         path = checkpoint_path(cache, tracker.run_id)
         unchanged = {"settings": settings_as_json(self.experiment), "digest": data.digest()}
         kept = _kept(path, unchanged) if is_again else None
-        last_logged = self._last_logged(tracker) if is_again else 0
+        logged = tracker.ask(lambda: logged_steps(tracker.run_id, self.objective)) if is_again else ()
+        last_logged = max(logged, default=0)
         last_kept = time.monotonic()
 
         def on_step(step: Step) -> None:
             nonlocal last_kept
-            if step.number > last_logged:
+            if step.number > last_logged:  # a killed worker has logged the others
                 tracker.log_metrics(step.metrics, step.number)
-            self._take(step)
+            phase = int(step.metrics.get("train/phase", 1))
+            self.scores.append(StepScore(step.number, phase, step.metrics[self.objective]))
             if step.state and time.monotonic() - last_kept > KEEP_EVERY:
                 scores = [(score.step, score.phase, score.value) for score in self.scores]
                 state = {"step": step.number, "learning": step.state(), "scores": scores}
@@ -88,24 +86,15 @@ class Fit:
 
     def value(self) -> float:
         """Returns the objective of the weights that the fit would keep if it ended now."""
-        last = self.scores[-1]
-        if (
-            isinstance(self.experiment, BaselineExperiment)
-            or self.experiment.training.keep_weights == "last"
-        ):
-            return last.value
+        last, experiment = self.scores[-1], self.experiment
         best = last.value
+        if isinstance(experiment, BaselineExperiment) or experiment.training.keep_weights == "last":
+            return best
+        # the weights of the frozen phase are not kept, however good they were
         for score in self.scores:
             if score.phase == last.phase and self.is_better(score.value, best):
                 best = score.value
         return best
-
-    def _take(self, step: Step) -> None:
-        phase = int(step.metrics.get("train/phase", 1))
-        self.scores.append(StepScore(step.number, phase, step.metrics[self.objective]))
-
-    def _last_logged(self, tracker: Tracker) -> int:
-        return max(tracker.ask(lambda: logged_steps(tracker.run_id, self.objective)), default=0)
 
 
 def _kept(path: Path, unchanged: dict[str, str]) -> dict[str, Any] | None:

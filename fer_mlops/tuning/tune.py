@@ -26,7 +26,7 @@ from fer_mlops.tuning.finalists import Finalist
 from fer_mlops.tuning.locks import StudyLocks
 from fer_mlops.tuning.retrain import Winner, train_winner
 from fer_mlops.tuning.search_space import with_settings
-from fer_mlops.tuning.study import SETTINGS, begin_at, end_orphans, open_study, standing_of
+from fer_mlops.tuning.study import SETTINGS, OpenStudy, begin_at, end_orphans, open_study, standing_of
 from fer_mlops.tuning.study_logging import OnTrial, StudyLogger, log_beginning
 from fer_mlops.tuning.workers import Worker, WorkerPool, storage_of
 
@@ -83,14 +83,9 @@ def tune(
     """Searches settings on validation, retrains the winner, tests it once and registers it.
 
     A study has one parent run, with a nested run for each trial; a pruned trial ends as KILLED. A call
-    with the name of an existing study joins that study, with the same total of trials and the same
-    parent run, also from other machines and at the same time.
+    with the name of an existing study joins it, also from other machines and at the same time.
 
-    Args:
-        plan: Search space, search method and storage.
-        cache: Folder for decoded faces, frozen features and checkpoints.
-        progress: Called at the start of each stage.
-        on_trial: Called for each trial that ended, in any process.
+    ``on_trial`` is called for each trial that ended, in any process.
 
     Returns:
         Result of the sweep; None if time ran out while other processes continue the study.
@@ -109,37 +104,36 @@ def tune(
         with closing(storage), locks.present():
             study = open_study(plan, storage, data.digest())
             with _parent_run(plan, study, locks, data) as parent:
-                _search(plan, study, locks, data, parent, cache, progress, on_trial, until)
-                standing = standing_of(study)
-                if standing.num_finished < plan.total and locks.others():
+                opened = OpenStudy(
+                    plan=plan,
+                    study=study,
+                    locks=locks,
+                    data=data,
+                    parent=parent,
+                    cache=cache,
+                    progress=progress,
+                )
+                _search(opened, on_trial, until)
+                # the others go on, and the last of them trains the winner
+                if standing_of(study).num_finished < plan.total and locks.others():
                     return None
-                winner = train_winner(plan, study, locks, data, parent, cache, progress)
-                return _sweep(plan, study, parent, winner)
+                return _sweep(opened, train_winner(opened))
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("run the same command again to continue the study") from error
 
 
-def _search(
-    plan: Plan,
-    study: optuna.Study,
-    locks: StudyLocks,
-    data: Data,
-    parent: Tracker,
-    cache: Path,
-    progress: Progress,
-    on_trial: OnTrial | None,
-    until: float,
-) -> None:
+def _search(opened: OpenStudy, on_trial: OnTrial | None, until: float) -> None:
     """Runs trials, in this process or in a worker pool, until the study is complete."""
-    num_left = plan.total - standing_of(study).num_finished
-    advance = progress("trials", max(num_left, 0))
-    logger = StudyLogger(plan, study, locks, parent, advance, on_trial)
+    plan, run_id, cache = opened.plan, opened.parent.run_id, opened.cache
+    num_left = plan.total - standing_of(opened.study).num_finished
+    logger = StudyLogger(opened, opened.progress("trials", max(num_left, 0)), on_trial)
     if num_left <= 0:
         return
     if plan.tuning.workers == 1:
-        Worker(plan, study, locks, until).work(data, parent.run_id, cache, logger.update)
+        worker = Worker(plan, opened.study, opened.locks, until)
+        worker.work(opened.data, run_id, cache, logger.update)
     else:
-        WorkerPool(plan, parent.run_id, cache, until).wait(logger.update)
+        WorkerPool(plan, run_id, cache, until).wait(logger.update)
 
 
 @contextmanager
@@ -158,46 +152,37 @@ def _parent_run(plan: Plan, study: optuna.Study, locks: StudyLocks, data: Data) 
             try:
                 yield parent
             except BaseException:
-                locks.storage.hurry()
+                locks.storage.hurry()  # a storage that is away must not delay the exit
                 with suppress(TrackingError):
                     end_orphans(study, parent, locks, plan.grace, is_leaving=True)
                 raise
     finally:
         with suppress(TrackingError):
-            _leave(study, locks)
-
-
-def _leave(study: optuna.Study, locks: StudyLocks) -> None:
-    """Sets the study's run back to RUNNING if other processes continue."""
-    if locks.others():
-        reopen_run(study.user_attrs[_PARENT])
+            if locks.others():  # this process has just ended the run, and theirs go on below it
+                reopen_run(study.user_attrs[_PARENT])
 
 
 def _open_parent(plan: Plan, study: optuna.Study) -> AbstractContextManager[Tracker]:
-    parent_id = study.user_attrs.get(_PARENT)
-    if parent_id:
-        _require_run(parent_id, plan)
-    return track(plan.experiment.tracking.experiment, f"tune-{plan.study_name}", resume=parent_id)
-
-
-def _require_run(run_id: str, plan: Plan) -> None:
+    run_id = study.user_attrs.get(_PARENT)
     try:
-        get_run(run_id)
+        if run_id:
+            get_run(run_id)
     except ModelError:
         raise ConfigError(
             f"study {plan.study_name!r} belongs to run {run_id}, which does not exist at {shown_uri()}; "
             "set MLFLOW_TRACKING_URI to where the study began, or choose another --study"
         ) from None
+    return track(plan.experiment.tracking.experiment, f"tune-{plan.study_name}", resume=run_id)
 
 
-def _sweep(plan: Plan, study: optuna.Study, parent: Tracker, winner: Winner) -> Sweep:
-    outcome = winner.outcome
+def _sweep(opened: OpenStudy, winner: Winner) -> Sweep:
+    plan, outcome = opened.plan, winner.outcome
     settings = outcome.winner.user_attrs[SETTINGS]
     return Sweep(
         study_name=plan.study_name,
-        experiment_id=parent.experiment_id,
-        run_id=parent.run_id,
-        num_trials=standing_of(study).num_finished,
+        experiment_id=opened.parent.experiment_id,
+        run_id=opened.parent.run_id,
+        num_trials=standing_of(opened.study).num_finished,
         best_trial=outcome.best.number,
         best_value=float(outcome.best.value or 0.0),
         finalists=outcome.finalists,

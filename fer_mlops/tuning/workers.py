@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fer_mlops.data.loading import Data, prepare_data
 from fer_mlops.errors import FerError, TrackingError, TrainingError
-from fer_mlops.processes import exit_with_parent, silence_third_party_logs
+from fer_mlops.processes import exit_with_parent, num_cores, silence_third_party_logs
 from fer_mlops.tracking.connection import store_uri, use_store
 from fer_mlops.training.devices import keep_heap
 from fer_mlops.tuning.config import Plan
@@ -33,8 +33,7 @@ from fer_mlops.tuning.study import ERROR, WORKER, StaleTrials, failures, failure
 from fer_mlops.tuning.trial_data import TrialFaces
 
 _log = logging.getLogger(__name__)
-_POLL = 0.5
-"""Seconds between two checks of a study that has no trial to start."""
+_POLL = 0.5  # seconds between two checks of a study that has no trial to start
 _ASKING = "asking for a trial"
 
 
@@ -64,7 +63,9 @@ class Worker:
             # of a dead worker's trial that is about to be queued again
             with self.locks.held(_ASKING):
                 self.stale_trials.sweep()
-                is_started = self._may_start() and not self._is_done()
+                standing = standing_of(self.study)
+                is_free = standing.num_finished + standing.num_running < self.plan.total
+                is_started = is_free and not self._is_done()
                 if is_started:
                     self._run_one(objective)
             on_wait()
@@ -82,10 +83,6 @@ class Worker:
         standing = standing_of(self.study)
         return standing.num_finished >= self.plan.total or time.monotonic() >= self.until
 
-    def _may_start(self) -> bool:
-        standing = standing_of(self.study)
-        return standing.num_finished + standing.num_running < self.plan.total
-
     def _run_one(self, objective: Objective) -> None:
         storage = self.locks.storage
         self.study.sampler = make_sampler(self.plan, standing_of(self.study).num_all)
@@ -94,20 +91,18 @@ class Worker:
         except (KeyboardInterrupt, TrackingError) as error:
             storage.hurry()
             with suppress(TrackingError):
-                self._hand_back()
+                if own := self._interrupted():
+                    retry(self.study, own)
             if storage.was_interrupted:  # Optuna could not record it
                 raise KeyboardInterrupt from error
             raise
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            if not self._was_taken_over():
+            # this worker was taken for dead, for example after its machine slept
+            if not self._interrupted():
                 raise
 
     def _optimize(self, objective: Objective) -> None:
-        """Runs one trial.
-
-        Raises:
-            TrackingError: MLflow or the storage does not respond.
-        """
+        """Runs one trial."""
 
         def run(trial: Trial) -> float:
             with self.locks.storage.hastened():
@@ -123,26 +118,11 @@ class Worker:
                 raise error.__context__ from None
             raise
 
-    def _own(self) -> FrozenTrial | None:
-        """Returns the last trial marked with this worker's name."""
+    def _interrupted(self) -> FrozenTrial | None:
+        """Returns this worker's last trial if it failed without an error of its own."""
         trials = self.study.get_trials(deepcopy=False)
-        return next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.locks.owner), None)
-
-    def _hand_back(self) -> None:
-        """Queues this worker's interrupted trial again."""
-        own = self._own()
-        if own and own.state == TrialState.FAIL and ERROR not in own.user_attrs:
-            retry(self.study, own)
-
-    def _was_taken_over(self) -> bool:
-        """Returns whether this worker was considered dead, for example after its machine slept."""
-        own = self._own()
-        return bool(own and own.state == TrialState.FAIL and ERROR not in own.user_attrs)
-
-
-def num_cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        own = next((t for t in reversed(trials) if t.user_attrs.get(WORKER) == self.locks.owner), None)
+        return own if own and own.state == TrialState.FAIL and ERROR not in own.user_attrs else None
 
 
 class WorkerPool:
@@ -150,24 +130,23 @@ class WorkerPool:
 
     def __init__(self, plan: Plan, parent: str, cache: Path, until: float) -> None:
         self.processes: list[BaseProcess] = []
-        self.ears: list[Connection] = []
+        self.receivers: list[Connection] = []
         context = multiprocessing.get_context("spawn")
         with _few_threads(max(1, num_cores() // plan.tuning.workers)) as num_threads, _sigint_ignored():
             for _ in range(plan.tuning.workers):
                 receiver, sender = context.Pipe(duplex=False)
-                seconds = until - time.monotonic()
-                words = (plan, parent, cache, seconds, num_threads, store_uri(), sender)
-                process = context.Process(target=_work, args=words)
+                seconds = until - time.monotonic()  # a monotonic time means nothing elsewhere
+                arguments = (plan, parent, cache, seconds, num_threads, store_uri(), sender)
+                process = context.Process(target=_work, args=arguments)
                 process.start()
-                sender.close()
+                sender.close()  # this process's copy, so that a worker's death ends the pipe
                 self.processes.append(process)
-                self.ears.append(receiver)
+                self.receivers.append(receiver)
 
     def wait(self, on_wait: Callable[[], None]) -> None:
         """Waits until all workers have ended; at least one must have succeeded.
 
-        Args:
-            on_wait: Called about twice a second.
+        ``on_wait`` is called about twice a second.
 
         Raises:
             FerError: No worker succeeded; the error of the first one.
@@ -182,9 +161,9 @@ class WorkerPool:
             raise
         on_wait()
         errors = []
-        for receiver in self.ears:
-            if receiver.poll():
-                with suppress(EOFError):
+        for receiver in self.receivers:
+            with suppress(EOFError):  # a killed worker sent nothing
+                if receiver.poll():
                     errors.append(receiver.recv())
         if any(process.exitcode == 0 for process in self.processes):
             for error in errors:
@@ -217,7 +196,7 @@ def _work(
     sender: Connection,
 ) -> None:
     """Runs one worker process."""
-    exit_with_parent(os.getppid())
+    exit_with_parent(os.getppid())  # a killed parent stops no worker
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, _stop_once)
     silence_third_party_logs()
@@ -225,7 +204,7 @@ def _work(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(num_threads)
     use_store(tracking_uri)
-    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of mlflow run: a trial would continue that run
     until = time.monotonic() + seconds
     try:
         data = prepare_data(plan.experiment, cache)

@@ -9,6 +9,7 @@ import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +75,8 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> list[Check]:
     """What the gate finds of any version of ``bare_versions``: at first, that it keeps all rules."""
     checks = [Check("macro-F1", ".9", "at least .3", True), Check(gate._LOADS, "0", "at most 0", True)]
     test_set = SimpleNamespace(table=(), described="drawn faces", warnings=())
+    monkeypatch.setattr(gate, "downloaded_model", nullcontext)
+    monkeypatch.setattr(gate, "candidate_in", lambda _, name: name)
     monkeypatch.setattr(gate, "candidate_of", lambda name: name)
     monkeypatch.setattr(gate, "promotion_test_set", lambda *_: (test_set, True))
     monkeypatch.setattr(gate, "_checks", lambda *_: iter(checks))

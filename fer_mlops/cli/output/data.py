@@ -54,8 +54,8 @@ def print_split(table: FaceTable, split: Split) -> None:
     console.print(find_known_people(table, split).sentence())
 
 
+# columns that do not fit into 80 characters
 _PAGE_ONLY = ("share of all", "largest person", "recall 80")
-"""Columns that do not fit into 80 characters."""
 _LEGEND = (
     "effective: the test faces count as this many independent ones, as faces of one person are similar; "
     "recall 50: precision of a recall of 50%, in points\n"
@@ -64,7 +64,7 @@ _LEGEND = (
 
 def print_findings(examination: DataReport) -> None:
     """Prints the result of the data check: sizes, findings (worst first), verdict."""
-    from fer_mlops.data.quality.findings import listed
+    from fer_mlops.data.table import listed
     from fer_mlops.metrics.identities import describe_people
     from fer_mlops.reporting.data_quality_page import summarise
 

@@ -33,6 +33,7 @@ def print_report(report: Report, title: str) -> None:
             table.add_row(row.emotion, "0", "–", "–", "–", "no face")
             continue
         few = " *" if row.support < FEW else ""
+        # nan, which is not equal to itself: too few faces for an interval
         interval = f"{row.f1.low:.2f} – {row.f1.high:.2f}" if row.f1.low == row.f1.low else "–"
         scores = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1.value))
         table.add_row(row.emotion, str(row.support), *scores, interval + few)
@@ -149,8 +150,7 @@ def _print_match(comparison: Comparison, match: PairedResult) -> None:
     console.print()
 
 
-_MOST_EXPLAINED = 20
-"""Most explained faces to print."""
+_MOST_EXPLAINED = 20  # most explained faces to print
 
 
 def print_explanations(explained: Sequence[ExplainedFaces], images: FaceImages, out: Path) -> None:

@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from fer_mlops.training.steps import Step
 
 
-def print_step(step: Step) -> None:
-    """Prints one line per step; skips most of the short epochs of a frozen phase."""
-    print_run_step("", step)
-
-
-def print_run_step(run: str, step: Step) -> None:
-    """Prints the same line after the name of the step's run."""
-    if step.has_images:
+def print_step(run: str, step: Step) -> None:
+    """Prints one line per step, after the name of its run if that is not empty."""
+    if step.has_images:  # not most of the short epochs of a frozen phase
         console.print(step.summary(run))
 
 
@@ -31,33 +26,30 @@ def print_trained(trained: Trained) -> None:
     """Prints a run's test report and how to view and load the model."""
     print_report(trained.test, f"{trained.family}, test part")
     print_operating_points(trained.operating_points)
-    print_registration(trained)
+    aliases = print_registration(trained)
     print_view(trained.experiment_id)
     print_next(*trained.next_commands)
     if trained.registration:
-        alias = aliases_of(trained.registration.version)
-        name = (
-            f"{REGISTERED_NAME}@{alias[0]}"
-            if alias
-            else f"{REGISTERED_NAME}/{trained.registration.version}"
-        )
-        load = f'mlflow.pyfunc.load_model("models:/{name}")'
+        named = f"@{aliases[0]}" if aliases else f"/{trained.registration.version}"
+        load = f'mlflow.pyfunc.load_model("models:/{REGISTERED_NAME}{named}")'
         console.print(f"Load it:  python -c 'import mlflow; model = {load}'")
 
 
-def print_registration(trained: Trained) -> None:
-    """Prints the version that a run registered, its aliases and the reason for them."""
+def print_registration(trained: Trained) -> list[str]:
+    """Prints the version that a run registered, its aliases and why; returns the aliases."""
     console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
     for name, value in trained.facts.items():
         console.print(f"{name.replace('_', ' ')}: {value}")
     if trained.flaw:
         console.print(f"Warning: {trained.flaw}", style="bold red")
     if not trained.registration:
-        return
+        return []
     made = trained.registration
-    aliases = ", ".join(aliases_of(made.version)) or "no alias"
+    aliases = aliases_of(made.version)  # a run that registered later may have taken one
     reason = f": {made.reason}" if made.reason != trained.flaw else ""  # printed above
-    console.print(f"registered {REGISTERED_NAME} version {made.version} ({aliases}){reason}")
+    shown = ", ".join(aliases) or "no alias"
+    console.print(f"registered {REGISTERED_NAME} version {made.version} ({shown}){reason}")
+    return aliases
 
 
 def print_repetition(done: Repetition) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fer_mlops import REGISTERED_NAME
-from fer_mlops.cli.output.screen import console, print_next
+from fer_mlops.cli.output.screen import console, print_next, print_view
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from fer_mlops.tracking.version_list import Version
 
 
-def print_decision(decision: Decision) -> None:
-    """Prints the gate's rules, the measured values and the version's new status."""
+def print_decision(decision: Decision, experiment_id: str) -> None:
+    """Prints the gate's rules, the measured values, the version's new status and the next command."""
+    version = decision.version
     against = f"version {decision.champion}" if decision.champion else "no champion"
-    table = Table(
-        title=f"version {decision.version} against {against}: {decision.faces}", box=SIMPLE_HEAD
-    )
+    table = Table(title=f"version {version} against {against}: {decision.faces}", box=SIMPLE_HEAD)
     for column in ("", "rule", "measured", "required"):
         table.add_column(column, overflow="fold")
     for check in decision.checks:
@@ -38,7 +37,14 @@ def print_decision(decision: Decision) -> None:
     )
     failed = [check.rule for check in decision.checks if not check.is_passed]
     why = f": failed {len(failed)} of {len(decision.checks)} rules: {', '.join(failed)}" * bool(failed)
-    console.print(f"version {decision.version} {status}{why}")
+    console.print(f"version {version} {status}{why}")
+    print_view(experiment_id)
+    if decision.is_promoted:
+        print_next("fer-mlops serve")
+    elif decision.has_too_few_faces:
+        print_next(f"fer-mlops promote --version {version} --data path/to/more/faces")
+    else:
+        print_next(f"fer-mlops registry show {version}")
 
 
 def print_versions(versions: Sequence[Version]) -> None:

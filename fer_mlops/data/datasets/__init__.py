@@ -19,10 +19,8 @@ from fer_mlops.data.datasets import (
 )
 from fer_mlops.data.datasets.base import DataSet, Request
 from fer_mlops.data.relabel import relabel
-from fer_mlops.data.table import FaceTable, Note, hash_files
-from fer_mlops.errors import DataError, nearest_path
-
-__all__ = ["DATASETS", "DataSet", "FaceTable", "Note", "Request", "load_faces"]
+from fer_mlops.data.table import FaceTable, hash_files
+from fer_mlops.errors import DataError, did_you_mean_path
 
 _ALL = (
     sample.DATASET,
@@ -90,8 +88,8 @@ def find_data(source: str) -> tuple[DataSet, Path]:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
     if source in DATASETS:
         raise DataError(f"data set {source!r} needs a path: pass the folder or csv with --data PATH")
-    if near := nearest_path(path):
-        raise DataError(f"no data set or path {source!r}; did you mean {near!r}?")
+    if hint := did_you_mean_path(path):
+        raise DataError(f"no data set or path {source!r}; {hint}")
     looked = "" if Path(source).is_absolute() else f" (looked in {str(Path.cwd())!r})"
     raise DataError(
         f"no data set or path {source!r}; --data takes 'sample', a folder with one subfolder per "

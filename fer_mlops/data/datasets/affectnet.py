@@ -38,16 +38,8 @@ from fer_mlops.data.datasets.builder import FaceTableBuilder
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 
-CODES = {
-    "0": "neutral",
-    "1": "happiness",
-    "2": "sadness",
-    "3": "surprise",
-    "4": "fear",
-    "5": "disgust",
-    "6": "anger",
-    "7": "contempt",
-}
+_ORDER = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+CODES = {str(code): emotion for code, emotion in enumerate(_ORDER)}
 NO_FACE = frozenset({"8", "9", "10"})
 _LISTS = {"training.csv": "train", "validation.csv": "test"}
 _LIST_PLACES = (Path(), Path("Manually_Annotated_file_lists"), Path("Manually_Annotated"))
@@ -61,11 +53,7 @@ _REMARK = "part test is AffectNet's validation set, since its test labels are no
 
 
 def load(path: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces of either layout.
-
-    Raises:
-        DataError: The folder has neither layout, or a row or annotation cannot be understood.
-    """
+    """Returns the labelled faces of either layout; raises DataError if the folder has neither."""
     builder = FaceTableBuilder("affectnet", path, request)
     lists, images = _find_lists(path), _find_images(path)
     if lists and images is not None:
@@ -88,18 +76,13 @@ def _add_list(builder: FaceTableBuilder, file: Path, images: Path, part: str) ->
     for line in read_csv(file, ("subdirectory_filepath", "expression")):
         image = line["subdirectory_filepath"]
         columns = {name: line[name] for name in ("valence", "arousal") if name in line}
-        _add(
-            builder,
-            f"{images.as_posix()}/{image}" if image else "",
-            line["expression"],
-            where=f"{file.name} line {line.number}",
-            part=part,
-            columns=columns,
-        )
+        path, where = f"{images.as_posix()}/{image}" if image else "", f"{file.name} line {line.number}"
+        _add(builder, path, line["expression"], where=where, part=part, columns=columns)
 
 
 def _add_set(builder: FaceTableBuilder, folder: str, part: str) -> None:
     annotations = builder.root / folder / "annotations"
+    # listed once, instead of asking the disk for each of a million files
     names = set(os.listdir(annotations))  # noqa: PTH208 - only names are needed
     labelled = set()
     for name in sorted(names):
@@ -143,11 +126,7 @@ def _add(
 def _read_value(file: str) -> str:
     """Returns the single value in a npy file, text or a number, as text.
 
-    ``numpy.load`` parses each header again, which takes minutes for a million files; there are only a
-    few different headers, which ``_kind_of`` caches.
-
-    Raises:
-        ValueError: The file is not npy version 1, or holds Python objects.
+    Raises ValueError if the file is not npy version 1, or holds Python objects.
     """
     with open(file, "rb") as opened:  # noqa: PTH123 - faster, for a million files
         content = opened.read()
@@ -157,6 +136,7 @@ def _read_value(file: str) -> str:
     return str(np.frombuffer(content, _kind_of(content[8:start]), 1, start)[0]).strip()
 
 
+# numpy.load parses each header again, which takes minutes for a million files with few different ones
 @lru_cache(maxsize=64)
 def _kind_of(header: bytes) -> np.dtype[Any]:
     kind: np.dtype[Any] = np.lib.format.read_array_header_1_0(BytesIO(header))[2]

@@ -24,11 +24,11 @@ from fer_mlops.data.datasets.identities import stated_person
 from fer_mlops.data.table import FaceTable, Kind, Note, Row, make_table, shorten
 from fer_mlops.emotions import OUTSIDE, normalise_emotion
 from fer_mlops.errors import DataError
-from fer_mlops.metrics.identities import count_people, is_named, unnamed_identity
+from fer_mlops.metrics.identities import count, count_people, is_named, unnamed_identity
 
 _OUTSIDE = "(outside)"
 _DROPPED = "(dropped)"
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, str] = MappingProxyType({})  # one for all rows: a million take 64 MB
 _DRIVE = re.compile(r"[A-Za-z]:")
 _PARTS = {
     "train": "train",
@@ -102,22 +102,26 @@ class FaceTableBuilder:
         """
         where = where or image
         if not image:
-            self._record("malformed-row", f"{where}: no image is named")
+            self.skip("malformed-row", f"{where}: no image is named")
             return
+        # a csv written on Windows has backslashes, and may name a drive
         path = image if is_there else self._spelled_on_disk(posixpath.normpath(image.replace("\\", "/")))
         if not is_there and (path.startswith(("../", "/")) or path == ".." or _DRIVE.match(path)):
-            self._record("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
+            self.skip("escaping-path", f"{where}: image {image!r} lies outside {str(self.root)!r}")
         elif not (is_there or os.path.isfile(self._top + path)):  # noqa: PTH113 - a million of them
-            self._record("missing-file", f"{where}: no image at {str(self.root / path)!r}")
+            self.skip("missing-file", f"{where}: no image at {str(self.root / path)!r}")
         elif not emotion.strip():
-            self._record("no-label", path)
+            self.skip("no-label", path)
         else:
             named = self._name(emotion, where)
             if named == _DROPPED:
-                self._record("dropped-label", path)
+                self.skip("dropped-label", path)
                 return
             if named and named != emotion:
-                self._count_spelling(emotion, path)
+                if emotion.strip().lower() not in OUTSIDE:
+                    self._texts[emotion] += 1
+                elif self.request.config.contempt != "drop":
+                    self._turned.append(path)
             if named:
                 is_kept = named != _OUTSIDE
                 person = self._person(path, identity, identity_from) if is_kept else path
@@ -126,7 +130,7 @@ class FaceTableBuilder:
 
     def skip(self, kind: Kind, what: str) -> None:
         """Counts an image or line that is left out of the table, such as a file without a label."""
-        self._record(kind, what)
+        self._found.setdefault(kind, []).append(what)
 
     def add_note(self, text: str) -> None:
         """Adds a note about the data set as a whole."""
@@ -135,9 +139,6 @@ class FaceTableBuilder:
     def table(self) -> FaceTable:
         """Returns the table, which contains each image once.
 
-        Rows that repeat an image with the same emotion count once. An image whose rows disagree is left
-        out, since the right label is unknown.
-
         Raises:
             DataError: A row cannot be understood (when reading strictly), or no face is left.
         """
@@ -145,7 +146,8 @@ class FaceTableBuilder:
         if self.request.is_strict:
             self._refuse()
         if not kept:
-            why = self._first_problem() or "none was found"
+            problems = (f"{kind}: {met[0]}" for kind, met in self._found.items())
+            why = next(problems, "none was found")
             raise DataError(f"{str(self.root)!r} has no labelled face of the seven emotions: {why}")
         kept, doubts = doubt_guesses(kept, self._origins)
         self._remarks += doubts
@@ -158,9 +160,6 @@ class FaceTableBuilder:
         forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
         return next((form for form in forms if os.path.isfile(self._top + form)), path)  # noqa: PTH113
 
-    def _record(self, kind: Kind, what: str) -> None:
-        self._found.setdefault(kind, []).append(what)
-
     def _name(self, text: str, where: str) -> str:
         """Returns the emotion, a marker for one outside the seven, or empty text for an unknown one."""
         if text not in self._named:
@@ -170,37 +169,24 @@ class FaceTableBuilder:
                 self._named[text] = error
         named = self._named[text]
         if isinstance(named, DataError):
-            self._record("unknown-emotion", f"{where}: {named}")
+            self.skip("unknown-emotion", f"{where}: {named}")
             return ""
         return named
 
     def emotion_of(self, text: str) -> str:
-        """Returns the emotion of a label, ``data.labels`` considered, or a marker for a label left out.
-
-        Raises:
-            DataError: The label is unknown.
-        """
+        """Returns the emotion of a label, or a marker for one left out; raises DataError if unknown."""
         word = text.strip()
         configured = self._labels.get(word.lower())
         if configured:
             return _DROPPED if configured == "drop" else configured
         try:
-            return normalise_emotion(word) or self._outside()
+            contempt = self.request.config.contempt
+            return normalise_emotion(word) or (_OUTSIDE if contempt == "drop" else contempt)
         except DataError as error:
             setting = json.dumps({word: "drop"}, ensure_ascii=False)
             way_out = f"name its emotion, or leave it out: --set data.labels='{setting}'"
             is_spelling = "did you mean" in str(error)
             raise DataError(f"{error} Or {way_out}" if is_spelling else f"{error}; {way_out}") from None
-
-    def _outside(self) -> str:
-        contempt = self.request.config.contempt
-        return _OUTSIDE if contempt == "drop" else contempt
-
-    def _count_spelling(self, text: str, path: str) -> None:
-        if text.strip().lower() not in OUTSIDE:
-            self._texts[text] += 1
-        elif self.request.config.contempt != "drop":
-            self._turned.append(path)
 
     def _person(self, path: str, identity: str | None, origin: str) -> str:
         if self._pattern is not None:
@@ -221,13 +207,13 @@ class FaceTableBuilder:
         kept = []
         for path, row in first.items():
             others = again.get(path, ())
-            if any(other.emotion != row.emotion for other in others):
-                self._record("conflicting-rows", path)
+            if any(other.emotion != row.emotion for other in others):  # the right label is unknown
+                self.skip("conflicting-rows", path)
                 continue
             for _ in others:
-                self._record("repeated-rows", path)
+                self.skip("repeated-rows", path)
             if row.emotion == _OUTSIDE:
-                self._record("outside-emotion", path)
+                self.skip("outside-emotion", path)
             else:
                 kept.append(row)
         return kept
@@ -243,9 +229,6 @@ class FaceTableBuilder:
                 skip = "; or leave such rows out with --on-bad-image skip"
                 way_out = skip if kind in _SKIPPABLE else ""
                 raise DataError(met[0] + (more if len(met) > 1 else "") + way_out)
-
-    def _first_problem(self) -> str:
-        return next((f"{kind}: {met[0]}" for kind, met in self._found.items() if met), "")
 
     def _notes(self, kept: list[Row]) -> list[Note]:
         self._found["no-identity"] = sorted(
@@ -263,43 +246,37 @@ class FaceTableBuilder:
             spellings = tuple(f"{text} ({n})" for text, n in sorted(self._texts.items()))
             notes.append(Note("spelling", f"labels also spelled {shorten(spellings, 8)}", spellings))
         if self._turned:
-            text = f"{{n}} contempt {{faces}} counted as {self.request.config.contempt}"
-            notes.append(Note("outside-emotion", _sentence(text, self._turned), tuple(self._turned)))
-        for kind, words in _WORDS.items():
+            faces = count(len(self._turned), "contempt face")
+            text = f"{faces} counted as {self.request.config.contempt}"
+            notes.append(Note("outside-emotion", text, tuple(self._turned)))
+        for kind, (noun, words) in _WORDS.items():
             met = self._found.get(kind, [])
             if met:
                 some = by_suffix(met) if kind == "not-read" else shorten(met)
-                notes.append(Note(kind, _sentence(words, met, some), tuple(met)))
+                notes.append(Note(kind, f"{count(len(met), noun)} {words}: {some}", tuple(met)))
         return notes
 
 
 _SKIPPABLE: list[Kind] = ["missing-file", "unreadable"]
 
 
-def _sentence(words: str, met: list[str], some: str = "") -> str:
-    """Returns the sentence about the items met, in the singular if there is one."""
-    nouns = {
-        f"{noun}s": noun if len(met) == 1 else f"{noun}s" for noun in ("row", "image", "file", "face")
-    }
-    return words.format(n=len(met), some=some, **nouns)
-
-
-_WORDS: dict[Kind, str] = {
-    "repeated-rows": "{n} repeated {rows} counted once: {some}",
-    "conflicting-rows": "{n} {images} with two labels left out: {some}",
-    "unknown-emotion": "{n} {rows} with an unknown emotion: {some}",
-    "outside-emotion": "{n} contempt {faces} left out, not one of the seven emotions: {some}",
-    "no-label": "{n} {files} without a label left out: {some}",
-    "not-a-face": "{n} {images} that annotators call no face or unknown left out: {some}",
-    "no-majority": "{n} {images} without a majority of votes left out: {some}",
-    "dropped-label": "{n} {images} left out because of data.labels: {some}",
-    "not-read": "{n} {files} not read, not an image in a known format: {some}",
-    "missing-file": "{n} {rows} without a file left out: {some}",
-    "unreadable": "{n} unreadable {images} left out: {some}",
-    "escaping-path": "{n} {rows} outside the data set's folder: {some}",
-    "malformed-row": "{n} {rows} cannot be understood: {some}",
+_WORDS: dict[Kind, tuple[str, str]] = {
+    "repeated-rows": ("repeated row", "counted once"),
+    "conflicting-rows": ("image", "with two labels left out"),
+    "unknown-emotion": ("row", "with an unknown emotion"),
+    "outside-emotion": ("contempt face", "left out, not one of the seven emotions"),
+    "no-label": ("file", "without a label left out"),
+    "not-a-face": ("image", "that annotators call no face or unknown left out"),
+    "no-majority": ("image", "without a majority of votes left out"),
+    "dropped-label": ("image", "left out because of data.labels"),
+    "not-read": ("file", "not read, not an image in a known format"),
+    "missing-file": ("row", "without a file left out"),
+    "unreadable": ("unreadable image", "left out"),
+    "escaping-path": ("row", "outside the data set's folder"),
+    "malformed-row": ("row", "cannot be understood"),
     "no-identity": (
-        "{n} {images} without a person's name: each counts as one person, so an identity split cannot "
-        "keep a person's photos together: {some}"
+        "image",
+        "without a person's name: each counts as one person, so an identity split cannot keep a "
+        "person's photos together",
     ),
 }

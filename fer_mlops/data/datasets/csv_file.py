@@ -15,6 +15,7 @@ from fer_mlops.data.datasets.identities import person_of, stated_person
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 
+# without these an archive, like any file, would be read as a csv that is not UTF-8
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 _OWN = frozenset({"image", "emotion", "identity", "source", "part"})
 
@@ -38,7 +39,7 @@ def load(path: Path, request: Request) -> FaceTable:
             )
             continue
         person, origin = stated_person(line.get("identity", "")), "column identity"
-        if not person and "identity" not in line:
+        if not person and "identity" not in line:  # an empty cell says that the person is unknown
             person, origin = person_of(line["image"].replace("\\", "/").rpartition("/")[2])
         builder.add(
             line["image"],

@@ -9,24 +9,21 @@ from dataclasses import replace
 from fer_mlops.data.table import Note, Row, shorten
 from fer_mlops.metrics.identities import unnamed_identity
 
-PUBLISHED = "published file name"
-"""Origin of an identity that follows the publisher's naming scheme."""
-GUESSES = ("file name", "folder")
-"""Origins of an identity that is only guessed from a path."""
+PUBLISHED = "published file name"  # origin of an identity that follows the publisher's naming scheme
+GUESSES = ("file name", "folder")  # origins of an identity that is only guessed from a path
 
 
 def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list[Row], list[Note]]:
     """Returns the rows with doubtful guesses removed or corrected, and notes about them.
 
-    Args:
-        rows: The faces.
-        origins: Origin of the identity, by path; a path without one is unnamed.
+    ``origins`` is the origin of each identity by path; a path without one is unnamed.
     """
     shown: dict[str, list[str]] = {}
     for row in rows:
         if row.path in origins:
             shown.setdefault(row.identity, []).append(row.emotion)
-    if all(origins.get(row.path) in GUESSES for row in rows) and _is_one_for_all(shown):
+    is_one_for_all = len(shown) == 1 and all(len(set(emotions)) > 2 for emotions in shown.values())
+    if is_one_for_all and all(origins.get(row.path) in GUESSES for row in rows):
         name = rows[0].identity
         text = (
             f"all {len(rows)} faces have one name, {name!r}, which may be the collection's; they "
@@ -53,20 +50,12 @@ def doubt_guesses(rows: Sequence[Row], origins: Mapping[str, str]) -> tuple[list
     return checked, [Note("doubtful-identity", text, tuple(sorted(doubtful)))]
 
 
-def _is_one_for_all(shown: Mapping[str, Collection[str]]) -> bool:
-    return len(shown) == 1 and all(len(set(emotions)) > 2 for emotions in shown.values())
-
-
 def doubtful_names(emotions_of: Mapping[str, Sequence[str]]) -> dict[str, str | None]:
     """Returns the names that seem to contain more than a person, with the person at their start or end.
 
     A name that occurs with one emotion only is doubtful if nearly all names of that emotion are like
-    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. A full name with
-    a single photo is no evidence, as one photo shows one emotion. The person of ``anna gloomy`` is
-    ``anna`` if that is a name without doubt, else None.
-
-    Args:
-        emotions_of: Emotion of each face, by name.
+    this: real people show several emotions, while ``anna gloomy`` and ``3f2c`` do not. The person of
+    ``anna gloomy`` is ``anna`` if that is a name without doubt, else None.
     """
     names_of: dict[str, list[str]] = {}
     for name, emotions in emotions_of.items():
@@ -75,7 +64,7 @@ def doubtful_names(emotions_of: Mapping[str, Sequence[str]]) -> dict[str, str | 
     doubtful: set[str] = set()
     for names in names_of.values():
         singles = [name for name in names if len(emotions_of[name]) == 1]
-        believed = _full_names(singles)
+        believed = _full_names(singles)  # no evidence against them: one photo shows one emotion
         alone = [name for name in names if len(set(emotions_of[name])) == 1 and name not in believed]
         if len(names) >= _FEWEST and len(alone) > _ALONE * len(names):
             doubtful.update(alone)
@@ -103,8 +92,7 @@ def _person_within(name: str, believed: Collection[str]) -> str | None:
     return next((person for person in shorter if person in believed), None)
 
 
-_FEWEST = 5
-"""Least number of names of an emotion for which they can be doubted."""
+_FEWEST = 5  # least number of names of an emotion for which they can be doubted
+# Share of an emotion's names without another emotion from which they are doubted. In Labeled Faces in
+# the Wild, where most people have one photo, it is at most .8.
 _ALONE = 0.9
-"""Share of an emotion's names without another emotion from which they are doubted. In Labeled Faces in
-the Wild, where most people have one photo, it is at most .8."""

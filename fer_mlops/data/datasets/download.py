@@ -20,8 +20,7 @@ from fer_mlops.files import make_once
 from fer_mlops.progress import Progress, no_progress
 
 _BLOCK = 1 << 20
-_SECONDS = 60.0
-"""Time without a byte after which the transfer counts as broken."""
+_SECONDS = 60.0  # time without a byte after which the transfer counts as broken
 _REMEDY = "free space or pass another folder with --to"
 
 
@@ -51,12 +50,6 @@ def download(archive: Archive, target: Path, progress: Progress = no_progress) -
 
     A partial transfer is kept as ``<target>.tar.gz.part``; the next call resumes it if the server
     allows.
-
-    Args:
-        archive: Archive to fetch.
-        target: Folder to create; it must not exist.
-        progress: Called at the start of the two stages; the first counts megabytes, and the total of
-            both may be unknown.
 
     Raises:
         DataError: ``target`` exists, the server cannot be reached or refuses, the transfer breaks off,

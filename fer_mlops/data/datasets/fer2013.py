@@ -35,25 +35,16 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 from fer_mlops.files import make_once
 
-CODES = {
-    "0": "anger",
-    "1": "disgust",
-    "2": "fear",
-    "3": "happiness",
-    "4": "sadness",
-    "5": "surprise",
-    "6": "neutral",
-}
+_ORDER = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+CODES = {str(code): emotion for code, emotion in enumerate(_ORDER)}
 PARTS = {"training": "train", "publictest": "valid", "privatetest": "test", "": ""}
-SIDE = 48
-"""Side of a face, in pixels."""
+SIDE = 48  # side of a face, in pixels
 _FILES = ("fer2013.csv", "icml_face_data.csv")
 _PUBLISHED = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.\w+", re.IGNORECASE)
 _INDEX = "index.csv"
-_INDEXED = ("line", "image", "emotion", "usage", "problem")
-_ROW_BYTES = 8400
-"""Approximate size of a csv row, for the progress bar."""
-_VERSION = 1
+_INDEXED = ("line", "image", "emotion", "usage", "problem")  # in the order of Fer2013Face
+_ROW_BYTES = 8400  # approximate size of a csv row, for the progress bar
+_VERSION = 1  # to be raised when the unpacked files change
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +63,7 @@ class Fer2013Face:
 
 
 def load(path: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces of the csv or folder at ``path``.
-
-    Raises:
-        DataError: The path has neither layout, a row is malformed, or the cache cannot be written.
-    """
+    """Returns the labelled faces of the csv or folder at ``path``; raises DataError if it is neither."""
     file = find_csv(path)
     if file is None:
         return _load_folders(path, request)
@@ -109,11 +96,7 @@ def find_csv(path: Path) -> Path | None:
 
 
 def unpack(file: Path, request: Request) -> tuple[Path, list[Fer2013Face]]:
-    """Returns the folder that ``file`` is unpacked into, and its rows in the csv's order.
-
-    Raises:
-        DataError: The file cannot be read, or the cache cannot be written.
-    """
+    """Returns the folder that ``file`` is unpacked into, and its rows in the csv's order."""
     try:
         stat = file.stat()
     except OSError as error:
@@ -122,13 +105,7 @@ def unpack(file: Path, request: Request) -> tuple[Path, list[Fer2013Face]]:
     folder = request.cache / f"fer2013-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     make_once(folder, lambda aside: _draw(file, aside, request))
     faces = [
-        Fer2013Face(
-            where=f"{file.name} line {row['line']}",
-            image=row["image"],
-            emotion=row["emotion"],
-            usage=row["usage"],
-            problem=row["problem"],
-        )
+        Fer2013Face(f"{file.name} line {row['line']}", *(row[name] for name in _INDEXED[1:]))
         for row in read_csv(folder / _INDEX, _INDEXED)
     ]
     return folder, faces
@@ -184,7 +161,7 @@ def _load_folders(root: Path, request: Request) -> FaceTable:
 
 
 def _has_folders(root: Path) -> bool:
-    folders = islice(root.glob("train/*/"), 10)
+    folders = islice(root.glob("train/*/"), 10)  # any folder of the user's may have millions
     return any(_PUBLISHED.fullmatch(name) for folder in folders for name in some_names(folder))
 
 

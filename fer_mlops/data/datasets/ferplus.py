@@ -43,8 +43,7 @@ OPTIONS = (*EMOTIONS, "contempt", "unknown", "nf")
 def load(path: Path, request: Request) -> FaceTable:
     """Returns the faces of FER2013 with the labels and votes of FER+.
 
-    Raises:
-        DataError: A file is missing, the two differ in their rows, or a row cannot be understood.
+    Raises DataError if a file is missing, or the two differ in their rows.
     """
     folder = path.parent if path.is_file() else path
     pixels = fer2013.find_csv(folder)
@@ -55,6 +54,7 @@ def load(path: Path, request: Request) -> FaceTable:
         )
     root, faces = fer2013.unpack(pixels, request)
     builder = FaceTableBuilder("ferplus", root, request)
+    # row i of one file belongs to row i of the other: the numbers in image names drift
     for line, face in zip_longest(read_csv(folder / VOTES, ("usage", "image name", *OPTIONS)), faces):
         if line is None or face is None or line["usage"].lower() != face.usage.lower():
             where = face.where if line is None else f"{VOTES} line {line.number}"
@@ -75,6 +75,7 @@ def _add(builder: FaceTableBuilder, line: Line, face: fer2013.Fer2013Face) -> No
     except ValueError:
         builder.skip("malformed-row", f"{where}: votes are not whole numbers")
         return
+    # a single vote is taken for a mistake, as in the authors' code
     counted = {option: count for option, count in votes.items() if count > 1}
     label = majority(counted)
     if part is None:
@@ -107,14 +108,10 @@ def majority(votes: Mapping[str, int]) -> str:
 def shares(votes: Mapping[str, int], contempt: str) -> tuple[float, ...] | None:
     """Returns the share of each of EMOTIONS, summing to 1; None if no emotion has a vote.
 
-    Args:
-        votes: Number of votes by option.
-        contempt: Emotion that receives the votes for contempt; any other word drops them.
+    ``contempt`` is the emotion that receives the votes for contempt; any other word drops them.
     """
-    counts = [
-        votes.get(emotion, 0) + (votes.get("contempt", 0) if emotion == contempt else 0)
-        for emotion in EMOTIONS
-    ]
+    more = votes.get("contempt", 0)
+    counts = [votes.get(emotion, 0) + more * (emotion == contempt) for emotion in EMOTIONS]
     total = sum(counts)
     return tuple(count / total for count in counts) if total else None
 

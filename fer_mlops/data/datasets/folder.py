@@ -25,10 +25,10 @@ from fer_mlops.errors import DataError
 from fer_mlops.images.reading import SUFFIXES
 from fer_mlops.metrics.identities import count
 
+# prefixes of names that systems create: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN
 _SKIPPED = (".", "__", "@", "#", "$")
-"""Prefixes of names that systems create: .DS_Store, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN."""
+# folders that MLflow creates in the working directory of a training
 _OWN = frozenset({"mlruns", "mlartifacts"})
-"""Folders that MLflow creates in the working directory of a training."""
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
@@ -50,8 +50,7 @@ class EmotionFolder:
 def load(root: Path, request: Request) -> FaceTable:
     """Returns the labelled faces below ``root``.
 
-    Raises:
-        DataError: A subfolder with images is not named after an emotion, or no subfolder has an image.
+    Raises DataError if a subfolder is not named after an emotion, or no subfolder has an image.
     """
     builder = FaceTableBuilder(root.name, root, request)
     found = list(emotion_folders(root))
@@ -67,6 +66,7 @@ def load(root: Path, request: Request) -> FaceTable:
             _check(builder, root, folder)
         for image in folder.images:
             identity, origin = person_of(image)
+            # a broken link is listed, but is no file
             path = f"{folder.path}/{image}"
             builder.add(
                 path,
@@ -106,11 +106,7 @@ def _names_emotions(folders: Sequence[Path]) -> bool:
 
 
 def emotion_folders(root: Path) -> Iterator[EmotionFolder]:
-    """Yields the folders named after emotions in ``root``, or one level deeper below parts.
-
-    Raises:
-        DataError: A folder cannot be read.
-    """
+    """Yields the folders named after emotions in ``root``, or one level deeper below parts."""
     tops = _folders(root)
     parts = {folder: part_of(folder.name) for folder in tops}
     are_parts = bool(tops) and all(parts.values())
@@ -145,13 +141,7 @@ def some_names(folder: Path) -> list[str]:
 
 
 def find_images(folder: Path) -> tuple[str, ...]:
-    """Returns the image files below ``folder``, relative to it and sorted, without hidden files.
-
-    Links to folders are followed, each folder once.
-
-    Raises:
-        DataError: A folder cannot be read.
-    """
+    """Returns the image files below ``folder``, relative to it and sorted, without hidden files."""
     return find_files(folder)[0]
 
 
@@ -163,7 +153,7 @@ def unread(others: Sequence[str]) -> str:
 
 
 def find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the images and the other files below ``folder``, found like in ``find_images``."""
+    """Returns the images and the other files below ``folder``; links to folders are followed once."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error

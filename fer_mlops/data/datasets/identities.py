@@ -13,6 +13,7 @@ from functools import lru_cache
 from fer_mlops.data.datasets.nobody import CODES, NOBODY, SHOWN, STOCK, UNKNOWN
 from fer_mlops.emotions import SPELLINGS
 
+# file names of published sets; the group is the person
 _PUBLISHED = re.compile(
     r"(?<![^\W_])(?:"
     + "|".join(
@@ -34,13 +35,13 @@ _PUBLISHED = re.compile(
     + r")(?![^\W_])",
     re.IGNORECASE,
 )
-"""File names of published sets; the group is the person."""
 
 _BETWEEN = r"[\s_\-.]"
 _PERSON = r"(?:subject|subj|sub|participant|person|speaker|volunteer|patient|user|proband)"
 _ANYONE = (
     r"(?:actor|actress|model|student|male|female|man|woman|boy|girl|child|kid|adult|yaleb|bs|id|pid)"
 )
+# Numbered people. If the word may also denote a picture, more text must follow the number.
 _NUMBERED = re.compile(
     "|".join(
         (
@@ -52,15 +53,14 @@ _NUMBERED = re.compile(
     ),
     re.IGNORECASE,
 )
-"""Numbered people. If the word may also denote a picture, more text must follow the number."""
+# a person or a session by number; used only if the file name has no other name
 _SHORT = re.compile(rf"^([psfmwu]\d{{1,2}}){_BETWEEN}", re.IGNORECASE)
-"""A person or a session by number; used only if the file name has no other name."""
 _FOLDER = re.compile(rf"(?:{_PERSON}|{_ANYONE}|[a-z]{{1,2}}){_BETWEEN}?\d{{1,5}}", re.IGNORECASE)
 _DATE = re.compile(r"(19|20)\d\d\W?\d\d\W?\d\d.*")
 
 _SUFFIX = re.compile(r"\.[a-z]\w{1,4}$", re.IGNORECASE)
+# Roboflow's addition to a file's name
 _EXPORTED = re.compile(r"[_.](jpe?g|png|bmp|webp|tiff?)\.rf\.[^.]*$", re.IGNORECASE)
-"""Roboflow's addition to a file's name."""
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[\s_\-.,;:()\[\]{}+=@#&!~%$]+")
 _RUN = re.compile(r"\d+|\D+")
@@ -157,10 +157,11 @@ def _is_nobody(piece: str) -> bool:
     return piece.isdecimal() or piece in NOBODY or piece in SHOWN or piece in SPELLINGS
 
 
-@lru_cache(1 << 16)
+@lru_cache(1 << 16)  # a data set repeats the same few words a million times
 def _without_emotion(piece: str) -> str:
     """Returns ``anna`` of ``annahappy`` and ``happyanna``."""
     for spelling in _LONGEST_FIRST:
+        # the rest must be long enough for a name: `joyce` is not `ce`
         least = len(spelling) + (2 if len(spelling) > 4 else 3)
         if len(piece) >= least and piece.endswith(spelling):
             return piece.removesuffix(spelling)

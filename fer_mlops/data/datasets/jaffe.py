@@ -32,15 +32,12 @@ CODES = {
     "SA": "sadness",
     "SU": "surprise",
 }
+# some names have two dots before the suffix
 _NAME = re.compile(rf"([A-Z]{{2}})\.({'|'.join(CODES)})\d*\.\d+\.+(tiff?|png|jpe?g|bmp)", re.IGNORECASE)
 
 
 def load(root: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces.
-
-    Raises:
-        DataError: The folder cannot be read, or no file in ``root`` has a JAFFE name.
-    """
+    """Returns the labelled faces; raises DataError if no file in ``root`` has a JAFFE name."""
     builder = FaceTableBuilder("jaffe", root, request)
     try:
         names = sorted(name for name in os.listdir(root) if is_image(name))  # noqa: PTH208 - only names needed

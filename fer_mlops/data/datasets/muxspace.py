@@ -33,8 +33,7 @@ def identity_of(image: str) -> str:
 def load(root: Path, request: Request) -> FaceTable:
     """Returns the labelled faces; contempt and unlabelled files are left out and counted.
 
-    Raises:
-        DataError: The folder or legend is missing or malformed, or the legend has an unknown emotion.
+    Raises DataError if the folder or legend is missing or malformed.
     """
     if not is_muxspace(root):
         raise DataError(
@@ -44,6 +43,7 @@ def load(root: Path, request: Request) -> FaceTable:
     builder = FaceTableBuilder("muxspace", root, request)
     if (root / COMMIT_FILE).is_file():
         builder.add_note(f"downloaded at commit {(root / COMMIT_FILE).read_text(encoding='utf-8')}")
+    # listed once, instead of asking the disk for each of 13,000 files
     files = {path.name for path in (root / "images").iterdir()}
     seen = set()
     for line in read_csv(root / LEGEND, ("user.id", "image", "emotion")):

@@ -64,5 +64,4 @@ STOCK = frozenset(_STOCK.split())
 _UNKNOWN = """
 ? ?? - -- . / n/a na nan none null nil unknown unk unnamed anonymous nobody
 """
-UNKNOWN = frozenset(_UNKNOWN.split())
-"""Cells of an identity column that mean no name."""
+UNKNOWN = frozenset(_UNKNOWN.split())  # cells of an identity column that mean no name

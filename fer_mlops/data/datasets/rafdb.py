@@ -21,7 +21,7 @@ Traps:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from fer_mlops.data.csv_reader import read_words
@@ -31,31 +31,20 @@ from fer_mlops.data.datasets.folder import some_names
 from fer_mlops.data.table import FaceTable
 from fer_mlops.errors import DataError
 
-CODES = {
-    "1": "surprise",
-    "2": "fear",
-    "3": "disgust",
-    "4": "happiness",
-    "5": "sadness",
-    "6": "anger",
-    "7": "neutral",
-}
+_ORDER = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+CODES = {str(code): emotion for code, emotion in enumerate(_ORDER, start=1)}
 _LISTS = (Path("EmoLabel") / "list_patition_label.txt", Path("EmoLabel") / "list_partition_label.txt")
 _AGAIN = re.compile(r"train_\d+_aligned\.jpg")
+# the last three lines of an annotation, with the meaning of each number
 _ATTRIBUTES = {
     "gender": ("male", "female", "unsure"),
     "race": ("Caucasian", "African-American", "Asian"),
     "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
 }
-"""The last three lines of an annotation, with the meaning of each number."""
 
 
 def load(path: Path, request: Request) -> FaceTable:
-    """Returns the labelled faces.
-
-    Raises:
-        DataError: The folder has neither layout, or a line cannot be understood.
-    """
+    """Returns the labelled faces; raises DataError if the folder has neither layout."""
     found = _find_list(path)
     if found is not None:
         return _load_published(*found, request)
@@ -77,6 +66,7 @@ def _find_list(path: Path) -> tuple[Path, Path] | None:
 def _load_published(root: Path, labels: Path, request: Request) -> FaceTable:
     builder = FaceTableBuilder("rafdb", root, request)
     aligned, original = root / "Image" / "aligned", root / "Image" / "original"
+    # with neither folder, the files that are missing are those of Image/aligned
     is_aligned = aligned.is_dir() or not original.is_dir()
     if not is_aligned:
         builder.add_note(
@@ -109,6 +99,7 @@ def _attributes(file: Path) -> dict[str, str]:
     """Returns gender, race and age, as far as the annotation has them."""
     if not file.is_file():
         return {}
+    # the lines before are landmarks
     codes = [words[0] for _, words in read_words(file)][-len(_ATTRIBUTES) :]
     return {
         name: meanings[int(code)]
@@ -128,18 +119,11 @@ def _find_again(path: Path) -> Path | None:
 
 def _load_again(root: Path, request: Request) -> FaceTable:
     builder = FaceTableBuilder("rafdb", root, request)
-    for part, code, name in _files(root):
-        builder.add(f"{part}/{code}/{name}", CODES[code], source="rafdb", part=part, is_there=True)
+    for part, code in product(("train", "test"), CODES):
+        for file in sorted((root / part / code).glob("*.jpg")):
+            image = f"{part}/{code}/{file.name}"
+            builder.add(image, CODES[code], source="rafdb", part=part, is_there=True)
     return builder.table()
-
-
-def _files(root: Path) -> Iterator[tuple[str, str, str]]:
-    for part in ("train", "test"):
-        for code in CODES:
-            folder = root / part / code
-            if folder.is_dir():
-                for file in sorted(folder.glob("*.jpg")):
-                    yield part, code, file.name
 
 
 def _recognises(path: Path) -> bool:

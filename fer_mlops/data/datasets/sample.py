@@ -18,17 +18,12 @@ from fer_mlops.files import make_once
 
 NUM_IDENTITIES = 70
 VARIANTS = 2
-SIDE = 96
-"""Side of a drawn face, in pixels."""
-_VERSION = 1
+SIDE = 96  # side of a drawn face, in pixels
+_VERSION = 1  # also the seed; to be raised when drawings change
 
 
 def load(_: Path, request: Request) -> FaceTable:
-    """Returns the sample, drawn into the cache on first use.
-
-    Raises:
-        DataError: The cache cannot be written.
-    """
+    """Returns the sample, drawn into the cache on first use."""
     folder = drawn_folder(request.cache)
     rows = []
     for path in sorted(folder.glob("*/*.png")):
@@ -39,20 +34,17 @@ def load(_: Path, request: Request) -> FaceTable:
 
 
 def drawn_folder(cache: Path) -> Path:
-    """Returns the sample's folder, drawn into the cache on first use.
+    """Returns the sample's folder, drawn into the cache on first use."""
 
-    Raises:
-        DataError: The cache cannot be written.
-    """
-    return make_once(cache / f"sample-{_VERSION}", _draw)
+    def draw(folder: Path) -> None:
+        draw_sample(folder, num_identities=NUM_IDENTITIES, variants=VARIANTS, seed=_VERSION)
+
+    return make_once(cache / f"sample-{_VERSION}", draw)
 
 
 def regions_of(paths: Sequence[str]) -> list[tuple[Region, ...]]:
-    """Returns the regions where each of the sample's faces shows its emotion; the faces are drawn again.
-
-    Args:
-        paths: Relative to the sample's folder, such as ``anger/p003_1.png``.
-    """
+    """Returns where faces of the sample, such as ``anger/p003_1.png``, show their emotion."""
+    # drawn again instead of stored: a generator per person makes the same drawings
     people = sorted({int(PurePosixPath(path).name[1:4]) for path in paths})
     known = {
         name: drawing.regions
@@ -60,10 +52,6 @@ def regions_of(paths: Sequence[str]) -> list[tuple[Region, ...]]:
         for name, drawing in drawings(number, variants=VARIANTS, seed=_VERSION)
     }
     return [known[path] for path in paths]
-
-
-def _draw(folder: Path) -> None:
-    draw_sample(folder, num_identities=NUM_IDENTITIES, variants=VARIANTS, seed=_VERSION)
 
 
 def draw_sample(folder: Path, *, num_identities: int, variants: int, seed: int) -> None:

@@ -8,7 +8,8 @@ disgust 9+10+15. Intensities vary and a unit may be absent, so the classes overl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,9 +34,8 @@ FEATURES: dict[str, frozenset[int]] = {
     "mouth": frozenset({10, 12, 15, 20, 23, 26}),
 }
 """Action units that change each feature; the cheek fold below an eye belongs to the eye."""
-_OVERSAMPLING = 3
-_MARGIN = 0.04
-"""Margin around a feature's strokes, in image shares: half the stroke width plus blur."""
+_OVERSAMPLING = 3  # drawn larger and scaled down, as Pillow draws without antialiasing
+_MARGIN = 0.04  # margin around a feature's strokes, in image shares: half the stroke width plus blur
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
@@ -160,11 +160,12 @@ class _Canvas:
         self.strokes: dict[str, list[Point]] = {}
         """Points, in image shares, that each feature's strokes run through."""
 
-    def inner_features(self, strength: dict[int, float]) -> None:
-        self.eyes(strength)
-        self.brows(strength)
-        self.nose(strength)
-        self.mouth(strength)
+    def inner_features(self, strength: Mapping[int, float]) -> None:
+        units = defaultdict(float, strength)  # absent units have no effect
+        self.eyes(units)
+        self.brows(units)
+        self.nose(units)
+        self.mouth(units)
 
     def trace_rest(self) -> None:
         """Records the points of the features at rest, without drawing them."""
@@ -211,10 +212,10 @@ class _Canvas:
                 (*self.at(-p.width * 0.8, 0.0), *self.at(p.width * 0.8, p.height)), 20, 160, p.hair
             )
 
-    def eyes(self, strength: dict[int, float]) -> None:
+    def eyes(self, units: Mapping[int, float]) -> None:
         p = self.person
-        opening = 0.55 + 0.5 * strength.get(5, 0) - 0.35 * strength.get(7, 0)
-        opening -= 0.3 * strength.get(6, 0) + 0.25 * strength.get(9, 0)
+        opening = 0.55 + 0.5 * units[5] - 0.35 * units[7]
+        opening -= 0.3 * units[6] + 0.25 * units[9]
         for name, x in (("left eye", -p.eye_gap), ("right eye", p.eye_gap)):
             self.begin(name)
             height = p.eye_size * max(opening, 0.12)
@@ -225,19 +226,19 @@ class _Canvas:
                 0.01,
                 self.line,
             )
-            if strength.get(6, 0):
-                lift = 0.05 - 0.02 * strength[6]
+            if units[6]:
+                lift = 0.05 - 0.02 * units[6]
                 self.curve([(x - 0.06, lift), (x, lift - 0.03), (x + 0.06, lift)], 0.008, self.line)
             if p.has_glasses:
                 box = (*self.at(x - 0.09, -0.13), *self.at(x + 0.09, 0.0))
                 self.pen.ellipse(box, outline=(20, 20, 20), width=max(1, self.side // 80))
 
-    def brows(self, strength: dict[int, float]) -> None:
+    def brows(self, units: Mapping[int, float]) -> None:
         p = self.person
-        inner = -0.05 * strength.get(1, 0) + 0.045 * strength.get(4, 0) + 0.02 * strength.get(9, 0)
-        outer = -0.05 * strength.get(2, 0) + 0.01 * strength.get(4, 0)
+        inner = -0.05 * units[1] + 0.045 * units[4] + 0.02 * units[9]
+        outer = -0.05 * units[2] + 0.01 * units[4]
         inner += 0.008 * p.frown
-        squeeze = 0.02 * strength.get(4, 0)
+        squeeze = 0.02 * units[4]
         for name, sign in (("left brow", -1), ("right brow", 1)):
             self.begin(name)
             near = (sign * (p.eye_gap - 0.06 - squeeze), -0.15 + inner)
@@ -245,31 +246,31 @@ class _Canvas:
             middle = (sign * p.eye_gap, -0.17 + (inner + outer) / 2)
             self.curve([near, middle, far], p.brow_thickness, p.hair)
 
-    def nose(self, strength: dict[int, float]) -> None:
+    def nose(self, units: Mapping[int, float]) -> None:
         p = self.person
         self.begin("nose")
-        tip = p.nose_length - 0.06 - 0.015 * strength.get(9, 0)
+        tip = p.nose_length - 0.06 - 0.015 * units[9]
         self.curve([(-0.01, -0.05), (-0.035, tip), (0.02, tip + 0.01)], 0.01, self.line)
-        if strength.get(9, 0):
+        if units[9]:
             for y in (-0.05, -0.03, -0.01):
-                self.curve([(-0.035, y), (0, y + 0.012 * strength[9]), (0.035, y)], 0.008, self.line)
+                self.curve([(-0.035, y), (0, y + 0.012 * units[9]), (0.035, y)], 0.008, self.line)
 
-    def mouth(self, strength: dict[int, float]) -> None:
+    def mouth(self, units: Mapping[int, float]) -> None:
         p = self.person
         self.begin("mouth")
-        width = p.mouth_width * (1 + 0.3 * strength.get(12, 0) + 0.3 * strength.get(20, 0))
-        width *= 1 - 0.25 * strength.get(23, 0) - 0.2 * strength.get(26, 0)
-        corner = 0.07 * strength.get(15, 0) - 0.07 * strength.get(12, 0) + 0.012 * p.frown
-        top = -0.04 * strength.get(10, 0)
-        opening = 0.10 * strength.get(26, 0) + 0.04 * strength.get(20, 0)
-        opening += 0.035 * max(strength.get(12, 0) - 0.4, 0) + 0.03 * strength.get(10, 0)
+        width = p.mouth_width * (1 + 0.3 * units[12] + 0.3 * units[20])
+        width *= 1 - 0.25 * units[23] - 0.2 * units[26]
+        corner = 0.07 * units[15] - 0.07 * units[12] + 0.012 * p.frown
+        top = -0.04 * units[10]
+        opening = 0.10 * units[26] + 0.04 * units[20]
+        opening += 0.035 * max(units[12] - 0.4, 0) + 0.03 * units[10]
         y = 0.2
         lip: Colour = (min(255, p.skin[0] + 5), int(p.skin[1] * 0.55), int(p.skin[2] * 0.55))
         if opening > 0.015:
             self.ellipse(0, y + opening / 3, width * 0.75, opening, (60, 20, 20))
-            if strength.get(12, 0) or strength.get(20, 0):
+            if units[12] or units[20]:
                 self.ellipse(0, y, width * 0.6, opening * 0.4, (235, 235, 225))
-        thickness = 0.022 * (1 - 0.5 * strength.get(23, 0))
+        thickness = 0.022 * (1 - 0.5 * units[23])
         self.curve([(-width, y + corner), (0, y - corner + top), (width, y + corner)], thickness, lip)
         if opening > 0.015:
             self.curve([(-width, y + corner), (0, y + 2.4 * opening), (width, y + corner)], 0.018, lip)

@@ -15,62 +15,58 @@ FACTS = frozenset({"about", "identities", "relabelled"})
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    severity: Severity
     consequence: str
-    remedy: str
+    remedy: str = ""
+    severity: Severity = "note"
 
 
-_HANDLED = _Meaning("note", "handled while reading", "")
+_IDENTIFY = (
+    "identify people: a column identity, a folder per person, --identity-pattern, or by face "
+    "with --identities faces"
+)
 _MEANINGS: dict[str, _Meaning] = {
     "no-identity": _Meaning(
-        "warning",
         "images of one person can be in train and test at once, which makes scores too good",
-        "identify people: a column identity, a folder per person, --identity-pattern, or by face "
-        "with --identities faces",
+        _IDENTIFY,
+        "warning",
     ),
     "doubtful-identity": _Meaning(
-        "warning",
         "one person under several names can be in train and test at once, which makes scores too good",
-        "identify people: a column identity, a folder per person, --identity-pattern, or by face "
-        "with --identities faces",
+        _IDENTIFY,
+        "warning",
     ),
     "spelling": _Meaning(
-        "note",
-        "read as the emotion they mean; a spelling used by one source only gives that source away",
-        "",
+        "read as the emotion they mean; a spelling used by one source only gives that source away"
     ),
-    "repeated-rows": _Meaning("note", "each image counts once", "delete the repeats"),
+    "repeated-rows": _Meaning("each image counts once", "delete the repeats"),
     "conflicting-rows": _Meaning(
-        "warning",
         "the right label is unknown, so the images are left out",
         "choose one label and delete the other row",
+        "warning",
     ),
-    "unknown-emotion": _Meaning("error", "training stops at them", "correct the spelling or the row"),
+    "unknown-emotion": _Meaning("training stops at them", "correct the spelling or the row", "error"),
     "outside-emotion": _Meaning(
-        "note",
         "the classifier can never predict it",
         "to keep the faces, count them as another emotion with --contempt EMOTION",
     ),
-    "no-label": _Meaning("note", "left out", "label them to have more faces"),
-    "dropped-label": _Meaning("note", "left out", ""),
+    "no-label": _Meaning("left out", "label them to have more faces"),
+    "dropped-label": _Meaning("left out"),
     "not-read": _Meaning(
-        "note",
-        "left out",
-        "save pictures (such as a phone's HEIC files) as JPEG or PNG to have more faces",
+        "left out", "save pictures (such as a phone's HEIC files) as JPEG or PNG to have more faces"
     ),
-    "not-a-face": _Meaning("note", "left out", ""),
+    "not-a-face": _Meaning("left out"),
     "missing-file": _Meaning(
-        "error", "training stops at them", "restore the files, or train with --on-bad-image skip"
+        "training stops at them", "restore the files, or train with --on-bad-image skip", "error"
     ),
     "escaping-path": _Meaning(
-        "error", "training stops at them", "move the images below the data set's folder"
+        "training stops at them", "move the images below the data set's folder", "error"
     ),
-    "malformed-row": _Meaning("error", "training stops at them", "correct the rows"),
-    "unreadable": _Meaning("warning", "left out", "repair or delete them"),
+    "malformed-row": _Meaning("training stops at them", "correct the rows", "error"),
+    "unreadable": _Meaning("left out", "repair or delete them", "warning"),
     "almost-black": _Meaning(
-        "warning",
         "a model sees almost nothing; typical of 10, 12 or 14 camera bits in a 16-bit file",
         "fer-mlops data check names the files; multiply their pixels by one factor, 16 for 12 bits",
+        "warning",
     ),
 }
 
@@ -81,9 +77,9 @@ def label_findings(notes: Sequence[Note], config: DataConfig) -> list[Finding]:
     for note in notes:
         if note.kind in FACTS:
             continue
-        meaning = _MEANINGS.get(note.kind, _HANDLED)
-        if note.kind == "missing-file" and config.on_bad_image == "skip":
-            meaning = _Meaning("warning", "left out", "restore the files")
+        meaning = _MEANINGS.get(note.kind, _Meaning("handled while reading"))
+        if note.kind == "missing-file" and config.on_bad_image == "skip":  # training goes on
+            meaning = _Meaning("left out", "restore the files", "warning")
         findings.append(
             Finding(
                 kind=note.kind,

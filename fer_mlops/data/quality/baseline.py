@@ -19,22 +19,17 @@ from fer_mlops.models.hog import hog_vectors
 from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
-Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
-"""Rows kept and rows held out, for each fold."""
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]  # rows kept and rows held out, for each fold
 
-SIDE = 48
-"""Side of the input faces, in pixels."""
+SIDE = 48  # side of the input faces, in pixels
 _CELL, _ORIENTATIONS = 8, 8
 _COMPONENTS = 100
-_LANDMARKS = 1000
-"""Faces that each face is compared with (Williams and Seeger, NIPS 2000)."""
-_GAMMA = 0.5
-"""Width of the kernel, over the components' total variance."""
+_LANDMARKS = 1000  # faces that each face is compared with (Williams and Seeger, NIPS 2000)
+_GAMMA = 0.5  # width of the kernel, over the components' total variance
 _RIDGE = 1.0
 _FOLDS = 5
 _CHUNK = 2048
-_MOST_FITTED = 10_000
-"""Faces that the principal components are fitted to."""
+_MOST_FITTED = 10_000  # faces that the principal components are fitted to
 
 
 def deal_folds(labels: NDArray[np.generic], groups: NDArray[np.int64], seed: int) -> Folds:
@@ -58,8 +53,7 @@ def quick_probabilities(
     """Returns out-of-fold probabilities of EMOTIONS [n, 7].
 
     HOG, principal components, ridge regression on an approximate RBF kernel, and a multinomial
-    logistic regression that turns the scores into probabilities. On Muxspace its accuracy on unseen
-    people is 81%; that of support vectors is 83%, in ten times the time.
+    logistic regression that turns the scores into probabilities.
 
     Args:
         pixels: Gray faces, uint8 [n, 48, 48].
@@ -68,6 +62,7 @@ def quick_probabilities(
         seed: Seed of folds, components and landmarks.
         advance: Called with the number of faces whose HOG was just computed.
     """
+    # on Muxspace 81% accurate on unseen people; support vectors reach 83%, in ten times the time
     points = _project(pixels, seed, advance)
     scores = _ridge_scores(points, labels, deal_folds(labels, groups, seed), seed)
     calibrator = LogisticRegression(C=10.0, max_iter=500).fit(scores, labels)
@@ -112,6 +107,7 @@ def _ridge_scores(points: Array, labels: Labels, folds: Folds, seed: int) -> Arr
     width = len(landmarks) + 1
     squares = [np.zeros((width, width)) for _ in folds]
     products = [np.zeros((width, len(EMOTIONS))) for _ in folds]
+    # a fold's training sums are all sums without its own: each kernel is computed twice, not per fold
     for number, (_, held) in enumerate(folds):
         for rows in chunks(held):
             mapped = kernel(rows)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from fer_mlops.config import DataConfig
-from fer_mlops.data.quality.findings import Cell, Finding, Listing, listed
+from fer_mlops.data.quality.findings import Cell, Finding, Listing
 from fer_mlops.data.splits import Rows, Split
-from fer_mlops.data.table import FaceTable, count_or_unknown
+from fer_mlops.data.table import FaceTable, count_or_unknown, listed
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count_people, describe_people
@@ -18,8 +19,7 @@ from fer_mlops.metrics.identities import count_people, describe_people
 LIKENESS = 0.1
 """Correlation, between two faces of one person with one emotion, of being predicted right: 0.08 over
 pairs and 0.12 over people for HOG baselines on Muxspace."""
-_UNEVEN = 10
-"""Ratio of the most frequent to the rarest emotion from which accuracy is a poor measure."""
+_UNEVEN = 10  # ratio of the most frequent to the rarest emotion from which accuracy is a poor measure
 _Z = 1.96
 
 
@@ -50,10 +50,7 @@ class ClassSize:
 def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> list[ClassSize]:
     """Returns the size of each emotion, in the order of EMOTIONS.
 
-    Args:
-        table: The faces.
-        config: Data settings; the test share is used if there is no split.
-        split: Split that training would use; None if it cannot be made.
+    Without a split that training could use, the test share of ``config`` gives expected test counts.
     """
     sizes = []
     for label, emotion in enumerate(EMOTIONS):
@@ -61,15 +58,13 @@ def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> li
         each = _faces_of_each(table, rows)
         people, unnamed = count_people(table.identities[rows])
         if split is None:
-            test_faces = round(len(rows) * config.test_share)
-            test_people, test_unnamed = (round(n * config.test_share) for n in (people, unnamed))
-            effective = test_faces / _design_effect(each * config.test_share)
+            shares = (round(n * config.test_share) for n in (len(rows), people, unnamed))
+            test_faces, test_people, test_unnamed = shares
+            tested_each = each * config.test_share
         else:
             test = np.intersect1d(rows, split.test, assume_unique=True)
-            of_each = _faces_of_each(table, test)
-            test_faces = len(test)
+            test_faces, tested_each = len(test), _faces_of_each(table, test)
             test_people, test_unnamed = count_people(table.identities[test])
-            effective = test_faces / _design_effect(of_each)
         sizes.append(
             ClassSize(
                 emotion=emotion,
@@ -80,7 +75,7 @@ def class_sizes(table: FaceTable, config: DataConfig, split: Split | None) -> li
                 test_faces=test_faces,
                 test_people=test_people,
                 test_unnamed=test_unnamed,
-                effective=effective,
+                effective=test_faces / _design_effect(tested_each),
             )
         )
     return sizes
@@ -91,20 +86,16 @@ def _faces_of_each(table: FaceTable, rows: Rows) -> np.ndarray[tuple[int], np.dt
 
 
 def _design_effect(faces_of_each: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Returns the factor by which clusters of faces widen a variance: 1 + (m - 1) * LIKENESS.
-
-    ``m`` is the mean size of the cluster a face is in (Kish, Survey Sampling, 1965, section 5.4).
-    """
+    """Returns the factor by which clusters of faces widen a variance."""
+    # 1 + (m - 1) * LIKENESS for clusters of mean size m (Kish, Survey Sampling, 1965, section 5.4)
     total = faces_of_each.sum()
     mean = (faces_of_each**2).sum() / total if total else 1.0
     return float(1 + max(mean - 1, 0) * LIKENESS)
 
 
 def interval_width(share: float, n: float) -> float:
-    """Returns the width of Wilson's 95% interval around a share of ``n`` faces, 0 to 1.
-
-    Wilson, JASA 22 (1927), 209: it stays within 0 and 1 however few the faces.
-    """
+    """Returns the width of Wilson's 95% interval around a share of ``n`` faces, 0 to 1."""
+    # Wilson, JASA 22 (1927), 209: it stays within 0 and 1 however few the faces
     if n <= 0:
         return 1.0
     spread = sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
@@ -130,11 +121,12 @@ def balance_findings(sizes: list[ClassSize]) -> list[Finding]:
     return findings
 
 
-def _few(present: list[ClassSize]) -> list[Finding]:
+def _few(present: list[ClassSize]) -> Iterator[Finding]:
     few = [size for size in present if size.effective < FEW]
     if not few:
-        return []
+        return
     if len(few) == len(present):
+        # half a width, in percentage points
         reach = sorted(50 * size.width for size in few)
         described = [f"every emotion (±{reach[0]:.0f} to ±{reach[-1]:.0f} points)"]
     else:
@@ -143,39 +135,35 @@ def _few(present: list[ClassSize]) -> list[Finding]:
             f"{describe_people(size.test_faces, size.test_people, size.test_unnamed)})"
             for size in few
         ]
-    return [
-        Finding(
-            kind="few-faces",
-            severity="warning",
-            what=f"too few test faces to measure the recall of {listed(described)}",
-            consequence=(
-                f"fewer than {FEW} independent test faces each: their scores, and every mean over "
-                "emotions, are mostly chance"
-            ),
-            remedy="collect more, from many people; or evaluate by cross-validation (--folds 5)",
-            num=len(few),
-        )
-    ]
+    yield Finding(
+        kind="few-faces",
+        severity="warning",
+        what=f"too few test faces to measure the recall of {listed(described)}",
+        consequence=(
+            f"fewer than {FEW} independent test faces each: their scores, and every mean over "
+            "emotions, are mostly chance"
+        ),
+        remedy="collect more, from many people; or evaluate by cross-validation (--folds 5)",
+        num=len(few),
+    )
 
 
-def _uneven(present: list[ClassSize]) -> list[Finding]:
+def _uneven(present: list[ClassSize]) -> Iterator[Finding]:
     most, least = (f(present, key=lambda size: size.faces) for f in (max, min))
     if most.faces < _UNEVEN * least.faces:
-        return []
+        return
     share = most.faces / sum(size.faces for size in present)
-    return [
-        Finding(
-            kind="imbalance",
-            severity="warning",
-            what=(
-                f"{most.emotion} has {most.faces / least.faces:.0f} times the faces of "
-                f"{least.emotion}; always predicting {most.emotion} scores an accuracy of {share:.2f}"
-            ),
-            consequence="accuracy hides errors on the rare emotions",
-            remedy="compare by macro-F1 and balanced accuracy",
-            num=most.faces,
-        )
-    ]
+    yield Finding(
+        kind="imbalance",
+        severity="warning",
+        what=(
+            f"{most.emotion} has {most.faces / least.faces:.0f} times the faces of "
+            f"{least.emotion}; always predicting {most.emotion} scores an accuracy of {share:.2f}"
+        ),
+        consequence="accuracy hides errors on the rare emotions",
+        remedy="compare by macro-F1 and balanced accuracy",
+        num=most.faces,
+    )
 
 
 def balance_listing(sizes: list[ClassSize]) -> Listing:

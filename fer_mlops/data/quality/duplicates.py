@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,7 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.identities import count
 
-Groups = list[NDArray[np.int64]]
-"""Rows of each photo that occurs twice or more."""
+Groups = list[NDArray[np.int64]]  # rows of each photo that occurs twice or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,16 @@ def copy_findings(
 ) -> list[Finding]:
     """Returns findings on byte-identical files and on near duplicates, also across labels and people.
 
-    Args:
-        table: The faces.
-        records: Records of their files, row for row, all readable; empty if the files were not read.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``records`` are empty if the files were not read; ``clusters`` are equal numbers [n] for near
+    duplicates, None if unknown.
     """
     digests = np.array([record.digest for record in records])
     identical = groups_of_equal(digests)
-    findings = _say(table, identical, _IDENTICAL)
+    findings = [*_say(table, identical, _IDENTICAL)]
     if clusters is not None:
         near = groups_of_equal(clusters)
         if len(records):
+            # byte-identical files have a finding of their own
             near = [rows for rows in near if len(set(digests[rows])) > 1]
         findings += _say(table, near, _NEAR)
     return findings
@@ -63,53 +61,46 @@ def groups_of_equal(values: NDArray[np.generic]) -> Groups:
     return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
 
 
-def _say(table: FaceTable, groups: Groups, sort: _Sort) -> list[Finding]:
+def _say(table: FaceTable, groups: Groups, sort: _Sort) -> Iterator[Finding]:
     if not groups:
-        return []
+        return
     num_files = sum(map(len, groups))
-    findings = [
-        Finding(
-            kind=sort.kind,
-            severity="warning",
-            what=(
-                f"{count(len(groups), sort.one, sort.many)} under two or more file names "
-                f"({count(num_files, 'image')})"
-            ),
-            consequence=(
-                "a photo in train and test at once makes scores too good; each copy counts as evidence"
-            ),
-            remedy="delete the copies; --split identity keeps the copies it finds in one part",
-            num=len(groups),
-            examples=_examples(table, groups),
-        )
-    ]
+    yield Finding(
+        kind=sort.kind,
+        severity="warning",
+        what=(
+            f"{count(len(groups), sort.one, sort.many)} under two or more file names "
+            f"({count(num_files, 'image')})"
+        ),
+        consequence=(
+            "a photo in train and test at once makes scores too good; each copy counts as evidence"
+        ),
+        remedy="delete the copies; --split identity keeps the copies it finds in one part",
+        num=len(groups),
+        examples=_examples(table, groups),
+    )
     torn = [rows for rows in groups if len(set(table.labels[rows])) > 1]
     if torn:
-        findings.append(
-            Finding(
-                kind=f"{sort.kind}-across-labels",
-                severity="warning",
-                what=f"{count(len(torn), 'photo')} with two emotions among {sort.same}",
-                consequence="at most one label is right, so any prediction is wrong for one copy",
-                remedy="choose one emotion with a csv for --relabel, and delete the copies",
-                num=len(torn),
-                examples=_examples(table, torn),
-            )
+        yield Finding(
+            kind=f"{sort.kind}-across-labels",
+            severity="warning",
+            what=f"{count(len(torn), 'photo')} with two emotions among {sort.same}",
+            consequence="at most one label is right, so any prediction is wrong for one copy",
+            remedy="choose one emotion with a csv for --relabel, and delete the copies",
+            num=len(torn),
+            examples=_examples(table, torn),
         )
     strange = [rows for rows in groups if len(set(table.identities[rows])) > 1]
     if strange:
-        findings.append(
-            Finding(
-                kind=f"{sort.kind}-across-people",
-                severity="warning",
-                what=f"{count(len(strange), 'photo')} of two people at once among {sort.same}",
-                consequence="one name is wrong, so a split cannot keep that person out of test",
-                remedy="give both the same identity, or delete one",
-                num=len(strange),
-                examples=_examples(table, strange, is_about_people=True),
-            )
+        yield Finding(
+            kind=f"{sort.kind}-across-people",
+            severity="warning",
+            what=f"{count(len(strange), 'photo')} of two people at once among {sort.same}",
+            consequence="one name is wrong, so a split cannot keep that person out of test",
+            remedy="give both the same identity, or delete one",
+            num=len(strange),
+            examples=_examples(table, strange, is_about_people=True),
         )
-    return findings
 
 
 def _examples(table: FaceTable, groups: Groups, *, is_about_people: bool = False) -> tuple[Example, ...]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_mlops.data.face_identities import Embeddings
-from fer_mlops.data.quality.findings import Example, Finding, listed
-from fer_mlops.data.table import FaceTable
+from fer_mlops.data.quality.findings import Example, Finding
+from fer_mlops.data.table import FaceTable, listed
 from fer_mlops.metrics.identities import count, is_named
 
+# average distance of two groups of photos from which they count as two people despite one name; a little
+# above 0.6, the threshold of dlib's author for single pairs
 _OTHER = 0.65
-"""Average distance of two groups of photos from which they count as two people despite one name; a
-little above 0.6, the threshold of dlib's author for single pairs."""
-_SHOWN = 3
-"""Photos of each name in a finding."""
+_SHOWN = 3  # photos of each name in a finding
 
 
 def face_findings(table: FaceTable, embeddings: Embeddings, groups: NDArray[np.int64]) -> list[Finding]:
     """Returns findings on one face under several names, and on several faces under one name.
 
-    Args:
-        table: The faces.
-        embeddings: From ``embed_faces``, row for row.
-        groups: From ``link_faces``.
+    ``embeddings`` are from ``embed_faces``, ``groups`` from ``link_faces``.
     """
     usable = np.flatnonzero(is_named(table.identities) & (groups >= 0))
     return [
@@ -33,34 +31,34 @@ def face_findings(table: FaceTable, embeddings: Embeddings, groups: NDArray[np.i
     ]
 
 
-def _many_names(table: FaceTable, groups: NDArray[np.int64], usable: NDArray[np.int64]) -> list[Finding]:
+def _many_names(
+    table: FaceTable, groups: NDArray[np.int64], usable: NDArray[np.int64]
+) -> Iterator[Finding]:
     pairs = np.stack([groups[usable], np.unique(table.identities[usable], return_inverse=True)[1]], 1)
     group, num_names = np.unique(np.unique(pairs, axis=0)[:, 0], return_counts=True)
     mixed = group[num_names > 1]
     if not len(mixed):
-        return []
+        return
     examples = []
     for number, one in enumerate(mixed, start=1):
         own = usable[groups[usable] == one]
         for name in sorted(set(table.identities[own].tolist())):
             rows = own[table.identities[own] == name][:_SHOWN]
             examples += [Example(table.paths[row], f"{number}: {name}") for row in rows]
-    return [
-        Finding(
-            kind="one-face-many-names",
-            severity="warning",
-            what=f"{count(len(mixed), 'group')} of photos look like one person under several names",
-            consequence="one person can be in train and test at once, so scores are too good",
-            remedy="inspect the pictures; give one person one name, or use --identities faces",
-            num=len(mixed),
-            examples=tuple(examples),
-        )
-    ]
+    yield Finding(
+        kind="one-face-many-names",
+        severity="warning",
+        what=f"{count(len(mixed), 'group')} of photos look like one person under several names",
+        consequence="one person can be in train and test at once, so scores are too good",
+        remedy="inspect the pictures; give one person one name, or use --identities faces",
+        num=len(mixed),
+        examples=tuple(examples),
+    )
 
 
 def _many_faces(
     table: FaceTable, embeddings: Embeddings, groups: NDArray[np.int64], usable: NDArray[np.int64]
-) -> list[Finding]:
+) -> Iterator[Finding]:
     names, examples = [], []
     for name in np.unique(table.identities[usable]):
         own = usable[table.identities[usable] == name]
@@ -70,52 +68,42 @@ def _many_faces(
             (a, b)
             for number, a in enumerate(several)
             for b in several[:number]
-            if _mean_distance(embeddings[a], embeddings[b]) > _OTHER
+            if np.sqrt(((embeddings[a][:, None] - embeddings[b]) ** 2).sum(2).mean()) > _OTHER
         ]
         if apart:
             names.append(str(name))
             for letter, rows in zip("ab", apart[0], strict=True):
                 examples += [Example(table.paths[row], f"{letter}: {name}") for row in rows[:_SHOWN]]
     if not names:
-        return []
-    return [
-        Finding(
-            kind="many-faces-one-name",
-            severity="warning",
-            what=f"{count(len(names), 'name')} with photos of two people: {listed(names)}",
-            consequence="two people count as one, so intervals are wider than necessary",
-            remedy="inspect the pictures; give each person their own name",
-            num=len(names),
-            examples=tuple(examples),
-        )
-    ]
+        return
+    yield Finding(
+        kind="many-faces-one-name",
+        severity="warning",
+        what=f"{count(len(names), 'name')} with photos of two people: {listed(names)}",
+        consequence="two people count as one, so intervals are wider than necessary",
+        remedy="inspect the pictures; give each person their own name",
+        num=len(names),
+        examples=tuple(examples),
+    )
 
 
-def _unnamed(table: FaceTable, groups: NDArray[np.int64]) -> list[Finding]:
+def _unnamed(table: FaceTable, groups: NDArray[np.int64]) -> Iterator[Finding]:
     unnamed = np.flatnonzero(~is_named(table.identities) & (groups >= 0))
     found, sizes = np.unique(groups[unnamed], return_counts=True)
     several = found[sizes > 1]
     if not len(several):
-        return []
+        return
     own = unnamed[np.isin(groups[unnamed], several)]
     order = own[np.argsort(groups[own], kind="stable")]
-    return [
-        Finding(
-            kind="unnamed-people",
-            severity="warning",
-            what=(
-                f"{count(len(own), 'unnamed photo')} show "
-                f"{count(len(several), 'person', 'people')} two times or more, by face"
-            ),
-            consequence="these people can be in train and test at once, so scores are too good",
-            remedy="use --identities faces, which keeps each of them in one part",
-            num=len(own),
-            examples=tuple(Example(table.paths[row], f"group {groups[row]}") for row in order),
-        )
-    ]
-
-
-def _mean_distance(a: Embeddings, b: Embeddings) -> float:
-    """Returns the root of the mean squared distance between the faces of two groups."""
-    apart = ((a[:, None] - b[None]) ** 2).sum(2)
-    return float(np.sqrt(apart.mean()))
+    yield Finding(
+        kind="unnamed-people",
+        severity="warning",
+        what=(
+            f"{count(len(own), 'unnamed photo')} show "
+            f"{count(len(several), 'person', 'people')} two times or more, by face"
+        ),
+        consequence="these people can be in train and test at once, so scores are too good",
+        remedy="use --identities faces, which keeps each of them in one part",
+        num=len(own),
+        examples=tuple(Example(table.paths[row], f"group {groups[row]}") for row in order),
+    )

@@ -13,15 +13,13 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.images.reading import FORMATS, SUFFIXES
 from fer_mlops.metrics.identities import count
 
-TINY = 48
-"""Pixels of the shorter side below which a face must be enlarged for most models."""
+TINY = 48  # pixels of the shorter side below which a face must be enlarged for most models
 _STRETCHED = 1.5
-_BLANK = 2.0
-"""Standard deviation of gray below which a picture counts as blank."""
+_BLANK = 2.0  # standard deviation of gray below which a picture counts as blank
+# standard deviation of gray up to which all pixels count as equal; 16-bit files keep all their bits
 _FLAT = 0.01
-"""Standard deviation of gray up to which all pixels count as equal; 16-bit files keep all their bits."""
+# share of white below which an image is almost black; 14 bits in a 16-bit file stay below it
 _DARK = 0.25
-"""Share of white below which an image is almost black; 14 bits in a 16-bit file stay below it."""
 _PLAIN = frozenset({"1", "L", "RGB", "P", "YCbCr"})
 
 Test = Callable[[str, FileRecord], bool]
@@ -32,13 +30,13 @@ class _Fault:
     """Fault of a file; a new one is one entry in _FAULTS."""
 
     kind: str
-    severity: Severity
+    severity: Severity = "warning"
     holds: Test
     words: str
     """Text after the number of images."""
-    caption: Callable[[FileRecord], str]
+    caption: Callable[[FileRecord], str] = lambda record: record.reason
     consequence: str
-    remedy: str
+    remedy: str = ""
 
 
 def _size(record: FileRecord) -> str:
@@ -78,7 +76,6 @@ _FAULTS = (
         severity="error",
         holds=lambda _, record: record.problem == "unreadable",
         words="cannot be read",
-        caption=lambda record: record.reason,
         consequence=_STOPS,
         remedy=_SKIP,
     ),
@@ -87,7 +84,6 @@ _FAULTS = (
         severity="error",
         holds=lambda _, record: record.problem == "truncated",
         words="cut off in the middle",
-        caption=lambda record: record.reason,
         consequence=_STOPS,
         remedy="copy or download them again; or train with --on-bad-image skip",
     ),
@@ -96,22 +92,18 @@ _FAULTS = (
         severity="error",
         holds=lambda _, record: record.problem == "refused",
         words="too large to be opened safely",
-        caption=lambda record: record.reason,
         consequence=_STOPS,
         remedy="make them smaller; a face needs a few hundred pixels a side",
     ),
     _Fault(
         kind="huge",
-        severity="warning",
         holds=lambda _, record: record.problem == "huge",
         words="far too large",
-        caption=lambda record: record.reason,
         consequence="each takes seconds and hundreds of megabytes to decode",
         remedy="crop them to the face",
     ),
     _Fault(
         kind="tiny",
-        severity="warning",
         holds=lambda _, record: 0 < min(record.width, record.height) < TINY,
         words=f"under {TINY} pixels on the shorter side",
         caption=_size,
@@ -120,7 +112,6 @@ _FAULTS = (
     ),
     _Fault(
         kind="blank",
-        severity="warning",
         holds=_is_blank,
         words="of one even gray",
         caption=lambda record: f"brightness {record.brightness:.0f}",
@@ -129,7 +120,6 @@ _FAULTS = (
     ),
     _Fault(
         kind="almost-black",
-        severity="warning",
         holds=_is_almost_black,
         words="almost black: no pixel reaches a quarter of white",
         caption=_brightest,
@@ -138,7 +128,6 @@ _FAULTS = (
     ),
     _Fault(
         kind="stretched",
-        severity="warning",
         holds=_is_stretched,
         words=f"with one side over {_STRETCHED} times as long as the other",
         caption=_size,
@@ -147,7 +136,6 @@ _FAULTS = (
     ),
     _Fault(
         kind="animated",
-        severity="warning",
         holds=lambda _, record: record.is_moving,
         words="with more than one frame",
         caption=lambda record: record.format,
@@ -179,19 +167,12 @@ _FAULTS = (
         words="rotated by an EXIF tag",
         caption=lambda record: f"orientation {record.orientation}",
         consequence="fer_mlops turns them upright; programs that ignore EXIF show them rotated",
-        remedy="",
     ),
 )
 
 
 def file_findings(table: FaceTable, records: Sequence[FileRecord], config: DataConfig) -> list[Finding]:
-    """Returns one finding per kind of fault.
-
-    Args:
-        table: The faces.
-        records: Records of its files, row for row.
-        config: Data settings; if unreadable images are skipped, they are a warning instead of an error.
-    """
+    """Returns one finding per kind of fault; errors are warnings if unreadable images are skipped."""
     findings = []
     for fault in _FAULTS:
         rows = [i for i, record in enumerate(records) if fault.holds(table.paths[i], record)]

@@ -68,9 +68,3 @@ def is_at_least(severity: Severity, threshold: Severity) -> bool:
 def findings_as_json(findings: Sequence[Finding]) -> str:
     """Returns the findings as a JSON list."""
     return json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1)
-
-
-def listed(words: Sequence[str], most: int = 3) -> str:
-    """Returns the first words, separated by commas, and the number of further ones."""
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +14,18 @@ from fer_mlops.data.quality.findings import Cell, Example, Finding, Listing
 from fer_mlops.data.table import FaceTable
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.images.arrays import Images
+from fer_mlops.metrics.calibration import Probabilities
 from fer_mlops.metrics.classification import Labels, confusion_counts
 from fer_mlops.metrics.identities import count
+from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Advance, ignore_progress
 
-Probabilities = NDArray[np.float64]
-"""Shape [n, 7]; rows sum to 1."""
-
 _CHUNK = 2048
-_FEWEST = 10
-"""Faces of an emotion below which it is never suggested: its threshold would be noise."""
+_FEWEST = 10  # faces of an emotion below which it is never suggested: its threshold would be noise
+# Kappa (Cohen, 1960) with the labels from which a classifier is used; below it agreement is slight
 _AGREES = 0.2
-"""Kappa (Cohen, 1960) with the labels from which a classifier is used; below it agreement is slight."""
-_STRONG = 0.05
-"""Probability of the given label below which it is strongly doubted."""
-_MANY = 0.01
-"""Share of strongly doubted labels from which scores suffer."""
-
-
-class ProbabilityModel(Protocol):
-    """Interface of the trained classifier that labels are compared with."""
-
-    @property
-    def image_size(self) -> int: ...
-
-    def predict_proba(self, pixels: Images) -> NDArray[np.float64]: ...
+_STRONG = 0.05  # probability of the given label below which it is strongly doubted
+_MANY = 0.01  # share of strongly doubted labels from which scores suffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +71,7 @@ class LabelErrors:
 
 
 def predicted_probabilities(
-    classifier: ProbabilityModel, pixels: Images, advance: Advance = ignore_progress
+    classifier: Classifier, pixels: Images, advance: Advance = ignore_progress
 ) -> Probabilities:
     """Returns the classifier's probabilities for gray faces uint8 [n, side, side], chunk by chunk."""
     parts = []
@@ -99,13 +85,9 @@ def predicted_probabilities(
 def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErrors:
     """Returns the faces that confidently look like another emotion than their label.
 
-    A face is assigned true emotion j if p(j) is at least the mean p(j) of faces labelled j; if several
-    emotions qualify, the likeliest. The counts by label and true emotion, scaled to the number of faces
-    of each label, estimate how many labels are wrong. The result contains the off-diagonal faces whose
-    true emotion is also more probable than their label, sorted by the margin between the two. It
-    includes the mistakes of a weak classifier, so the estimate is too high and the order matters more:
-    in four trials on Muxspace with 3% of its labels swapped on purpose, 83 to 96% of the first 24 and
-    65 to 72% of the first 100 were swapped ones.
+    The result includes the mistakes of a weak classifier, so the estimate is too high and the order
+    matters more: in four trials on Muxspace with 3% of its labels swapped on purpose, 83 to 96% of the
+    first 24 and 65 to 72% of the first 100 were swapped ones.
 
     Args:
         labels: Labels as given [n].
@@ -115,6 +97,7 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
     sizes = np.bincount(labels, minlength=num_classes)
     own = probabilities[np.arange(len(labels)), labels]
     means = np.bincount(labels, own, minlength=num_classes) / np.maximum(sizes, 1)
+    # the true emotion j of a face: p(j) is at least the mean p(j) of faces labelled j, and the likeliest
     thresholds = np.where(sizes >= _FEWEST, means, np.inf)
     passes = probabilities >= np.maximum(thresholds - 1e-9, 1e-9)  # a mean of equals is rounded
     likely = np.where(passes, probabilities, -1.0).argmax(1)
@@ -122,6 +105,7 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
     joint = confusion_counts(labels[counted], likely[counted]).astype(np.float64)
     empty = joint.sum(1) == 0
     joint[empty, empty] = 1  # no confident face with this label: assume that all its labels are right
+    # scaled to the number of faces of each label, the counts estimate how many labels are wrong
     joint *= (sizes / joint.sum(1))[:, None]
     doubted = counted & (likely != labels)
     other = probabilities[np.arange(len(labels)), likely]
@@ -142,13 +126,7 @@ def find_label_errors(labels: Labels, probabilities: Probabilities) -> LabelErro
 
 
 def label_error_findings(table: FaceTable, errors: LabelErrors, *, doubted_by: str) -> list[Finding]:
-    """Returns a finding if a good enough classifier doubts any label.
-
-    Args:
-        table: The faces.
-        errors: Result of ``find_label_errors``.
-        doubted_by: Origin of the probabilities, for a sentence.
-    """
+    """Returns a finding if a good enough classifier, named by ``doubted_by``, doubts any label."""
     if not errors.ranked or not errors.is_trusted:
         return []
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +17,7 @@ from fer_mlops.errors import DataError
 from fer_mlops.metrics.identities import count, is_by_face, is_named
 
 _FEW_FACES = 10
-_MUCH = 1 / 3
-"""Share of an emotion's faces from which one person dominates it."""
+_MUCH = 1 / 3  # share of an emotion's faces from which one person dominates it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,7 @@ class KnownPeople:
     def caution(self, copies: float = 0.0) -> str:
         """Returns why test scores may be too high; empty if there is no reason.
 
-        Args:
-            copies: Share of the test faces that are near duplicates of photos in train.
+        ``copies`` is the share of the test faces that are near duplicates of photos in train.
         """
         reasons = []
         if self.share > 0:
@@ -101,10 +99,8 @@ class KnownPeople:
     def _nobody(self) -> str:
         if self.unnamed_test == self.num_test and self.unnamed_train == self.num_train:
             return "nobody is named"
-        counts = [f"{self.unnamed_test:,} of {self.num_test:,} test faces"] * bool(self.unnamed_test)
-        counts += [f"{self.unnamed_train:,} of {self.num_train:,} train faces"] * bool(
-            self.unnamed_train
-        )
+        parts = (self.unnamed_test, self.num_test, "test"), (self.unnamed_train, self.num_train, "train")
+        counts = [f"{some:,} of {num:,} {part} faces" for some, num, part in parts if some]
         return f"{' and '.join(counts)} name nobody" if counts else ""
 
 
@@ -125,13 +121,9 @@ def find_known_people(table: FaceTable, split: Split) -> KnownPeople:
 def make_splits(
     table: FaceTable, config: DataConfig, seed: int, clusters: NDArray[np.int64] | None
 ) -> tuple[dict[str, Split], list[Finding]]:
-    """Returns every kind of split that can be made, and a finding if the chosen one cannot.
+    """Returns every kind of split that can be made, and a finding if that of ``config`` cannot.
 
-    Args:
-        table: The faces.
-        config: Data settings; ``split`` is the chosen one. Failures of other splits are ignored.
-        seed: Seed of the splits.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``clusters`` are equal numbers [n] for near duplicates; None if unknown.
     """
     own = split_kind(config)
     kinds = ["random", "identity"]
@@ -139,6 +131,7 @@ def make_splits(
         kinds.append("given")
     splits, findings = {}, []
     for kind in dict.fromkeys([*kinds, own]):
+        # folds belong to the chosen split; the others are only compared with it
         other = replace(config, split=kind, folds=0, fold=0) if kind != own else config
         try:
             splits[kind] = split_faces(table, other, seed, clusters)
@@ -162,11 +155,7 @@ def leak_findings(
 ) -> list[Finding]:
     """Returns findings on test faces whose person or photo is in train.
 
-    Args:
-        table: The faces.
-        splits: Splits by kind.
-        chosen: Kind of the split used for scores; of the others, only random gets a note.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``chosen`` is the kind of split used for scores; of the others, only random gets a note.
     """
     findings = []
     for kind, split in splits.items():
@@ -187,7 +176,7 @@ def leak_findings(
                     examples=tuple(Example(table.paths[row], "test") for row in rows),
                 )
             )
-    return findings + _one_person(table)
+    return [*findings, *_one_person(table)]
 
 
 def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_chosen: bool) -> Finding:
@@ -207,7 +196,7 @@ def _known_people(table: FaceTable, kind: str, split: Split, leak: _Leak, *, is_
     )
 
 
-def _one_person(table: FaceTable) -> list[Finding]:
+def _one_person(table: FaceTable) -> Iterator[Finding]:
     """Returns a finding on emotions with a large share of faces from one person."""
     dominated, examples = [], []
     for label, emotion in enumerate(EMOTIONS):
@@ -223,18 +212,16 @@ def _one_person(table: FaceTable) -> list[Finding]:
             own = rows[table.identities[rows] == person][:4]
             examples += [Example(table.paths[row], emotion) for row in own]
     if not dominated:
-        return []
-    return [
-        Finding(
-            kind="one-person",
-            severity="warning",
-            what="one person dominates an emotion: " + "; ".join(dominated),
-            consequence="the model learns that person's face instead of the emotion",
-            remedy="collect the emotion from many more people",
-            num=len(dominated),
-            examples=tuple(examples),
-        )
-    ]
+        return
+    yield Finding(
+        kind="one-person",
+        severity="warning",
+        what="one person dominates an emotion: " + "; ".join(dominated),
+        consequence="the model learns that person's face instead of the emotion",
+        remedy="collect the emotion from many more people",
+        num=len(dominated),
+        examples=tuple(examples),
+    )
 
 
 def leak_listing(
@@ -252,7 +239,7 @@ def leak_listing(
         for kind, leak in leaks.items():
             labels = table.labels[splits[kind].test]
             own = np.full(len(labels), True) if label < 0 else labels == label
-            named = own & leak.is_named
+            named = own & leak.is_named  # of others it is unknown whether train has their person
             shares = [leak.person[named], leak.person_and_emotion[named]]
             shares += [leak.photo[own]] if clusters is not None else []
             cells += [float(share.mean()) if len(share) else -1 for share in shares]
@@ -276,7 +263,6 @@ def _find_leak(table: FaceTable, split: Split, clusters: NDArray[np.int64] | Non
     def known(values: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.isin(values[split.test], values[split.train])
 
-    nowhere = np.zeros(len(split.test), dtype=bool)
     named = is_named(table.identities[split.test])
-    photo = nowhere if clusters is None else known(clusters)
+    photo = np.zeros(len(named), dtype=bool) if clusters is None else known(clusters)
     return _Leak(known(people) & named, known(both) & named, photo, named)

@@ -16,38 +16,19 @@ from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
 from fer_mlops.data.face_identities import can_embed, embed_faces, link_faces
 from fer_mlops.data.file_info import FileRecord, read_records
 from fer_mlops.data.image_cache import load_images
+from fer_mlops.data.quality import class_balance, label_errors, leakage, shortcuts
 from fer_mlops.data.quality.annotations import FACTS, label_findings
 from fer_mlops.data.quality.baseline import SIDE, quick_probabilities
-from fer_mlops.data.quality.class_balance import (
-    ClassSize,
-    balance_findings,
-    balance_listing,
-    class_sizes,
-    interval_width,
-)
+from fer_mlops.data.quality.class_balance import ClassSize
 from fer_mlops.data.quality.duplicates import copy_findings
 from fer_mlops.data.quality.faces import face_findings
 from fer_mlops.data.quality.files import file_findings
-from fer_mlops.data.quality.findings import Finding, Listing, listed, worst_first
-from fer_mlops.data.quality.label_errors import (
-    ProbabilityModel,
-    find_label_errors,
-    label_error_findings,
-    label_error_listing,
-    label_errors_as_csv,
-    predicted_probabilities,
-)
-from fer_mlops.data.quality.leakage import leak_findings, leak_listing, make_splits, split_kind
-from fer_mlops.data.quality.shortcuts import (
-    clues_of,
-    find_shortcuts,
-    shortcut_findings,
-    shortcut_listing,
-)
+from fer_mlops.data.quality.findings import Finding, Listing, worst_first
 from fer_mlops.data.splits import Split, groups_of
-from fer_mlops.data.table import FaceTable
+from fer_mlops.data.table import FaceTable, listed
 from fer_mlops.metrics.classification import FEW
 from fer_mlops.metrics.identities import count, count_people
+from fer_mlops.models.classifier import Classifier
 from fer_mlops.progress import Progress, no_progress
 
 
@@ -98,7 +79,7 @@ def check_data(
     cache: Path,
     *,
     progress: Progress = no_progress,
-    classifier: ProbabilityModel | None = None,
+    classifier: Classifier | None = None,
 ) -> DataReport:
     """Returns the full report on the data; reads every file.
 
@@ -110,9 +91,6 @@ def check_data(
         progress: Called at the start of each stage.
         classifier: Source of the probabilities by which labels are doubted, instead of the quick
             baseline; it should not have been trained on these faces.
-
-    Raises:
-        DataError: The cache cannot be written.
     """
     records = read_records(table, progress("reading files", len(table)))
     faults = [*label_findings(table.notes, config), *file_findings(table, records, config)]
@@ -122,11 +100,13 @@ def check_data(
     seen, thumbnails = load_images(
         table.select(good), THUMBNAIL, cache, skip_bad=True, advance=progress("thumbnails", len(good))
     )
+    # images that only training's decoder cannot read are left out, so rows no longer match
     record_of = dict(zip(table.paths, records, strict=True))
     check = _DataCheck(seen, config, seed, near_duplicate_clusters(thumbnails))
     check.divide()
     if config.identities == "auto" and config.source != "sample" and can_embed():  # sample is drawn
-        check.recognise(cache, progress)
+        embeddings = embed_faces(seen, cache, progress)
+        check.findings += face_findings(seen, embeddings, link_faces(embeddings))
     check.compare([record_of[path] for path in seen.paths], progress)
     check.doubt(cache, classifier, progress)
     return check.conclude(faults)
@@ -144,24 +124,17 @@ def check_before_training(
 ) -> tuple[Finding, ...]:
     """Returns the findings for a training run, worst first, without reading a file.
 
-    Args:
-        table: The faces.
-        split: Split of the run.
-        config: Data settings of the run.
-        clusters: Equal numbers [n] for near duplicates; None if unknown.
+    ``clusters`` are equal numbers [n] for near duplicates; None if unknown.
     """
     findings = label_findings(table.notes, config)
     findings += copy_findings(table, [], clusters)
-    findings += leak_findings(table, {split.kind: split}, split.kind, clusters)
-    findings += balance_findings(class_sizes(table, config, split))
+    findings += leakage.leak_findings(table, {split.kind: split}, split.kind, clusters)
+    findings += class_balance.balance_findings(class_balance.class_sizes(table, config, split))
     return worst_first(findings)
 
 
 class _DataCheck:
-    """Data check in progress: each step adds findings and listings.
-
-    Findings that affect the scores most come first, so findings on rows and files come last.
-    """
+    """Data check in progress: each step adds findings and listings."""
 
     def __init__(
         self,
@@ -171,7 +144,7 @@ class _DataCheck:
         clusters: NDArray[np.int64] | None = None,
     ) -> None:
         self.table, self.config, self.seed, self.clusters = table, config, seed, clusters
-        self.kind = split_kind(config)
+        self.kind = leakage.split_kind(config)
         self.findings: list[Finding] = []
         self.copies: list[Finding] = []
         self.listings: list[Listing] = []
@@ -180,32 +153,28 @@ class _DataCheck:
 
     def divide(self) -> None:
         """Checks which people and photos are in train and test at once."""
-        splits, failures = make_splits(self.table, self.config, self.seed, self.clusters)
+        splits, failures = leakage.make_splits(self.table, self.config, self.seed, self.clusters)
         self.split = splits.get(self.kind)
         self.findings += failures
-        self.findings += leak_findings(self.table, splits, self.kind, self.clusters)
+        self.findings += leakage.leak_findings(self.table, splits, self.kind, self.clusters)
         if splits:
-            self.listings.append(leak_listing(self.table, splits, self.clusters))
-
-    def recognise(self, cache: Path, progress: Progress) -> None:
-        """Checks where names and faces disagree about the person."""
-        embeddings = embed_faces(self.table, cache, progress)
-        self.findings += face_findings(self.table, embeddings, link_faces(embeddings))
+            self.listings.append(leakage.leak_listing(self.table, splits, self.clusters))
 
     def compare(self, records: Sequence[FileRecord], progress: Progress) -> None:
         """Checks for shortcuts, which predict the emotion without the face, and for copies."""
-        clues = clues_of(self.table, records)
+        clues = shortcuts.clues_of(self.table, records)
         groups = groups_of(self.table, self.clusters)
         advance = progress("shortcuts", len(clues) + 1)
-        shortcuts = find_shortcuts(self.table, clues, groups, self.seed, advance)
-        self.findings += shortcut_findings(self.table, shortcuts)
-        if shortcuts.scores:
-            self.listings.append(shortcut_listing(shortcuts))
+        found = shortcuts.find_shortcuts(self.table, clues, groups, self.seed, advance)
+        self.findings += shortcuts.shortcut_findings(self.table, found)
+        if found.scores:
+            self.listings.append(shortcuts.shortcut_listing(found))
         self.copies = copy_findings(self.table, records, self.clusters)
 
-    def doubt(self, cache: Path, classifier: ProbabilityModel | None, progress: Progress) -> None:
+    def doubt(self, cache: Path, classifier: Classifier | None, progress: Progress) -> None:
         """Checks for labels that are probably wrong."""
         groups = groups_of(self.table, self.clusters)
+        # folds need two groups of people, and a classifier two emotions
         if len(np.unique(groups)) < 2 or len(np.unique(self.table.labels)) < 2:
             return
         side = classifier.image_size if classifier else SIDE
@@ -215,21 +184,22 @@ class _DataCheck:
         if classifier:
             doubted_by = "the given model"
             advance = progress("model for label errors", len(self.table))
-            probabilities = predicted_probabilities(classifier, pixels, advance)
+            probabilities = label_errors.predicted_probabilities(classifier, pixels, advance)
         else:
             doubted_by = "a quick baseline that was trained on other people"
             advance = progress("baseline for label errors", len(self.table))
             probabilities = quick_probabilities(pixels, labels, groups, self.seed, advance)
-        errors = find_label_errors(labels, probabilities)
-        self.findings += label_error_findings(self.table, errors, doubted_by=doubted_by)
-        self.listings.append(label_error_listing(errors, doubted_by=doubted_by))
-        self.csv = label_errors_as_csv(self.table, errors.ranked)
+        errors = label_errors.find_label_errors(labels, probabilities)
+        self.findings += label_errors.label_error_findings(self.table, errors, doubted_by=doubted_by)
+        self.listings.append(label_errors.label_error_listing(errors, doubted_by=doubted_by))
+        self.csv = label_errors.label_errors_as_csv(self.table, errors.ranked)
 
     def conclude(self, faults: list[Finding]) -> DataReport:
         """Returns the report, with the sizes of emotions, the faults of files and a verdict."""
-        table, sizes = self.table, class_sizes(self.table, self.config, self.split)
-        found = [*self.findings, *balance_findings(sizes), *self.copies, *faults]
-        findings = worst_first(found)
+        table, sizes = self.table, class_balance.class_sizes(self.table, self.config, self.split)
+        findings = worst_first(
+            [*self.findings, *class_balance.balance_findings(sizes), *self.copies, *faults]
+        )
         num_people, num_unnamed = count_people(table.identities)
         return DataReport(
             name=table.name,
@@ -243,20 +213,14 @@ class _DataCheck:
             counts=table.counts(),
             facts=tuple(note.text for note in table.notes if note.kind in FACTS),
             findings=findings,
-            listings=(balance_listing(sizes), *self.listings),
+            listings=(class_balance.balance_listing(sizes), *self.listings),
             verdict=give_verdict(findings, sizes, self.kind),
             label_errors=self.csv,
         )
 
 
 def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split: str) -> str:
-    """Returns a summary of how reliable scores on this data will be.
-
-    Args:
-        findings: All findings.
-        sizes: Size of each emotion.
-        split: Kind of the split used for scores.
-    """
+    """Returns a summary of how reliable scores on this data and kind of split will be."""
     kinds = {finding.kind: finding for finding in findings}
     sentences = []
     num_errors = sum(finding.severity == "error" for finding in findings)
@@ -282,7 +246,7 @@ def give_verdict(findings: Sequence[Finding], sizes: Sequence[ClassSize], split:
 def _precision(sizes: Sequence[ClassSize], split: str) -> str:
     num_test = sum(size.test_faces for size in sizes)
     effective = sum(size.effective for size in sizes)
-    known = interval_width(0.8, effective) / 2
+    known = class_balance.interval_width(0.8, effective) / 2
     few = [size.emotion for size in sizes if size.faces and size.effective < FEW]
     which = "every emotion" if len(few) == sum(size.faces > 0 for size in sizes) else listed(few)
     but = f"; the scores of {which} will be mostly chance" if few else ""

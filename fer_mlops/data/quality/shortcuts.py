@@ -21,28 +21,14 @@ from fer_mlops.progress import Advance, ignore_progress
 
 Array = NDArray[np.float64]
 
-_FEWEST = 10
-"""Faces of an emotion below which it is not tested."""
-_MOST = 5000
-"""Most faces of each emotion that are used; more would not change the digits shown."""
-_MOST_VALUES = 30
-"""Values of a column that get a feature of their own; rarer ones share one."""
+_FEWEST = 10  # faces of an emotion below which it is not tested
+_MOST = 5000  # most faces of each emotion that are used; more would not change the digits shown
+_MOST_VALUES = 30  # values of a column that get a feature of their own; rarer ones share one
+# least gain over chance, as a share of the largest possible gain, for a finding: for one emotion against
+# the rest; for all emotions, where the mean hides the few that are predicted well
 _MATTERS, _MATTERS_FOR_ALL = 0.3, 0.15
-"""Least gain over chance, as a share of the largest possible gain, for a finding: for one emotion
-against the rest; for all emotions, where the mean hides the few that are predicted well."""
-_RISK = 0.01
-"""Probability of a false finding, over all tests on a data set."""
-_LASTING = ("sharpness", "brightness")
-"""Clues that remain in a gray image of fixed size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clue:
-    """One property that may predict the emotion."""
-
-    name: str
-    values: Array
-    """[n, features]"""
+_RISK = 0.01  # probability of a false finding, over all tests on a data set
+_LASTING = ("sharpness", "brightness")  # clues that remain in a gray image of fixed size
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,44 +58,36 @@ class Shortcuts:
     """Score of predicting the emotion from all clues together."""
 
 
-def clues_of(table: FaceTable, records: Sequence[FileRecord]) -> list[Clue]:
-    """Returns the properties that might predict the emotion and differ between faces.
+def clues_of(table: FaceTable, records: Sequence[FileRecord]) -> dict[str, Array]:
+    """Returns the clues, [n, features] by name: properties that might predict the emotion and differ.
 
-    Args:
-        table: The faces, with their sources and columns.
-        records: Records of their files, row for row, all readable.
+    ``records`` are those of the table's files, row for row, all readable.
     """
-    width = np.array([record.width for record in records], dtype=np.float64)
-    height = np.array([record.height for record in records], dtype=np.float64)
-    size = np.array([record.num_bytes for record in records], dtype=np.float64)
 
     def measured(*names: str) -> list[Array]:
         return [np.array([getattr(r, name) for r in records], dtype=np.float64) for name in names]
 
-    def named(values: Sequence[str] | NDArray[np.str_]) -> list[Array]:
-        return list(_one_hot(np.asarray(values, dtype=np.str_)).T)
-
+    width, height, size = measured("width", "height", "num_bytes")
     columns = {
         "colour": measured("chroma"),
         "resolution": [width, height, width / height],
         "file size": [size, size / (width * height)],
-        "file format": named([record.format for record in records]),
+        "file format": _one_hot(np.array([record.format for record in records], dtype=np.str_)),
         "sharpness": measured("sharpness"),
         "brightness": measured("brightness", "contrast"),
-        "source": named(table.sources),
+        "source": _one_hot(table.sources),
     }
     for name, texts in table.columns.items():
         if not _says_emotion(texts):
-            columns[name] = _numbers(texts) or named(texts)
-    clues = [Clue(name, np.stack(values, axis=1)) for name, values in columns.items() if values]
-    return [clue for clue in clues if len(clue.values) and np.ptp(clue.values, axis=0).any()]
+            columns[name] = _numbers(texts) or _one_hot(texts)
+    clues = {name: np.stack(values, axis=1) for name, values in columns.items() if values}
+    return {name: values for name, values in clues.items() if np.ptp(values, axis=0).any()}
 
 
-def _one_hot(texts: NDArray[np.str_]) -> Array:
+def _one_hot(texts: NDArray[np.str_]) -> list[Array]:
     values, sizes = np.unique(texts, return_counts=True)
     common = values[np.argsort(-sizes, kind="stable")][:_MOST_VALUES]
-    hot: Array = (texts[:, None] == common).astype(np.float64)
-    return hot
+    return [(texts == value).astype(np.float64) for value in common]
 
 
 def _numbers(texts: NDArray[np.str_]) -> list[Array]:
@@ -139,22 +117,14 @@ def _says_emotion(texts: NDArray[np.str_]) -> bool:
 
 def find_shortcuts(
     table: FaceTable,
-    clues: Sequence[Clue],
+    clues: Mapping[str, Array],
     groups: NDArray[np.int64],
     seed: int,
     advance: Advance = ignore_progress,
 ) -> Shortcuts:
     """Returns how well each clue, and all together, predict the emotion on unseen people.
 
-    The model is a decision tree on balanced emotions (a forest for all clues together), 5-fold
-    cross-validated with people kept apart.
-
-    Args:
-        table: The faces.
-        clues: Clues from ``clues_of``.
-        groups: Equal numbers [n] for faces that must not be in train and test at once.
-        seed: Seed of the folds.
-        advance: Called with the number of clues just tested.
+    ``groups`` are equal numbers [n] for faces that must not be in train and test at once.
     """
     generator = np.random.default_rng(seed)
     every = [np.flatnonzero(table.labels == label) for label in range(len(EMOTIONS))]
@@ -169,30 +139,21 @@ def find_shortcuts(
         return Shortcuts()
     num_tests = (len(clues) + 1) * (len(present) + 1)
     targets = [*(labels == label for label in present), labels]
+    # shallow, with large leaves: a deep tree would learn single faces, and shortcuts need none
+    settings = {"min_samples_leaf": 20, "class_weight": "balanced", "random_state": 0}
+    tree = DecisionTreeClassifier(max_depth=4, **settings)
+    forest = RandomForestClassifier(50, max_depth=6, **settings)
     scores = {}
-    for clue in clues:
-        predictions = [_predict(_tree(), clue.values[rows], target, folds) for target in targets]
-        scores[clue.name] = tuple(
-            _score(target, predicted, groups, num_tests)
-            for target, predicted in zip(targets, predictions, strict=True)
+    for name, values in clues.items():
+        scores[name] = tuple(
+            _score(target, _predict(tree, values[rows], target, folds), groups, num_tests)
+            for target in targets
         )
         advance(1)
-    everything = np.concatenate([clue.values[rows] for clue in clues], axis=1)
-    together = _score(labels, _predict(_forest(), everything, labels, folds), groups, num_tests)
+    everything = np.concatenate([values[rows] for values in clues.values()], axis=1)
+    together = _score(labels, _predict(forest, everything, labels, folds), groups, num_tests)
     advance(1)
     return Shortcuts(tuple(EMOTIONS[label] for label in present), scores, together)
-
-
-def _tree() -> DecisionTreeClassifier:
-    return DecisionTreeClassifier(
-        max_depth=4, min_samples_leaf=20, class_weight="balanced", random_state=0
-    )
-
-
-def _forest() -> RandomForestClassifier:
-    return RandomForestClassifier(
-        50, max_depth=6, min_samples_leaf=20, class_weight="balanced", random_state=0
-    )
 
 
 def _predict(
@@ -213,11 +174,7 @@ def _score(
     groups: NDArray[np.int64],
     num_tests: int,
 ) -> ClueScore:
-    """Returns the balanced accuracy and its lower bound; faces of one person form a cluster.
-
-    The variance of each recall is that of a ratio over clusters. It is at least that of a share over as
-    many independent people, with one right and one wrong added (Agresti and Coull, 1998).
-    """
+    """Returns the balanced accuracy and its lower bound; faces of one person form a cluster."""
     recalls, variance = [], 0.0
     classes = np.unique(target)
     for value in classes:
@@ -227,6 +184,8 @@ def _score(
         _, person = np.unique(groups[own], return_inverse=True)
         num_people = int(person.max()) + 1
         off = np.bincount(person, right - recall)
+        # The variance of a ratio over clusters, at least that of a share over as many independent
+        # people, with one right and one wrong added (Agresti and Coull, 1998).
         smoothed = (recall * num_people + 1) / (num_people + 2)
         least = smoothed * (1 - smoothed) / (num_people + 2)
         recalls.append(recall)
@@ -258,6 +217,7 @@ def _single_finding(table: FaceTable, emotion: str, scores: Mapping[str, ClueSco
     also = "; also by " + ", ".join(f"{other} ({scores[other].value:.2f})" for other in others)
     label = EMOTIONS.index(emotion)
     inside, outside = np.flatnonzero(table.labels == label), np.flatnonzero(table.labels != label)
+    # spread over the table, which is sorted by path: neighbours often show one person
     shown = [rows[np.linspace(0, len(rows) - 1, 6).astype(int)] for rows in (inside, outside)]
     seen = [f"{clue} ({scores[clue].value:.2f})" for clue in _LASTING if clue in scores]
     remains = f", which still contains {' and '.join(seen)}" if seen else ""

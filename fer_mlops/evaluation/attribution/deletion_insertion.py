@@ -13,13 +13,11 @@ from fer_mlops.evaluation.explanation import HeatMaps
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier
 
-_STEPS = 20
-"""Number of steps in which all pixels are removed or inserted."""
+_STEPS = 20  # number of steps in which all pixels are removed or inserted
+# standard deviation of the blur that replaces removed pixels, as a share of the side; it leaves no
+# expression
 _BLUR = 1 / 8
-"""Standard deviation of the blur that replaces removed pixels, as a share of the side; it leaves no
-expression."""
-_COARSE = 6
-"""Cells along the side of a random map; makes it as smooth as Grad-CAM's."""
+_COARSE = 6  # cells along the side of a random map; makes it as smooth as Grad-CAM's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +54,10 @@ def remove_and_insert(
 ) -> Removal:
     """Returns the deletion and insertion curves of the maps, and those of smooth random maps.
 
-    Args:
-        classifier: Classifier that was explained.
-        pixels: Prepared faces, uint8 [n, side, side].
-        targets: Label of the emotion whose probability is measured, [n].
-        heats: Maps of the same faces [n, side, side]; equal pixels follow the random order.
-        seed: Seed of the random maps.
+    ``heats`` [n, side, side] are the maps of these faces [n, side, side] for the emotions ``targets``.
     """
     random = _smooth_noise(heats.shape, np.random.default_rng(seed))
+    # equal pixels, such as those of a blank map, follow the random order
     rank, random_rank = _ranks(heats + 1e-6 * random), _ranks(random)
     blurred = gaussian_filter(pixels, (0, _BLUR * pixels.shape[-1], _BLUR * pixels.shape[-1]))
 
@@ -75,6 +69,7 @@ def remove_and_insert(
     shares = np.linspace(0, 1, _STEPS + 1)
     curves = np.zeros((len(shares), 3, len(pixels)))
     whole, gone = predict(pixels, blurred)
+    # both ends are known without another prediction
     curves[0], curves[-1] = (whole, gone, whole), (gone, whole, gone)
     for step, share in enumerate(shares[1:-1], 1):
         is_marked = rank < share

@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from fer_mlops.evaluation.explanation import HeatMaps
 
-Numbers = NDArray[np.float64]
-"""Shape [n], unless stated otherwise."""
-Masks = NDArray[np.bool_]
-"""Shape [n, side, side]."""
+Numbers = NDArray[np.float64]  # shape [n], unless stated otherwise
+Masks = NDArray[np.bool_]  # shape [n, side, side]
 
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.46
 """Half axes of the face ellipse, as shares of the crop's side; the ellipse is centred in the crop."""

@@ -20,8 +20,7 @@ from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.hog_svm import HogSvm
 
-_CASCADE = 4
-"""Number of steps in which the network's layers are randomised, from the top."""
+_CASCADE = 4  # number of steps in which the network's layers are randomised, from the top
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +52,9 @@ def check_sanity(
 ) -> Sanity | None:
     """Returns the similarity to the maps of shuffled weights; None if the weights cannot be shuffled.
 
-    Args:
-        classifier: Classifier that was explained; not changed.
-        pixels: Prepared faces, uint8 [n, side, side].
-        targets: Label of the explained emotion, [n].
-        heats: Maps of the unchanged classifier [n, side, side].
-        layer: Layer that the maps were made with.
-        method: Method that the maps were made with. Occlusion is slow, so all layers are shuffled in
-            one step.
-        seed: Seed of the shuffling.
+    ``heats`` [n, side, side] are the maps of these faces by the same classifier, layer and method.
     """
-    steps = _CASCADE if method == "gradcam" else 1
+    steps = _CASCADE if method == "gradcam" else 1  # occlusion is slow
     shares = tuple((np.arange(1, steps + 1) / steps).tolist())
     alike, maps = [], heats
     for share in shares:
@@ -72,7 +63,7 @@ def check_sanity(
             return None
         maps, _ = explain(other, pixels, targets, layer=layer, method=method)
         alike.append(mean_of_known(rank_correlation(heats, maps)))
-    ssim: Any = structural_similarity
+    ssim: Any = structural_similarity  # scikit-image's has no types
     return Sanity(
         randomised=shares,
         cascade=tuple(alike),
@@ -82,19 +73,10 @@ def check_sanity(
 
 
 def randomised(classifier: Classifier, share: float, seed: int) -> Classifier | None:
-    """Returns a copy of the classifier with the weights of its top layers shuffled.
+    """Returns a copy of a network or baseline with the weights of its top layers shuffled; else None.
 
-    Each tensor keeps its numbers in another order: the network keeps its scale and loses all that it
-    was trained on.
-
-    Args:
-        classifier: Network or baseline; of the baseline, the weights of the support vectors are
-            shuffled. Not changed.
-        share: Share of the network's layers to shuffle, from the top, in (0, 1].
-        seed: Seed of the shuffling.
-
-    Returns:
-        The copy; None if the classifier is neither a network nor the baseline.
+    ``share`` is that of the network's layers, in (0, 1]; of the baseline, the weights of the support
+    vectors are shuffled.
     """
     scorer = classifier.scorer
     if isinstance(scorer, HogSvm):
@@ -112,6 +94,7 @@ def randomised(classifier: Classifier, share: float, seed: int) -> Classifier | 
 @torch.no_grad()
 def _shuffle(layer: nn.Module, generator: torch.Generator) -> None:
     for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+        # in another order, so that the network keeps its scale and loses all that it was trained on
         order = torch.randperm(tensor.numel(), generator=generator)
         tensor.copy_(tensor.flatten()[order.to(tensor.device)].view(tensor.shape))
 

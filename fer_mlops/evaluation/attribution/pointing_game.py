@@ -30,12 +30,9 @@ class Hits:
 
 
 def hit_rates(heats: HeatMaps, masks: Masks, emotions: Labels) -> Hits | None:
-    """Returns the hit rates of the maps; None if no face has both a map and a region.
+    """Returns the hit rates of maps [n, side, side]; None if no face has both a map and a region.
 
-    Args:
-        heats: Maps [n, side, side].
-        masks: Regions that show the emotion [n, side, side]; faces without a region are left out.
-        emotions: Label of each face, [n].
+    ``masks`` [n, side, side] are the regions that show the label in ``emotions`` [n].
     """
     kept = masks.any((1, 2)) & heats.any((1, 2))
     if not kept.any():

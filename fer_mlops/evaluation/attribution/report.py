@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,11 @@ from fer_mlops.evaluation.attribution.face_share import face_ellipse, inside_ell
 from fer_mlops.evaluation.attribution.parameter_randomization import Sanity, check_sanity
 from fer_mlops.evaluation.attribution.pointing_game import Hits, hit_rates
 from fer_mlops.evaluation.explanation import Method, default_method, explain
+from fer_mlops.evaluation.report import plain
 from fer_mlops.images.arrays import Images, take_images
 from fer_mlops.metrics.bootstrap import choose_evenly
 from fer_mlops.metrics.classification import Labels
+from fer_mlops.metrics.identities import count
 from fer_mlops.models.classifier import Classifier
 
 MOST_FACES: dict[Method, int] = {"gradcam": 48, "occlusion": 16}
@@ -45,10 +46,7 @@ class AttributionReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the report as plain values, for JSON; a measure that does not exist is None."""
-        plain: dict[str, Any] = json.loads(
-            json.dumps(dataclasses.asdict(self)), parse_constant=lambda _: None
-        )
-        return plain
+        return {name: plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
 def measure_explanations(
@@ -60,7 +58,6 @@ def measure_explanations(
     method: Method | None = None,
     regions: Sequence[Sequence[Region]] | None = None,
     most: int | None = None,
-    seed: int = 0,
 ) -> AttributionReport:
     """Returns the measures of the maps of these faces, for their target emotions.
 
@@ -72,13 +69,12 @@ def measure_explanations(
         method: See ``explain``.
         regions: Regions in which each face shows its target emotion, [n]; None if unknown.
         most: Largest number of faces to measure, chosen evenly over the emotions; None for MOST_FACES.
-        seed: Seed of the choice of faces, the random maps and the shuffled weights.
 
     Raises:
         ConfigError: The layer or the method does not fit the classifier.
     """
     chosen = method or default_method(classifier)
-    rows = choose_evenly(targets, most or MOST_FACES[chosen], seed)
+    rows = choose_evenly(targets, most or MOST_FACES[chosen], seed=0)
     faces, emotions = np.asarray(take_images(pixels, rows)), targets[rows]
     heats, _ = explain(classifier, faces, emotions, layer=layer, method=chosen)
     side = faces.shape[-1]
@@ -93,34 +89,29 @@ def measure_explanations(
         num_blank=int(np.isnan(inside).sum()),
         inside=mean_of_known(inside),
         inside_uniform=float(face_ellipse(side).mean()),
-        removal=remove_and_insert(classifier, faces, emotions, heats, seed=seed),
-        sanity=check_sanity(classifier, faces, emotions, heats, layer, chosen, seed),
+        removal=remove_and_insert(classifier, faces, emotions, heats, seed=0),
+        sanity=check_sanity(classifier, faces, emotions, heats, layer, chosen, seed=0),
         hits=hits,
     )
 
 
+# rank correlation with the maps of shuffled weights above which maps do not depend on training
 _ALIKE = 0.5
-"""Rank correlation with the maps of shuffled weights above which maps do not depend on training."""
-_FEW = 10
-"""Number of faces below which the measures support no claim."""
+_FEW = 10  # number of faces below which the measures support no claim
 
 
 def maps_are_trustworthy(report: AttributionReport) -> tuple[bool, str]:
-    """Returns whether the measures support the maps, and one sentence with the reasons.
-
-    Four conditions must hold: at least ten faces were measured; removing and inserting pixels has more
-    effect in the maps' order than in a random order; shuffled weights change the maps; and on drawn
-    faces, the peaks are in the emotion's regions more often than the peaks of other emotions and random
-    pixels.
-    """
+    """Returns whether the measures support the maps, and one sentence with the reasons."""
     removal, sanity, hits = report.removal, report.sanity, report.hits
+    # removing and inserting pixels must have more effect in the maps' order than in a random order
     is_good = removal.deletion_area < removal.random_area < removal.insertion_area
     sentences = [
         f"blurring what the maps mark lowers the answer {'faster' if is_good else 'no faster'} than "
         f"blurring random places (area {removal.deletion_area:.2f} against {removal.random_area:.2f}, "
-        f"{report.num_faces} {'face' if report.num_faces == 1 else 'faces'})"
+        f"{count(report.num_faces, 'face')})"
     ]
     if sanity:
+        # a nan, of maps that are blank with shuffled weights, is no likeness
         is_learned = not sanity.rank_correlation > _ALIKE
         is_good = is_good and is_learned
         sentences.append(

@@ -20,11 +20,10 @@ from fer_mlops.reporting.plots.style import COLOURS, INK, LINE, MUTED
 
 SIDE = 224
 """Largest longer side of an embedded photo, in pixels; smaller images are not enlarged."""
-_LARGEST = 110
-"""Largest width of a figure on a page, in CSS pixels for each of its inches."""
+_LARGEST = 110  # largest width of a figure on a page, in CSS pixels for each of its inches
 _VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
+# CSS variables of style.css by the colour that they replace, so that dark mode can change it
 _BY_COLOUR = {colour.lower(): f": var(--{name})" for colour, name in _VARIABLES.items()}
-"""CSS variables of ``style.css`` by the colour that they replace."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,15 +50,13 @@ def photo(root: Path, image: str, *captions: str) -> Picture | None:
 def picture_uri(root: Path, image: str) -> str:
     """Returns a thumbnail in the image's own colours, as a ``data:`` address.
 
-    Args:
-        root: Folder of the data set; no file outside of it is read.
-        image: Path relative to ``root``.
+    No file outside of ``root`` is read; ``image`` is relative to it.
 
     Returns:
         The address; empty if there is no such image, or it cannot be read.
     """
     try:
-        file = (root / image).resolve()
+        file = (root / image).resolve()  # a link may lead out of the folder
         is_ours = file.is_relative_to(root.resolve()) and file.is_file()
         if not is_ours or file.stat().st_size > MOST_BYTES:
             return ""
@@ -86,18 +83,15 @@ def webp_uri(content: bytes) -> str:
 
 
 def svg_of(figure: Figure, alt_text: str) -> Markup:
-    """Returns a figure as inline SVG that follows the page's light or dark mode.
-
-    Args:
-        figure: Figure to show.
-        alt_text: Text for screen readers.
-    """
+    """Returns a figure as inline SVG that follows the page's light or dark mode."""
     content = io.StringIO()
+    # fonttype: letters stay text in the page's font; hashsalt and no date: equal figures, equal pages
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer_mlops"}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(content, format="svg", dpi=144, transparent=True, metadata=nothing)
     drawn = re.search(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>(.*)', content.getvalue(), re.DOTALL)
     assert drawn, "matplotlib writes one svg element"
+    # a style element would apply to the whole page
     inner = re.sub(r"<(metadata|style).*?</\1>", "", drawn[2], flags=re.DOTALL)
     inner = re.sub(r": (#[0-9a-f]{6})\b", lambda hit: _BY_COLOUR.get(hit[1], hit[0]), inner)
     inner = re.sub(r"font: ([\w. ]*?)([\d.]+px) [^;\"]*", r"font: \1\2 var(--font)", inner)

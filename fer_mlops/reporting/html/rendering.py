@@ -27,6 +27,7 @@ class Page(str):
         return f"Page({len(self):,} characters)"
 
     def _repr_html_(self) -> str:
+        # sandbox: the page runs no script and cannot reach the notebook
         style = "width:100%;height:80vh;border:1px solid #8888"
         return f'<iframe sandbox style="{style}" srcdoc="{html.escape(self)}"></iframe>'
 
@@ -67,8 +68,8 @@ def shaded(text: str, strength: float) -> Markup:
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
+    autoescape=True,  # names of files, labels and models may hold HTML
+    undefined=StrictUndefined,  # a misspelt name in a template is an error, not an empty text
     trim_blocks=True,
     lstrip_blocks=True,
 )

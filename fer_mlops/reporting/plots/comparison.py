@@ -15,6 +15,7 @@ from fer_mlops.reporting.plots.style import (
     MUTED,
     WIDTH,
     legend_below,
+    new_figure,
     set_title,
     styled,
 )
@@ -24,12 +25,9 @@ from fer_mlops.reporting.plots.style import (
 def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str) -> Figure:
     """Returns a bar chart of the scores of several models.
 
-    Args:
-        scores: Model name to metric name to (value, low, high).
-        title: Title of the figure.
+    A score is (value, low, high), by model and metric.
     """
-    figure = Figure(figsize=(WIDTH, 4))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 4)
     metrics = list(next(iter(scores.values())))
     width = 0.8 / len(scores)
     for i, (model, values) in enumerate(scores.items()):
@@ -37,6 +35,7 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
         low = np.array([values[metric][1] for metric in metrics])
         high = np.array([values[metric][2] for metric in metrics])
         places = np.arange(len(metrics)) + (i - (len(scores) - 1) / 2) * width
+        # a bootstrap interval may lie beside its score, and matplotlib refuses negative errors
         error = np.stack([heights - low, high - heights]).clip(0)
         colour = COLOURS[i % len(COLOURS)]
         bars = axes.bar(
@@ -47,7 +46,6 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
     axes.set_xticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
     axes.set(ylim=(0, 1.06), ylabel="score with 95% interval")
     axes.grid(axis="y")
-    set_title(figure, title)
     legend_below(figure, axes, 3)
     return figure
 
@@ -56,12 +54,9 @@ def model_chart(scores: Mapping[str, Mapping[str, tuple[float, float, float]]], 
 def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figure:
     """Returns the differences between the best model and others, with 95% intervals and a zero line.
 
-    Args:
-        rows: (label, difference) from top to bottom.
-        title: Title of the figure.
+    Rows are (label, difference) from top to bottom.
     """
-    figure = Figure(figsize=(1.4 * WIDTH, 1.5 + 0.36 * len(rows)))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 1.5 + 0.36 * len(rows), 1.4 * WIDTH)
     places = np.arange(len(rows))[::-1]
     for place, (_, gap) in zip(places, rows, strict=True):
         colour = COLOURS[0] if gap.low > 0 else COLOURS[3] if gap.high < 0 else MUTED
@@ -76,7 +71,6 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
     caption = "← other is better      difference with 95% interval      best is better →"
     figure.supxlabel(caption, fontsize=9)  # a label of the axes is wider than they are
     axes.set_yticks(places, [name for name, _ in rows], fontsize=8)
-    set_title(figure, title)
     axes.grid(axis="x")
     return figure
 
@@ -84,8 +78,7 @@ def difference_chart(rows: Sequence[tuple[str, Difference]], title: str) -> Figu
 @styled
 def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
     """Returns the number of faces of each emotion that only one of the two models gets right."""
-    figure = Figure(figsize=(WIDTH, 3.8))
-    axes = figure.subplots()
+    figure, axes = new_figure(f"Faces that only one model gets right, {best} against {other}", 3.8)
     shown = [row for row in pairing.classes if row.support]
     places = np.arange(len(shown))[::-1]
     sides = (
@@ -101,7 +94,6 @@ def wins_chart(pairing: Pairing, best: str, other: str) -> Figure:
     axes.set_yticks(places, [f"{row.emotion}, n = {row.support}" for row in shown])
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    set_title(figure, f"Faces that only one model gets right, {best} against {other}")
     legend_below(figure, axes, 2)
     return figure
 
@@ -114,10 +106,7 @@ def spread_chart(
 ) -> Figure:
     """Returns each run's scores as dots, beside their mean and its 95% interval.
 
-    Args:
-        runs: Score to operating point to the value of each run.
-        means: Score to operating point to (mean, low, high).
-        title: Title of the figure.
+    ``runs`` has the values of the runs, ``means`` (mean, low, high), by score and operating point.
     """
     figure = Figure(figsize=(9, 3.6))
     set_title(figure, title)

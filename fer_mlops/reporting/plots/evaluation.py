@@ -18,6 +18,7 @@ from fer_mlops.reporting.plots.style import (
     MUTED,
     WIDTH,
     legend_below,
+    new_figure,
     set_title,
     styled,
 )
@@ -31,11 +32,7 @@ def reliability_diagram(
 ) -> Figure:
     """Returns a reliability diagram: accuracy against confidence, and the number of faces per bin.
 
-    Args:
-        labels: Label of each face, [n].
-        probabilities: Predicted probabilities [n, 7].
-        title: Title of the figure.
-        threshold: Confidence from which a prediction is sure; drawn if in (0, 1].
+    Probabilities are [n, 7]; a threshold in (0, 1], from which a prediction is sure, is drawn.
     """
     bins = reliability(labels, probabilities)
     figure = Figure(figsize=(WIDTH, 4.6))
@@ -105,15 +102,13 @@ def _ranked(
 @styled
 def robustness_curves(robustness: Robustness, title: str) -> Figure:
     """Returns balanced accuracy against the strength of each corruption."""
-    figure = Figure(figsize=(WIDTH, 4))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 4)
     for i, (name, curve) in enumerate(robustness.curves.items()):
         axes.plot(
             [0, *STRENGTHS], curve.balanced_accuracy, color=COLOURS[i], marker=_MARKS[i], label=name
         )
     axes.axhline(1 / len(EMOTIONS), color=MUTED, ls="--", lw=1, label="chance")
     axes.set(xlabel="strength (0: clean)", ylabel="balanced accuracy", ylim=(0, 1))
-    set_title(figure, title)
     legend_below(figure, axes, 4)
     axes.grid()
     return figure
@@ -123,12 +118,9 @@ def robustness_curves(robustness: Robustness, title: str) -> Figure:
 def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: str) -> Figure:
     """Returns the gap of each slice to all other faces at equal emotions.
 
-    Args:
-        rows: (name with n, gap, low, high, whether it is significant), from top to bottom.
-        title: Title of the figure.
+    Rows are (name with n, gap, low, high, whether it is significant), from top to bottom.
     """
-    figure = Figure(figsize=(WIDTH, 0.3 * len(rows) + 1.3))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 0.3 * len(rows) + 1.3)
     for place, (_, gap, low, high, is_significant) in enumerate(rows):
         colour = COLOURS[3] if is_significant else COLOURS[0]
         axes.plot([low, high], [place, place], color=colour, lw=2)
@@ -137,7 +129,6 @@ def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: st
     axes.set_yticks(range(len(rows)), [row[0] for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("accuracy minus that of all other faces, at equal emotions")
-    set_title(figure, title)
     axes.grid(axis="x")
     return figure
 
@@ -146,10 +137,7 @@ def slice_chart(rows: Sequence[tuple[str, float, float, float, bool]], title: st
 def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
     """Returns faces with captions, in rows of eight.
 
-    Args:
-        pixels: Faces, uint8 [n, side, side].
-        captions: Caption of each face, [n].
-        title: Title of the figure.
+    Faces are uint8 [n, side, side].
     """
     columns = 8
     num_rows = max(1, -(-len(captions) // columns))
@@ -168,18 +156,14 @@ def mistakes(pixels: Images, captions: Sequence[str], title: str) -> Figure:
 def score_against_minutes(points: Mapping[str, tuple[float, float, float, float]], title: str) -> Figure:
     """Returns macro-F1 against training time, one point per model.
 
-    Args:
-        points: Model name to (minutes, macro-F1, low, high).
-        title: Title of the figure.
+    A point is (minutes, macro-F1, low, high), by model.
     """
-    figure = Figure(figsize=(WIDTH, 4))
-    axes = figure.subplots()
+    figure, axes = new_figure(title, 4)
     for i, (name, (minutes, value, low, high)) in enumerate(points.items()):
         colour, mark = COLOURS[i % len(COLOURS)], _MARKS[i % len(_MARKS)]
         spread = [[max(0.0, value - low)], [max(0.0, high - value)]]
         axes.errorbar(minutes, value, spread, color=colour, marker=mark, capsize=3, ls="", label=name)
     axes.set(xscale="log", xlabel="minutes of training", ylabel="macro-F1", ylim=(0, 1))
-    set_title(figure, title)
     for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         set_formatter(lambda minutes, _: f"{minutes:g}")  # 0.2, not a power of ten
     axes.grid(which="both")

@@ -19,10 +19,8 @@ from fer_mlops.images.arrays import Images
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.reporting.plots.style import COLOURS, MUTED, legend_below, set_title, styled
 
-_SIDE, _CAPTION, _GAP = 128, 36, 10
-"""Layout of a sheet in pixels: side of an image, height of its caption, and space between faces."""
-_ACROSS = 3
-"""Faces per row of a sheet."""
+_SIDE, _CAPTION, _GAP = 128, 36, 10  # pixels: side of an image, height of its caption, space between
+_ACROSS = 3  # faces per row of a sheet
 _INK = (29, 33, 41)
 
 
@@ -34,11 +32,8 @@ def mean_heats(
 
     Each mean map is scaled to its own maximum; a dotted line marks the face ellipse of the measures.
 
-    Args:
-        pixels: Gray faces, uint8 [n, side, side].
-        heats: Maps of the faces [n, side, side].
-        emotions: Label of the emotion that each map explains, [n].
-        title: Title of the figure.
+    Faces are gray uint8, faces and maps [n, side, side]; ``emotions`` has the label that each map
+    explains.
     """
     counts = np.bincount(emotions, minlength=len(EMOTIONS))
     shown = np.flatnonzero(counts >= 2)
@@ -67,10 +62,7 @@ def sheet_of_looks(
 ) -> Image.Image:
     """Returns faces beside the overlays of each model.
 
-    Args:
-        faces: (gray face, caption) of each face.
-        maps: For each face and each model: (prepared gray face, map, caption).
-        names: Names of the models, in the same order.
+    A face is (gray face, caption); ``maps`` has (prepared gray face, map, caption) by face and model.
     """
     per_face = 1 + len(names)
     across = min(_ACROSS, len(faces))

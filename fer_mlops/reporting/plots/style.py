@@ -18,8 +18,7 @@ INK, MUTED, LINE = "#1d2129", "#667085", "#d4d1ca"
 """Text and axes; secondary marks and reference lines; grid. Pages replace them in dark mode."""
 WIDTH = 5.6
 """Width of a figure in inches that shares its row of a page with another."""
-_LETTERS = 10
-"""Letters of a title that fit into an inch."""
+_LETTERS = 10  # letters of a title that fit into an inch
 
 styled = mpl.rc_context(
     {
@@ -51,6 +50,13 @@ styled = mpl.rc_context(
     }
 )
 """Decorator of functions that draw: sets the style while they run."""
+
+
+def new_figure(title: str, height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """Returns a figure with a title and one pair of axes; sizes are in inches."""
+    figure = Figure(figsize=(width, height))
+    set_title(figure, title)
+    return figure, figure.subplots()
 
 
 def set_title(figure: Figure, title: str) -> None:

@@ -39,6 +39,7 @@ def training_curves(curves: Curves, title: str) -> Figure:
         if ends:
             axes.axvline(max(frozen) + 0.5, color=MUTED, ls=":", label="backbone frozen until here")
         axes.set(xlabel="training faces" if faces else "epoch", title=label)
+        # below the panel, where it covers no curve
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         if limits:
             axes.set_ylim(*limits)

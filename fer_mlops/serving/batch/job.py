@@ -35,8 +35,7 @@ SCHEMA = pa.schema(
 image has no prediction, else null."""
 
 _FORMAT = 2
-_JOB, _DONE = "_job.json", "_SUCCESS"
-"""Parquet readers skip files whose names begin with an underscore."""
+_JOB, _DONE = "_job.json", "_SUCCESS"  # Parquet readers skip files whose names begin with an underscore
 PART = "part-{:06}.parquet"
 
 
@@ -127,8 +126,6 @@ def _compare(out: Path, begun: object, requested: dict[str, object]) -> None:
 def missing_parts(out: Path, job: Job) -> tuple[list[int], int]:
     """Returns the numbers of the missing parts, and the number of rows in the others.
 
-    Removes damaged parts (power cut, full disk), so that they are scored again.
-
     Raises:
         OSError: A part cannot be read or removed.
     """
@@ -138,7 +135,7 @@ def missing_parts(out: Path, job: Job) -> tuple[list[int], int]:
         if file.is_file() and _num_rows(file) == stop - first:
             num_done += stop - first
         else:
-            file.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)  # damaged by a power cut or a full disk
             missing.append(number)
     if missing:
         (out / _DONE).unlink(missing_ok=True)

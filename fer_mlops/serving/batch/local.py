@@ -32,12 +32,6 @@ def score_locally(source: Source, out: Path, job: Job, progress: Progress = no_p
     Files are written atomically. After a kill, the same call resumes with the missing files: no row is
     lost or written twice.
 
-    Args:
-        source: Images to score.
-        out: Output folder.
-        job: Settings of the job.
-        progress: Called at the start of each stage.
-
     Raises:
         ConfigError: ``out`` belongs to another job.
         DataError: ``out`` cannot be written, or a worker process was killed.
@@ -49,6 +43,7 @@ def score_locally(source: Source, out: Path, job: Job, progress: Progress = no_p
         missing, before = missing_parts(out, job)
         advance = progress("faces", job.num_rows)
         advance(before)
+        # one task at a time and in any order, so that a long part delays no other
         tasks = (delayed(score_part)(*task) for task in tasks_of(source, out, job, missing))
         watched = {"initializer": _start, "initargs": (os.getpid(),)}
         try:
@@ -74,7 +69,7 @@ def _start(parent: int) -> None:
     torch.set_num_threads(1)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)  # a process scores many parts, and loading takes seconds
 def _predictor(name: str) -> Predictor:
     return load(name, num_threads=1)
 

@@ -17,8 +17,7 @@ from fer_mlops.serving.batch.source import FileSource, Source
 from fer_mlops.serving.predictor import load
 from fer_mlops.tracking.connection import store_uri, use_store
 
-_AHEAD = 4
-"""Tasks per core in one Spark job; the progress is reported after each job."""
+_AHEAD = 4  # tasks per core in one Spark job; the progress is reported after each job
 
 
 def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = no_progress) -> Scored:
@@ -40,9 +39,8 @@ def score_with_spark(source: Source, out: Path, job: Job, progress: Progress = n
     load(job.model)  # a missing model fails here, not in every task
     with opened(out, job), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
-        os.environ.setdefault(
-            "PYSPARK_PYTHON", sys.executable
-        )  # the default is the first python on PATH
+        # the default is the first python on PATH
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         missing, before = missing_parts(out, job)
         advance = progress("faces", job.num_rows)
         advance(before)

@@ -16,8 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fer_mlops.serving.http.errors import RequestError, error_response
 from fer_mlops.serving.http.settings import ServeSettings
 
-_HARMLESS = ("GET", "HEAD", "OPTIONS")
-"""Methods without effects, so that any page may link to them."""
+_HARMLESS = ("GET", "HEAD", "OPTIONS")  # methods without effects, so that any page may link to them
 
 
 class HostCheck:
@@ -54,6 +53,7 @@ class HostCheck:
                 )
         for origin in () if method in _HARMLESS else headers.getlist("origin"):
             netloc = origin.lower().partition("://")[2]
+            # the page's own origin is its Host; browsers send Origin with every post
             if [netloc] != [host.lower() for host in hosts] and not self._is_allowed(netloc):
                 raise RequestError(
                     403,

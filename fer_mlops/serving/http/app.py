@@ -141,6 +141,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
         limits = {
             name: getattr(settings, name) for name in ("max_bytes", "max_pixels", "max_images", "rate")
         }
+        # a copy, as another thread may fill a slot meanwhile
         filled = {slot: served.described() for slot, served in dict(service.slots.filled).items()}
         about = {"limits": limits, "finds_faces": service.photos.is_installed}
         return JSONResponse({CHAMPION: None, CHALLENGER: None, **filled, **about})
@@ -170,6 +171,7 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, address: str, content: bytes, kind: str) -> None:
+    # a function of its own: a closure made in the loop would see the loop's last file
     @app.api_route(address, methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> Response:
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})

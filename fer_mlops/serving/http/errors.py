@@ -11,8 +11,7 @@ from http import HTTPStatus
 
 from starlette.responses import JSONResponse
 
-_CLIENTS = 10_000
-"""Most client addresses in memory; the least recently seen is dropped first."""
+_CLIENTS = 10_000  # most client addresses in memory; the least recently seen is dropped first
 
 
 class RequestError(Exception):
@@ -29,6 +28,11 @@ def error_response(status: int, sentence: str, headers: Mapping[str, str] | None
     known = {s.value: s.name for s in HTTPStatus}
     content = {"error_code": known.get(status, str(status)), "message": sentence}
     return JSONResponse(content, status, dict(headers or {}))
+
+
+def busy(sentence: str, seconds: int, status: int = 503) -> RequestError:
+    """Returns the error for a request that may succeed if it is sent again after ``seconds``."""
+    return RequestError(status, f"{sentence}; try again in {seconds} s", {"Retry-After": str(seconds)})
 
 
 class RateLimit:
@@ -49,6 +53,7 @@ class RateLimit:
         if not self.rate:
             return
         client, now = _network(address), self.clock()
+        # taken out and put back at the end, so that the least recently seen stands first
         left, seen = self._left.pop(client, (self.burst, now))
         left = min(self.burst, left + (now - seen) * self.rate)
         self._left[client] = (max(0.0, left - 1), now) if left >= 1 else (left, now)
@@ -56,11 +61,7 @@ class RateLimit:
             self._left.popitem(last=False)
         if left < 1:
             wait = math.ceil((1 - left) / self.rate)
-            raise RequestError(
-                429,
-                f"more than {self.rate:g} requests a second from one address; try again in {wait} s",
-                {"Retry-After": str(wait)},
-            )
+            raise busy(f"more than {self.rate:g} requests a second from one address", wait, 429)
 
 
 def _network(address: str) -> str:

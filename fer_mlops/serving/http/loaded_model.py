@@ -29,8 +29,7 @@ from fer_mlops.tracking.queries import get_run
 from fer_mlops.tracking.registry import DIGEST_TAG
 
 _SCORES = ("test/", "final_valid/")
-_OVERLAY = 320
-"""Side of a heat map, in pixels."""
+_OVERLAY = 320  # side of a heat map, in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ def _known_scores(run_id: str) -> dict[str, float]:
         return {}
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # the scores of a finished run do not change
 def _scores(run_id: str) -> dict[str, float]:
     """Returns the final scores of the training run that are numbers; JSON has no NaN."""
     metrics = get_run(run_id).data.metrics

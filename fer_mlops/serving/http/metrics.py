@@ -26,6 +26,7 @@ class Counts:
     """Metrics of one service."""
 
     def __init__(self) -> None:
+        # not the global registry, in which a second service of the process would clash
         self.registry = registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=registry)
@@ -67,7 +68,7 @@ class Counts:
 
     def show_models(self, filled: Mapping[str, LoadedModel]) -> None:
         """Sets the model of each slot, and removes earlier ones."""
-        self.models.clear()
+        self.models.clear()  # a version that is no longer served must not stay at 1
         for slot, served in dict(filled).items():
             self.models.labels(slot, served.card.name, served.card.version).set(1)
 

@@ -53,24 +53,24 @@ class Observer:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                    headers.setdefault(
+                        name, value
+                    )  # files of the page have a Cache-Control of their own
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_headers)
         except Exception:
             log.exception("event=fault route=%s", self._route(scope))
-            if not status:
+            if not status:  # else the response has begun and cannot become an error
                 fault = error_response(500, "internal error; the reason is in the log of the service")
                 await fault(scope, receive, send_with_headers)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
     def _route(self, scope: Scope) -> str:
-        """Returns the path if it is a known route, else ``other``.
-
-        Clients could send endless other paths, or some that forge a line of the log.
-        """
+        """Returns the path if it is a known route, else ``other``."""
+        # clients could send endless other paths, or some that forge a line of the log
         return scope["path"] if scope["path"] in self.routes else "other"
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:

@@ -23,8 +23,7 @@ from fer_mlops.tracking.connection import check_server, reason_of, shown_uri
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, ModelUri
 from fer_mlops.tracking.registry import load_classifier, version_named
 
-_AGAIN = 60.0
-"""Seconds until a version that failed to load is tried again."""
+_AGAIN = 60.0  # seconds until a version that failed to load is tried again
 
 log = logging.getLogger("fer_mlops.serving.http")
 
@@ -69,7 +68,7 @@ class ModelSlots:
         """Updates the slots from the registry; errors are logged and counted, never raised."""
         try:
             for slot, name in self.names.items():
-                if _moves(name):
+                if ModelUri.parse(name).alias:  # a version or a run always means the same model
                     self._follow(slot, self._wanted(name))
         except Exception as error:  # a registry may fail in any way; serving continues
             self._set_reachable(error)
@@ -93,7 +92,7 @@ class ModelSlots:
     def _fill(self, slot: str, wanted: Card) -> None:
         """Puts the wanted version into the slot; reuses it if another slot has loaded it."""
         now = self.filled.get(slot)
-        if now and now.card == wanted:
+        if now and now.card == wanted:  # an equal name is not enough: aliases and tags are shown
             return
         loaded = [model for model in self.filled.values() if model.card.name == wanted.name]
         served = dataclasses.replace(loaded[0], card=wanted) if loaded else self._load(wanted)
@@ -123,15 +122,11 @@ class ModelSlots:
         log.error("slot=%s event=refused name=%s reason=%r", slot, wanted.name, str(error)[:300])
 
     def _wanted(self, name: str) -> Card | None:
-        """Returns the card of the version that ``name`` means now, or None if there is none.
-
-        Raises:
-            TrackingError: The registry does not respond.
-        """
+        """Returns the card of the version that ``name`` means now, or None if there is none."""
         wanted = ModelUri.parse(name)
         if not wanted.is_stored:
             return Card(name=name)
-        check_server()
+        check_server()  # fails within seconds; a query of MLflow would wait and retry
         if not wanted.is_registered:
             return Card(name=name)
         version = _find(wanted)
@@ -148,10 +143,6 @@ class ModelSlots:
         else:
             reason = f"{type(error).__name__}: {reason_of(error)[:300]}"
             log.warning("registry=%s event=silent reason=%r", shown_uri(), reason)
-
-
-def _moves(name: str) -> bool:
-    return bool(ModelUri.parse(name).alias)
 
 
 def _challenger_of(settings: ServeSettings) -> str:

@@ -12,15 +12,13 @@ from PIL import Image
 from fer_mlops.errors import ConfigError, DataError
 from fer_mlops.images.face_detection import FaceFinder, FoundFace
 from fer_mlops.images.reading import gray_photo
-from fer_mlops.serving.http.errors import RequestError
+from fer_mlops.serving.http.errors import RequestError, busy
 from fer_mlops.serving.http.loaded_model import png_uri
 
 MOST_FACES = 64
 """Most faces of a photo that are predicted; the largest are kept."""
-_MOST_PHOTOS = 8
-"""Most photos that wait for detection, which takes up to 4 s each."""
-_CROP = 320
-"""Largest side of a returned crop, in pixels."""
+_MOST_PHOTOS = 8  # most photos that wait for detection, which takes up to 4 s each
+_CROP = 320  # largest side of a returned crop, in pixels
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,7 @@ class PhotoSearch:
         if not self.is_installed:
             raise RequestError(501, self._missing)
         if self._num_photos >= _MOST_PHOTOS:
-            raise RequestError(
-                503,
-                f"{self._num_photos} photos wait for face detection already; try again in 5 s",
-                {"Retry-After": "5"},
-            )
+            raise busy(f"{self._num_photos} photos wait for face detection already", 5)
 
     async def find(self, photo: bytes) -> PhotoFaces:
         """Returns the faces of a photo, whose size ``check_images`` has accepted.
@@ -84,6 +78,7 @@ class PhotoSearch:
             found = self._finder.find(gray_photo(photo))
         except DataError as error:
             raise RequestError(400, f"image 1 of 1: {error}") from error
+        # widest first
         largest = sorted(found, key=lambda face: face.box[0] - face.box[2])[:MOST_FACES]
         return PhotoFaces(sorted(largest, key=lambda face: face.box), len(found))
 

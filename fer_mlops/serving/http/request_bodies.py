@@ -9,23 +9,20 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from fer_mlops.serving.http.errors import RequestError
+from fer_mlops.serving.http.errors import RequestError, busy
 from fer_mlops.serving.http.request_parsing import HOW
 
 T = TypeVar("T")
 
 _BODY_SECONDS = 30
+# a body up to this many times the limit is read to its end, as clients read the response after sending
 _DRAINED = 4
-"""A body up to this many times the limit is read to its end and discarded, since clients read the
-response only after sending."""
 
 
 class Bodies:
     """Reads request bodies, with limits on size, time and total memory.
 
-    Args:
-        max_bytes: Largest body, in bytes.
-        max_held: Most bytes of all open requests together.
+    ``max_bytes`` is the most of one body, ``max_held`` of all open requests together.
     """
 
     def __init__(self, max_bytes: int, max_held: int) -> None:
@@ -44,7 +41,7 @@ class Bodies:
         parts: list[bytes] = []
         try:
             await self._receive(request, parts)
-            parts[:] = [b"".join(parts)]
+            parts[:] = [b"".join(parts)]  # frees the pieces, and is still counted as held
             yield parts[0]
         finally:
             self._forget(parts)
@@ -77,11 +74,7 @@ class Bodies:
         parts.append(part)
         self.held += len(part)
         if self.held > self.max_held:
-            raise RequestError(
-                503,
-                f"open requests hold the {self.max_held:,} bytes allowed; try again in 1 s",
-                {"Retry-After": "1"},
-            )
+            raise busy(f"open requests hold the {self.max_held:,} bytes allowed", 1)
 
     def _too_large(self) -> RequestError:
         return RequestError(413, f"the body is larger than the {self.max_bytes:,} bytes allowed")
@@ -93,10 +86,6 @@ class Bodies:
 
 async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     """Returns the result of ``answer``, or cancels it when the client disconnects.
-
-    Args:
-        request: Request whose body was read.
-        answer: Coroutine that computes the response.
 
     Raises:
         RequestError: The client disconnected (499, only visible in the log and the metrics).

@@ -20,12 +20,10 @@ from fer_mlops.serving.http.errors import RequestError
 from fer_mlops.serving.http.settings import ServeSettings
 
 _MAX_FIELDS = 100
-_DEEP = 4
-"""Cost of a 16- or 32-bit pixel, in 8-bit pixels: it is scaled as a 64-bit float."""
-_MAX_SCANS = 64
-"""Most scans of a JPEG; a progressive one has about ten. A scan has few bytes, but costs a full pass."""
+_DEEP = 4  # cost of a 16- or 32-bit pixel, in 8-bit pixels: it is scaled as a 64-bit float
+_MAX_SCANS = 64  # a scan of a JPEG has few bytes but costs a full pass; a progressive one has about ten
+# header of a JPEG scan: marker, length, number of components
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-"""Header of a JPEG scan: marker, length, number of components."""
 HOW = (
     "send the image itself as image/jpeg, image/png or image/webp, a form with files as "
     'multipart/form-data, or application/json with {"image": "<base64>"} or {"images": [...]}'
@@ -64,9 +62,7 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
 
     def keep_file(file: File) -> None:
         if len(images) == max_images:
-            raise RequestError(
-                413, f"more than {max_images} images in one request; {max_images} are allowed"
-            )
+            raise _too_many(f"more than {max_images}", max_images)
         file.file_object.seek(0)
         images.append(file.file_object.read())
 
@@ -87,6 +83,10 @@ def form_images(content_type: str, body: bytes, max_images: int) -> PredictReque
     if not images:
         raise RequestError(400, "the form has no file; add one with -F image=@face.jpg")
     return PredictRequest(images, is_batch=len(images) > 1)
+
+
+def _too_many(num: int | str, most: int) -> RequestError:
+    return RequestError(413, f"{num} images in one request; {most} are allowed")
 
 
 def plain_images(body: bytes, kind: str, max_images: int) -> PredictRequest:
@@ -169,7 +169,7 @@ def _all_decoded(found: Any, max_images: int) -> list[bytes]:
     if not isinstance(found, list) or not found:
         raise RequestError(400, "the images must be a list of one or more base64 texts")
     if len(found) > max_images:
-        raise RequestError(413, f"{len(found)} images in one request; {max_images} are allowed")
+        raise _too_many(len(found), max_images)
     return [_decoded(image, number) for number, image in enumerate(found, 1)]
 
 
@@ -190,9 +190,7 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
             together have too many pixels (400).
     """
     if len(images) > settings.max_images:
-        raise RequestError(
-            413, f"{len(images)} images in one request; {settings.max_images} are allowed"
-        )
+        raise _too_many(len(images), settings.max_images)
     most = settings.max_request_pixels
     total = 0
     for number, image in enumerate(images, 1):
@@ -207,17 +205,13 @@ def check_images(images: list[bytes], settings: ServeSettings) -> int:
 
 
 def _cost(image: bytes, name: str, max_pixels: int) -> int:
-    """Returns the decoding cost of an image, in 8-bit pixels.
-
-    Raises:
-        RequestError: The file is not an image, or has too many pixels or scans (400).
-    """
+    """Returns the decoding cost of an image, in 8-bit pixels."""
     try:
         with open_image(image) as opened:
             (width, height), mode = decoded_size(opened), opened.mode
     except Image.DecompressionBombError as error:
         raise RequestError(400, f"{name} has more than the {max_pixels:,} pixels allowed") from error
-    except Exception as error:
+    except Exception as error:  # decoders may raise anything on hostile bytes
         raise RequestError(400, f"{name} cannot be read as an image ({', '.join(FORMATS)})") from error
     is_deep = mode.startswith(("I", "F"))
     cost: int = width * height * (_DEEP if is_deep else 1)
@@ -232,11 +226,7 @@ def _cost(image: bytes, name: str, max_pixels: int) -> int:
 
 
 def prepare(classifier: Classifier, images: list[bytes]) -> Images:
-    """Returns the images as the model sees them, uint8 [n, side, side].
-
-    Raises:
-        RequestError: An image cannot be read (400).
-    """
+    """Returns the images as uint8 [n, side, side]; raises RequestError (400) if one cannot be read."""
     try:
         return classifier.prepare(images, first=1)
     except DataError as error:

@@ -19,16 +19,13 @@ from fer_mlops.tracking.connection import is_remote
 from fer_mlops.tracking.model_names import CHAMPION, DRAWN, is_drawn
 from fer_mlops.tracking.store import check_store
 
-_LAST_ANSWERS = 30
-"""Seconds that open requests have after SIGTERM."""
+_LAST_ANSWERS = 30  # seconds that open requests have after SIGTERM
 
 
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     """Serves until SIGTERM or Ctrl-C, then finishes open requests.
 
-    Args:
-        settings: Settings of the service.
-        announce: Called with the model and the address once the service listens.
+    ``announce`` is called with the model and the address once the service listens.
 
     Raises:
         ConfigError: The address is in use, or does not belong to this machine.
@@ -38,15 +35,15 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     is_stored = settings.model.startswith(("models:/", "runs:/"))
     if is_stored and not settings.wait_for_model and not is_remote():  # a server may start later
         check_store()
-    listener = bind(settings.host, settings.port)
+    listener = bind(settings.host, settings.port)  # before the models, which take seconds to load
     with listener, _log_to_stderr():
         torch.set_num_threads(settings.num_threads)
         service = Service(settings)
         service.slots.load()
         config = uvicorn.Config(
             create_app(service),
-            log_config=None,
-            access_log=False,
+            log_config=None,  # the log of this process stays as it is
+            access_log=False,  # Observer logs requests, without the clients' addresses
             server_header=False,
             proxy_headers=bool(settings.proxies),
             forwarded_allow_ips=settings.proxies,
@@ -61,8 +58,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn raises the signal again after its shutdown
-            log = logging.getLogger("fer_mlops.serving.http")
-            log.info("event=stopped")
+            logging.getLogger("fer_mlops.serving.http").info("event=stopped")
 
 
 class _Server(uvicorn.Server):
@@ -87,9 +83,8 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(
-            family, kind, protocol
-        )  # asyncio sets TCP_NODELAY only if the protocol is given; else 40 ms delay
+        # asyncio sets TCP_NODELAY only if the protocol is given; without it a response waits 40 ms
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.calibration import OperatingPoint
-from fer_mlops.serving.http.errors import RateLimit, RequestError
+from fer_mlops.serving.http.errors import RateLimit, RequestError, busy
 from fer_mlops.serving.http.loaded_model import LoadedModel
 from fer_mlops.serving.http.metrics import Counts
 from fer_mlops.serving.http.model_slots import ModelSlots
@@ -33,10 +33,8 @@ from fer_mlops.serving.http.settings import ServeSettings
 from fer_mlops.serving.predictions import Prediction
 from fer_mlops.tracking.model_names import CHAMPION
 
-_EXPLAINED = 16
-"""Most images of a request with explanations; one takes as long as several predictions."""
-_QUICK = 4_000_000
-"""Pixels up to which requests are decoded in parallel; larger requests are decoded one by one."""
+_EXPLAINED = 16  # most images of a request with explanations; one takes as long as several predictions
+_QUICK = 4_000_000  # pixels; larger requests are decoded one by one, so that few are in memory at once
 
 
 @dataclass(frozen=True)
@@ -107,17 +105,12 @@ class Service:
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
-        """Yields the body of a request, or refuses it.
-
-        The request enters the queue when its body is complete, so that slow bodies do not fill it.
-
-        Raises:
-            RequestError: Rate limit (429), full queue (503), or a body that ``Bodies.read`` refuses.
-        """
+        """Yields the body of a request, or refuses it."""
         self.limit.check(request.client.host if request.client else "")
         self._check_queue()
         async with self.bodies.read(request) as body:
-            self._check_queue()  # again: it may have filled meanwhile
+            # only now does the request enter the queue, so that slow bodies do not fill it
+            self._check_queue()
             self._num_asked += 1
             self.counts.queue.set(self._num_asked)
             try:
@@ -128,11 +121,7 @@ class Service:
 
     def _check_queue(self) -> None:
         if self._num_asked >= self.settings.max_queue:
-            raise RequestError(
-                503,
-                f"{self._num_asked} requests are in the queue already; try again in 1 s",
-                {"Retry-After": "1"},
-            )
+            raise busy(f"{self._num_asked} requests are in the queue already", 1)
 
     async def predict(
         self,
@@ -226,7 +215,7 @@ class Service:
         explains: bool = False,
     ) -> PredictResponse:
         """Returns the predictions of the faces that ``decode`` returns."""
-        decoding = asyncio.ensure_future(decode)
+        decoding = asyncio.ensure_future(decode)  # a task, as its result is read twice
 
         async def pixels() -> Images:
             return (await decoding).pixels

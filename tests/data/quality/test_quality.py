@@ -23,11 +23,10 @@ from fer_mlops.data.quality.findings import (
     Listing,
     findings_as_json,
     is_at_least,
-    listed,
 )
 from fer_mlops.data.quality.report import check_before_training, check_data, check_metadata
 from fer_mlops.data.splits import split_faces
-from fer_mlops.data.table import FaceTable, Note
+from fer_mlops.data.table import FaceTable, Note, listed
 from fer_mlops.metrics.identities import count
 
 CONFIG = DataConfig()
