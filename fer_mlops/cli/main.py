@@ -26,8 +26,9 @@ from fer_mlops.cli.options import SECTIONS
 from fer_mlops.cli.predict import export, predict, score
 from fer_mlops.cli.registry import promote, registry, rollback
 from fer_mlops.cli.serve import serve
-from fer_mlops.cli.train import baseline, cnn, run_everything, transfer
+from fer_mlops.cli.train import baseline, cnn, ensemble, run_everything, transfer
 from fer_mlops.cli.tune import tune
+from fer_mlops.cli.weights import weights
 from fer_mlops.errors import ConfigError, FerError, printable
 from fer_mlops.processes import set_up_libraries
 
@@ -107,12 +108,12 @@ def run(entry_point: str, parameters: tuple[str, ...], env_manager: str, experim
     run_project(entry_point, parameters, env_manager, experiment_name)
 
 
-cli.add_section("Train", (baseline, cnn, transfer, run_everything, tune))
+cli.add_section("Train", (baseline, cnn, transfer, ensemble, run_everything, tune))
 cli.add_section("Data", (data,))
 cli.add_section("Evaluate and explain", (evaluate, explain, compare))
 cli.add_section("Use", (predict, score, serve, export))
 cli.add_section("Registry", (promote, rollback, registry))
-cli.add_section("Tools", (init, checks, ui, run))
+cli.add_section("Tools", (init, checks, weights, ui, run))
 
 
 def main() -> NoReturn:

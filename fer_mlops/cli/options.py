@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DATA_HELP = "a folder with one subfolder per emotion, a CSV file, a data set, or 'sample'."
 
 
-SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer"}
+SECTIONS = {"baseline": "hog_svm", "cnn": "cnn", "transfer": "transfer", "ensemble": "ensemble"}
 """Section of a recipe that describes the model of a family."""
 
 

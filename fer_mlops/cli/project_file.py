@@ -16,13 +16,14 @@ from fer_mlops.cli.data import check_data
 from fer_mlops.cli.evaluate import compare, evaluate
 from fer_mlops.cli.options import FLOAT, INT
 from fer_mlops.cli.registry import promote
-from fer_mlops.cli.train import baseline, cnn, run_everything, transfer
+from fer_mlops.cli.train import baseline, cnn, ensemble, run_everything, transfer
 from fer_mlops.cli.tune import tune
 
 ENTRY_POINTS: dict[str, tuple[str, click.Command]] = {
     "baseline": ("baseline", baseline),
     "cnn": ("cnn", cnn),
     "transfer": ("transfer", transfer),
+    "ensemble": ("ensemble", ensemble),
     "all": ("all", run_everything),
     "tune": ("tune", tune),
     "check": ("data check --track", check_data),

@@ -94,6 +94,24 @@ def transfer(**options: Any) -> Result | None:
 
 
 @click.command(
+    cls=Command,
+    examples=(
+        "fer-mlops ensemble --data faces/",
+        "fer-mlops ensemble --data faces/ --folds 5",
+    ),
+)
+@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, PROCESSES, RESUME, *REPEATS, *_RUN)
+@with_json()
+def ensemble(**options: Any) -> Result | None:
+    """Train a head on published networks.
+
+    The networks know expressions from other data and are not trained: one pass over the faces, then a
+    linear head. fer-mlops weights get fetches them.
+    """
+    return train("ensemble", options)
+
+
+@click.command(
     name="all",
     cls=Command,
     examples=("fer-mlops all --data faces/", "fer-mlops all --data faces/ --cnn-preset best"),

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.data import AugmentConfig, DataConfig
-from fer_mlops.config.models import CnnConfig, HogSvmConfig, TransferConfig
+from fer_mlops.config.models import CnnConfig, EnsembleConfig, HogSvmConfig, TransferConfig
 from fer_mlops.config.training import TrackingConfig, TrainingConfig
 from fer_mlops.config.validation import Settings, require
 from fer_mlops.errors import ConfigError
@@ -88,13 +88,30 @@ class TransferExperiment(Settings):
         )
 
 
-Experiment = BaselineExperiment | CnnExperiment | TransferExperiment
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleExperiment(Settings):
+    """Frozen experts under a linear head, on a data set."""
+
+    family: ClassVar[str] = "ensemble"
+    seed: Seed = 0
+    """Seed of every random choice."""
+    max_error: Rate = 0.05
+    """Share of sure predictions that may be wrong; it sets the confidence threshold."""
+    data: DataConfig = field(default_factory=DataConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+EpochExperiment = CnnExperiment | TransferExperiment
+"""Experiments that train a network in epochs, on augmented faces."""
+Experiment = BaselineExperiment | EpochExperiment | EnsembleExperiment
 
 
 FAMILIES: dict[str, type[Experiment]] = {
     "baseline": BaselineExperiment,
     "cnn": CnnExperiment,
     "transfer": TransferExperiment,
+    "ensemble": EnsembleExperiment,
 }
 
 
@@ -107,6 +124,8 @@ def image_size(experiment: Experiment) -> int:
             return experiment.cnn.image_size
         case TransferExperiment():
             return experiment.transfer.image_size
+        case EnsembleExperiment():
+            return experiment.ensemble.image_size
 
 
 def check_seeds(experiment: Experiment, num: int) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.validation import AtLeast0, AtLeast1, Positive, Settings, ShareBelow1, require
+
+Fractions = tuple[float, ...]
+
+
+def check_fractions(fractions: Fractions, key: str) -> None:
+    """Checks the shares of a learning curve.
+
+    Raises:
+        ConfigError: They are not ascending, or do not end in 1.
+    """
+    ascending = all(0 < a < b for a, b in pairwise(fractions))
+    is_right = ascending and fractions[-1:] == (1.0,)
+    require(is_right, key, "ascending shares ending in 1", fractions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +47,7 @@ class HogSvmConfig(Settings):
     """SVM penalty of margin violations."""
     gamma: Positive = 1.0
     """RBF kernel width, in units of 1 / (components x variance)."""
-    fractions: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
+    fractions: Fractions = (0.1, 0.25, 0.5, 1.0)
     """Shares of the training faces in the learning curve, ascending, ending in 1."""
 
     def __post_init__(self) -> None:
@@ -41,13 +55,7 @@ class HogSvmConfig(Settings):
         require(
             max(self.cells) <= most, "hog_svm.cells", f"{most} or less, half the image size", self.cells
         )
-        ascending = all(0 < a < b for a, b in zip(self.fractions, self.fractions[1:], strict=False))
-        require(
-            ascending and self.fractions[-1:] == (1.0,),
-            "hog_svm.fractions",
-            "ascending shares ending in 1",
-            self.fractions,
-        )
+        check_fractions(self.fractions, "hog_svm.fractions")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,3 +126,33 @@ class TransferConfig(Settings):
     backbone_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor on the step size from each stage to the one before it, starting at the head (arXiv
     1801.06146), in (0, 1]; 1 gives all stages the same step size."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleConfig(Settings):
+    """A linear head on the features of several published expression networks, which are not trained."""
+
+    section: ClassVar[str] = "ensemble."
+    image_size: Annotated[int, Field(ge=32, le=512)] = 112
+    """Side of the square gray face, in pixels; each expert scales it to its own size."""
+    experts: Annotated[tuple[str, ...], Field(min_length=1)] = ("face_api", "mini_xception")
+    """Names of the experts; ``fer-mlops weights`` lists them."""
+    penalty: Positive = 100.0
+    """Weight of half the squared norm of the head's weights, beside the sum of the faces' losses."""
+    mirror: bool = True
+    """Predict the mean over a face and its mirror image, at twice the time."""
+    fractions: Fractions = (0.1, 0.25, 0.5, 1.0)
+    """Shares of the training faces in the learning curve, ascending, ending in 1."""
+
+    def __post_init__(self) -> None:
+        check_fractions(self.fractions, "ensemble.fractions")
+        require(
+            len(set(self.experts)) == len(self.experts),
+            "ensemble.experts",
+            "different names",
+            self.experts,
+        )
+
+
+Architecture = CnnConfig | TransferConfig | EnsembleConfig
+"""Settings that build a network."""

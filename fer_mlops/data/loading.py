@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_size
+from fer_mlops.config import DataConfig, EpochExperiment, Experiment, image_size
 from fer_mlops.data.datasets import load_faces
 from fer_mlops.data.datasets.base import Request
 from fer_mlops.data.duplicates import THUMBNAIL, near_duplicate_clusters
@@ -153,7 +153,7 @@ def prepare_each(
 
 def _soft_labels(table: FaceTable, experiment: Experiment) -> NDArray[np.float32] | None:
     """Returns the votes [n, 7] if the experiment trains on them, else None."""
-    if isinstance(experiment, BaselineExperiment) or not experiment.training.soft_labels:
+    if not isinstance(experiment, EpochExperiment) or not experiment.training.soft_labels:
         return None
     if table.votes is None:
         raise DataError(

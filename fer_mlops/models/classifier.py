@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from fer_mlops.config import CnnConfig, TransferConfig
+from fer_mlops.config import Architecture, CnnConfig, EnsembleConfig, TransferConfig
 from fer_mlops.config.conversion import fill
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.errors import ConfigError, DataError, ModelError
@@ -45,9 +45,10 @@ _FORMAT = 1
 _MOST_LETTERS = 1_000_000
 # faces at a time; on a CPU, few enough that a layer's output is still cached for the next layer
 _ON_CPU, _ON_GPU = 32, 256
-_ARCHITECTURES: dict[str, CnnConfig | TransferConfig] = {
+_ARCHITECTURES: dict[str, Architecture] = {
     "cnn": CnnConfig(),
     "transfer": TransferConfig(),
+    "ensemble": EnsembleConfig(),
 }
 
 
@@ -62,7 +63,7 @@ class NetworkScorer:
     """A network that takes faces [n, 1, side, side] in [0, 1]."""
 
     network: nn.Module
-    architecture: CnnConfig | TransferConfig
+    architecture: Architecture
     """Settings that rebuild the network."""
 
     @property
@@ -175,7 +176,7 @@ class BundleCard:
     family: str
     image_size: int
     calibration: Calibration
-    architecture: CnnConfig | TransferConfig | None = None
+    architecture: Architecture | None = None
     """Settings that rebuild the network; None for the baseline and for an ONNX file."""
 
     def as_json(self) -> str:

@@ -29,18 +29,18 @@ _STAGES = (
 )
 
 
-class _SamePadConv2d(nn.Conv2d):
+class SamePadConv2d(nn.Conv2d):
     """A convolution with TensorFlow's ``SAME`` padding: an odd pixel goes to the right and bottom."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.stride[0] == 1:
-            return F.conv2d(input, self.weight, None, 1, self.kernel_size[0] // 2, 1, self.groups)
+            return F.conv2d(input, self.weight, self.bias, 1, self.kernel_size[0] // 2, 1, self.groups)
         pads: list[int] = []
         sides = (input.shape[-1], input.shape[-2])
         for size, kernel, stride in zip(sides, self.kernel_size, self.stride, strict=True):
             missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [missing // 2, missing - missing // 2]
-        return F.conv2d(F.pad(input, pads), self.weight, None, self.stride, 0, 1, self.groups)
+        return F.conv2d(F.pad(input, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 def _convolution(
@@ -48,7 +48,7 @@ def _convolution(
 ) -> list[nn.Module]:
     """Returns a bias-free convolution and its batch norm."""
     return [
-        _SamePadConv2d(inputs, outputs, kernel, stride=stride, groups=groups, bias=False),
+        SamePadConv2d(inputs, outputs, kernel, stride=stride, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
     ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fer_mlops import REGISTERED_NAME
-from fer_mlops.config import Experiment, TransferExperiment
+from fer_mlops.config import EnsembleExperiment, Experiment, TransferExperiment
 from fer_mlops.data.loading import Data
 from fer_mlops.data.table import as_argument
 from fer_mlops.evaluation.full_report import ModelEvaluation
 from fer_mlops.evaluation.report import Report
 from fer_mlops.images.reading import as_png
 from fer_mlops.models.backbones import find_backbone
+from fer_mlops.models.experts import find_expert
 from fer_mlops.reporting.model_card import Origin, make_card
 from fer_mlops.tracking.alias_lock import FLAW_TAG
 from fer_mlops.tracking.model_names import DRAWN, SCORE_TAG, is_drawn
@@ -73,8 +74,6 @@ def _origin(
     """Returns the model's origin for its card, in words."""
     known = data.known_people
     counts = ", ".join(f"{part} {len(rows):,}" for part, rows in data.split.parts().items())
-    weights = experiment.transfer.weights if isinstance(experiment, TransferExperiment) else "none"
-    lineage = find_backbone(learned.facts["backbone"]).lineage_of(weights) if weights != "none" else ""
     copies = data.share_of_known_photos()
     drawn = f"{DRAWN[0].upper()}{DRAWN[1:]}." if is_drawn({"data": data.table.name}) else ""
     return Origin(
@@ -85,9 +84,20 @@ def _origin(
         split=f"{data.split.kind}, seed {experiment.seed}: {counts}. {known.sentence()} "
         f"{copies:.1%} of the test faces are near duplicates of train's. Every "
         "choice was made on validation; the test part was used once.",
-        weights=lineage,
+        weights=_lineage(experiment, learned),
         caution=" ".join(filter(None, (known.caution(copies), drawn))),
     )
+
+
+def _lineage(experiment: Experiment, learned: TrainingResult) -> str:
+    """Returns training data and licence of the published weights; empty if there are none."""
+    match experiment:
+        case TransferExperiment() if experiment.transfer.weights != "none":
+            return find_backbone(learned.facts["backbone"]).lineage_of(experiment.transfer.weights)
+        case EnsembleExperiment():
+            experts = {name: find_expert(name) for name in experiment.ensemble.experts}
+            return "; ".join(f"{name} ({e.licence}): {e.lineage}" for name, e in experts.items())
+    return ""
 
 
 def note_of(test: Report, data: Data, run_id: str, registration: Registration | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_mlops.config import BaselineExperiment, Experiment
+from fer_mlops.config import EpochExperiment, Experiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.data.loading import Data
 from fer_mlops.data.quality.report import check_before_training
@@ -251,7 +251,7 @@ def _conclude(
 
 def _training_page(experiment: Experiment, data: Data, log: RunLog) -> str:
     augmented = []
-    if not isinstance(experiment, BaselineExperiment):
+    if isinstance(experiment, EpochExperiment):
         train = data.parts["train"]
         faces = train.pixels[one_of_each(train.labels)]
         augmented = augmented_faces(experiment.augment, faces, experiment.seed)

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_mlops.config import BaselineExperiment, HogSvmConfig
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
-from fer_mlops.metrics.classification import (
-    Labels,
-    accuracy,
-    balanced_accuracy,
-    confusion_counts,
-    macro_f1,
-)
 from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.hog import Vectors, hog_vectors
@@ -27,7 +19,7 @@ from fer_mlops.models.hog_svm_fit import can_calibrate, fit_hog_svm
 from fer_mlops.progress import Advance, Progress, cached
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels
 from fer_mlops.training.losses import log_prior
-from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated
+from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated, valid_metrics
 
 
 def train_baseline(
@@ -60,7 +52,7 @@ def train_baseline(
         step = Step(
             number=number,
             name=f"training set {number}/{num_steps}",
-            metrics={"train/faces": len(rows), **_valid_metrics(logits, valid.labels)},
+            metrics={"train/faces": len(rows), **valid_metrics(logits, valid.labels)},
             probabilities=np.exp(logits),
             classifier=Classifier(
                 family="baseline",
@@ -99,13 +91,3 @@ def _vectors_of(
     parts = ("hog", *how, digest_of_pixels(faces.pixels))
     found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
     return found.numpy()
-
-
-def _valid_metrics(logits: NDArray[np.float32], labels: Labels) -> dict[str, float]:
-    counts = confusion_counts(labels, logits.argmax(1))
-    return {
-        "valid/loss": float(-logits[np.arange(len(labels)), labels].mean()),
-        "valid/accuracy": float(accuracy(counts)),
-        "valid/macro_f1": float(macro_f1(counts)),
-        "valid/balanced_accuracy": float(balanced_accuracy(counts)),
-    }

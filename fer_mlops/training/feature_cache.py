@@ -16,7 +16,6 @@ from fer_mlops.errors import DataError
 from fer_mlops.files import locked, whole
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.base import to_images
-from fer_mlops.models.transfer import TransferNetwork
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 
@@ -90,8 +89,8 @@ def _unwritable(path: Path, error: OSError) -> DataError:
     )
 
 
-def digest_of_weights(network: TransferNetwork) -> str:
-    """Returns a digest of the backbone's weights and its input scaling, without the head."""
+def digest_of_weights(network: nn.Module) -> str:
+    """Returns a digest of the network's weights and its input scaling, without ``head``."""
     state = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         if not name.startswith("head."):

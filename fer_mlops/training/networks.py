@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from fer_mlops.config import (
-    CnnConfig,
+    Architecture,
     CnnExperiment,
     TrainingConfig,
-    TransferConfig,
     TransferExperiment,
 )
 from fer_mlops.data.faces import Faces
@@ -53,7 +52,7 @@ class TrainingPhase:
     """Phase of training that an epoch belongs to."""
 
     family: str
-    architecture: CnnConfig | TransferConfig
+    architecture: Architecture
     phase: int = 2
     """1 while the backbone is frozen, else 2."""
     steps_before: int = 0
@@ -126,7 +125,7 @@ def fit_faces(
 def calibrated(
     family: str,
     network: nn.Module,
-    architecture: CnnConfig | TransferConfig,
+    architecture: Architecture,
     train: Faces,
     valid: Faces,
     loss: Loss,

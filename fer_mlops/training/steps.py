@@ -9,6 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_mlops.metrics.classification import (
+    Labels,
+    accuracy,
+    balanced_accuracy,
+    confusion_counts,
+    macro_f1,
+)
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier
 
@@ -64,3 +71,19 @@ class TrainingResult:
 def uncalibrated(bias: NDArray[np.float32]) -> Calibration:
     """Returns a calibration that only adds ``bias`` [7] to the logits."""
     return Calibration(bias=tuple(map(float, bias)), temperature=1.0, prior_strength=1.0)
+
+
+def valid_metrics(log_probabilities: NDArray[np.floating[Any]], labels: Labels) -> dict[str, float]:
+    """Returns loss and scores of a step on the validation faces.
+
+    Args:
+        log_probabilities: Log-probabilities of the faces [n, 7].
+        labels: Labels of the faces [n].
+    """
+    counts = confusion_counts(labels, log_probabilities.argmax(1))
+    return {
+        "valid/loss": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        "valid/accuracy": float(accuracy(counts)),
+        "valid/macro_f1": float(macro_f1(counts)),
+        "valid/balanced_accuracy": float(balanced_accuracy(counts)),
+    }

@@ -8,12 +8,19 @@ from typing import Any
 
 import torch
 
-from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment, TransferExperiment
+from fer_mlops.config import (
+    BaselineExperiment,
+    CnnExperiment,
+    EnsembleExperiment,
+    Experiment,
+    TransferExperiment,
+)
 from fer_mlops.data.faces import Faces
 from fer_mlops.errors import TrainingError
 from fer_mlops.progress import Progress, no_progress
 from fer_mlops.training.baseline import train_baseline
 from fer_mlops.training.cnn import train_cnn
+from fer_mlops.training.ensemble import train_ensemble
 from fer_mlops.training.steps import OnStep, TrainingResult
 from fer_mlops.training.transfer import train_transfer
 
@@ -46,6 +53,8 @@ def train_classifier(
         match experiment:
             case BaselineExperiment():
                 return train_baseline(experiment, train, valid, on_step, progress, cache)
+            case EnsembleExperiment():
+                return train_ensemble(experiment, train, valid, on_step, progress, cache)
             case CnnExperiment():
                 return train_cnn(experiment, train, valid, on_step, progress, resume_from)
             case TransferExperiment():

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fer_mlops.config import BaselineExperiment, CnnExperiment, Experiment
+from fer_mlops.config import (
+    BaselineExperiment,
+    CnnExperiment,
+    EnsembleExperiment,
+    Experiment,
+    TransferExperiment,
+)
 from fer_mlops.config.conversion import fill
 from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.config.validation import require
@@ -103,7 +109,9 @@ def num_steps(experiment: Experiment) -> int:
     match experiment:
         case BaselineExperiment():
             return len(experiment.hog_svm.fractions)
+        case EnsembleExperiment():
+            return len(experiment.ensemble.fractions)
         case CnnExperiment():
             return experiment.training.epochs
-        case _:
+        case TransferExperiment():
             return experiment.transfer.frozen_epochs + experiment.training.epochs

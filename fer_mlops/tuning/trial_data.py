@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_mlops.config import BaselineExperiment, DataConfig, Experiment, image_size
+from fer_mlops.config import DataConfig, EpochExperiment, Experiment, image_size
 from fer_mlops.data.loading import Data, divide_faces, prepare_data, read_faces, take_faces
 from fer_mlops.data.splits import Split
 from fer_mlops.images.arrays import take_images
@@ -69,5 +69,5 @@ class TrialFaces:
 
 
 def _key(experiment: Experiment) -> tuple[int, bool]:
-    soft = not isinstance(experiment, BaselineExperiment) and experiment.training.soft_labels
+    soft = isinstance(experiment, EpochExperiment) and experiment.training.soft_labels
     return image_size(experiment), soft

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_mlops.config import BaselineExperiment, Experiment
+from fer_mlops.config import EpochExperiment, Experiment
 from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import TrainingError

@@ -1,0 +1,158 @@
+"""Ensemble training: a linear head on the features of frozen experts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from fer_mlops.config import EnsembleExperiment
+from fer_mlops.data.faces import Faces
+from fer_mlops.emotions import EMOTIONS
+from fer_mlops.metrics.classification import Labels
+from fer_mlops.models.calibration import log_softmax
+from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
+from fer_mlops.models.classifier import Classifier, NetworkScorer
+from fer_mlops.models.ensemble import Ensemble, build_ensemble
+from fer_mlops.progress import Advance, Progress, cached
+from fer_mlops.training.devices import choose_device
+from fer_mlops.training.feature_cache import (
+    cached_features,
+    digest_of_pixels,
+    digest_of_weights,
+    frozen_features,
+)
+from fer_mlops.training.losses import log_prior
+from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated, valid_metrics
+
+Features = NDArray[np.float32]
+_UNSEEN = -20.0
+"""Logit of an emotion without a training face: a probability of about 1e-9."""
+_LEAST_DEVIATION = 1e-6
+
+
+def train_ensemble(
+    experiment: EnsembleExperiment,
+    train: Faces,
+    valid: Faces,
+    on_step: OnStep,
+    progress: Progress,
+    cache: Path,
+) -> TrainingResult:
+    """Returns the ensemble whose head is fitted to all training faces.
+
+    Reports one step per share of the training faces.
+    """
+    config = experiment.ensemble
+    network = build_ensemble(config, len(EMOTIONS))
+    device = choose_device("auto")
+    num_faces = (len(train) + len(valid)) * (2 if config.mirror else 1)
+    advance = progress("features of experts", num_faces)
+    embed = _Embed(network).to(device)
+    weights = digest_of_weights(network)
+
+    def features_of(faces: Faces) -> Features:
+        return _features(embed, faces, weights, config.mirror, cache, advance, num_faces)
+
+    train_features, valid_features = features_of(train), features_of(valid)
+    network.cpu()
+    zeros = np.zeros(len(EMOTIONS), np.float32)
+    order = np.random.default_rng(experiment.seed).permutation(len(train))
+    advance = progress("learning curve", len(config.fractions))
+    for number, fraction in enumerate(config.fractions, start=1):
+        rows = np.sort(order[: max(2, round(fraction * len(train)))])
+        if len(np.unique(train.labels[rows])) < 2:
+            advance(1)
+            continue
+        _fit_head(network.head, train_features[rows], train.labels[rows], config.penalty)
+        with torch.inference_mode():
+            logits = network.head(torch.from_numpy(valid_features)).numpy()
+        log_probabilities = log_softmax(logits)
+        classifier = Classifier(
+            family="ensemble",
+            image_size=config.image_size,
+            scorer=NetworkScorer(network, config),
+            calibration=uncalibrated(zeros),
+        )
+        step = Step(
+            number=number,
+            name=f"training set {number}/{len(config.fractions)}",
+            metrics={"train/faces": len(rows), **valid_metrics(log_probabilities, valid.labels)},
+            probabilities=np.exp(log_probabilities),
+            classifier=classifier,
+            has_images=True,
+            state=None,
+        )
+        on_step(step)
+        advance(1)
+    classifier = step.classifier.as_saved()
+    logits = classifier.scorer.logits(valid.pixels)
+    prior = log_prior(train.class_counts()).numpy()
+    calibration = fit_calibration(logits, valid.labels, zeros, prior)
+    calibration = with_thresholds(calibration, logits, valid.labels, experiment.max_error)
+    return TrainingResult(classifier=dataclasses.replace(classifier, calibration=calibration), facts={})
+
+
+class _Embed(nn.Module):
+    """The network up to the features of its experts."""
+
+    def __init__(self, network: Ensemble) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.embed(images)
+
+
+def _features(
+    embed: _Embed,
+    faces: Faces,
+    weights: str,
+    mirror: bool,
+    cache: Path,
+    advance: Advance,
+    num_faces: int,
+) -> Features:
+    """Returns the features [n, features], averaged over mirror images if ``mirror`` is set."""
+    device = next(embed.parameters()).device
+    pixels = digest_of_pixels(faces.pixels)
+
+    def one_side(mirrored: bool) -> Features:
+        def compute() -> Tensor:
+            return frozen_features(
+                embed, faces.pixels, device=device, mirrored=mirrored, advance=advance
+            )
+
+        parts = ("ensemble", weights, pixels, str(mirrored), device.type)
+        found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
+        return found.numpy()
+
+    return np.asarray((one_side(False) + one_side(True)) / 2) if mirror else one_side(False)
+
+
+def _fit_head(head: nn.Linear, features: Features, labels: Labels, penalty: float) -> None:
+    """Fits the head to standardised features, then folds the scaling into its weights.
+
+    Args:
+        head: Linear layer to fill.
+        features: Features of the faces [n, features].
+        labels: Labels of the faces [n], with at least two emotions.
+        penalty: Weight of half the squared norm of the weights, beside the sum of the faces' losses.
+    """
+    mean, deviation = features.mean(0), features.std(0) + _LEAST_DEVIATION
+    fitted = LogisticRegression(C=1 / penalty, max_iter=1000).fit((features - mean) / deviation, labels)
+    rows, offsets = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:  # scikit-learn stores one row, that of the second class
+        rows, offsets = np.vstack([-rows, rows]) / 2, np.array([-offsets[0], offsets[0]]) / 2
+    weights = np.zeros((head.out_features, head.in_features))
+    biases = np.full(head.out_features, _UNSEEN)
+    weights[fitted.classes_] = rows / deviation
+    biases[fitted.classes_] = offsets - (rows / deviation) @ mean
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights))
+        head.bias.copy_(torch.from_numpy(biases))
