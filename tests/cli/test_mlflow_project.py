@@ -26,7 +26,18 @@ PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 
 
 def test_the_entry_points_are_there() -> None:
-    expected = {"check", "baseline", "cnn", "transfer", "tune", "all", "evaluate", "compare", "promote"}
+    expected = {
+        "check",
+        "baseline",
+        "cnn",
+        "transfer",
+        "ensemble",
+        "tune",
+        "all",
+        "evaluate",
+        "compare",
+        "promote",
+    }
     assert set(PROJECT["entry_points"]) == expected
     assert PROJECT["conda_env"] == "conda.yaml"
     assert not {"python_env", "docker_env"} & PROJECT.keys()

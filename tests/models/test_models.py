@@ -12,7 +12,14 @@ import torch
 from sklearn.svm import SVC
 from torch import nn
 
-from fer_mlops.config import CnnConfig, HogSvmConfig, TrainingConfig, TransferConfig
+from fer_mlops.config import (
+    Architecture,
+    CnnConfig,
+    EnsembleConfig,
+    HogSvmConfig,
+    TrainingConfig,
+    TransferConfig,
+)
 from fer_mlops.errors import ConfigError, WeightsError
 from fer_mlops.models import MODELS, build_network
 from fer_mlops.models.backbones import BACKBONES
@@ -28,9 +35,10 @@ from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import fit
 from fer_mlops.training.losses import cross_entropy
 
-CONFIGS: dict[str, CnnConfig | TransferConfig] = {
+CONFIGS: dict[str, Architecture] = {
     "cnn": CnnConfig(image_size=32, widths=(8, 16), depths=(1, 2), hidden=16, dropout=0.0),
     "transfer": TransferConfig(image_size=32, backbone="resnet18", dropout=0.0),
+    "ensemble": EnsembleConfig(image_size=32),
 }
 NEUTRAL = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
 
@@ -43,7 +51,7 @@ def one_batch(side: int) -> Examples:
     return Examples(faces, torch.arange(14) % 7)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["cnn", "transfer"])  # the experts of an ensemble are not trained
 def test_every_model_learns_one_batch(name: str) -> None:
     torch.manual_seed(0)
     network = build_network(name, CONFIGS[name], 7)
