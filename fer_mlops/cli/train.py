@@ -121,7 +121,7 @@ def ensemble(**options: Any) -> Result | None:
 def run_everything(cnn_preset: str, **options: Any) -> Result:
     """Train all three families and compare them."""
     experiments = suite_of(cnn_preset, **options)
-    check_tracking(experiments[0])
+    check_start(experiments[0])
     from fer_mlops.cli.output.scores import print_comparison
     from fer_mlops.cli.output.screen import print_next, print_view, progress_bars
     from fer_mlops.cli.output.training import print_registration, print_step
@@ -178,7 +178,7 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
 
             check_seeds(experiment, seeds)
         if is_first():
-            check_tracking(experiment)
+            check_start(experiment)
     if experiment and repeats:
         return _train_repeats(experiment, seeds)
     if num_processes > num_started():  # this process starts the others, and trains nothing itself
@@ -192,15 +192,20 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
         return _train_here(family, experiment, options)
 
 
-def check_tracking(experiment: Experiment | None) -> None:
-    """Checks that runs can be stored, before torch is loaded.
+def check_start(experiment: Experiment | None) -> None:
+    """Checks the path of the data, then that runs can be stored, before torch is loaded.
 
     A resumed run has no experiment yet.
 
     Raises:
+        DataError: There is no such data set or path; no store has been made.
         TrackingError: The tracking store cannot be used.
     """
+    from fer_mlops.data.datasets import find_data
     from fer_mlops.tracking.store import check_store
+
+    if experiment:
+        find_data(experiment.data.source)
 
     check_store(experiment.tracking.experiment if experiment else None)
 
@@ -249,7 +254,7 @@ def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Expe
     state = checkpoint_of(options["resume"], cache, locks=is_first())
     experiment = resumed_experiment(options["resume"], state, build(family, options))
     if is_first():
-        check_tracking(experiment)
+        check_start(experiment)
     return experiment, state
 
 

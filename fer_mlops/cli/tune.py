@@ -29,7 +29,7 @@ from fer_mlops.cli.options import (
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.cli.result import Result, with_json
-from fer_mlops.cli.train import check_tracking
+from fer_mlops.cli.train import check_start
 from fer_mlops.errors import ConfigError
 from fer_mlops.files import cache_folder
 
@@ -107,7 +107,7 @@ def tune(family: str, **options: Any) -> Result:
     tuning.KEY=VALUE (docs/tuning.md). Machines with the same --study and --storage share the work.
     """
     plan = plan_of(family, **options)
-    check_tracking(plan.experiment)
+    check_start(plan.experiment)
     from fer_mlops.cli.output.screen import print_view, progress_bars
     from fer_mlops.cli.output.training import print_trained
     from fer_mlops.training.devices import keep_heap

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,18 @@ def is_installed(name: str) -> bool:
     return all(path.is_file() for path in _stored(name))
 
 
+def check_experts(names: Iterable[str]) -> None:
+    """Checks that the weights of the experts are installed.
+
+    Raises:
+        ConfigError: A name is unknown.
+        WeightsError: Weights are missing; the message has the command that fetches them.
+    """
+    if missing := [name for name in names if not is_installed(name)]:
+        command = f"fer-mlops weights get {' '.join(missing)}"
+        raise WeightsError(f"weights of {', '.join(missing)} are not installed; {command}")
+
+
 def fetch_expert(name: str) -> nn.Module:
     """Returns the expert with its published weights, in evaluation mode.
 
@@ -145,8 +157,7 @@ def fetch_expert(name: str) -> nn.Module:
     """
     expert = find_expert(name)
     manifest, values = _stored(name)
-    if not is_installed(name):
-        raise WeightsError(f"the weights of {name} are not installed; fer-mlops weights get {name}")
+    check_experts([name])
     content = [path.read_bytes() for path in (manifest, values)]
     if tuple(hashlib.sha256(each).hexdigest() for each in content) != expert.digests:
         raise WeightsError(

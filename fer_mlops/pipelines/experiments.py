@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_mlops.config import Experiment, TransferConfig, TransferExperiment
+from fer_mlops.config import EnsembleExperiment, Experiment, TransferConfig, TransferExperiment
 from fer_mlops.config.recipes import (
     Tree,
     build_experiment,
@@ -94,7 +94,11 @@ def _recipe_of_run(family: str, run_id: str) -> Tree:
 
 
 def _check_pretrained(experiment: Experiment) -> None:
-    """Checks the names of backbone and weights before a run or a study is created."""
+    """Checks names and presence of published weights before a run or a study is created."""
+    if isinstance(experiment, EnsembleExperiment):
+        from fer_mlops.models.experts import check_experts  # loads torch
+
+        check_experts(experiment.ensemble.experts)
     if not isinstance(experiment, TransferExperiment):
         return
     config, default = experiment.transfer, TransferConfig()

@@ -16,9 +16,12 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from fer_mlops.cli import main
+from fer_mlops.cli.main import cli
+from fer_mlops.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -364,3 +367,13 @@ def test_a_face_that_may_not_be_read_is_named(
 
 def test_the_table_is_as_long_as_promised() -> None:
     assert len(BROKEN) + len(BROKEN_FILES) >= 80
+
+
+@pytest.mark.parametrize("words", [["baseline"], ["cnn"], ["all"], ["tune", "baseline"]])
+def test_a_mistyped_data_path_is_refused_before_a_store_is_made(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_mlops.tracking.store.check_store", lambda *_: pytest.fail("a store"))
+    done = CliRunner().invoke(cli, [*words, "--data", "fcaes"])
+    assert isinstance(done.exception, DataError), done.output
+    assert "no data set or path 'fcaes'" in str(done.exception)
