@@ -39,6 +39,10 @@ SPACES = {
     "transfer": Space(
         family="transfer", parameters=(Parameter(key="transfer.dropout", low=0.0, high=0.4),)
     ),
+    "ensemble": Space(
+        family="ensemble",
+        parameters=(Parameter(key="ensemble.penalty", low=10, high=1000, log=True),),
+    ),
 }
 
 

@@ -46,6 +46,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "transfer.frozen_epochs": 2,
         "training.epochs": 1,
     },
+    "ensemble": {"ensemble.image_size": 32, "ensemble.fractions": [0.5, 1.0]},
 }
 
 

@@ -46,12 +46,12 @@ def runs_address(experiment_id: str, port: int = 5000) -> str:
 def runs_view(experiment_id: str) -> str:
     """Returns the address of the runs table, without scheme and host; its columns are the scores."""
     address = f"/#/experiments/{experiment_id}/runs{_MODEL_TRAINING}"
-    store = client()
-    stored = store.get_experiment(experiment_id).tags.get(_TAG, "")
+    store, stored = client(), ""
     try:
+        stored = store.get_experiment(experiment_id).tags.get(_TAG, "")
         if _state() not in stored:  # an earlier version stored another view
             store.set_experiment_tag(experiment_id, _TAG, _shared_view())
-    except MlflowException:  # an account that may only read
+    except MlflowException:  # an account that may only read, or a server that is away
         if not stored:
             return address
     return f"{address}&viewStateShareKey={_KEY}"

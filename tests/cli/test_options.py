@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 
 MISTYPED = [
     (["transfr"], "No such command 'transfr'. Did you mean 'transfer'?"),
-    (["traain"], "No such command 'traain'. Train with one of: baseline, cnn, transfer, all, tune."),
+    (
+        ["traain"],
+        "No such command 'traain'. Train with one of: baseline, cnn, transfer, ensemble, all, tune.",
+    ),
     (["data", "checq"], "Did you mean 'check'?"),
     (["cnn", "--epoch", "3"], "'--epochs'"),
     (["evaluate", "--experimnt", "x"], "Did you mean '--experiment'?"),

@@ -15,6 +15,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from expert_files import install
 from lasting import lasting_store
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -43,8 +44,10 @@ from fer_mlops.training.steps import Step
 def trained(
     tmp_path_factory: pytest.TempPathFactory, empty_store: Path, drawn_cache: Path, faces_folder: Path
 ) -> Iterator[dict[str, Trained]]:
-    """All three families trained once; the folder of the store is in MLFLOW_TRACKING_URI."""
-    with lasting_store(tmp_path_factory.mktemp("trained"), empty_store, drawn_cache):
+    """Every family trained once; the folder of the store is in MLFLOW_TRACKING_URI."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch, lasting_store(folder, empty_store, drawn_cache):
+        install(tmp_path_factory.mktemp("experts"), patch)
         yield {family: run(tiny(family, faces_folder)) for family in FAMILIES}
 
 
@@ -75,9 +78,9 @@ def test_a_run_shows_settings_facts_and_data(family: str, trained: dict[str, Tra
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_run_has_metrics_at_every_step(family: str, trained: dict[str, Trained]) -> None:
-    steps = {"baseline": 2, "cnn": 2, "transfer": 3}[family]
+    steps = {"baseline": 2, "cnn": 2, "transfer": 3, "ensemble": 2}[family]
     names = ["valid/loss", "valid/accuracy", "valid/macro_f1", "valid/balanced_accuracy"]
-    if family != "baseline":
+    if family in ("cnn", "transfer"):
         names += ["train/loss", "train/learning_rate", "train/seconds_per_epoch"]
     for name in names:
         history = MlflowClient().get_metric_history(trained[family].run_id, name)
@@ -115,7 +118,7 @@ def test_a_run_has_images_with_steps_and_figures(family: str, trained: dict[str,
     method = "occlusion" if family == "baseline" else "gradcam"
     for key in ("confusion_matrix~valid", f"{method}~happiness", f"{method}~anger"):
         assert any(key in file and "step" in file and file.endswith(".png") for file in files), key
-    last = {"baseline": 2, "cnn": 2, "transfer": 3}[family]
+    last = {"baseline": 2, "cnn": 2, "transfer": 3, "ensemble": 2}[family]
     for step in ("+step+0+", f"+step+{last}+"):  # the slider opens at 0
         assert any(f"{method}~anger{step}" in file for file in files), step
     expected = {"training_curves.png", "test/confusion_matrix.png", "test/per_class.png"}

@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from expert_files import install
 from tiny import tiny
 
 from fer_mlops.config import FAMILIES
@@ -19,10 +20,12 @@ from fer_mlops.tracking.tracker import Tracker
 def test_a_run_without_mlflow_has_scores_and_curves_and_stores_nothing(
     family: str,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     faces_folder: Path,
     drawn_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    install(tmp_path_factory.mktemp("experts"), monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     experiment, log = tiny(family, faces_folder), RunLog()
@@ -31,7 +34,7 @@ def test_a_run_without_mlflow_has_scores_and_curves_and_stores_nothing(
     assert log.metrics["test/macro_f1"] == trained.test.macro_f1.value
     assert log.metrics["test_natural/macro_f1"] == trained.operating_points["natural"].macro_f1.value
     assert log.facts["test_used"].startswith("once")
-    steps = {"baseline": 2, "cnn": 2, "transfer": 3}[family]
+    steps = {"baseline": 2, "cnn": 2, "transfer": 3, "ensemble": 2}[family]
     assert [step for step, _ in log.curves()["valid/loss"]] == list(range(1, steps + 1))
     assert list(tmp_path.iterdir()) == []
 

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import optuna
 import pytest
+from expert_files import install
 from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 from sweeps import SPACES, plan_of, runs_named, study_in, sweep, untrained
@@ -188,10 +189,11 @@ def test_a_fits_value_is_that_of_the_weights_it_would_keep(world: Path, faces_fo
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_reports_every_objective_at_every_step(
-    family: str, world: Path, faces_folder: Path
+    family: str, world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fer_mlops.training.train import train_classifier
 
+    install(world, monkeypatch)
     plan = plan_of(world, faces_folder, family, 1)
     cache = cache_folder()
     parts = prepare_data(plan.experiment, cache).parts
