@@ -45,6 +45,10 @@ _ENVIRONMENT = {
     # for a connection that went stale between two epochs
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # libgomp, which torch uses on Linux, reads it when torch is loaded. Its threads wait in a busy loop
+    # between layers; two trainings on two cores then reached a fifth of one alone, both together
+    # (benchmarks/side_by_side.py)
+    "GOMP_SPINCOUNT": "1000",
 }
 # logging level of each library whose lines would repeat this package's own messages at length
 _LEVELS = {
@@ -66,7 +70,7 @@ def silence_third_party_logs() -> None:
 
 
 def set_up_libraries() -> None:
-    """Sets MLflow's environment variables where they are unset, and silences logs, for the process."""
+    """Sets environment variables of libraries where they are unset, and silences logs, for the process."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     silence_third_party_logs()
