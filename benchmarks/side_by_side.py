@@ -1,4 +1,4 @@
-"""Two trainings at once against one alone: faces per second of a training step, by OpenMP's spin count."""
+"""Faces per second of two trainings at once against one alone, by the spin count of OpenMP."""
 
 from __future__ import annotations
 
@@ -65,9 +65,8 @@ def main() -> None:
         alone = rates(1, options.seconds, spins)[0]
         together = rates(2, options.seconds, spins)
         shown = ", ".join(f"{rate:.0f}" for rate in together)
-        print(
-            f"{name}: alone {alone:.0f} faces/s; two at once {shown}, together {sum(together) / alone:.2f}x"
-        )
+        ratio = sum(together) / alone
+        print(f"{name}: alone {alone:.0f} faces/s; two at once {shown}, together {ratio:.2f}x")
 
 
 if __name__ == "__main__":

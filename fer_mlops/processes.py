@@ -70,7 +70,7 @@ def silence_third_party_logs() -> None:
 
 
 def set_up_libraries() -> None:
-    """Sets environment variables of libraries where they are unset, and silences logs, for the process."""
+    """Sets environment variables of libraries where they are unset, and silences their logs."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     silence_third_party_logs()

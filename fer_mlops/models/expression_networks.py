@@ -74,7 +74,7 @@ class FaceApiNet(nn.Module):
         return self.blocks[-1]
 
 
-class _ResidualBlock(nn.Module):
+class _XceptionBlock(nn.Module):
     """Two separable convolutions and a halving, beside a strided convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -104,8 +104,8 @@ class MiniXception(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32, 3, stride=2)
         self.conv2 = nn.Conv2d(32, 64, 3)
-        self.block2 = _ResidualBlock(64, 128)
-        self.block3 = _ResidualBlock(128, 256)
+        self.block2 = _XceptionBlock(64, 128)
+        self.block3 = _XceptionBlock(128, 256)
         self.scores = nn.Conv2d(256, 7, 3, padding=1)
 
     def forward(self, faces: Tensor) -> Tensor:

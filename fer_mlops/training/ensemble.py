@@ -18,10 +18,11 @@ from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier, NetworkScorer
-from fer_mlops.models.ensemble import Ensemble, build_ensemble
+from fer_mlops.models.ensemble import build_ensemble
 from fer_mlops.progress import Advance, Progress, cached
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.feature_cache import (
+    Embed,
     cached_features,
     digest_of_pixels,
     digest_of_weights,
@@ -53,7 +54,7 @@ def train_ensemble(
     device = choose_device("auto")
     num_faces = (len(train) + len(valid)) * (2 if config.mirror else 1)
     advance = progress("features of experts", num_faces)
-    embed = _Embed(network).to(device)
+    embed = Embed(network).to(device)
     weights = digest_of_weights(network)
 
     def features_of(faces: Faces) -> Features:
@@ -98,19 +99,8 @@ def train_ensemble(
     return TrainingResult(classifier=dataclasses.replace(classifier, calibration=calibration), facts={})
 
 
-class _Embed(nn.Module):
-    """The network up to the features of its experts."""
-
-    def __init__(self, network: Ensemble) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network.embed(images)
-
-
 def _features(
-    embed: _Embed,
+    embed: Embed,
     faces: Faces,
     weights: str,
     mirror: bool,

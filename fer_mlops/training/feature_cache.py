@@ -16,6 +16,8 @@ from fer_mlops.errors import DataError
 from fer_mlops.files import locked, whole
 from fer_mlops.images.arrays import Images
 from fer_mlops.models.base import to_images
+from fer_mlops.models.ensemble import Ensemble
+from fer_mlops.models.transfer import TransferNetwork
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
 
@@ -120,6 +122,17 @@ def _make_room(cache: Path, most: int) -> None:
             break
         file.unlink(missing_ok=True)
         total -= size
+
+
+class Embed(nn.Module):
+    """A network with a method ``embed``, up to its features."""
+
+    def __init__(self, network: TransferNetwork | Ensemble) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.embed(images)
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fer_mlops.config import TrainingConfig, TransferExperiment
 from fer_mlops.data.faces import Faces
@@ -26,6 +26,7 @@ from fer_mlops.training import distributed
 from fer_mlops.training.devices import choose_arithmetic, choose_device
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.feature_cache import (
+    Embed,
     cached_features,
     digest_of_pixels,
     digest_of_weights,
@@ -140,7 +141,7 @@ def _frozen_examples(
     num_faces = 2 * len(train) + len(valid)
     advance = progress(f"features of frozen {name}", num_faces)
     device = network.mean.device
-    embed = _Embed(network)
+    embed = Embed(network)
     weights = digest_of_weights(network)
 
     def features(faces: Faces, mirrored: bool) -> Tensor:
@@ -164,14 +165,3 @@ def _frozen_examples(
     return Examples(both, labels, targets), Examples(
         features(valid, False), torch.from_numpy(valid.labels)
     )
-
-
-class _Embed(nn.Module):
-    """The network up to its pooled features."""
-
-    def __init__(self, network: TransferNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network.embed(images)
