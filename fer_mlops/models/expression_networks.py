@@ -85,10 +85,8 @@ class _XceptionBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         inner: Tensor = self.conv2(F.relu(self.conv1(F.relu(maps))))
-        right, bottom = inner.shape[3] % 2, inner.shape[2] % 2
-        # TensorFlow's SAME padding for an odd side is one pixel on each edge, else one on the far edge
-        padded = F.pad(inner, (right, 1, bottom, 1), value=-torch.inf)
-        return F.max_pool2d(padded, 3, 2) + torch.as_tensor(self.shortcut(maps))
+        # TensorFlow's SAME padding, for maps of odd sides: here 29 and 15
+        return F.max_pool2d(inner, 3, 2, padding=1) + torch.as_tensor(self.shortcut(maps))
 
 
 class MiniXception(nn.Module):

@@ -17,11 +17,12 @@ import mlflow
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from expert_files import publish
 from PIL import Image
 
 from fer_mlops.cli import main
 from fer_mlops.cli.main import cli
-from fer_mlops.errors import DataError
+from fer_mlops.errors import DataError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -377,3 +378,13 @@ def test_a_mistyped_data_path_is_refused_before_a_store_is_made(
     done = CliRunner().invoke(cli, [*words, "--data", "fcaes"])
     assert isinstance(done.exception, DataError), done.output
     assert "no data set or path 'fcaes'" in str(done.exception)
+
+
+def test_an_ensemble_without_weights_is_refused_before_a_store_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, monkeypatch)
+    monkeypatch.setattr("fer_mlops.tracking.store.check_store", lambda *_: pytest.fail("a store"))
+    done = CliRunner().invoke(cli, ["ensemble", "--data", "sample"])
+    assert isinstance(done.exception, WeightsError), done.output
+    assert "fer-mlops weights get face_api mini_xception" in str(done.exception)

