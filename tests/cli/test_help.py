@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 from commands import COMMANDS
+from expert_files import install
 
 from fer_mlops.cli.commands import MOVED, Command
 from fer_mlops.cli.main import cli
@@ -70,7 +72,10 @@ def test_an_entry_point_has_two_examples_or_three(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_examples_of_a_command_are_understood(name: str) -> None:
+def test_the_examples_of_a_command_are_understood(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch)
     command = COMMANDS[name]
     assert isinstance(command, Command)
     assert 1 <= len(command.examples) <= 3

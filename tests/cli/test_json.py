@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pytest
 from commands import COMMANDS, fer
+from expert_files import install
 from lasting import lasting_store
 from mlflow import MlflowClient
 from quick import bundle
@@ -67,8 +68,9 @@ def place(
 
 
 @pytest.fixture
-def quick(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives commands that train, or that download, a result made before."""
+    install(tmp_path, monkeypatch)
     one, other = place.trained
     comparison, _ = compare.compare_trained([one, other])
     scores = {
