@@ -71,6 +71,8 @@ def place(
 def quick(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives commands that train, or that download, a result made before."""
     install(tmp_path, monkeypatch)
+    for alias, version in (("champion", "1"), ("previous", "2")):  # as before a rollback or promotion
+        MlflowClient().set_registered_model_alias("fer-classifier", alias, version)
     one, other = place.trained
     comparison, _ = compare.compare_trained([one, other])
     scores = {
