@@ -206,7 +206,6 @@ def check_start(experiment: Experiment | None) -> None:
 
     if experiment:
         find_data(experiment.data.source)
-
     check_store(experiment.tracking.experiment if experiment else None)
 
 

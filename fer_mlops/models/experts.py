@@ -24,8 +24,7 @@ from fer_mlops.errors import ConfigError, WeightsError, did_you_mean
 from fer_mlops.files import all_or_none
 from fer_mlops.models.expression_networks import FaceApiNet, MiniXception
 
-_TIMEOUT = 600.0
-"""Seconds after which a download counts as failed."""
+_TIMEOUT = 600.0  # seconds after which a download counts as failed
 
 
 @dataclass(frozen=True, kw_only=True)

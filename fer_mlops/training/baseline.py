@@ -19,7 +19,7 @@ from fer_mlops.models.hog_svm_fit import can_calibrate, fit_hog_svm
 from fer_mlops.progress import Advance, Progress, cached
 from fer_mlops.training.feature_cache import cached_features, digest_of_pixels
 from fer_mlops.training.losses import log_prior
-from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated, valid_metrics
+from fer_mlops.training.steps import OnStep, TrainingResult, curve_step, training_sets, uncalibrated
 
 
 def train_baseline(
@@ -37,39 +37,26 @@ def train_baseline(
     train_vectors = _vectors_of(train, config, cache, advance, num_faces)
     valid_vectors = _vectors_of(valid, config, cache, advance, num_faces)
     advance = progress("learning curve", len(config.fractions))
-    order = np.random.default_rng(seed).permutation(len(train))
     prior = log_prior(train.class_counts()).numpy()
     zeros = np.zeros(len(EMOTIONS), np.float32)
     num_steps = len(config.fractions)
-    for number, fraction in enumerate(config.fractions, start=1):
-        # of one order, so that each training set contains the smaller ones
-        rows = np.sort(order[: max(2, round(fraction * len(train)))])
-        if fraction < 1 and not can_calibrate(train.labels[rows]):
+    for number, rows in training_sets(len(train), config.fractions, seed):
+        if number < num_steps and not can_calibrate(train.labels[rows]):
             advance(1)
             continue  # too small to calibrate, so its probabilities are not comparable
         machine = fit_hog_svm(train_vectors[rows], train.labels[rows], config, seed)
         logits = machine.logits_of_vectors(valid_vectors)
-        step = Step(
-            number=number,
-            name=f"training set {number}/{num_steps}",
-            metrics={"train/faces": len(rows), **valid_metrics(logits, valid.labels)},
-            probabilities=np.exp(logits),
-            classifier=Classifier(
-                family="baseline",
-                image_size=config.image_size,
-                scorer=machine,
-                calibration=uncalibrated(zeros),
-            ),
-            has_images=True,
-            state=None,
+        classifier = Classifier(
+            family="baseline",
+            image_size=config.image_size,
+            scorer=machine,
+            calibration=uncalibrated(zeros),
         )
-        on_step(step)
+        on_step(curve_step(number, num_steps, len(rows), logits, valid.labels, classifier))
         advance(1)
     calibration = fit_calibration(logits, valid.labels, zeros, prior)
     calibration = with_thresholds(calibration, logits, valid.labels, experiment.max_error)
-    return TrainingResult(
-        classifier=dataclasses.replace(step.classifier, calibration=calibration), facts={}
-    )
+    return TrainingResult(classifier=dataclasses.replace(classifier, calibration=calibration), facts={})
 
 
 def _vectors_of(

@@ -38,5 +38,7 @@ def train_cnn(
         on_step(to_step(epoch, TrainingPhase("cnn", experiment.cnn)))
 
     fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
-    classifier = calibrated("cnn", network, experiment.cnn, train, valid, loss, experiment.max_error)
+    classifier = calibrated(
+        "cnn", network, experiment.cnn, train, valid, loss.natural_bias.numpy(), experiment.max_error
+    )
     return TrainingResult(classifier=classifier, facts={})

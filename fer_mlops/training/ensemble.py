@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.classification import Labels
 from fer_mlops.models.calibration import log_softmax
-from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.ensemble import build_ensemble
 from fer_mlops.progress import Advance, Progress, cached
@@ -28,12 +26,11 @@ from fer_mlops.training.feature_cache import (
     digest_of_weights,
     frozen_features,
 )
-from fer_mlops.training.losses import log_prior
-from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated, valid_metrics
+from fer_mlops.training.networks import calibrated
+from fer_mlops.training.steps import OnStep, TrainingResult, curve_step, training_sets, uncalibrated
 
 Features = NDArray[np.float32]
-_UNSEEN = -20.0
-"""Logit of an emotion without a training face: a probability of about 1e-9."""
+_UNSEEN = -20.0  # logit of an emotion without a training face: a probability of about 1e-9
 _LEAST_DEVIATION = 1e-6
 
 
@@ -62,41 +59,24 @@ def train_ensemble(
 
     train_features, valid_features = features_of(train), features_of(valid)
     network.cpu()
-    zeros = np.zeros(len(EMOTIONS), np.float32)
-    order = np.random.default_rng(experiment.seed).permutation(len(train))
-    advance = progress("learning curve", len(config.fractions))
-    for number, fraction in enumerate(config.fractions, start=1):
-        rows = np.sort(order[: max(2, round(fraction * len(train)))])
-        if len(np.unique(train.labels[rows])) < 2:
-            advance(1)
-            continue
-        _fit_head(network.head, train_features[rows], train.labels[rows], config.penalty)
-        with torch.inference_mode():
-            logits = network.head(torch.from_numpy(valid_features)).numpy()
-        log_probabilities = log_softmax(logits)
-        classifier = Classifier(
-            family="ensemble",
-            image_size=config.image_size,
-            scorer=NetworkScorer(network, config),
-            calibration=uncalibrated(zeros),
-        )
-        step = Step(
-            number=number,
-            name=f"training set {number}/{len(config.fractions)}",
-            metrics={"train/faces": len(rows), **valid_metrics(log_probabilities, valid.labels)},
-            probabilities=np.exp(log_probabilities),
-            classifier=classifier,
-            has_images=True,
-            state=None,
-        )
-        on_step(step)
+    bias = np.zeros(len(EMOTIONS), np.float32)
+    classifier = Classifier(
+        family="ensemble",
+        image_size=config.image_size,
+        scorer=NetworkScorer(network, config),
+        calibration=uncalibrated(bias),
+    )
+    num_steps = len(config.fractions)
+    advance = progress("learning curve", num_steps)
+    for number, rows in training_sets(len(train), config.fractions, experiment.seed):
+        if number == num_steps or len(np.unique(train.labels[rows])) > 1:
+            _fit_head(network.head, train_features[rows], train.labels[rows], config.penalty)
+            with torch.inference_mode():
+                logits = log_softmax(network.head(torch.from_numpy(valid_features)).numpy())
+            on_step(curve_step(number, num_steps, len(rows), logits, valid.labels, classifier))
         advance(1)
-    classifier = step.classifier.as_saved()
-    logits = classifier.scorer.logits(valid.pixels)
-    prior = log_prior(train.class_counts()).numpy()
-    calibration = fit_calibration(logits, valid.labels, zeros, prior)
-    calibration = with_thresholds(calibration, logits, valid.labels, experiment.max_error)
-    return TrainingResult(classifier=dataclasses.replace(classifier, calibration=calibration), facts={})
+    fitted = calibrated("ensemble", network, config, train, valid, bias, experiment.max_error)
+    return TrainingResult(classifier=fitted, facts={})
 
 
 def _features(

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from fer_mlops.config import (
@@ -128,12 +130,11 @@ def calibrated(
     architecture: Architecture,
     train: Faces,
     valid: Faces,
-    loss: Loss,
+    bias: NDArray[np.float32],
     max_error: float,
 ) -> Classifier:
     """Returns the calibrated bundle of a network as it will be loaded: on the CPU, in float32."""
     # so calibration, and all scores measured on the bundle, do not depend on the training device
-    bias = loss.natural_bias.numpy()
     fitted = Classifier(
         family=family,
         image_size=architecture.image_size,

@@ -84,7 +84,9 @@ def train_transfer(
     phase = 2
     advance = progress("fine-tuning", experiment.training.epochs * (len(train) + len(valid)))
     fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
-    classifier = calibrated("transfer", network, architecture, train, valid, loss, experiment.max_error)
+    classifier = calibrated(
+        "transfer", network, architecture, train, valid, loss.natural_bias.numpy(), experiment.max_error
+    )
     return TrainingResult(classifier=classifier, facts=facts)
 
 
