@@ -197,7 +197,8 @@ def test_the_command_writes_page_json_and_csv(
         "written to a.json",
         "written to a.csv",
     ]
-    assert max(map(len, out.splitlines())) <= 80
+    without_folder = out.replace(str(faces_folder), "faces")  # a path is as long as it is
+    assert max(map(len, without_folder.splitlines())) <= 80
 
 
 def test_a_trained_model_can_doubt_labels(
