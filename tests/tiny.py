@@ -46,7 +46,13 @@ SETTINGS: dict[str, dict[str, object]] = {
         "transfer.frozen_epochs": 2,
         "training.epochs": 1,
     },
-    "ensemble": {"ensemble.image_size": 32, "ensemble.fractions": [0.5, 1.0]},
+    "ensemble": {
+        "ensemble.image_size": 32,
+        "ensemble.network.image_size": 16,
+        "ensemble.network.widths": [8, 16],
+        "ensemble.network.depths": [1, 1],
+        "training.epochs": 1,
+    },
 }
 
 

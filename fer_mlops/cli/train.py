@@ -97,16 +97,16 @@ def transfer(**options: Any) -> Result | None:
     cls=Command,
     examples=(
         "fer-mlops ensemble --data faces/",
-        "fer-mlops ensemble --data faces/ --folds 5",
+        "fer-mlops ensemble --preset fast --data faces/ --folds 5",
     ),
 )
-@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *FIT, *RUN)
 @with_json()
 def ensemble(**options: Any) -> Result | None:
-    """Train a head on published networks.
+    """Train a head on published networks, fused with networks from scratch.
 
-    The networks know expressions from other data and are not trained: one pass over the faces, then a
-    linear head. fer-mlops weights get fetches them.
+    The published networks know expressions from other data and are not trained; fer-mlops weights get
+    fetches them.
     """
     return train("ensemble", options)
 

@@ -80,17 +80,12 @@ class TransferExperiment(Settings):
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        require(
-            not self.training.teacher,
-            "training.teacher",
-            "empty for transfer; only cnn takes a teacher",
-            self.training.teacher,
-        )
+        _refuse_teacher(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleExperiment(Settings):
-    """Frozen experts under a linear head, on a data set."""
+    """Published networks under a linear head, fused with networks that ``training`` trains."""
 
     family: ClassVar[str] = "ensemble"
     seed: Seed = 0
@@ -98,13 +93,37 @@ class EnsembleExperiment(Settings):
     max_error: Rate = 0.05
     """Share of sure predictions that may be wrong; it sets the confidence threshold."""
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            epochs=12,
+            optimizer="muon",
+            learning_rate=0.002,
+            weight_decay=0.05,
+            schedule="one_cycle",
+            ema_decay=0.995,
+            keep_weights="last",
+        )
+    )
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
+    def __post_init__(self) -> None:
+        _refuse_teacher(self)
 
-EpochExperiment = CnnExperiment | TransferExperiment
-"""Experiments that train a network in epochs, on augmented faces."""
-Experiment = BaselineExperiment | EpochExperiment | EnsembleExperiment
+
+def _refuse_teacher(experiment: TransferExperiment | EnsembleExperiment) -> None:
+    require(
+        not experiment.training.teacher,
+        "training.teacher",
+        f"empty for {experiment.family}; only cnn takes a teacher",
+        experiment.training.teacher,
+    )
+
+
+EpochExperiment = CnnExperiment | TransferExperiment | EnsembleExperiment
+"""Experiments that train networks in epochs, on augmented faces."""
+Experiment = BaselineExperiment | EpochExperiment
 
 
 FAMILIES: dict[str, type[Experiment]] = {

@@ -130,7 +130,7 @@ class TransferConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleConfig(Settings):
-    """A linear head on the features of several published expression networks, which are not trained."""
+    """A linear head on published networks, fused with networks trained from random weights."""
 
     section: ClassVar[str] = "ensemble."
     image_size: Annotated[int, Field(ge=32, le=512)] = 112
@@ -139,18 +139,33 @@ class EnsembleConfig(Settings):
     """Names of the experts; ``fer-mlops weights`` lists them."""
     penalty: Positive = 100.0
     """Weight of half the squared norm of the head's weights, beside the sum of the faces' losses."""
+    networks: Annotated[int, Field(ge=0, le=16)] = 1
+    """Networks trained from random weights, each with another seed; 0 for the experts alone."""
+    network: CnnConfig = CnnConfig(
+        image_size=56,
+        widths=(32, 64, 96, 128),
+        depths=(1, 2, 2, 2),
+        last_pool=False,
+        hidden=0,
+        dropout=0.2,
+        standardise=True,
+    )
+    """Design of these networks; their image size divides that of the ensemble."""
     mirror: bool = True
     """Predict the mean over a face and its mirror image, at twice the time."""
-    fractions: Fractions = (0.1, 0.25, 0.5, 1.0)
-    """Shares of the training faces in the learning curve, ascending, ending in 1."""
 
     def __post_init__(self) -> None:
-        check_fractions(self.fractions, "ensemble.fractions")
         require(
             len(set(self.experts)) == len(self.experts),
             "ensemble.experts",
             "different names",
             self.experts,
+        )
+        require(
+            self.networks == 0 or self.image_size % self.network.image_size == 0,
+            "ensemble.network.image_size",
+            f"a divisor of ensemble.image_size, {self.image_size}",
+            self.network.image_size,
         )
 
 

@@ -1,14 +1,17 @@
-"""Ensemble: features of several frozen experts under one linear head."""
+"""Ensemble: frozen experts under one linear head, fused with networks trained from scratch."""
 
 from __future__ import annotations
 
+import copy
 from typing import Protocol, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_mlops.config import EnsembleConfig
 from fer_mlops.models.base import MirrorAveraging
+from fer_mlops.models.cnn import Cnn
 from fer_mlops.models.experts import fetch_expert, find_expert
 
 
@@ -20,15 +23,24 @@ class _ExpertNetwork(Protocol):
 class Ensemble(MirrorAveraging):
     """Takes faces [n, 1, side, side] in [0, 1]; returns logits [n, num_classes].
 
-    The head is linear, so the mean of a face's and its mirror image's logits is that of their mean
-    features.
+    The logits are a weighted sum of log-probabilities: those of the experts' head, and the mean of
+    those of the networks (a logarithmic opinion pool, doi 10.1214/ss/1177013825).
     """
+
+    network_bias: Tensor
+    """[num_classes]; what turns a network's logits into log-odds under the training frequencies."""
+    network_share: Tensor
+    """Weight of the networks in the sum, 0 to 1; the head has the rest."""
 
     def __init__(self, config: EnsembleConfig, num_classes: int) -> None:
         super().__init__()
         self.experts = nn.ModuleDict({name: find_expert(name).build() for name in config.experts})
         num_features = sum(cast(_ExpertNetwork, each).num_features for each in self.experts.values())
         self.head = nn.Linear(num_features, num_classes)
+        self.networks = nn.ModuleList(Cnn(config.network, num_classes) for _ in range(config.networks))
+        self.shrink = config.image_size // config.network.image_size
+        self.register_buffer("network_bias", torch.zeros(num_classes))
+        self.register_buffer("network_share", torch.tensor(0.5 if config.networks else 0.0))
         self.averages_mirror = config.mirror
         self.to(memory_format=torch.channels_last)
 
@@ -37,9 +49,28 @@ class Ensemble(MirrorAveraging):
         return torch.cat([expert(images) for expert in self.experts.values()], 1)
 
     def score(self, images: Tensor) -> Tensor:
-        """Returns the logits of the faces, without mirror averaging."""
-        logits: Tensor = self.head(self.embed(images))
-        return logits
+        """Returns the logits of the head and of each network [n, 1 + networks, num_classes]."""
+        small = F.avg_pool2d(images, self.shrink)
+        parts = [self.head(self.embed(images)), *(network(small) for network in self.networks)]
+        return torch.stack(parts, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the fused logits, of logits averaged over mirror images."""
+        return self.fused(super().forward(images))
+
+    def fused(self, parts: Tensor) -> Tensor:
+        """Returns the logits [n, num_classes] for the result of ``score``."""
+        head = parts[:, 0].log_softmax(1)
+        if not self.networks:
+            return head
+        networks = (parts[:, 1:] + self.network_bias).log_softmax(2).mean(1)
+        return head + self.network_share * (networks - head)
+
+    def with_networks(self, networks: list[nn.Module]) -> Ensemble:
+        """Returns the ensemble with other trained networks, and everything else shared."""
+        changed = copy.copy(self)
+        changed._modules = {**self._modules, "networks": nn.ModuleList(networks)}
+        return changed
 
     @property
     def explained_layer(self) -> nn.Module:
@@ -48,7 +79,7 @@ class Ensemble(MirrorAveraging):
 
 
 def build_ensemble(config: EnsembleConfig, num_classes: int) -> Ensemble:
-    """Returns an ensemble of the published experts with a random head.
+    """Returns an ensemble of the published experts with a random head and random networks.
 
     Raises:
         WeightsError: The weights of an expert are not installed.
@@ -56,4 +87,5 @@ def build_ensemble(config: EnsembleConfig, num_classes: int) -> Ensemble:
     network = Ensemble(config, num_classes)
     for name, expert in network.experts.items():
         expert.load_state_dict(fetch_expert(name).state_dict())
-    return network.requires_grad_(False).eval()
+    network.experts.requires_grad_(False)
+    return network.eval()

@@ -1,12 +1,17 @@
-"""Ensemble training: a linear head on the features of frozen experts."""
+"""Ensemble training: a linear head on features of frozen experts, then networks from random weights."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
@@ -14,9 +19,10 @@ from fer_mlops.config import EnsembleExperiment
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.metrics.classification import Labels
+from fer_mlops.models import build_network
 from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.classifier import Classifier, NetworkScorer
-from fer_mlops.models.ensemble import build_ensemble
+from fer_mlops.models.ensemble import Ensemble, build_ensemble
 from fer_mlops.progress import Advance, Progress, cached
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.feature_cache import (
@@ -26,12 +32,16 @@ from fer_mlops.training.feature_cache import (
     digest_of_weights,
     frozen_features,
 )
-from fer_mlops.training.networks import calibrated
-from fer_mlops.training.steps import OnStep, TrainingResult, curve_step, training_sets, uncalibrated
+from fer_mlops.training.loop import Epoch
+from fer_mlops.training.networks import calibrated, fit_faces, make_loss
+from fer_mlops.training.steps import OnStep, Step, TrainingResult, uncalibrated, valid_metrics
 
 Features = NDArray[np.float32]
+LogProbabilities = NDArray[np.floating[Any]]
 _UNSEEN = -20.0  # logit of an emotion without a training face: a probability of about 1e-9
 _LEAST_DEVIATION = 1e-6
+_LEAST_PROBABILITY = 1e-12
+_AT_ONCE = 1024  # faces made smaller at a time
 
 
 def train_ensemble(
@@ -41,42 +51,147 @@ def train_ensemble(
     on_step: OnStep,
     progress: Progress,
     cache: Path,
+    resume_from: Mapping[str, Any] | None,
 ) -> TrainingResult:
-    """Returns the ensemble whose head is fitted to all training faces.
-
-    Reports one step per share of the training faces.
-    """
+    """Returns the fused ensemble; reports one step for the head, then one per epoch of each network."""
     config = experiment.ensemble
-    network = build_ensemble(config, len(EMOTIONS))
-    device = choose_device("auto")
+    ensemble = build_ensemble(config, len(EMOTIONS))
+    head = _train_head(ensemble, experiment, train, valid, progress, cache)
+    loss = make_loss(experiment.training, train)
+    ensemble.network_bias.copy_(loss.natural_bias)
+    members = _Members(ensemble, experiment, valid, head, on_step)
+    finished, begun = [], None
+    if resume_from:
+        finished, begun = resume_from["fit"]["networks"], resume_from["fit"]["epoch"]
+    else:
+        members.report(1, "head of the experts", None)
+    small_train = _shrunk(train, config.network.image_size)
+    device, num_epochs = choose_device(experiment.training.device), experiment.training.epochs
+    seeds = np.random.default_rng(experiment.seed).integers(2**32, size=config.networks)
+    for number, seed in enumerate(map(int, seeds)):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # networks are built on the CPU
+            network = build_network("cnn", config.network, len(EMOTIONS))
+        if number < len(finished):
+            network.load_state_dict(finished[number])
+        else:
+            fit_faces(
+                network.to(device),
+                dataclasses.replace(experiment, seed=seed),
+                small_train,
+                members.small_valid,
+                loss,
+                members.report_epoch,
+                progress(
+                    f"training network {number + 1}/{config.networks}",
+                    num_epochs * (len(train) + len(valid)),
+                ),
+                {"fit": begun} if begun else None,
+            )
+            begun = None
+        members.add(network.cpu())
+    zeros = np.zeros(len(EMOTIONS), np.float32)
+    fused = members.fused()
+    classifier = calibrated("ensemble", fused, config, train, valid, zeros, experiment.max_error)
+    return TrainingResult(classifier=classifier, facts={})
+
+
+class _Members:
+    """Networks of an ensemble that are trained so far, and their answers about the validation faces."""
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        experiment: EnsembleExperiment,
+        valid: Faces,
+        head: LogProbabilities,
+        on_step: OnStep,
+    ) -> None:
+        self.ensemble, self.experiment, self.head, self.on_step = ensemble, experiment, head, on_step
+        self.labels = valid.labels
+        self.small_valid = _shrunk(valid, experiment.ensemble.network.image_size)
+        self.networks: list[nn.Module] = []
+        self.answers: list[LogProbabilities] = []
+
+    def add(self, network: nn.Module) -> None:
+        """Adds a trained network."""
+        config, pixels = self.experiment.ensemble, np.asarray(self.small_valid.pixels)
+        scorer = NetworkScorer(network, config.network)
+        sides = [pixels, pixels[:, :, ::-1]] if config.mirror else [pixels]
+        logits = np.mean([scorer.logits(side) for side in sides], axis=0)
+        self.answers.append(log_softmax(logits + self.ensemble.network_bias.numpy()))
+        self.networks.append(network)
+
+    def fused(self) -> Ensemble:
+        """Returns the ensemble with the share of the networks that has the least validation loss."""
+        if self.answers:
+            share = _best_share(self.head, np.mean(self.answers, axis=0), self.labels)
+            self.ensemble.network_share.fill_(share)
+        return self.ensemble.with_networks(self.networks)
+
+    def report_epoch(self, epoch: Epoch) -> None:
+        """Reports an epoch of the network that is being trained."""
+        number, num = len(self.networks), self.experiment.ensemble.networks
+        name = f"network {number + 1}/{num}, epoch {epoch.result.epoch}/{epoch.num_epochs}"
+        self.report(1 + number * epoch.num_epochs + epoch.result.epoch, name, epoch)
+
+    def report(self, number: int, name: str, epoch: Epoch | None) -> None:
+        """Reports the head, fused with the networks so far and that of ``epoch`` with equal weights."""
+        networks, answers, metrics = self.networks, self.answers, {}
+        if epoch:
+            networks = [*networks, copy.deepcopy(epoch.network).cpu()]
+            answers = [*answers, np.log(epoch.probabilities + _LEAST_PROBABILITY)]
+            metrics = epoch.result.metrics()
+        fused = log_softmax((self.head + np.mean(answers, axis=0)) / 2) if answers else self.head
+        config = self.experiment.ensemble
+        self.on_step(
+            Step(
+                number=number,
+                name=name,
+                metrics={**metrics, **valid_metrics(fused, self.labels)},
+                probabilities=np.exp(fused),
+                classifier=Classifier(
+                    family="ensemble",
+                    image_size=config.image_size,
+                    scorer=NetworkScorer(self.ensemble.with_networks(networks), config),
+                    calibration=uncalibrated(np.zeros(len(EMOTIONS), np.float32)),
+                ),
+                has_images=True,
+                state=lambda: {
+                    "phase": 2,
+                    "steps_before": 0,
+                    "facts": {},
+                    "fit": {
+                        "networks": [network.state_dict() for network in self.networks],
+                        "epoch": epoch.state() if epoch else None,
+                    },
+                },
+            )
+        )
+
+
+def _train_head(
+    ensemble: Ensemble,
+    experiment: EnsembleExperiment,
+    train: Faces,
+    valid: Faces,
+    progress: Progress,
+    cache: Path,
+) -> LogProbabilities:
+    """Fits the head to the features of the training faces; returns its validation answers [n, 7]."""
+    config, device = experiment.ensemble, choose_device(experiment.training.device)
     num_faces = (len(train) + len(valid)) * (2 if config.mirror else 1)
     advance = progress("features of experts", num_faces)
-    embed = Embed(network).to(device)
-    weights = digest_of_weights(network)
-
-    def features_of(faces: Faces) -> Features:
-        return _features(embed, faces, weights, config.mirror, cache, advance, num_faces)
-
-    train_features, valid_features = features_of(train), features_of(valid)
-    network.cpu()
-    bias = np.zeros(len(EMOTIONS), np.float32)
-    classifier = Classifier(
-        family="ensemble",
-        image_size=config.image_size,
-        scorer=NetworkScorer(network, config),
-        calibration=uncalibrated(bias),
+    embed = Embed(ensemble).to(device)
+    weights = digest_of_weights(ensemble.experts)
+    train_features, valid_features = (
+        _features(embed, part, weights, config.mirror, cache, advance, num_faces)
+        for part in (train, valid)
     )
-    num_steps = len(config.fractions)
-    advance = progress("learning curve", num_steps)
-    for number, rows in training_sets(len(train), config.fractions, experiment.seed):
-        if number == num_steps or len(np.unique(train.labels[rows])) > 1:
-            _fit_head(network.head, train_features[rows], train.labels[rows], config.penalty)
-            with torch.inference_mode():
-                logits = log_softmax(network.head(torch.from_numpy(valid_features)).numpy())
-            on_step(curve_step(number, num_steps, len(rows), logits, valid.labels, classifier))
-        advance(1)
-    fitted = calibrated("ensemble", network, config, train, valid, bias, experiment.max_error)
-    return TrainingResult(classifier=fitted, facts={})
+    ensemble.cpu()
+    _fit_head(ensemble.head, train_features, train.labels, config.penalty)
+    with torch.inference_mode():
+        return log_softmax(ensemble.head(torch.from_numpy(valid_features)).numpy())
 
 
 def _features(
@@ -126,3 +241,24 @@ def _fit_head(head: nn.Linear, features: Features, labels: Labels, penalty: floa
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
         head.bias.copy_(torch.from_numpy(biases))
+
+
+def _shrunk(faces: Faces, side: int) -> Faces:
+    """Returns the faces at ``side`` pixels, each the mean of a square; ``side`` divides their own."""
+    small = np.empty((len(faces), side, side), np.uint8)
+    factor = faces.pixels.shape[-1] // side
+    for start in range(0, len(faces), _AT_ONCE):
+        part = np.asarray(faces.pixels[start : start + _AT_ONCE])
+        squares = part.reshape(len(part), side, factor, side, factor)
+        small[start : start + len(part)] = squares.mean((2, 4)).round()
+    return dataclasses.replace(faces, pixels=small)
+
+
+def _best_share(head: LogProbabilities, networks: LogProbabilities, labels: Labels) -> float:
+    """Returns the share of the networks' log-probabilities with the least loss, 0 to 1."""
+
+    def loss(share: float) -> float:
+        fused = log_softmax(head + share * (networks - head))
+        return float(-fused[np.arange(len(labels)), labels].mean())
+
+    return float(minimize_scalar(loss, bounds=(0, 1), method="bounded").x)

@@ -12,12 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fer_mlops.config import (
-    Architecture,
-    CnnExperiment,
-    TrainingConfig,
-    TransferExperiment,
-)
+from fer_mlops.config import Architecture, EpochExperiment, TrainingConfig
 from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
@@ -97,7 +92,7 @@ def to_step(epoch: Epoch, training: TrainingPhase) -> Step:
 
 def fit_faces(
     network: nn.Module,
-    experiment: CnnExperiment | TransferExperiment,
+    experiment: EpochExperiment,
     train: Faces,
     valid: Faces,
     loss: Loss,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,53 +73,12 @@ def uncalibrated(bias: NDArray[np.float32]) -> Calibration:
     return Calibration(bias=tuple(map(float, bias)), temperature=1.0, prior_strength=1.0)
 
 
-def training_sets(
-    num_faces: int, fractions: Sequence[float], seed: int
-) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yields number, from 1, and sorted rows of each training set of a learning curve.
-
-    Args:
-        num_faces: Number of training faces.
-        fractions: Share of the faces in each set, ascending.
-        seed: Seed of the order of the faces.
-    """
-    # of one order, so that each training set contains the smaller ones
-    order = np.random.default_rng(seed).permutation(num_faces)
-    for number, fraction in enumerate(fractions, start=1):
-        yield number, np.sort(order[: max(2, round(fraction * num_faces))])
-
-
-def curve_step(
-    number: int,
-    num_steps: int,
-    num_faces: int,
-    log_probabilities: NDArray[np.floating[Any]],
-    labels: Labels,
-    classifier: Classifier,
-) -> Step:
-    """Returns a point of a learning curve as a step.
-
-    Args:
-        number: Number of the training set, from 1.
-        num_steps: Number of training sets.
-        num_faces: Number of faces in this set.
-        log_probabilities: Log-probabilities of the validation faces [n, 7].
-        labels: Labels of the validation faces [n].
-        classifier: Classifier trained on this set, not calibrated yet.
-    """
+def valid_metrics(log_probabilities: NDArray[np.floating[Any]], labels: Labels) -> dict[str, float]:
+    """Returns loss and scores of the validation faces, from log-probabilities [n, 7] and labels [n]."""
     counts = confusion_counts(labels, log_probabilities.argmax(1))
-    return Step(
-        number=number,
-        name=f"training set {number}/{num_steps}",
-        metrics={
-            "train/faces": num_faces,
-            "valid/loss": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
-            "valid/accuracy": float(accuracy(counts)),
-            "valid/macro_f1": float(macro_f1(counts)),
-            "valid/balanced_accuracy": float(balanced_accuracy(counts)),
-        },
-        probabilities=np.exp(log_probabilities),
-        classifier=classifier,
-        has_images=True,
-        state=None,
-    )
+    return {
+        "valid/loss": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        "valid/accuracy": float(accuracy(counts)),
+        "valid/macro_f1": float(macro_f1(counts)),
+        "valid/balanced_accuracy": float(balanced_accuracy(counts)),
+    }

@@ -54,7 +54,7 @@ def train_classifier(
             case BaselineExperiment():
                 return train_baseline(experiment, train, valid, on_step, progress, cache)
             case EnsembleExperiment():
-                return train_ensemble(experiment, train, valid, on_step, progress, cache)
+                return train_ensemble(experiment, train, valid, on_step, progress, cache, resume_from)
             case CnnExperiment():
                 return train_cnn(experiment, train, valid, on_step, progress, resume_from)
             case TransferExperiment():

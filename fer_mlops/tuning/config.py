@@ -110,7 +110,7 @@ def num_steps(experiment: Experiment) -> int:
         case BaselineExperiment():
             return len(experiment.hog_svm.fractions)
         case EnsembleExperiment():
-            return len(experiment.ensemble.fractions)
+            return 1 + experiment.ensemble.networks * experiment.training.epochs
         case CnnExperiment():
             return experiment.training.epochs
         case TransferExperiment():

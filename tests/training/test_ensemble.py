@@ -1,4 +1,4 @@
-"""The head of an ensemble: equal to scikit-learn's on standardised features, for any set of emotions."""
+"""Ensemble: its head equals scikit-learn's, its networks resume, and its parts are fused by weight."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from expert_files import install
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from fer_mlops.config import EnsembleConfig, EnsembleExperiment
+from fer_mlops.config import CnnConfig, EnsembleConfig, EnsembleExperiment, TrainingConfig
 from fer_mlops.data.faces import Faces
+from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.classifier import Classifier
-from fer_mlops.training.ensemble import _fit_head
+from fer_mlops.models.ensemble import build_ensemble
+from fer_mlops.training.ensemble import _best_share, _fit_head, _shrunk
 from fer_mlops.training.steps import Step
 from fer_mlops.training.train import train_classifier
 
@@ -48,16 +50,84 @@ def test_an_ensemble_trains_and_its_bundle_gives_equal_probabilities(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch)
-    experiment = EnsembleExperiment(ensemble=EnsembleConfig(image_size=48))
     steps: list[Step] = []
     result = train_classifier(
-        experiment, faces_of(70, 0), faces_of(28, 1), on_step=steps.append, cache=tmp_path / "cache"
+        tiny_ensemble(), faces_of(70, 0), faces_of(28, 1), on_step=steps.append, cache=tmp_path
     )
-    assert [step.number for step in steps] == [1, 2, 3, 4]
-    assert steps[-1].metrics["valid/accuracy"] > 0.5  # by chance .14
+    assert [step.number for step in steps] == [1, 2, 3, 4, 5]
+    assert [step.name for step in steps][:3] == [
+        "head of the experts",
+        "network 1/2, epoch 1/2",
+        "network 1/2, epoch 2/2",
+    ]
+    assert all(step.metrics["valid/accuracy"] > 0.5 for step in steps)  # by chance .14
     faces = faces_of(14, 2).pixels
     expected = result.classifier.predict_proba(faces)
     result.classifier.save(tmp_path / "bundle")
     loaded = Classifier.load(tmp_path / "bundle")
     np.testing.assert_array_equal(loaded.predict_proba(faces), expected)
     np.testing.assert_allclose(loaded.predict_proba(faces[:, :, ::-1]), expected, atol=1e-5)  # mirrored
+
+
+def tiny_ensemble() -> EnsembleExperiment:
+    network = CnnConfig(image_size=24, widths=(8, 16), depths=(1, 1), hidden=0)
+    training = TrainingConfig(epochs=2, learning_rate=0.01, keep_weights="last")
+    config = EnsembleConfig(image_size=48, networks=2, network=network)
+    return EnsembleExperiment(ensemble=config, training=training)
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3, 4])
+def test_a_resumed_ensemble_has_the_weights_of_one_that_was_never_stopped(
+    kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch)
+    parts, states, after = (faces_of(70, 0), faces_of(28, 1)), [], []
+
+    def keep(step: Step) -> None:
+        assert step.state
+        states.append(step.state())
+
+    whole = train_classifier(tiny_ensemble(), *parts, on_step=keep, cache=tmp_path)
+    resumed = train_classifier(
+        tiny_ensemble(),
+        *parts,
+        on_step=lambda step: after.append(step.number),
+        cache=tmp_path,
+        resume_from=states[kept - 1],
+    )
+    assert after == list(range(kept + 1, 6))
+    faces = faces_of(14, 2).pixels
+    expected = whole.classifier.predict_proba(faces)
+    np.testing.assert_array_equal(resumed.classifier.predict_proba(faces), expected)
+
+
+def test_the_fused_logits_are_a_weighted_sum_of_log_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch)
+    ensemble = build_ensemble(tiny_ensemble().ensemble, 7)
+    ensemble.network_bias.copy_(torch.linspace(-1, 1, 7))
+    ensemble.network_share.fill_(0.25)
+    parts = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0))
+    head, *networks = parts.unbind(1)
+    logs = [(one + ensemble.network_bias).softmax(1).log() for one in networks]
+    expected = 0.75 * head.softmax(1).log() + 0.25 * (logs[0] + logs[1]) / 2
+    torch.testing.assert_close(ensemble.fused(parts), expected)
+
+
+def test_the_share_is_that_of_the_part_that_knows_the_answers() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 7, 300)
+    knows = log_softmax(5.0 * np.eye(7)[labels] + generator.normal(0, 1, (300, 7)))
+    guesses = log_softmax(generator.normal(0, 3, (300, 7)))
+    assert _best_share(knows, guesses, labels) < 0.1
+    assert _best_share(guesses, knows, labels) > 0.9
+
+
+def test_a_face_is_made_smaller_by_the_mean_of_its_squares() -> None:
+    faces = faces_of(3, 0)
+    small = _shrunk(faces, 24)
+    expected = faces.pixels[:, :2, :2].mean((1, 2)).round()
+    np.testing.assert_array_equal(small.pixels[:, 0, 0], expected)
+    assert small.pixels.shape == (3, 24, 24)
+    np.testing.assert_array_equal(small.labels, faces.labels)
