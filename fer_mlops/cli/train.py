@@ -103,7 +103,7 @@ def transfer(**options: Any) -> Result | None:
 @with_options(*FACES, *SETTINGS, IMAGE_SIZE, *FIT, *RUN)
 @with_json()
 def ensemble(**options: Any) -> Result | None:
-    """Train a head on published networks, fused with networks from scratch.
+    """Train networks and fuse them with published ones.
 
     The published networks know expressions from other data and are not trained; fer-mlops weights get
     fetches them.

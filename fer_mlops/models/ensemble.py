@@ -49,22 +49,17 @@ class Ensemble(MirrorAveraging):
         return torch.cat([expert(images) for expert in self.experts.values()], 1)
 
     def score(self, images: Tensor) -> Tensor:
-        """Returns the logits of the head and of each network [n, 1 + networks, num_classes]."""
+        """Returns the fused logits of the faces, without mirror averaging."""
         small = F.avg_pool2d(images, self.shrink)
-        parts = [self.head(self.embed(images)), *(network(small) for network in self.networks)]
-        return torch.stack(parts, 1)
+        return self.fused(self.head(self.embed(images)), [network(small) for network in self.networks])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns the fused logits, of logits averaged over mirror images."""
-        return self.fused(super().forward(images))
-
-    def fused(self, parts: Tensor) -> Tensor:
-        """Returns the logits [n, num_classes] for the result of ``score``."""
-        head = parts[:, 0].log_softmax(1)
-        if not self.networks:
-            return head
-        networks = (parts[:, 1:] + self.network_bias).log_softmax(2).mean(1)
-        return head + self.network_share * (networks - head)
+    def fused(self, head: Tensor, networks: list[Tensor]) -> Tensor:
+        """Returns the logits for those of the head and of each network, all [n, num_classes]."""
+        of_head = head.log_softmax(1)
+        if not networks:
+            return of_head
+        of_networks = (torch.stack(networks) + self.network_bias).log_softmax(2).mean(0)
+        return of_head + self.network_share * (of_networks - of_head)
 
     def with_networks(self, networks: list[nn.Module]) -> Ensemble:
         """Returns the ensemble with other trained networks, and everything else shared."""

@@ -118,8 +118,8 @@ class _Members:
         config, pixels = self.experiment.ensemble, np.asarray(self.small_valid.pixels)
         scorer = NetworkScorer(network, config.network)
         sides = [pixels, pixels[:, :, ::-1]] if config.mirror else [pixels]
-        logits = np.mean([scorer.logits(side) for side in sides], axis=0)
-        self.answers.append(log_softmax(logits + self.ensemble.network_bias.numpy()))
+        bias = self.ensemble.network_bias.numpy()
+        self.answers.append(np.mean([log_softmax(scorer.logits(s) + bias) for s in sides], axis=0))
         self.networks.append(network)
 
     def fused(self) -> Ensemble:
@@ -184,14 +184,15 @@ def _train_head(
     advance = progress("features of experts", num_faces)
     embed = Embed(ensemble).to(device)
     weights = digest_of_weights(ensemble.experts)
-    train_features, valid_features = (
+    train_sides, valid_sides = (
         _features(embed, part, weights, config.mirror, cache, advance, num_faces)
         for part in (train, valid)
     )
     ensemble.cpu()
-    _fit_head(ensemble.head, train_features, train.labels, config.penalty)
+    _fit_head(ensemble.head, np.mean(train_sides, axis=0), train.labels, config.penalty)
     with torch.inference_mode():
-        return log_softmax(ensemble.head(torch.from_numpy(valid_features)).numpy())
+        logits = [ensemble.head(torch.from_numpy(side)).numpy() for side in valid_sides]
+    return np.asarray(np.mean([log_softmax(each) for each in logits], axis=0))
 
 
 def _features(
@@ -202,8 +203,8 @@ def _features(
     cache: Path,
     advance: Advance,
     num_faces: int,
-) -> Features:
-    """Returns the features [n, features], averaged over mirror images if ``mirror`` is set."""
+) -> list[Features]:
+    """Returns the features [n, features] of the faces, and of their mirror images if ``mirror``."""
     device = next(embed.parameters()).device
     pixels = digest_of_pixels(faces.pixels)
 
@@ -217,7 +218,7 @@ def _features(
         found = cached_features(cache, parts, compute, lambda: advance(len(faces), cached(num_faces)))
         return found.numpy()
 
-    return np.asarray((one_side(False) + one_side(True)) / 2) if mirror else one_side(False)
+    return [one_side(False), one_side(True)] if mirror else [one_side(False)]
 
 
 def _fit_head(head: nn.Linear, features: Features, labels: Labels, penalty: float) -> None:

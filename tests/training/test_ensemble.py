@@ -13,6 +13,7 @@ from torch import nn
 
 from fer_mlops.config import CnnConfig, EnsembleConfig, EnsembleExperiment, TrainingConfig
 from fer_mlops.data.faces import Faces
+from fer_mlops.evaluation.explanation import explain
 from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.ensemble import build_ensemble
@@ -61,6 +62,7 @@ def test_an_ensemble_trains_and_its_bundle_gives_equal_probabilities(
         "network 1/2, epoch 2/2",
     ]
     assert all(step.metrics["valid/accuracy"] > 0.5 for step in steps)  # by chance .14
+    explain(steps[-1].classifier, faces_of(2, 3).pixels, np.array([0, 1]))
     faces = faces_of(14, 2).pixels
     expected = result.classifier.predict_proba(faces)
     result.classifier.save(tmp_path / "bundle")
@@ -108,11 +110,10 @@ def test_the_fused_logits_are_a_weighted_sum_of_log_probabilities(
     ensemble = build_ensemble(tiny_ensemble().ensemble, 7)
     ensemble.network_bias.copy_(torch.linspace(-1, 1, 7))
     ensemble.network_share.fill_(0.25)
-    parts = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0))
-    head, *networks = parts.unbind(1)
+    head, *networks = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0))
     logs = [(one + ensemble.network_bias).softmax(1).log() for one in networks]
     expected = 0.75 * head.softmax(1).log() + 0.25 * (logs[0] + logs[1]) / 2
-    torch.testing.assert_close(ensemble.fused(parts), expected)
+    torch.testing.assert_close(ensemble.fused(head, networks), expected)
 
 
 def test_the_share_is_that_of_the_part_that_knows_the_answers() -> None:
