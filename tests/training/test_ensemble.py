@@ -74,7 +74,7 @@ def test_an_ensemble_trains_and_its_bundle_gives_equal_probabilities(
 def tiny_ensemble() -> EnsembleExperiment:
     network = CnnConfig(image_size=24, widths=(8, 16), depths=(1, 1), hidden=0)
     training = TrainingConfig(epochs=2, learning_rate=0.01, keep_weights="last")
-    config = EnsembleConfig(image_size=48, networks=2, network=network)
+    config = EnsembleConfig(image_size=48, experts=("mini_xception",), networks=2, network=network)
     return EnsembleExperiment(ensemble=config, training=training)
 
 
