@@ -23,7 +23,7 @@ from fer_mlops.emotions import EMOTIONS
 from fer_mlops.files import cache_folder
 from fer_mlops.images.arrays import take_images
 from fer_mlops.models import build_network
-from fer_mlops.training.augmentation import make_augment, unmixed
+from fer_mlops.training.augmentation import make_augment
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
 from fer_mlops.training.losses import LOSSES
@@ -61,7 +61,7 @@ def train(pixels: object, labels: np.ndarray, rows: np.ndarray, steps: int) -> f
     examples = Examples(faces, torch.from_numpy(labels[chosen]))
     loss = LOSSES["cross_entropy"](torch.bincount(examples.labels, minlength=7), 0.0)
     session = TrainingState(build_network("cnn", CnnConfig(), 7), examples, loss, TrainingConfig(), 0)
-    return train_epoch(session, make_augment(AugmentConfig()), unmixed)
+    return train_epoch(session, make_augment(AugmentConfig()))
 
 
 def main() -> None:

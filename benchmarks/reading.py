@@ -25,7 +25,7 @@ from fer_mlops.data.table import FaceTable
 from fer_mlops.files import cache_folder
 from fer_mlops.images.arrays import CachedImages
 from fer_mlops.models import build_network
-from fer_mlops.training.augmentation import make_augment, unmixed
+from fer_mlops.training.augmentation import make_augment
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
 from fer_mlops.training.losses import LOSSES
@@ -105,7 +105,7 @@ def waiting_share(table: FaceTable) -> float:
     network = build_network("cnn", CnnConfig(), 7)
     session = TrainingState(network, examples, LOSSES["cross_entropy"](counts, 0.0), TrainingConfig(), 0)
     started = time.perf_counter()
-    train_epoch(session, make_augment(AugmentConfig()), unmixed)
+    train_epoch(session, make_augment(AugmentConfig()))
     return waited / (time.perf_counter() - started)
 
 

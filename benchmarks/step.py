@@ -20,7 +20,7 @@ from fer_mlops.config import CnnExperiment
 from fer_mlops.config.recipes import build_experiment, preset_path
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models import build_network
-from fer_mlops.training.augmentation import Augment, make_augment, unmixed
+from fer_mlops.training.augmentation import Augment, make_augment
 from fer_mlops.training.devices import keep_heap
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import train_epoch
@@ -84,12 +84,12 @@ def seconds(work: Callable[[], object]) -> float:
 def shares(session: TrainingState, augment: Augment) -> dict[str, float]:
     """Returns the share of an epoch's time by group of operators, largest first."""
 
-    def watched(images: torch.Tensor, generator: torch.Generator, done: float) -> torch.Tensor:
+    def watched(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         with record_function("augmentation"):
-            return augment(images, generator, done)
+            return augment(images, generator)
 
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        spent = seconds(lambda: train_epoch(session, watched, unmixed)) * 1e6
+        spent = seconds(lambda: train_epoch(session, watched)) * 1e6
     times = dict.fromkeys([*GROUPS, *MARKED.values()], 0.0)
     for event in profiler.events() or ():
         group = group_of(event)
@@ -137,7 +137,7 @@ def main() -> None:
     for number in range(rounds + 1):  # the first warms up
         for name, session in sessions.items():
             speed = product_speed(TYPES[name])
-            spent = seconds(lambda session=session: train_epoch(session, augment, unmixed))  # type: ignore[misc]
+            spent = seconds(lambda session=session: train_epoch(session, augment))  # type: ignore[misc]
             rate = steps * batch / spent
             if number:
                 speeds[name].append(speed)

@@ -64,7 +64,7 @@ def baseline(**options: Any) -> Result | None:
     cls=Command,
     examples=(
         "fer-mlops cnn --preset fast --data faces/",
-        "fer-mlops cnn --epochs 5 --set training.loss=focal --set augment.mixup=0.2",
+        "fer-mlops cnn --epochs 5 --set training.loss=focal --set augment.rotation=20",
         "fer-mlops cnn --preset best --data faces/ --seeds 3",
     ),
 )

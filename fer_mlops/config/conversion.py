@@ -13,15 +13,23 @@ from fer_mlops.errors import ConfigError, nearest
 T = typing.TypeVar("T")
 
 RENAMED = {
-    "training.sharpness": "training.sam_rho",
     "training.adjustment": "training.logit_adjustment_tau",
-    "training.defer": "training.deferred_share",
     "training.keep": "training.keep_weights",
-    "augment.start_size": "augment.progressive_resize_start",
     "augment.erase": "augment.random_erasing",
     "waits": "wait_for_model",  # of the service
 }
 """Former key of a setting to its key now; runs, recipes and ``--set`` may have the former one."""
+REMOVED = {
+    "augment.mixup": 0,
+    "augment.cutmix": 0,
+    "augment.progressive_resize_start": 1,
+    "augment.start_size": 1,
+    "training.deferred_share": 0,
+    "training.defer": 0,
+    "training.sam_rho": 0,
+    "training.sharpness": 0,
+}
+"""Removed setting, by each of its names, to its value when off, which older recipes and runs hold."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +43,7 @@ def fill(default: T, tree: Mapping[str, object], prefix: str = "", *, others: Se
         others: More dotted keys that the error for an unknown key may suggest.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+        ConfigError: A key is unknown or was removed, or a value is of the wrong type or out of range.
     """
     return _fill(default, tree, prefix, [*keys_of(default, prefix), *others])
 
@@ -46,6 +54,8 @@ def _fill(default: T, tree: Mapping[str, object], prefix: str, known: list[str])
     for name, value in tree.items():
         key = current_key(f"{prefix}{name}")
         name = key.removeprefix(prefix)
+        if is_off(key, value):
+            continue
         if name not in names:
             raise unknown_setting(key, known)
         current = getattr(default, name)
@@ -70,6 +80,11 @@ def current_key(key: str) -> str:
     return RENAMED.get(key, key)
 
 
+def is_off(key: str, value: object) -> bool:
+    """Returns whether a removed setting has the value that had no effect."""
+    return key in REMOVED and value == REMOVED[key]
+
+
 def keys_of(default: object, prefix: str) -> list[str]:
     """Returns the dotted key of every setting, in its order."""
     keys = []
@@ -81,6 +96,10 @@ def keys_of(default: object, prefix: str) -> list[str]:
 
 def unknown_setting(key: str, known: Sequence[str]) -> ConfigError:
     """Returns the error for a key that is not among the dotted keys ``known``, with the nearest one."""
+    if key in REMOVED:
+        return ConfigError(
+            f"{key} was removed: no measurement showed a gain; delete it, or start a new run without it"
+        )
     section, dot, name = key.rpartition(".")
     prefix = section + dot
     siblings = {each.removeprefix(prefix).split(".")[0] for each in known if each.startswith(prefix)}

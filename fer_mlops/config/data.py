@@ -108,15 +108,6 @@ class AugmentConfig(Settings):
     """Largest change of contrast, as a share, 0 to 1."""
     random_erasing: Share = 0.0
     """Probability of blanking one rectangle (arXiv 1708.04896), 0 to 1."""
-    progressive_resize_start: Annotated[float, Field(ge=0.5, le=1)] = 1.0
-    """Share of the image side in the first epochs, 0.5 to 1; the size grows evenly and is full in the
-    last third of the epochs (progressive resizing, arXiv 2104.00298)."""
-    mixup: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """Alpha of the Beta distribution that weights the blend of two faces and their labels (arXiv
-    1710.09412), 0 to 4; 0 turns it off, 0.2 is usual."""
-    cutmix: Share = 0.0
-    """Probability that a rectangle of another face, with its share of the label, is pasted in (arXiv
-    1905.04899), 0 to 1; ``mixup`` applies to the other faces."""
 
 
 def _require_pattern(pattern: str) -> None:

@@ -48,17 +48,6 @@ class CnnExperiment(Settings):
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
-    def __post_init__(self) -> None:
-        start = self.augment.progressive_resize_start
-        smallest = int(start * self.cnn.image_size) - 2  # sides are rounded to multiples of 4
-        num_blocks = len(self.cnn.widths)
-        require(
-            start == 1 or smallest >> num_blocks >= 1,
-            "augment.progressive_resize_start",
-            f"closer to 1 for {num_blocks} blocks on faces of {self.cnn.image_size} pixels",
-            start,
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferExperiment(Settings):

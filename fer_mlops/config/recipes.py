@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from fer_mlops.config import FAMILIES, Experiment
-from fer_mlops.config.conversion import RENAMED, fill, keys_of
+from fer_mlops.config.conversion import REMOVED, RENAMED, fill, keys_of
 from fer_mlops.config.tuning import TuningConfig
 from fer_mlops.errors import ConfigError, did_you_mean, no_such
 from fer_mlops.files import presets, recipes_folder
@@ -206,8 +206,14 @@ def recipe_text(experiment: Experiment) -> str:
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
-def experiment_from_json(text: str) -> Experiment:
-    """Returns the experiment from the JSON of ``settings_as_json``; former keys are read too."""
+def experiment_from_json(text: str, *, to_repeat: bool = True) -> Experiment:
+    """Returns the experiment from the JSON of ``settings_as_json``; former keys are read too.
+
+    Removed settings are left out; ``to_repeat`` makes one that had an effect an error.
+
+    Raises:
+        ConfigError: A key is unknown or was removed, or a value is invalid.
+    """
     tree = json.loads(text)
     family = tree.pop("family")
     # a run or a checkpoint of an earlier version; not through current_key, which would log each
@@ -215,6 +221,9 @@ def experiment_from_json(text: str) -> Experiment:
         section, _, name = former.partition(".")
         if name in tree.get(section, {}):
             tree[section][key.removeprefix(f"{section}.")] = tree[section].pop(name)
+    if not to_repeat:
+        for section, _, name in (key.partition(".") for key in REMOVED):
+            tree.get(section, {}).pop(name, None)
     return fill(FAMILIES[family](), tree)
 
 

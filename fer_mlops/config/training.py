@@ -44,18 +44,11 @@ class TrainingConfig(Settings):
     """Sampling of training faces: ``natural`` shows each once per epoch; ``square_root`` and
     ``balanced`` draw with replacement, with class shares proportional to the square root of the class
     size, or equal (arXiv 1910.09217)."""
-    deferred_share: ShareBelow1 = 0.0
-    """Share of the epochs, and of the frozen epochs, that use ``cross_entropy`` and natural sampling
-    before ``loss`` and ``sampling`` apply (arXiv 1906.07413), in [0, 1); only later epochs count for
-    the best epoch and for early stopping."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     """Probability mass spread over all emotions, 0 to 0.5."""
     soft_labels: bool = False
     """Train on the shares of annotators' votes instead of labels, if the data set has votes (arXiv
     1608.01041); validation and test use labels."""
-    sam_rho: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """Radius of sharpness-aware minimisation (rho of SAM, arXiv 2010.01412), 0 to 2, at twice the
-    time; 0 turns it off, 0.05 is usual."""
     ema_decay: ShareBelow1 = 0.0
     """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
     keep_weights: Literal["best", "last"] = "best"

@@ -56,7 +56,8 @@ def resumed_experiment(run_id: str, state: Mapping[str, Any], requested: Experim
     """Returns the checkpoint's experiment; a request may repeat its settings but not change them.
 
     Raises:
-        ConfigError: The run belongs to another family, or an option differs from the run's setting.
+        ConfigError: The run belongs to another family, an option differs from the run's setting, or a
+            setting that the run used was removed.
     """
     experiment, family = experiment_from_json(state["settings"]), requested.family
     if experiment.family != family:
@@ -87,7 +88,7 @@ def _recipe_of_run(family: str, run_id: str) -> Tree:
 
     check_store()
     winner = get_run(run_id).data.tags.get("winner_run")  # a study's run has the first settings
-    experiment = load_run_config(winner or run_id)
+    experiment = load_run_config(winner or run_id, to_repeat=True)
     if experiment.family != family:
         raise ConfigError(f"run {run_id} is a {experiment.family} run, not {family}")
     return recipe_tree(experiment)

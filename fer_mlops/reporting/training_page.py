@@ -62,7 +62,7 @@ def render_training(
 
 
 def augmented_faces(config: AugmentConfig, faces: Images, seed: int) -> list[Picture]:
-    """Returns gray faces uint8 [n, side, side], each beside copies augmented as in the last epoch."""
+    """Returns gray faces uint8 [n, side, side], each beside augmented copies."""
     augment, generator = make_augment(config), torch.Generator().manual_seed(seed)
     found = []
     for face in faces[:]:

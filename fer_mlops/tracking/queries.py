@@ -37,9 +37,14 @@ def read_text(run_id: str, path: str) -> str:
         raise ModelError(f"run {run_id!r} has no {path} of fer_mlops") from error
 
 
-def load_run_config(run_id: str) -> Experiment:
-    """Returns the settings of a run; raises ModelError if it does not exist or holds none."""
-    return experiment_from_json(read_text(run_id, CONFIG_FILE))
+def load_run_config(run_id: str, *, to_repeat: bool = False) -> Experiment:
+    """Returns the settings of a run.
+
+    Raises:
+        ModelError: The run does not exist or holds none.
+        ConfigError: The run is ``to_repeat``, and a setting that it used was removed.
+    """
+    return experiment_from_json(read_text(run_id, CONFIG_FILE), to_repeat=to_repeat)
 
 
 def finished_children(parent: str) -> list[str]:

@@ -100,8 +100,8 @@ def sum_gradients(network: nn.Module) -> None:
         return
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
     norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm) and norm.training]
-    running = [(norm.running_mean, norm.running_var) for norm in norms if norm.track_running_stats]
-    statistics = [tensor for pair in running for tensor in pair if tensor is not None]
+    running = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
+    statistics = [tensor for tensor in running if tensor is not None]
     for tensor in statistics:
         tensor.div_(world_size())
     tensors = [*gradients, *statistics]

@@ -28,18 +28,18 @@ class Examples:
     labels: Tensor
     """int64 [n]"""
     targets: Tensor | None = None
-    """Shares of each class [n, classes] to fit instead of the labels; None to fit the labels."""
-    teacher_probabilities: Tensor | None = None
-    """Softened probabilities of a teacher [n, classes] to fit beside the labels; None without one."""
+    """Targets to fit instead of the labels, in a form that the loss takes; None to fit the labels."""
 
     @classmethod
     def from_faces(cls, faces: Faces) -> Examples:
         """Returns the examples of one part of a split."""
-        targets, teacher = (
-            None if shares is None else torch.from_numpy(shares)
-            for shares in (faces.targets, faces.teacher_probabilities)
-        )
-        return cls(faces.pixels, torch.from_numpy(faces.labels), targets, teacher)
+        labels = torch.from_numpy(faces.labels)
+        targets = None if faces.targets is None else torch.from_numpy(faces.targets)
+        if faces.teacher_probabilities is not None:  # behind each target, as `distilled` expects
+            teacher = torch.from_numpy(faces.teacher_probabilities)
+            shares = F.one_hot(labels, teacher.shape[1]) if targets is None else targets
+            targets = torch.cat([shares, teacher], dim=1)
+        return cls(faces.pixels, labels, targets)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,10 +49,6 @@ class Examples:
         chosen = torch.from_numpy(rows)
         fitted = self.labels if self.targets is None else self.targets
         targets = fitted[chosen].to(device)
-        if self.teacher_probabilities is not None:  # behind each target, as `distilled` expects
-            teacher = self.teacher_probabilities[chosen].to(device)
-            shares = F.one_hot(targets, teacher.shape[1]) if targets.ndim == 1 else targets
-            targets = torch.cat([shares, teacher], dim=1)
         if not isinstance(self.inputs, Tensor):
             return to_images(self.inputs[rows], device), targets
         inputs = self.inputs[chosen.to(self.inputs.device)].to(device)

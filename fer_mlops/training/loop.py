@@ -18,7 +18,7 @@ from fer_mlops.errors import TrainingError
 from fer_mlops.metrics.classification import accuracy, balanced_accuracy, confusion_counts, macro_f1
 from fer_mlops.progress import Advance, ignore_progress
 from fer_mlops.training import distributed
-from fer_mlops.training.augmentation import Augment, Mix, unchanged, unmixed
+from fer_mlops.training.augmentation import Augment, unchanged
 from fer_mlops.training.devices import explain_full_memory, seeded
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import Loss
@@ -35,7 +35,7 @@ class Epoch:
     probabilities: NDArray[np.float32]
     """Probabilities of the validation faces, [n, classes]."""
     natural_bias: Tensor
-    """Natural bias of this epoch's loss, [classes]."""
+    """Natural bias of the loss, [classes]."""
     network: nn.Module
     """Validated network, in evaluation mode; must not be changed."""
     state: Callable[[], dict[str, object]]
@@ -54,7 +54,6 @@ def fit(
     *,
     seed: int,
     augment: Augment = unchanged,
-    mix: Mix = unmixed,
     on_epoch: OnEpoch | None = None,
     advance: Advance = ignore_progress,
     resume_from: Mapping[str, Any] | None = None,
@@ -73,7 +72,6 @@ def fit(
         config: Training settings; ``config.device`` is ignored.
         seed: Seed of batch order, augmentation and dropout.
         augment: Augmentation of training batches.
-        mix: Mixing of training batches and their targets, after ``augment``.
         on_epoch: Called after every epoch; may raise to stop training.
         advance: Called with the number of faces just trained on or validated; in all, those of every
             epoch of ``config``.
@@ -96,20 +94,17 @@ def fit(
         while training_state.epoch < config.epochs and training_state.stalled < config.patience:
             started = time.perf_counter()
             training_state.epoch += 1
-            train_loss = train_epoch(training_state, augment, mix, advance)
-            outcome = validate(
-                training_state.validated, valid, training_state.loss, training_state.arithmetic
-            )
+            train_loss = train_epoch(training_state, augment, advance)
+            outcome = validate(training_state.validated, valid, loss, training_state.arithmetic)
             require_number("validation", outcome.loss, training_state)
             result = training_state.end_epoch(train_loss, outcome, time.perf_counter() - started)
             if on_epoch:
-                bias = training_state.loss.natural_bias
                 on_epoch(
                     Epoch(
                         result,
                         config.epochs,
                         outcome.probabilities,
-                        bias,
+                        loss.natural_bias,
                         training_state.validated,
                         training_state.state_dict,
                     )
@@ -135,7 +130,7 @@ _RECENT = 50  # number of batches whose mean loss is shown during an epoch
 
 
 def train_epoch(
-    training_state: TrainingState, augment: Augment, mix: Mix, advance: Advance = ignore_progress
+    training_state: TrainingState, augment: Augment, advance: Advance = ignore_progress
 ) -> float:
     """Trains for one pass over the training faces and returns their mean loss.
 
@@ -145,23 +140,16 @@ def train_epoch(
     losses: list[Tensor] = []
     sizes: list[int] = []
     is_autocast, started = training_state.arithmetic != torch.float32, time.perf_counter()
-    done = (training_state.epoch - 1) / training_state.config.epochs
 
     def step(rows: NDArray[np.int64]) -> Tensor:
         inputs, targets = training_state.train.take(rows, training_state.device)
         # every process augments the whole batch, so random numbers do not depend on their number
-        inputs, targets = mix(
-            augment(inputs, training_state.generator, done), targets, training_state.generator
-        )
-
-        def measure() -> Tensor:
-            with torch.autocast(
-                training_state.device.type, training_state.arithmetic, enabled=is_autocast
-            ):
-                logits = distributed.forward(training_state.network, inputs)
-            return training_state.loss.compute(logits.float(), targets)
-
-        return training_state.step(measure)
+        inputs = augment(inputs, training_state.generator)
+        with torch.autocast(training_state.device.type, training_state.arithmetic, enabled=is_autocast):
+            logits = distributed.forward(training_state.network, inputs)
+        batch_loss = training_state.loss.compute(logits.float(), targets)
+        training_state.step(batch_loss)
+        return batch_loss.detach()
 
     def note() -> str:
         loss = float(torch.stack(losses[-_RECENT:]).mean())

@@ -73,7 +73,7 @@ def focal(counts: Tensor, smoothing: float) -> Loss:
     """Returns focal loss with gamma 2 (arXiv 1708.02002), which gives easy faces less weight."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
-        if targets.ndim == 2:  # mean of the losses of each label, as mixup defines it
+        if targets.ndim == 2:  # the mean of each label's loss, weighted by its share
             log_shares = logits.log_softmax(dim=1)
             smooth = smoothing * log_shares.mean(dim=1, keepdim=True)
             costs = -(1 - smoothing) * log_shares - smooth

@@ -14,17 +14,17 @@ from torch import nn
 
 from fer_mlops.config import Architecture, EpochExperiment, TrainingConfig
 from fer_mlops.data.faces import Faces
-from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models.calibration_fit import fit_calibration, with_thresholds
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.progress import Advance
-from fer_mlops.training.augmentation import make_augment, make_mix
+from fer_mlops.training.augmentation import make_augment
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.loop import Epoch, OnEpoch, fit
 from fer_mlops.training.losses import (
     LOSSES,
     Loss,
     after_sampling,
+    distilled,
     face_weights,
     log_prior,
     logit_adjusted,
@@ -33,15 +33,19 @@ from fer_mlops.training.steps import Step, uncalibrated
 
 
 def make_loss(training: TrainingConfig, train: Faces) -> Loss:
-    """Returns the loss of ``training`` for the training faces, corrected for its sampling."""
+    """Returns the loss of ``training`` for ``train``, corrected for its sampling, with its teacher."""
     make = LOSSES[training.loss]
     if training.loss == "logit_adjusted":  # the only loss with a setting of its own
         make = partial(logit_adjusted, tau=training.logit_adjustment_tau)
     counts = train.class_counts()
     if training.sampling == "natural":
-        return make(counts, training.label_smoothing)
-    shown = train.class_counts(face_weights(torch.from_numpy(train.labels), training.sampling))
-    return after_sampling(make(shown, training.label_smoothing), counts, shown)
+        loss = make(counts, training.label_smoothing)
+    else:
+        shown = train.class_counts(face_weights(torch.from_numpy(train.labels), training.sampling))
+        loss = after_sampling(make(shown, training.label_smoothing), counts, shown)
+    if train.teacher_probabilities is None:
+        return loss
+    return distilled(loss, training.teacher_weight, training.teacher_temperature)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,6 @@ def fit_faces(
         experiment.training,
         seed=experiment.seed,
         augment=make_augment(experiment.augment),
-        mix=make_mix(experiment.augment, len(EMOTIONS)),
         on_epoch=on_epoch,
         advance=advance,
         resume_from=resume_from["fit"] if resume_from else None,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW, Optimizer
 from torch.optim.optimizer import ParamsT
 
@@ -87,35 +85,6 @@ def _polynomial(square: Tensor) -> Tensor:
     result = torch.addmm(square, square, square, beta=_B, alpha=_C)
     result.diagonal().add_(_A)
     return result
-
-
-@contextlib.contextmanager
-def uphill(network: nn.Module, rho: float) -> Iterator[None]:
-    """Moves the weights by ``rho`` along their gradients, and restores them after the block.
-
-    The ascent step of sharpness-aware minimisation (arXiv 2010.01412, equation 2): gradients computed in
-    the block are for the optimizer's step. Running statistics of batch norms stay as they are.
-    """
-    weights = [weight for weight in network.parameters() if weight.grad is not None]
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    start = [weight.detach().clone() for weight in weights]
-    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
-    tracking = [layer.track_running_stats for layer in norms]
-    scale = rho / (nn.utils.get_total_norm(gradients) + 1e-12)
-    with torch.no_grad():
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.add_(gradient * scale)
-    for layer in norms:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer, is_tracking in zip(norms, tracking, strict=True):
-            layer.track_running_stats = is_tracking
-        with torch.no_grad():
-            for weight, before in zip(weights, start, strict=True):
-                # copied: adding and subtracting again would leave rounding errors in the weights
-                weight.copy_(before)
 
 
 def _groups(network: nn.Module, learning_rate: float, **options: float) -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.training import distributed
 from fer_mlops.training.devices import choose_arithmetic, random_module
 from fer_mlops.training.examples import Examples
-from fer_mlops.training.losses import LOSSES, Loss, distilled, face_weights
-from fer_mlops.training.optimizers import OPTIMIZERS, uphill
+from fer_mlops.training.losses import Loss, face_weights
+from fer_mlops.training.optimizers import OPTIMIZERS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,24 +75,13 @@ class TrainingState:
     def __init__(
         self, network: nn.Module, train: Examples, loss: Loss, config: TrainingConfig, seed: int
     ) -> None:
-        self.network, self.train, self.config = network, train, config
-        self.chosen_loss = loss
-        # cross-entropy uses only the number of its counts, so any vector of that length will do
-        self.plain_loss = LOSSES["cross_entropy"](loss.natural_bias, config.label_smoothing)
+        self.network, self.train, self.loss, self.config = network, train, loss, config
         self.weights = face_weights(train.labels, config.sampling)
-        if train.teacher_probabilities is not None:
-            weight, temperature = config.teacher_weight, config.teacher_temperature
-            self.chosen_loss = distilled(self.chosen_loss, weight, temperature)
-            self.plain_loss = distilled(self.plain_loss, weight, temperature)
         self.device = next(network.parameters()).device
         self.generator = Generator().manual_seed(seed)
         self.optimizers = OPTIMIZERS[config.optimizer](network, config)
         self.arithmetic = choose_arithmetic(config.precision, self.device)
         self.scaler = GradScaler(self.device.type, enabled=self.arithmetic == torch.float16)
-        if config.sam_rho and self.scaler.is_enabled():
-            raise ConfigError(
-                "training.sam_rho does not work with float16; set training.precision=float32"
-            )
         self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
         _check_shares(len(train) // self.num_steps)
         num_steps = config.epochs * self.num_steps + 1
@@ -123,16 +112,6 @@ class TrainingState:
         self.dropout: list[Tensor] = []
 
     @property
-    def is_warmup_loss(self) -> bool:
-        """Whether this epoch still uses cross-entropy and natural sampling (``deferred_share``)."""
-        return 0 < self.epoch <= self.config.deferred_share * self.config.epochs
-
-    @property
-    def loss(self) -> Loss:
-        """Loss of this epoch."""
-        return self.plain_loss if self.is_warmup_loss else self.chosen_loss
-
-    @property
     def validated(self) -> nn.Module:
         """The averaged network if weights are averaged, else the network."""
         if self.average is None:
@@ -144,51 +123,38 @@ class TrainingState:
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """Yields the rows of each batch of an epoch: a shuffled pass, or draws with replacement."""
         n, generator = len(self.train), self.generator
-        if self.is_warmup_loss or self.config.sampling == "natural":
+        if self.config.sampling == "natural":
             order = torch.randperm(n, generator=generator)
         else:
             order = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         # of almost equal sizes, so that no small last batch weighs as much as the others
         yield from np.array_split(order.numpy(), self.num_steps)
 
-    def step(self, measure: Callable[[], Tensor]) -> Tensor:
-        """Takes a step on the loss that ``measure`` computes, and returns the loss."""
-        batch_loss = self._differentiate(measure)
-        if self.config.sam_rho:
-            # the gradient of the ascent point replaces that of the present weights
-            with uphill(self.network, self.config.sam_rho):
-                self._differentiate(measure)
+    def step(self, batch_loss: Tensor) -> None:
+        """Takes a step down the gradient of a batch's mean loss, a scalar."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        self.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
+        distributed.sum_gradients(self.network)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         scale = self.scaler.get_scale()
         self.scaler.update()
         if self.scaler.get_scale() < scale:
-            return batch_loss  # the gradient overflowed float16, so the scaler skipped the step
+            return  # the gradient overflowed float16, so the scaler skipped the step
         for schedule in self.schedules:
             if isinstance(schedule, OneCycleLR):
                 schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return batch_loss
-
-    def _differentiate(self, measure: Callable[[], Tensor]) -> Tensor:
-        """Computes the gradients of the loss that ``measure`` returns; returns the loss, detached."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        batch_loss = measure()
-        self.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
-        distributed.sum_gradients(self.network)
-        return batch_loss.detach()
 
     def end_epoch(self, train_loss: float, outcome: ValidationResult, seconds: float) -> EpochResult:
         """Ends the epoch: stores its result, keeps its weights if best, lowers a stalled rate."""
         for schedule in self.schedules:
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(outcome.macro_f1)
-        is_best = outcome.macro_f1 > self.best_score or self.config.keep_weights == "last"
-        if is_best or self.is_warmup_loss:
-            # scores under the warm-up loss are not compared with later ones
-            self.best_score, self.stalled = -1.0 if self.is_warmup_loss else outcome.macro_f1, 0
+        if outcome.macro_f1 > self.best_score or self.config.keep_weights == "last":
+            self.best_score, self.stalled = outcome.macro_f1, 0
             self.best = copy.deepcopy(self.validated.state_dict())
         else:
             self.stalled += 1

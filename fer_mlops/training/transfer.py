@@ -67,12 +67,11 @@ def train_transfer(
         head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, progress, cache)
         num_faces = sum(map(len, head))
         advance = progress("training the head", experiment.transfer.frozen_epochs * num_faces)
-        frozen = _frozen_training(experiment)
         history = fit(
             network.head,
             *head,
-            make_loss(frozen, train),
-            frozen,
+            loss,
+            _frozen_training(experiment),
             seed=experiment.seed,
             on_epoch=on_epoch,
             advance=advance,
@@ -117,14 +116,10 @@ def _frozen_training(experiment: TransferExperiment) -> TrainingConfig:
     training = experiment.training
     return dataclasses.replace(
         training,
-        loss="cross_entropy" if training.deferred_share else training.loss,
-        sampling="natural" if training.deferred_share else training.sampling,
-        deferred_share=0.0,
         epochs=experiment.transfer.frozen_epochs,
         learning_rate=experiment.transfer.frozen_learning_rate,
         batch_size=256,
         schedule="one_cycle",
-        sam_rho=0.0,
         ema_decay=0.0,
         patience=experiment.transfer.frozen_epochs,
     )

@@ -14,7 +14,7 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from fer_mlops.config.conversion import RENAMED
+from fer_mlops.config.conversion import REMOVED, RENAMED, is_off
 from fer_mlops.config.recipes import flatten
 from fer_mlops.data.loading import Data
 from fer_mlops.errors import ConfigError, TrainingError
@@ -94,15 +94,17 @@ def open_study(plan: Plan, storage: PatientStorage, data_digest: str) -> optuna.
 
 
 def _other(name: str, key: str, stored: str, value: str) -> str:
-    former = [old for old in RENAMED if f'"{old}"' in stored] if key == "space" else []
-    if former:
-        return (
-            f"study {name!r} has trials with the former setting {former[0]}, now {RENAMED[former[0]]}; "
-            "choose another --study"
-        )
     if key == "space":
+        for former in (*RENAMED, *REMOVED):
+            if f'"{former}"' in stored:
+                return _has_former(name, former)
         return f"study {name!r} exists with another space; choose another --study, or use that space"
     return f"study {name!r} exists with {key} {stored!r}, not {value!r}; choose another --study"
+
+
+def _has_former(name: str, key: str) -> str:
+    fate = f"now {RENAMED[key]}" if key in RENAMED else "which was removed"
+    return f"study {name!r} has trials with the former setting {key}, {fate}; choose another --study"
 
 
 def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
@@ -120,6 +122,9 @@ def _bind_settings(study: optuna.Study, plan: Plan, stored: str | None) -> None:
             study.set_metric_names([plan.tuning.objective])  # for Optuna Dashboard
         return
     before = {RENAMED.get(key, key): value for key, value in json.loads(stored).items()}
+    for key in sorted(REMOVED.keys() & before.keys()):
+        if not is_off(key, before[key]):
+            raise ConfigError(_has_former(plan.study_name, key))
     for key in sorted(own.keys() & before.keys()):
         if own[key] != before[key]:
             raise ConfigError(_other(plan.study_name, key, str(before[key]), str(own[key])))

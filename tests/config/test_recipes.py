@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pickle
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 from fer_mlops import config
 from fer_mlops.config import (
     FAMILIES,
+    AugmentConfig,
     BaselineExperiment,
     CnnExperiment,
     TrainingConfig,
     TransferExperiment,
     image_size,
 )
-from fer_mlops.config.conversion import current_key
+from fer_mlops.config.conversion import REMOVED, current_key
 from fer_mlops.config.recipes import (
     build_experiment,
     experiment_from_json,
@@ -460,21 +462,6 @@ def test_every_family_tells_the_size_of_its_faces(family: str, side: int) -> Non
     assert image_size(build_experiment(family)) == side
 
 
-def test_a_start_size_too_small_for_the_blocks_is_refused() -> None:
-    assert setting_of("cnn", "augment.progressive_resize_start", 0.5) == 0.5
-    with pytest.raises(
-        ConfigError, match=r"progressive_resize_start must be closer to 1 for 5 blocks on faces of 48"
-    ):
-        build_experiment(
-            "cnn",
-            settings={
-                "augment.progressive_resize_start": 0.5,
-                "cnn.widths": [4, 4, 4, 4, 4],
-                "cnn.depths": [1, 1, 1, 1, 1],
-            },
-        )
-
-
 # ── recipes written by the project ──
 
 
@@ -504,11 +491,8 @@ def test_a_recipe_may_name_settings_by_dotted_key(tmp_path: Path) -> None:
 # ── former names of settings ──
 
 FORMER = {
-    "training.sharpness": ("training.sam_rho", 0.5),
     "training.adjustment": ("training.logit_adjustment_tau", 0.5),
-    "training.defer": ("training.deferred_share", 0.5),
     "training.keep": ("training.keep_weights", "last"),
-    "augment.start_size": ("augment.progressive_resize_start", 0.75),
     "augment.erase": ("augment.random_erasing", 0.5),
 }
 
@@ -542,10 +526,55 @@ def test_the_settings_of_an_earlier_run_load_without_a_note(caplog: pytest.LogCa
     text = settings_as_json(wanted)
     for former, (key, _) in FORMER.items():
         text = text.replace(f'"{key.split(".")[1]}"', f'"{former.split(".")[1]}"')
-    assert '"sharpness": 0.5' in text
-    assert '"sam_rho"' not in text
+    assert '"erase": 0.5' in text
+    assert '"random_erasing"' not in text
     assert experiment_from_json(text) == wanted
     assert not caplog.messages
+
+
+# ── removed settings ──
+
+
+def settings_with(key: str, value: object) -> str:
+    """Returns the stored settings of an earlier run that has a removed setting."""
+    section, _, name = key.partition(".")
+    tree = json.loads(settings_as_json(CnnExperiment()))
+    tree[section][name] = value
+    return json.dumps(tree)
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_removed_setting_that_is_off_changes_nothing(
+    key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    off = float(REMOVED[key])
+    section, _, name = key.partition(".")
+    for text in (f"{section}: {{{name}: {off}}}", f"{key}: {off:g}"):
+        assert build_experiment("cnn", recipe=write_recipe(tmp_path, text)) == CnnExperiment()
+    assert build_experiment("transfer", settings={key: off}) == TransferExperiment()
+    assert experiment_from_json(settings_with(key, off)) == CnnExperiment()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_removed_setting_with_an_effect_is_refused_in_one_sentence(key: str, tmp_path: Path) -> None:
+    section, _, name = key.partition(".")
+    path = write_recipe(tmp_path, f"{section}: {{{name}: 0.5}}")
+    settings = settings_with(key, 0.5)
+    sentence = (
+        f"{key} was removed: no measurement showed a gain; delete it, or start a new run without it"
+    )
+    for build in (
+        lambda: build_experiment("cnn", recipe=path),
+        lambda: build_experiment("cnn", settings={key: 0.5}),
+        lambda: build_experiment("cnn", settings={key: None}),
+        lambda: experiment_from_json(settings),
+        lambda: (AugmentConfig if section == "augment" else TrainingConfig)(**{name: 0.5}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            build()
+        assert str(caught.value) == sentence
+    assert experiment_from_json(settings, to_repeat=False) == CnnExperiment()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fer_mlops.config import FAMILIES
-from fer_mlops.config.conversion import RENAMED, fill, keys_of
+from fer_mlops.config.conversion import REMOVED, RENAMED, fill, keys_of
 from fer_mlops.config.recipes import build_experiment, build_sweep, flatten
 from fer_mlops.config.schema import SCHEMA_FILE, recipe_schema
 from fer_mlops.config.tuning import TuningConfig
@@ -80,14 +80,14 @@ def test_a_recipe_names_its_schema_and_has_only_settings_of_it(path: Path) -> No
 def test_the_docs_name_only_settings_that_exist(path: Path) -> None:
     sections = {key.split(".")[0] for key in KNOWN if "." in key}
     named = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_0-9]+)(?=[`=])", path.read_text())
-    former = RENAMED if path.name == "training.md" else {}
+    former = {**RENAMED, **REMOVED} if path.name == "training.md" else {}
     assert set(named) - {"training.csv", "training.html"} <= KNOWN | former.keys()  # files
 
 
 def test_the_table_of_options_in_the_docs_states_their_defaults() -> None:
     text = (ROOT / "docs" / "training.md").read_text().split("\n## ")[1]
     rows = re.findall(r"(?m)^\| `([a-z_.0-9]+)` \| `?([\w.]+)`? \| `?([\w.]+)", text)
-    assert len(rows) == 8
+    assert len(rows) == 3
     for key, off, tried in rows:
         assert build_experiment("cnn", settings={key: yaml.safe_load(off)}) == FAMILIES["cnn"](), key
         assert build_experiment("cnn", settings={key: yaml.safe_load(tried)}) != FAMILIES["cnn"](), key
@@ -96,3 +96,9 @@ def test_the_table_of_options_in_the_docs_states_their_defaults() -> None:
 def test_the_table_of_former_names_in_the_docs_is_complete() -> None:
     text = (ROOT / "docs" / "training.md").read_text()
     assert dict(re.findall(r"(?m)^\| `([a-z_.]+)` \| `([a-z_.]+)` \|$", text)) == RENAMED
+
+
+def test_the_table_of_removed_settings_in_the_docs_is_complete() -> None:
+    text = (ROOT / "docs" / "training.md").read_text().partition("\n## Removed settings")[2]
+    rows = re.findall(r"(?m)^\| `([a-z_.]+)`(?:, formerly `([a-z_.]+)`)? \| (\d) \|", text)
+    assert {name: int(off) for *names, off in rows for name in names if name} == REMOVED

@@ -26,13 +26,16 @@ from tiny import SETTINGS
 import fer_mlops
 from fer_mlops.cli.main import cli
 from fer_mlops.cli.options import SECTIONS, build, build_sweep
+from fer_mlops.config import CnnExperiment
 from fer_mlops.config.options import settings_of
+from fer_mlops.config.recipes import settings_as_json
 from fer_mlops.errors import ConfigError, FerError, TrackingError
 from fer_mlops.pipelines.cross_validate import Repetition
-from fer_mlops.pipelines.experiments import experiment_of, sweep_of
+from fer_mlops.pipelines.experiments import experiment_of, resumed_experiment, sweep_of
 from fer_mlops.pipelines.session import session
 from fer_mlops.progress import Advance, Note, Progress, is_notebook, no_progress, notebook_progress
 from fer_mlops.reporting.html import Page
+from fer_mlops.tracking.queries import CONFIG_FILE, load_run_config
 from fer_mlops.training.steps import Step
 
 
@@ -210,6 +213,30 @@ def test_a_stopped_run_is_resumed_with_its_own_settings(world: Path, faces_folde
     assert run.trained.experiment.seed == 3
     history = mlflow.MlflowClient().get_metric_history(run_id, "valid/macro_f1")
     assert [point.step for point in history] == [1, 2]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.05])
+def test_only_a_removed_setting_with_an_effect_keeps_a_run_from_being_repeated(
+    world: Path, rho: float
+) -> None:
+    settings = json.loads(settings_as_json(CnnExperiment()))
+    settings["training"]["sam_rho"] = rho
+    text = json.dumps(settings)
+    with mlflow.start_run() as started:
+        mlflow.log_text(text, CONFIG_FILE)
+    run_id = started.info.run_id
+    assert load_run_config(run_id) == CnnExperiment()
+    for repeat in (
+        lambda: experiment_of("cnn", {}, recipe=f"runs:/{run_id}"),
+        lambda: resumed_experiment(run_id, {"settings": text}, CnnExperiment()),
+    ):
+        if rho:
+            with pytest.raises(
+                ConfigError, match=r"^training\.sam_rho was removed: .*; delete it, or sta"
+            ):
+                repeat()
+        else:
+            assert repeat() == CnnExperiment()
 
 
 @pytest.mark.parametrize("repeats", [{"folds": 3}, {"seeds": 2}], ids=["folds", "seeds"])

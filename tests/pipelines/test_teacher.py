@@ -18,6 +18,7 @@ from tiny import run, tiny, train
 
 from fer_mlops.cli.main import cli
 from fer_mlops.config import CnnExperiment, TrainingConfig
+from fer_mlops.data.faces import Faces
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError, DataError, ModelError
 from fer_mlops.files import cache_folder
@@ -70,7 +71,11 @@ def test_who_answers_as_the_teacher_pays_for_the_labels_only() -> None:
 
 def test_examples_hand_out_labels_and_answers_together() -> None:
     answers = logits(0).softmax(1)
-    examples = Examples(torch.zeros(6, 3), torch.arange(6), teacher_probabilities=answers)
+    faces = Faces(
+        pixels=np.zeros((6, 8, 8), np.uint8), labels=np.arange(6), identities=np.array(list("abcdef")),
+        teacher_probabilities=answers.numpy(),
+    )  # fmt: skip
+    examples = Examples.from_faces(faces)
     _, targets = examples.take(np.array([4, 1]), torch.device("cpu"))
     torch.testing.assert_close(targets, packed(torch.tensor([4, 1]), answers[[4, 1]]))
 

@@ -13,10 +13,7 @@ from fer_mlops.config import AugmentConfig
 from fer_mlops.training.augmentation import (
     _grid,
     make_augment,
-    make_mix,
-    training_side,
     unchanged,
-    unmixed,
 )
 
 STILL = AugmentConfig(
@@ -191,100 +188,3 @@ def test_half_precision_faces_stay_half_precision() -> None:
     varied = make_augment(AugmentConfig())(noise().bfloat16(), seeded())
     assert varied.dtype == torch.bfloat16
     assert math.isfinite(float(varied.float().sum()))
-
-
-# ── mixing ──
-
-
-def flat_faces(n: int) -> tuple[Tensor, Tensor]:
-    """Returns faces of one gray each, which is i / n, and labels i % 3."""
-    grays = (torch.arange(n) / n).view(n, 1, 1, 1)
-    return grays.expand(n, 1, SIDE, SIDE).contiguous(), torch.arange(n) % 3
-
-
-@pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 0.5}])
-def test_the_label_takes_the_share_that_the_face_takes_of_its_neighbour(
-    settings: dict[str, float],
-) -> None:
-    images, labels = flat_faces(200)
-    mixed, targets = make_mix(AugmentConfig(**settings), 3)(images, labels, seeded())  # type: ignore[arg-type]
-    other = images.roll(1, 0)
-    share = ((mixed - other) / (images - other)).mean(dim=(1, 2, 3))
-    assert mixed.shape == images.shape
-    torch.testing.assert_close(targets.sum(1), torch.ones(200))
-    own = targets[torch.arange(200), labels]
-    torch.testing.assert_close(own, share, atol=2e-3, rtol=0)
-    torch.testing.assert_close(targets[torch.arange(200), labels.roll(1)], 1 - share, atol=2e-3, rtol=0)
-    assert 0.1 < share.std() < 0.45
-
-
-def test_mixup_draws_its_share_from_the_beta_of_its_alpha() -> None:
-    images, labels = flat_faces(3000)
-    for alpha, variance in ((0.2, 1 / (4 * 1.4)), (1.0, 1 / 12)):
-        _, targets = make_mix(AugmentConfig(mixup=alpha), 3)(images, labels, seeded())
-        own = targets[torch.arange(3000), labels]
-        assert own.mean() == pytest.approx(0.5, abs=0.03)
-        assert own.var() == pytest.approx(variance, rel=0.1)
-
-
-def test_cutmix_replaces_one_rectangle_of_the_asked_share_of_faces() -> None:
-    images, labels = flat_faces(400)
-    mixed, targets = make_mix(AugmentConfig(cutmix=0.3), 3)(images, labels, seeded())
-    is_other = (mixed - images.roll(1, 0)).abs() < 1e-6
-    assert bool((is_other | (mixed == images)).all())
-    for mask in is_other[:, 0]:
-        rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
-        if len(rows):
-            assert bool(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
-    cut = is_other.any(dim=3).any(dim=2)[:, 0]
-    assert 0.2 < cut.float().mean() < 0.36
-    assert bool((targets[torch.arange(400), labels] < 1).eq(cut).all())
-
-
-def test_mixing_takes_shares_for_labels_and_draws_from_its_generator_alone() -> None:
-    images, labels = flat_faces(30)
-    mix = make_mix(AugmentConfig(mixup=0.4, cutmix=0.5), 3)
-    shares = torch.nn.functional.one_hot(labels, 3).float()
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    first, again, other = (mix(images, t, seeded(s)) for t, s in ((labels, 1), (shares, 1), (labels, 2)))
-    assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1], again[1])
-    assert not torch.equal(first[0], other[0])
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_nothing_is_mixed_unless_asked_for() -> None:
-    assert make_mix(AugmentConfig(), 3) is unmixed
-    images, labels = flat_faces(3)
-    assert unmixed(images, labels, seeded()) == (images, labels)
-
-
-# ── progressive resizing ──
-
-
-def test_the_side_grows_evenly_to_full_in_the_last_third() -> None:
-    sides = [training_side(48, 0.5, epoch / 12) for epoch in range(12)]
-    assert sides == [24, 28, 32, 32, 36, 40, 40, 44, 48, 48, 48, 48]
-    assert {training_side(50, 1.0, epoch / 12) for epoch in range(12)} == {50}
-    assert training_side(50, 0.5, 1.0) == 50
-
-
-def test_faces_are_smaller_early_on_and_still_show_the_same() -> None:
-    augment = make_augment(dataclasses.replace(STILL, progressive_resize_start=0.5))
-    images = noise()
-    early = augment(images, seeded(), 0.0)
-    assert early.shape == (8, 1, SIDE // 2, SIDE // 2)
-    halved = torch.nn.functional.avg_pool2d(images, 2)
-    torch.testing.assert_close(early, halved, atol=1e-5, rtol=0)
-    assert augment(images, seeded(), 0.9).shape == images.shape
-    assert augment(images, seeded()).shape == images.shape
-
-
-def test_the_side_changes_no_random_number() -> None:
-    after = []
-    for start, done in ((1.0, 0.0), (0.5, 0.0)):
-        generator = seeded()
-        make_augment(dataclasses.replace(WILD, progressive_resize_start=start))(noise(), generator, done)
-        after.append(torch.rand(1, generator=generator))
-    assert torch.equal(*after)

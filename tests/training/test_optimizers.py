@@ -8,7 +8,7 @@ from torch import nn
 
 from fer_mlops.config import CnnConfig, TrainingConfig
 from fer_mlops.models import build_network
-from fer_mlops.training.optimizers import OPTIMIZERS, Muon, orthogonalise, uphill
+from fer_mlops.training.optimizers import OPTIMIZERS, Muon, orthogonalise
 
 
 def small() -> nn.Module:
@@ -86,45 +86,3 @@ def test_muon_turns_weights_against_the_gradient_and_holds_their_scale() -> None
         distances.append(float(distance.detach()))
     assert distances[-1] < 0.1 * distances[1]
     assert float(weight.detach().norm()) == pytest.approx(8**0.5, rel=0.1)
-
-
-# ── sharpness-aware steps ──
-
-
-def test_uphill_climbs_by_rho_along_the_whole_gradient_and_comes_back() -> None:
-    network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    network(torch.ones(5, 3)).square().sum().backward()
-    before = [weight.detach().clone() for weight in network.parameters()]
-    gradients = torch.cat([w.grad.flatten() for w in network.parameters() if w.grad is not None])
-    with uphill(network, 0.3):
-        moves = torch.cat(
-            [(w - b).detach().flatten() for w, b in zip(network.parameters(), before, strict=True)]
-        )
-    assert float(moves.norm()) == pytest.approx(0.3, rel=1e-4)
-    torch.testing.assert_close(moves, 0.3 * gradients / gradients.norm(), atol=1e-5, rtol=1e-3)
-    for weight, start in zip(network.parameters(), before, strict=True):
-        assert torch.equal(weight, start)
-
-
-def test_uphill_leaves_running_statistics_alone_though_batches_are_normed() -> None:
-    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-    norm = network[1]
-    batch = torch.randn(8, 3)
-    network(batch).sum().backward()
-    mean, number = norm.running_mean.clone(), norm.num_batches_tracked.clone()
-    with uphill(network, 0.1):
-        gap = network[1](network[0](batch + 5)).mean(0) - norm.bias
-    assert torch.equal(norm.running_mean, mean)
-    assert torch.equal(norm.num_batches_tracked, number)
-    torch.testing.assert_close(gap, torch.zeros(4), atol=1e-5, rtol=0)
-    network(batch)
-    assert int(norm.num_batches_tracked) == int(number) + 1
-
-
-def test_weights_come_back_though_the_second_pass_fails() -> None:
-    network = nn.Linear(3, 1)
-    network(torch.ones(2, 3)).sum().backward()
-    before = network.weight.detach().clone()
-    with pytest.raises(ValueError, match="on the way"), uphill(network, 1.0):
-        raise ValueError("on the way")
-    assert torch.equal(network.weight, before)

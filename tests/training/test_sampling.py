@@ -32,9 +32,9 @@ def test_a_class_has_the_share_its_sampling_says(sampling: str, shares: tuple[in
     torch.testing.assert_close(shown / shown.sum(), expected / expected.sum())
 
 
-def shown_in(sampling: str, seed: int = 0, **settings: object) -> list[list[int]]:
+def shown_in(sampling: str, seed: int = 0) -> list[list[int]]:
     """Returns the rows of two passes."""
-    config = TrainingConfig(epochs=2, batch_size=100, sampling=sampling, **settings)  # type: ignore[arg-type]
+    config = TrainingConfig(epochs=2, batch_size=100, sampling=sampling)  # type: ignore[arg-type]
     examples = Examples(torch.zeros(len(LABELS), 1), LABELS)
     loss = cross_entropy(torch.bincount(LABELS), 0.0)
     session = TrainingState(torch.nn.Linear(1, 4), examples, loss, config, seed)
@@ -58,9 +58,3 @@ def test_a_balanced_pass_shows_every_class_about_equally_often_and_repeats_faces
         assert all(280 < counts[label] < 390 for label in (0, 1, 3))
     assert shown_in("balanced") == [first, second]
     assert shown_in("balanced", seed=1)[0] != first
-
-
-def test_a_deferred_sampling_begins_after_its_share_of_the_epochs() -> None:
-    first, second = shown_in("balanced", deferred_share=0.5)
-    assert sorted(first) == list(range(1004))
-    assert len(set(second)) < 900

@@ -161,6 +161,7 @@ BROKEN = [
      "you mean training.learning_rate?"),
     ("learning_rate: {low: 1, high: 2}", "unknown setting learning_rate; did you mean "
      "training.learning_rate?"),
+    ("augment.mixup: {choices: [0.0, 0.2]}", "line 3: augment.mixup was removed: no measurement showed"),
     ("banana: {low: 1, high: 2}", "unknown setting banana; known here: augment, cnn, data, "),
     ("cnn.dropout: {low: 0.3, high: 0.3}", "has an empty range: low 0.3 is not below high 0.3"),
     ("cnn.dropout: {low: 0, high: 1.5}", "cnn.dropout must be below 1, got 1.5"),

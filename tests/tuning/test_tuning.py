@@ -477,6 +477,8 @@ def test_a_study_of_something_else_is_refused(world: Path, faces_folder: Path) -
     space = study.user_attrs["space"]
     study.set_user_attr("space", space.replace("hog_svm.c", "augment.erase"))
     again("has trials with the former setting augment.erase, now augment.random_erasing; choose another")
+    study.set_user_attr("space", space.replace("hog_svm.c", "augment.mixup"))
+    again("has trials with the former setting augment.mixup, which was removed; choose another")
     study.set_user_attr("space", space)
     again("exists with hog_svm.components '20', not '30'", hog_svm__components=30)
     again("exists with fits of a trial '0 folds, 1 seeds'", seeds=2)
@@ -493,6 +495,17 @@ def test_the_settings_of_a_study_are_compared_under_their_former_names_too(
     _bind_settings(optuna.create_study(), plan, json.dumps({"training.keep": keep}))
     with pytest.raises(ConfigError, match=r"exists with training\.keep_weights 'neither', not"):
         _bind_settings(optuna.create_study(), plan, '{"training.keep": "neither"}')
+
+
+def test_a_study_whose_trials_used_a_removed_setting_needs_another_name(
+    world: Path, faces_folder: Path
+) -> None:
+    plan = plan_of(world, faces_folder, "cnn", 1)
+    _bind_settings(optuna.create_study(), plan, '{"training.sam_rho": 0.0}')
+    with pytest.raises(
+        ConfigError, match=r"former setting training\.sam_rho, which was removed; choose"
+    ):
+        _bind_settings(optuna.create_study(), plan, '{"training.sam_rho": 0.05}')
 
 
 def test_a_study_that_optuna_made_for_something_else_is_refused(world: Path, faces_folder: Path) -> None:
