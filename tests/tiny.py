@@ -49,9 +49,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "ensemble": {
         "ensemble.image_size": 32,
         "ensemble.experts": ["mini_xception"],  # the faster one
-        "ensemble.network.image_size": 16,
-        "ensemble.network.widths": [8, 16],
-        "ensemble.network.depths": [1, 1],
+        "ensemble.network_image_size": 16,
         "training.epochs": 1,
     },
 }

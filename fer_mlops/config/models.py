@@ -141,16 +141,8 @@ class EnsembleConfig(Settings):
     """Weight of half the squared norm of the head's weights, beside the sum of the faces' losses."""
     networks: Annotated[int, Field(ge=0, le=16)] = 1
     """Networks trained from random weights, each with another seed; 0 for the experts alone."""
-    network: CnnConfig = CnnConfig(
-        image_size=56,
-        widths=(32, 64, 96, 128),
-        depths=(1, 2, 2, 2),
-        last_pool=False,
-        hidden=0,
-        dropout=0.2,
-        standardise=True,
-    )
-    """Design of these networks; their image size divides that of the ensemble."""
+    network_image_size: Annotated[int, Field(ge=16, le=256)] = 56
+    """Side of the face in these networks, in pixels; it divides ``image_size``."""
     mirror: bool = True
     """Predict the mean over a face and its mirror image, at twice the time."""
 
@@ -162,10 +154,23 @@ class EnsembleConfig(Settings):
             self.experts,
         )
         require(
-            self.networks == 0 or self.image_size % self.network.image_size == 0,
-            "ensemble.network.image_size",
+            self.networks == 0 or self.image_size % self.network_image_size == 0,
+            "ensemble.network_image_size",
             f"a divisor of ensemble.image_size, {self.image_size}",
-            self.network.image_size,
+            self.network_image_size,
+        )
+
+    @property
+    def network(self) -> CnnConfig:
+        """Design of each network: that of cnn's preset ``fast``."""
+        return CnnConfig(
+            image_size=self.network_image_size,
+            widths=(32, 64, 96, 128),
+            depths=(1, 2, 2, 2),
+            last_pool=False,
+            hidden=0,
+            dropout=0.2,
+            standardise=True,
         )
 
 

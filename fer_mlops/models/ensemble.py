@@ -61,10 +61,11 @@ class Ensemble(MirrorAveraging):
         of_networks = (torch.stack(networks) + self.network_bias).log_softmax(2).mean(0)
         return of_head + self.network_share * (of_networks - of_head)
 
-    def with_networks(self, networks: list[nn.Module]) -> Ensemble:
-        """Returns the ensemble with other trained networks, and everything else shared."""
+    def with_networks(self, networks: list[nn.Module], share: float) -> Ensemble:
+        """Returns the ensemble with these networks and their share; all else is not copied."""
         changed = copy.copy(self)
         changed._modules = {**self._modules, "networks": nn.ModuleList(networks)}
+        changed._buffers = {**self._buffers, "network_share": torch.tensor(share)}
         return changed
 
     @property

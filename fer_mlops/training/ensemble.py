@@ -123,11 +123,8 @@ class _Members:
         self.networks.append(network)
 
     def fused(self) -> Ensemble:
-        """Returns the ensemble with the share of the networks that has the least validation loss."""
-        if self.answers:
-            share = _best_share(self.head, np.mean(self.answers, axis=0), self.labels)
-            self.ensemble.network_share.fill_(share)
-        return self.ensemble.with_networks(self.networks)
+        """Returns the ensemble of the head and all networks."""
+        return self.ensemble.with_networks(self.networks, _fuse(self.head, self.answers, self.labels)[1])
 
     def report_epoch(self, epoch: Epoch) -> None:
         """Reports an epoch of the network that is being trained."""
@@ -136,13 +133,13 @@ class _Members:
         self.report(1 + number * epoch.num_epochs + epoch.result.epoch, name, epoch)
 
     def report(self, number: int, name: str, epoch: Epoch | None) -> None:
-        """Reports the head, fused with the networks so far and that of ``epoch`` with equal weights."""
+        """Reports the head, fused with the networks so far and that of ``epoch``."""
         networks, answers, metrics = self.networks, self.answers, {}
         if epoch:
             networks = [*networks, copy.deepcopy(epoch.network).cpu()]
             answers = [*answers, np.log(epoch.probabilities + _LEAST_PROBABILITY)]
             metrics = epoch.result.metrics()
-        fused = log_softmax((self.head + np.mean(answers, axis=0)) / 2) if answers else self.head
+        fused, share = _fuse(self.head, answers, self.labels)
         config = self.experiment.ensemble
         self.on_step(
             Step(
@@ -153,7 +150,7 @@ class _Members:
                 classifier=Classifier(
                     family="ensemble",
                     image_size=config.image_size,
-                    scorer=NetworkScorer(self.ensemble.with_networks(networks), config),
+                    scorer=NetworkScorer(self.ensemble.with_networks(networks, share), config),
                     calibration=uncalibrated(np.zeros(len(EMOTIONS), np.float32)),
                 ),
                 has_images=True,
@@ -255,11 +252,16 @@ def _shrunk(faces: Faces, side: int) -> Faces:
     return dataclasses.replace(faces, pixels=small)
 
 
-def _best_share(head: LogProbabilities, networks: LogProbabilities, labels: Labels) -> float:
-    """Returns the share of the networks' log-probabilities with the least loss, 0 to 1."""
+def _fuse(
+    head: LogProbabilities, networks: list[LogProbabilities], labels: Labels
+) -> tuple[LogProbabilities, float]:
+    """Returns the fused log-probabilities [n, 7] and the networks' share, that with the least loss."""
+    if not networks:
+        return head, 0.0
+    difference = np.mean(networks, axis=0) - head
 
     def loss(share: float) -> float:
-        fused = log_softmax(head + share * (networks - head))
-        return float(-fused[np.arange(len(labels)), labels].mean())
+        return valid_metrics(log_softmax(head + share * difference), labels)["valid/loss"]
 
-    return float(minimize_scalar(loss, bounds=(0, 1), method="bounded").x)
+    share = float(minimize_scalar(loss, bounds=(0, 1), method="bounded").x)
+    return log_softmax(head + share * difference), share

@@ -38,9 +38,7 @@ from fer_mlops.training.losses import cross_entropy
 CONFIGS: dict[str, Architecture] = {
     "cnn": CnnConfig(image_size=32, widths=(8, 16), depths=(1, 2), hidden=16, dropout=0.0),
     "transfer": TransferConfig(image_size=32, backbone="resnet18", dropout=0.0),
-    "ensemble": EnsembleConfig(
-        image_size=32, network=CnnConfig(image_size=16, widths=(8, 16), depths=(1, 1))
-    ),
+    "ensemble": EnsembleConfig(image_size=32, network_image_size=16),
 }
 NEUTRAL = Calibration(bias=(0.0,) * 7, temperature=1.0, prior_strength=1.0)
 

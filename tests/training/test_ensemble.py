@@ -11,13 +11,13 @@ from expert_files import install
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from fer_mlops.config import CnnConfig, EnsembleConfig, EnsembleExperiment, TrainingConfig
+from fer_mlops.config import EnsembleConfig, EnsembleExperiment, TrainingConfig
 from fer_mlops.data.faces import Faces
 from fer_mlops.evaluation.explanation import explain
 from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.classifier import Classifier
 from fer_mlops.models.ensemble import build_ensemble
-from fer_mlops.training.ensemble import _best_share, _fit_head, _shrunk
+from fer_mlops.training.ensemble import _fit_head, _fuse, _shrunk
 from fer_mlops.training.steps import Step
 from fer_mlops.training.train import train_classifier
 
@@ -72,9 +72,8 @@ def test_an_ensemble_trains_and_its_bundle_gives_equal_probabilities(
 
 
 def tiny_ensemble() -> EnsembleExperiment:
-    network = CnnConfig(image_size=24, widths=(8, 16), depths=(1, 1), hidden=0)
     training = TrainingConfig(epochs=2, learning_rate=0.01, keep_weights="last")
-    config = EnsembleConfig(image_size=48, experts=("mini_xception",), networks=2, network=network)
+    config = EnsembleConfig(image_size=48, experts=("mini_xception",), networks=2, network_image_size=24)
     return EnsembleExperiment(ensemble=config, training=training)
 
 
@@ -121,8 +120,12 @@ def test_the_share_is_that_of_the_part_that_knows_the_answers() -> None:
     labels = generator.integers(0, 7, 300)
     knows = log_softmax(5.0 * np.eye(7)[labels] + generator.normal(0, 1, (300, 7)))
     guesses = log_softmax(generator.normal(0, 3, (300, 7)))
-    assert _best_share(knows, guesses, labels) < 0.1
-    assert _best_share(guesses, knows, labels) > 0.9
+    assert _fuse(knows, [guesses], labels)[1] < 0.1
+    fused, share = _fuse(guesses, [guesses, knows], labels)
+    assert share > 0.9
+    expected = log_softmax(guesses + share * (knows - guesses) / 2)
+    np.testing.assert_allclose(fused, expected)
+    assert _fuse(guesses, [], labels) == (guesses, 0.0)
 
 
 def test_a_face_is_made_smaller_by_the_mean_of_its_squares() -> None:
