@@ -68,8 +68,9 @@ class TrainingConfig(Settings):
     """``auto`` (CUDA, else MPS, else CPU) or a torch device; in a process group each process uses the
     CUDA device of its own number."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic of the forward pass; ``auto`` is bfloat16 if the hardware supports it, float16 on
-    older CUDA devices, else float32. float16 scales the loss so that gradients do not vanish."""
+    """Arithmetic of the forward pass; ``auto`` is bfloat16 if the hardware supports it (on a CPU, if a
+    step of the network is faster in it), float16 on older CUDA devices, else float32. float16 scales
+    the loss so that gradients do not vanish."""
 
     def __post_init__(self) -> None:
         kind = self.device.partition(":")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from fer_mlops.data.faces import Faces
 from fer_mlops.emotions import EMOTIONS
 from fer_mlops.models import build_network
 from fer_mlops.progress import Progress
+from fer_mlops.training.arithmetic import with_arithmetic
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.loop import Epoch
 from fer_mlops.training.networks import TrainingPhase, calibrated, fit_faces, make_loss, to_step
@@ -24,6 +26,7 @@ def train_cnn(
     valid: Faces,
     on_step: OnStep,
     progress: Progress,
+    cache: Path,
     resume_from: Mapping[str, Any] | None,
 ) -> TrainingResult:
     """Returns the network trained from random weights; reports one step per epoch."""
@@ -31,14 +34,16 @@ def train_cnn(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # networks are built on the CPU
         network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
+    kept = resume_from["facts"] if resume_from else {}
+    experiment, facts = with_arithmetic(experiment, network, cache, kept)
     advance = progress("training", experiment.training.epochs * (len(train) + len(valid)))
     loss = make_loss(experiment.training, train)
 
     def on_epoch(epoch: Epoch) -> None:
-        on_step(to_step(epoch, TrainingPhase("cnn", experiment.cnn)))
+        on_step(to_step(epoch, TrainingPhase("cnn", experiment.cnn, facts=facts)))
 
     fit_faces(network, experiment, train, valid, loss, on_epoch, advance, resume_from)
     classifier = calibrated(
         "cnn", network, experiment.cnn, train, valid, loss.natural_bias.numpy(), experiment.max_error
     )
-    return TrainingResult(classifier=classifier, facts={})
+    return TrainingResult(classifier=classifier, facts=facts)

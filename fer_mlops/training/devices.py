@@ -1,4 +1,4 @@
-"""Devices: choice of device and arithmetic, memory, random state."""
+"""Devices: choice of device, memory, random state."""
 
 from __future__ import annotations
 
@@ -43,26 +43,6 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device
-
-
-def choose_arithmetic(precision: str, device: torch.device) -> torch.dtype:
-    """Returns the data type of the forward pass; ``auto`` is the fastest safe one.
-
-    Raises:
-        ConfigError: ``float16`` on a device without gradient scaling.
-    """
-    if precision != "auto":
-        if precision == "float16" and device.type not in ("cuda", "cpu"):
-            raise ConfigError(f"training.precision float16 needs CUDA or the CPU, not {device.type}")
-        chosen: torch.dtype = getattr(torch, precision)
-        return chosen
-    if device.type == "cpu":  # without these instructions bfloat16 is emulated, and slower than float32
-        is_fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if is_fast else torch.float32
-    if device.type == "cuda":  # bfloat16 is emulated before Ampere
-        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if is_native else torch.float16
-    return torch.float32
 
 
 def room_on(device: torch.device) -> int:

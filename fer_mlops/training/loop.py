@@ -69,7 +69,7 @@ def fit(
         train: Faces or features to train on.
         valid: Faces or features that select the epoch.
         loss: Loss to minimise.
-        config: Training settings; ``config.device`` is ignored.
+        config: Training settings; ``config.device`` is ignored, and precision ``auto`` is float32.
         seed: Seed of batch order, augmentation and dropout.
         augment: Augmentation of training batches.
         on_epoch: Called after every epoch; may raise to stop training.

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from fer_mlops.config import TrainingConfig
 from fer_mlops.errors import ConfigError
 from fer_mlops.training import distributed
-from fer_mlops.training.devices import choose_arithmetic, random_module
+from fer_mlops.training.devices import random_module
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import Loss, face_weights
 from fer_mlops.training.optimizers import OPTIMIZERS
@@ -80,7 +80,8 @@ class TrainingState:
         self.device = next(network.parameters()).device
         self.generator = Generator().manual_seed(seed)
         self.optimizers = OPTIMIZERS[config.optimizer](network, config)
-        self.arithmetic = choose_arithmetic(config.precision, self.device)
+        is_open = config.precision == "auto"  # a caller that can measure has chosen already
+        self.arithmetic: torch.dtype = torch.float32 if is_open else getattr(torch, config.precision)
         self.scaler = GradScaler(self.device.type, enabled=self.arithmetic == torch.float16)
         self.num_steps = max(1, math.ceil(len(train) / config.batch_size))
         _check_shares(len(train) // self.num_steps)

@@ -43,7 +43,7 @@ def train_classifier(
         valid: Faces that select epochs, prior strength and temperature.
         on_step: Called after each step; may raise to stop training.
         progress: Called at the start of each stage.
-        cache: Folder for features of the faces.
+        cache: Folder for features of the faces and for measurements.
         resume_from: Result of ``Step.state``, to resume after that step.
 
     Raises:
@@ -56,7 +56,7 @@ def train_classifier(
             case EnsembleExperiment():
                 return train_ensemble(experiment, train, valid, on_step, progress, cache, resume_from)
             case CnnExperiment():
-                return train_cnn(experiment, train, valid, on_step, progress, resume_from)
+                return train_cnn(experiment, train, valid, on_step, progress, cache, resume_from)
             case TransferExperiment():
                 return train_transfer(experiment, train, valid, on_step, progress, cache, resume_from)
     except torch.OutOfMemoryError as error:  # outside a training step: no batch to reduce

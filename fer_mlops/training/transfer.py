@@ -23,7 +23,8 @@ from fer_mlops.models.dlib_face import settle_batch_norms
 from fer_mlops.models.transfer import TransferNetwork, build_pretrained
 from fer_mlops.progress import Progress, cached
 from fer_mlops.training import distributed
-from fer_mlops.training.devices import choose_arithmetic, choose_device
+from fer_mlops.training.arithmetic import with_arithmetic
+from fer_mlops.training.devices import choose_device
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.feature_cache import (
     Embed,
@@ -51,7 +52,9 @@ def train_transfer(
 ) -> TrainingResult:
     """Returns the fine-tuned network; reports one step per epoch, frozen epochs first."""
     device = choose_device(experiment.training.device)
-    network, facts = _start(experiment, train, device, resume_from)
+    network, origin = _start(experiment, train, device, resume_from)
+    experiment, arithmetic = with_arithmetic(experiment, network, cache, origin)
+    facts = {**origin, **arithmetic}
     architecture = dataclasses.replace(experiment.transfer, backbone=facts["backbone"])
     loss = make_loss(experiment.training, train)
     num_steps_before = 0
@@ -63,8 +66,8 @@ def train_transfer(
         on_step(to_step(epoch, training))
 
     if phase == 1:
-        arithmetic = choose_arithmetic(experiment.training.precision, device)
-        head = _frozen_examples(network, facts["backbone"], train, valid, arithmetic, progress, cache)
+        dtype = getattr(torch, experiment.training.precision)
+        head = _frozen_examples(network, facts["backbone"], train, valid, dtype, progress, cache)
         num_faces = sum(map(len, head))
         advance = progress("training the head", experiment.transfer.frozen_epochs * num_faces)
         history = fit(

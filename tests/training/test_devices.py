@@ -25,41 +25,12 @@ from fer_mlops.pipelines.reproduction import reproduction_error
 from fer_mlops.tracking.registry import load_classifier
 from fer_mlops.training import distributed, examples, state
 from fer_mlops.training.augmentation import make_augment
-from fer_mlops.training.devices import choose_arithmetic, choose_device
+from fer_mlops.training.devices import choose_device
 from fer_mlops.training.examples import Examples
 from fer_mlops.training.losses import LOSSES
 from fer_mlops.training.state import TrainingState
 
-CUDA, MPS, CPU = torch.device("cuda", 0), torch.device("mps"), torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("device", "is_native", "expected"),
-    [(CUDA, True, torch.bfloat16), (CUDA, False, torch.float16), (MPS, False, torch.float32)],
-)
-def test_auto_is_the_fastest_arithmetic_in_hardware(
-    device: torch.device, is_native: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def is_supported(including_emulation: bool = True) -> bool:
-        return is_native or including_emulation
-
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
-    assert choose_arithmetic("auto", device) == expected
-    assert choose_arithmetic("float32", device) == torch.float32
-
-
-@pytest.mark.parametrize(("is_fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_auto_on_a_cpu_is_bfloat16_only_where_it_multiplies_it(
-    is_fast: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_fast)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert choose_arithmetic("auto", CPU) == expected
-
-
-def test_float16_without_gradient_scaling_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs CUDA or the CPU, not mps"):
-        choose_arithmetic("float16", MPS)
+CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 
 def test_a_crew_larger_than_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,9 @@ def print_registration(trained: Trained) -> list[str]:
     """Prints the version that a run registered, its aliases and why; returns the aliases."""
     console.print(f"run {trained.run_id}, {trained.minutes:.1f} minutes")
     for name, value in trained.facts.items():
-        console.print(f"{name.replace('_', ' ')}: {value}")
+        if not name.endswith("_reason"):
+            reason = trained.facts.get(f"{name}_reason")
+            console.print(f"{name.replace('_', ' ')}: {value}{f' ({reason})' if reason else ''}")
     if trained.flaw:
         console.print(f"Warning: {trained.flaw}", style="bold red")
     if not trained.registration:
