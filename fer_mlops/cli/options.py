@@ -206,8 +206,8 @@ BACKBONE = option(
     default="auto",
     section="Training",
     metavar="NAME",
-    help="auto (default), resnet18, efficientnet_lite0, dlib_face, any other network of torchvision "
-    "(resnet50), or timm:NAME.",
+    help="auto (default: dlib_face if installed), resnet18, efficientnet_lite0, dlib_face, any other "
+    "network of torchvision (resnet50), or timm:NAME.",
 )
 WEIGHTS = option(
     "--weights",

@@ -105,8 +105,8 @@ class TransferConfig(Settings):
     """Side of the square gray face, in pixels."""
     backbone: str = "auto"
     """``dlib_face`` (pretrained on faces), ``efficientnet_lite0``, the name of a convolutional
-    classifier of torchvision, ``timm:NAME``, or ``auto``: resnet18 if its weights are available, else
-    efficientnet_lite0."""
+    classifier of torchvision, ``timm:NAME``, or ``auto``: dlib_face if its weights are installed, else
+    resnet18 if its weights are available, else efficientnet_lite0."""
     weights: str = "imagenet"
     """``imagenet`` (for dlib_face its published weights), torchvision's name of weights
     (``IMAGENET1K_V1``), the path of a state dict in the publisher's format, or ``none``."""

@@ -21,6 +21,8 @@ from fer_mlops.errors import WeightsError, without_extra
 
 MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
 DEVIATION = (256 / 255, 256 / 255, 256 / 255)  # dlib's input is (byte - mean) / 256
+SMALLEST_SIDE = 64
+"""Smallest side of a square input of a ``DlibFaceNet``, in pixels."""
 
 _PACKAGE = "face_recognition_models"
 _FILE = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
@@ -52,7 +54,7 @@ class _ResidualBlock(nn.Module):
 
 
 class DlibFaceNet(nn.Sequential):
-    """Takes [n, 3, side, side], side 64 or more; returns the last feature map [n, 256, h, w]."""
+    """Takes [n, 3, side, side], side from SMALLEST_SIDE; returns the last feature map [n, 256, h, w]."""
 
     def __init__(self) -> None:
         blocks: list[nn.Module] = []

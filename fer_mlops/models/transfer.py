@@ -12,6 +12,7 @@ from fer_mlops.config import TransferConfig
 from fer_mlops.errors import ConfigError, WeightsError
 from fer_mlops.models.backbones import find_backbone
 from fer_mlops.models.base import MirrorAveraging
+from fer_mlops.models.dlib_face import SMALLEST_SIDE, has_published_weights
 from fer_mlops.models.feature_maps import pooled, survey
 from fer_mlops.models.weights import StateDict, read_state_dict
 
@@ -90,8 +91,8 @@ class TransferNetwork(MirrorAveraging):
 def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[TransferNetwork, BackboneChoice]:
     """Returns the network with its backbone's weights loaded, and their origin.
 
-    ``auto`` uses ResNet18 if its weights are available, else EfficientNet-Lite0, whose weights come
-    with an installed package.
+    ``auto`` uses dlib's face network if its weights are installed, else ResNet18 if its weights are
+    available, else EfficientNet-Lite0, whose weights come with an installed package.
 
     Raises:
         ConfigError: The backbone is unknown.
@@ -107,6 +108,9 @@ def build_pretrained(config: TransferConfig, num_classes: int) -> tuple[Transfer
 
 def _choose(config: TransferConfig) -> tuple[str, StateDict | None, str]:
     """Returns the backbone's name, its weights (None for random ones) and the reason."""
+    if config.backbone == "auto" and config.weights == "imagenet":
+        return _first_available(config.image_size)
+    # weights that are named or random are ResNet18's, unless a backbone is named too
     name = "resnet18" if config.backbone == "auto" else config.backbone
     backbone = find_backbone(name)
     if config.weights == "none":
@@ -115,13 +119,21 @@ def _choose(config: TransferConfig) -> tuple[str, StateDict | None, str]:
         return name, backbone.named[config.weights](), "weights were requested by name"
     if config.weights != "imagenet":
         return name, read_state_dict(Path(config.weights).expanduser()), "weights file given"
-    if config.backbone != "auto":
-        return name, backbone.fetch(), "named by an option, recipe or preset"
+    return name, backbone.fetch(), "named by an option, recipe or preset"
+
+
+def _first_available(side: int) -> tuple[str, StateDict, str]:
+    """Returns the backbone of ``auto`` for faces of ``side`` pixels: the first with weights here."""
+    if side < SMALLEST_SIDE:
+        without = f"faces of {side} pixels are too small for dlib_face"
+    elif has_published_weights():
+        reason = "it was pretrained on faces, and its weights are installed"
+        return "dlib_face", find_backbone("dlib_face").fetch(), reason
+    else:
+        without = "dlib_face's weights are not installed"
     try:
-        return name, backbone.fetch(), "its ImageNet weights are available"
+        reason = f"its ImageNet weights are available; {without}"
+        return "resnet18", find_backbone("resnet18").fetch(), reason
     except WeightsError:
-        return (
-            "efficientnet_lite0",
-            find_backbone("efficientnet_lite0").fetch(),
-            "ResNet18's ImageNet weights are unavailable; these are installed",
-        )
+        reason = f"its weights are installed; ResNet18's ImageNet weights are unavailable; {without}"
+        return "efficientnet_lite0", find_backbone("efficientnet_lite0").fetch(), reason

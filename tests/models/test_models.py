@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -21,7 +22,7 @@ from fer_mlops.config import (
     TransferConfig,
 )
 from fer_mlops.errors import ConfigError, WeightsError
-from fer_mlops.models import MODELS, build_network
+from fer_mlops.models import MODELS, build_network, transfer
 from fer_mlops.models.backbones import BACKBONES
 from fer_mlops.models.calibration import Calibration
 from fer_mlops.models.classifier import Classifier, NetworkScorer
@@ -132,11 +133,32 @@ def test_auto_falls_back_on_the_installed_weights_and_says_why(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(transfer, "has_published_weights", lambda: False)
     network, origin = build_pretrained(TransferConfig(), 7)
     assert origin.backbone == "efficientnet_lite0"
     assert "ImageNet weights are unavailable" in origin.reason
+    assert "dlib_face's weights are not installed" in origin.reason
     stem = network.features[0][0].weight  # type: ignore[index, union-attr]
     assert float(stem.detach().std()) > 0.1, "random weights would be smaller"
+
+
+def test_auto_prefers_the_face_network_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dlib_face", "resnet18"):
+        stored = dataclasses.replace(BACKBONES[name], fetch=dict, fill=lambda *_: None)
+        monkeypatch.setitem(BACKBONES, name, stored)
+
+    def chosen(**settings: object) -> str:
+        _, origin = build_pretrained(TransferConfig(**settings), 7)  # type: ignore[arg-type]
+        return f"{origin.backbone}: {origin.reason}"
+
+    monkeypatch.setattr(transfer, "has_published_weights", lambda: True)
+    installed = "dlib_face: it was pretrained on faces, and its weights are installed"
+    assert chosen() == installed
+    assert chosen(image_size=64) == installed
+    available = "resnet18: its ImageNet weights are available"
+    assert chosen(image_size=48) == f"{available}; faces of 48 pixels are too small for dlib_face"
+    monkeypatch.setattr(transfer, "has_published_weights", lambda: False)
+    assert chosen() == f"{available}; dlib_face's weights are not installed"
 
 
 def test_an_explicit_resnet18_whose_weights_cannot_be_had_stops_with_the_ways_out(
