@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from fer_mlops.cli.commands import MOVED
-from fer_mlops.cli.options import SECTIONS, build, is_chosen
+from fer_mlops.cli.options import SECTIONS, build, build_timed, is_chosen
 from fer_mlops.cli.project_file import ENTRY_POINTS, parameter_of
 from fer_mlops.cli.train import suite_of
 from fer_mlops.cli.tune import plan_of
@@ -128,7 +128,9 @@ def _check(entry_point: str, values: Mapping[str, str]) -> None:
         raise ConfigError(f"{entry_point}: {error.format_message()}") from None
     if is_chosen(source := values.get("data", "")):
         find_data(source)
-    if entry_point in SECTIONS:
+    if (minutes := options.get("minutes")) is not None:
+        build_timed(minutes, entry_point, options, options["processes"] or 1)
+    elif entry_point in SECTIONS:
         build(entry_point, options)
     elif entry_point == "all":
         suite_of(**options)

@@ -16,7 +16,7 @@ from fer_mlops.errors import ModelError, nearest
 from fer_mlops.tracking.model_names import CHALLENGER, CHAMPION, PREVIOUS
 
 if TYPE_CHECKING:
-    from fer_mlops.config import Experiment
+    from fer_mlops.config import EpochExperiment, Experiment
 
 DATA_HELP = "a folder with one subfolder per emotion, a CSV file, a data set, or 'sample'."
 
@@ -190,6 +190,12 @@ FIT = (
     EPOCHS,
     option("--batch-size", type=INT, default="auto", help="Faces per optimiser step."),
     option("--learning-rate", type=FLOAT, default="auto", help="Peak learning rate."),
+    option(
+        "--minutes",
+        type=FLOAT,
+        default="auto",
+        help="Choose preset and epochs so that the command takes this long on this machine.",
+    ),
 )
 IMAGE_SIZE = option(
     "--image-size",
@@ -268,6 +274,17 @@ def build(family: str, options: Mapping[str, Any]) -> Experiment:
     from fer_mlops.pipelines.experiments import experiment_of
 
     return experiment_of(family, **_sources(family, options))
+
+
+def build_timed(
+    minutes: float, family: str, options: Mapping[str, Any], num_processes: int
+) -> dict[str, EpochExperiment]:
+    """Returns the experiments among which ``--minutes`` chooses, by preset, the most thorough first."""
+    from fer_mlops.pipelines.experiments import timed_experiments
+
+    others = {"seeds": options["seeds"] is not None, "resume": options["resume"]}
+    others |= {"processes": num_processes > 1}
+    return timed_experiments(minutes, family, **_sources(family, options), **others)
 
 
 def build_sweep(family: str, options: Mapping[str, Any]) -> tuple[Experiment, dict[str, object]]:

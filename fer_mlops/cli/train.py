@@ -34,16 +34,18 @@ from fer_mlops.cli.options import (
     TEACHER,
     WEIGHTS,
     build,
+    build_timed,
     is_chosen,
 )
 from fer_mlops.cli.registry import promote_trained
 from fer_mlops.cli.result import Result, with_json
 from fer_mlops.errors import ConfigError, FerError, TrainingError
 from fer_mlops.files import cache_folder
-from fer_mlops.progress import no_progress
+from fer_mlops.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from fer_mlops.config import Experiment
+    from fer_mlops.config import EpochExperiment, Experiment
+    from fer_mlops.pipelines.time_budget import TimePlan
 
 
 @click.command(
@@ -167,8 +169,11 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
     resume, seeds = options.get("resume") or "", options.get("seeds")
     asked = options.get("processes")
     num_processes = num_started() if asked is None else asked
+    minutes, timed = options.get("minutes"), {}
     with first_speaks(FerError):  # report impossible options before anything starts
-        experiment = None if resume else build(family, options)
+        if minutes is not None:
+            timed = build_timed(minutes, family, options, num_processes)
+        experiment = None if resume else next(iter(timed.values()), None) or build(family, options)
         repeats = experiment is not None and bool(seeds is not None or experiment.data.folds)
         check_processes(num_processes, family, repeats)
         if resume and seeds is not None:
@@ -189,7 +194,7 @@ def train(family: str, options: Mapping[str, Any]) -> Result | None:
     with first_speaks(TrainingError), distributed.process_group(num_processes):
         if num_processes > 1:
             exit_with_parent(os.getppid())
-        return _train_here(family, experiment, options)
+        return _train_here(family, experiment, options, timed)
 
 
 def check_start(experiment: Experiment | None) -> None:
@@ -209,8 +214,13 @@ def check_start(experiment: Experiment | None) -> None:
     check_store(experiment.tracking.experiment if experiment else None)
 
 
-def _train_here(family: str, experiment: Experiment | None, options: Mapping[str, Any]) -> Result | None:
-    """Trains ``experiment``, or resumes a run if it is None."""
+def _train_here(
+    family: str,
+    experiment: Experiment | None,
+    options: Mapping[str, Any],
+    timed: Mapping[str, EpochExperiment],
+) -> Result | None:
+    """Trains ``experiment``, or the one of ``timed`` that fits; resumes a run if it is None."""
     from fer_mlops.cli.output.screen import progress_bars
     from fer_mlops.cli.output.training import print_step, print_trained
     from fer_mlops.data.loading import prepare_data
@@ -220,21 +230,27 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
 
     keep_heap()
     cache, state = cache_folder(), None
+    preset = str(options["preset"]) if is_chosen(options.get("preset")) else ""
+    facts: Mapping[str, str] = {}
     with progress_bars() if is_first() else nullcontext(no_progress) as progress:
         with distributed.main_process_first():  # it fills the cache that the others read
             if experiment is None:
                 experiment, state = _resumed(family, options, cache)
-            data = prepare_data(experiment, cache, progress)
+            if timed:
+                plan = _plan(options["minutes"], timed, cache, progress)
+                experiment, data, preset, facts = plan.experiment, plan.data, plan.preset, plan.facts
+            else:
+                data = prepare_data(experiment, cache, progress)
         if not is_first():
             assist_experiment(experiment, data, resume_from=state)
             return None
-        preset = options.get("preset")
         trained = run_tracked(
             experiment,
             data,
             progress=progress,
             on_step=partial(print_step, ""),
-            preset=str(preset) if is_chosen(preset) else "",
+            preset=preset,
+            facts=facts,
             resume=options.get("resume") or None,
             resume_from=state,
             around=known_to_launcher,
@@ -242,6 +258,20 @@ def _train_here(family: str, experiment: Experiment | None, options: Mapping[str
     print_trained(trained)
     promotion = promote_trained(trained) if experiment.tracking.auto_promote else None
     return Result({**trained.as_dict(), "promotion": promotion}, lambda: None)
+
+
+def _plan(
+    minutes: float, timed: Mapping[str, EpochExperiment], cache: Path, progress: Progress
+) -> TimePlan:
+    """Returns the plan for the minutes since this process started, after printing it."""
+    import psutil
+
+    from fer_mlops.cli.output.screen import console
+    from fer_mlops.pipelines.time_budget import plan_minutes
+
+    plan = plan_minutes(minutes, timed, psutil.Process().create_time(), cache, progress)
+    console.print(plan.sentence)
+    return plan
 
 
 def _resumed(family: str, options: Mapping[str, Any], cache: Path) -> tuple[Experiment, dict[str, Any]]:

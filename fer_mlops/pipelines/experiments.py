@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_mlops.config import EnsembleExperiment, Experiment, TransferConfig, TransferExperiment
+from fer_mlops.config import (
+    CnnExperiment,
+    EnsembleExperiment,
+    EpochExperiment,
+    Experiment,
+    TransferConfig,
+    TransferExperiment,
+)
 from fer_mlops.config.recipes import (
     Tree,
     build_experiment,
@@ -37,6 +45,57 @@ def experiment_of(
     experiment = build_experiment(family, recipe=start, settings=settings)
     _check_pretrained(experiment)
     return experiment
+
+
+_PRESETS = ("best", "fast")
+"""Presets that a time budget chooses from, the most thorough first."""
+_NOT_TIMED = {
+    "epochs": "minutes chooses the number of epochs",
+    "folds": "minutes plans one training, and folds start several",
+    "seeds": "minutes plans one training, and seeds start several",
+    "processes": "minutes plans one process",
+    "resume": "a resumed run keeps its number of epochs",
+    "teacher": "the time of a teacher's predictions is not known beforehand",
+}
+
+
+def timed_experiments(
+    minutes: float,
+    family: str,
+    settings: Mapping[str, object],
+    *,
+    recipe: str = "",
+    preset: str = "",
+    **others: object,
+) -> dict[str, EpochExperiment]:
+    """Returns the experiments that may fill ``minutes``, by preset, the most thorough first.
+
+    They are the presets ``best`` and ``fast``, or the one of ``recipe`` or ``preset``. ``others`` are
+    options of the call that are no settings. Other arguments and errors are those of ``experiment_of``.
+
+    Raises:
+        ConfigError: The minutes are not positive, or do not go with the family or another option.
+    """
+    if not 0 < minutes < math.inf:
+        raise ConfigError(f"minutes must be more than 0, got {minutes:g}")
+    names = [preset] if recipe or preset else _PRESETS
+    timed: dict[str, EpochExperiment] = {}
+    for name in names:
+        experiment = experiment_of(family, settings, recipe=recipe, preset=name)
+        if not isinstance(experiment, CnnExperiment | TransferExperiment):
+            raise ConfigError(f"minutes works for cnn and transfer, which train in epochs, not {family}")
+        timed[name] = experiment
+    first = next(iter(timed.values()))
+    given = {
+        **others,
+        "epochs": "training.epochs" in settings,
+        "folds": first.data.folds,
+        "teacher": first.training.teacher,
+    }
+    for name, reason in _NOT_TIMED.items():
+        if given.get(name):
+            raise ConfigError(f"minutes and {name} do not go together: {reason}; leave one out")
+    return timed
 
 
 def sweep_of(

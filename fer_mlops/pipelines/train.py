@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fer_mlops.config import EpochExperiment, Experiment
@@ -122,12 +123,13 @@ def run_experiment(
     on_step: OnStep | None = None,
     checkpoint: Path | None = None,
     resume_from: Mapping[str, Any] | None = None,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> Trained:
     """Trains, evaluates and explains one model, and logs and registers it if the log is a run's tracker.
 
     ``on_step`` is called after each logged step, and may raise to end the run. The file ``checkpoint``
     is written before training and after every step, and removed at the end; ``resume_from`` is its
-    content.
+    content. ``facts`` are further facts to log.
 
     Raises:
         DataError: The faces or their split have changed since the checkpoint.
@@ -137,8 +139,9 @@ def run_experiment(
     if not run_checkpoint.is_resumed:  # a resumed run has logged them
         with run_checkpoint.step(0):
             _log_beginning(experiment, data, log)
-    train, facts = with_soft_labels(experiment, data, progress)
-    log.log_facts(facts)
+            log.log_facts(facts)
+    train, teacher_facts = with_soft_labels(experiment, data, progress)
+    log.log_facts(teacher_facts)
     step_logger = StepLogger(experiment.tracking.images_every, data.parts["valid"], log)
 
     def log_step(step: Step) -> None:
@@ -160,6 +163,7 @@ def run_experiment(
             resume_from=learning_state(resume_from),
         )
         progress("evaluation and heat maps", 0)
+        learned = replace(learned, facts={**learned.facts, **facts})
         return _conclude(experiment, data, log, learned, run_checkpoint)
 
 
@@ -173,6 +177,7 @@ def run_tracked(
     resume: str | None = None,
     resume_from: Mapping[str, Any] | None = None,
     around: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> Trained:
     """Runs the experiment in an MLflow run of its own, with a checkpoint in the cache.
 
@@ -196,6 +201,7 @@ def run_tracked(
             on_step=on_step,
             checkpoint=checkpoint_path(data.cache, tracker.run_id),
             resume_from=resume_from,
+            facts=facts,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from fer_mlops.config import Experiment
 from fer_mlops.config.experiments import check_seeds
 from fer_mlops.config.options import settings_of
 from fer_mlops.errors import ConfigError
-from fer_mlops.pipelines.experiments import experiment_of, resumed_experiment
+from fer_mlops.pipelines.experiments import experiment_of, resumed_experiment, timed_experiments
 from fer_mlops.pipelines.session import session
 from fer_mlops.pipelines.trained_run import Run
 from fer_mlops.progress import Progress
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 @overload
 def train(
-    data: str | Path = ..., *, folds: None = ..., seeds: None = ..., resume: str = ..., **options: Any
+    data: str | Path = ...,
+    *,
+    folds: None = ...,
+    seeds: None = ...,
+    resume: str = ...,
+    minutes: float = ...,
+    **options: Any,
 ) -> Run: ...
 @overload
 def train(data: str | Path = ..., *, folds: int, **options: Any) -> Repetition: ...
@@ -38,6 +45,7 @@ def train(
     folds: int | None = None,
     seeds: int | None = None,
     resume: str = "",
+    minutes: float | None = None,
     track: bool = True,
     progress: Progress | None = None,
     **options: Any,
@@ -56,6 +64,8 @@ def train(
         folds: Number of folds to cross-validate with; no model is registered.
         seeds: Number of seeds to train with, from ``seed`` on; no model is registered.
         resume: ID of a stopped run to continue with its own settings.
+        minutes: Time that the call is to take on this machine; it chooses preset and epochs of ``cnn``
+            or ``transfer``.
         track: Whether to store the run and register the model in MLflow.
         progress: Called at the start of each stage; by default bars in a notebook, and lines on standard
             error elsewhere. ``fer_mlops.progress.no_progress`` shows nothing.
@@ -76,7 +86,10 @@ def train(
     """
     named = {"data": str(data), "folds": folds, **options}
     chosen = {**(settings or {}), **settings_of(family, named)}
-    experiment = experiment_of(family, chosen, recipe=str(recipe), preset=preset)
+    started, start, timed = time.time(), {"recipe": str(recipe), "preset": preset}, {}
+    if minutes is not None:
+        timed = timed_experiments(minutes, family, chosen, **start, seeds=seeds, resume=resume)
+    experiment = next(iter(timed.values()), None) or experiment_of(family, chosen, **start)
     _check(experiment, seeds, resume, track)
     state: dict[str, Any] | None = None
     if resume:
@@ -89,13 +102,19 @@ def train(
     with session(progress, experiment.tracking.experiment if track else None) as here:
         from fer_mlops.data.loading import prepare_data
         from fer_mlops.pipelines.cross_validate import cross_validate, repeat_seeds
+        from fer_mlops.pipelines.time_budget import plan_minutes
         from fer_mlops.pipelines.train import run_experiment, run_tracked
 
         if seeds is not None:
             return repeat_seeds(experiment, seeds, here.cache, here.progress, here.on_step)
         if experiment.data.folds and not resume:
             return cross_validate(experiment, here.cache, here.progress, here.on_step)
-        faces = prepare_data(experiment, here.cache, here.progress)
+        facts: Mapping[str, str] = {}
+        if minutes is not None:
+            plan = plan_minutes(minutes, timed, started, here.cache, here.progress)
+            experiment, faces, preset, facts = plan.experiment, plan.data, plan.preset, plan.facts
+        else:
+            faces = prepare_data(experiment, here.cache, here.progress)
         on_step = partial(here.on_step, "")
         if track:
             trained = run_tracked(
@@ -106,9 +125,12 @@ def train(
                 on_step=on_step,
                 resume=resume or None,
                 resume_from=state,
+                facts=facts,
             )
         else:
-            trained = run_experiment(experiment, faces, progress=here.progress, on_step=on_step)
+            trained = run_experiment(
+                experiment, faces, progress=here.progress, on_step=on_step, facts=facts
+            )
     run = Run(trained)
     if experiment.tracking.auto_promote:
         run.promote_unless_champion(progress=progress)

@@ -65,6 +65,7 @@ MISTYPED = [
     (["run", "cnn", "-P", "epochs=many"], "cnn: Invalid value for '--epochs': 'many' is neither"),
     (["run", "cnn", "-P", "settings=training.los=focal"], "did you mean training.loss?"),
     (["run", "cnn", "-P", "settings={training.device: cpuu}"], "did you mean cpu?"),
+    (["run", "cnn", "-P", "minutes=3", "-P", "epochs=2"], "minutes and epochs do not go together"),
     (["run", "check", "-P", "contempt=sadnes"], "Did you mean sadness?"),
     (["run", "transfer", "-P", "backbone=resnet5"], "did you mean resnet50"),
     (
