@@ -28,6 +28,7 @@ from fer_mlops.training.train import train_classifier
 
 _ROUNDS = 3  # steps of a trial; the median leaves out the first, which warms up
 _PREDICTED = 16  # faces of a prediction
+_LEAST_SHARE = 2 / 3  # of a preset's epochs; with fewer, a quicker preset is better
 # In units of drawing one epoch's pictures in memory, so that they hold on other machines. Processor
 # seconds on the drawn sample and on Muxspace, November 2026: pictures .093, end of a run 8.5 (2.5 of
 # them the exit of the process), and 2.2 for 1,000 more validation and test faces.
@@ -71,11 +72,11 @@ def plan_minutes(
     cache: Path,
     progress: Progress,
 ) -> TimePlan:
-    """Returns the most thorough candidate that fits whole, else the quickest with the epochs that fit.
+    """Returns the most thorough candidate of which most epochs fit, or the quickest, with those that fit.
 
     Args:
         minutes: Time from ``started`` to the end of the command.
-        candidates: Experiments on the same faces by preset, the most thorough first.
+        candidates: Experiments on the same faces by preset, from the most thorough to the quickest.
         started: Start of the command, as ``time.time()``.
         cache: Folder for decoded faces and measurements.
         progress: Called at the start of each stage.
@@ -117,11 +118,13 @@ def _choose(
     everything but its epochs and for one epoch.
     """
     most = {preset: each.training.epochs for preset, each in candidates.items()}
-    whole = {preset: fixed + most[preset] * epoch for preset, (fixed, epoch) in needs.items()}
-    quickest = min(whole, key=lambda preset: whole[preset])
-    preset = next((preset for preset in whole if whole[preset] <= left), quickest)
-    fixed, epoch = needs[preset]
-    num_epochs = min(most[preset], math.floor((left - fixed) / epoch))
+    fitting = {
+        preset: min(most[preset], math.floor((left - fixed) / epoch))
+        for preset, (fixed, epoch) in needs.items()
+    }
+    *_, quickest = candidates
+    preset = next((p for p in candidates if fitting[p] >= _LEAST_SHARE * most[p]), quickest)
+    (fixed, epoch), num_epochs = needs[preset], fitting[preset]
     name = f"preset {preset}" if preset else "the recipe"
     asked = f"{minutes:g} minute{'s' * (minutes != 1)}"
     if num_epochs < 1:
@@ -131,8 +134,8 @@ def _choose(
         )
     epochs = f"{num_epochs} epoch{'s' * (num_epochs > 1)} ({epoch:.{int(epoch < 10)}f} s each)"
     sentence = f"{asked} here: {name}, {epochs}"
-    if preset == next(iter(whole)) and num_epochs == most[preset]:
-        taken = (60 * minutes - left + whole[preset]) / 60
+    if preset == next(iter(candidates)) and num_epochs == most[preset]:
+        taken = (60 * minutes - left + fixed + num_epochs * epoch) / 60
         sentence += f"; all its epochs take about {taken:.1f} minutes"
     return preset, num_epochs, sentence
 

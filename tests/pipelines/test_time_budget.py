@@ -49,10 +49,11 @@ def epoch(faces_folder: Path, speed: dict[str, Speed]) -> int:
     return len(plan(faces_folder, {"fast": 1}, 1e6).data.parts["train"])
 
 
-def test_the_most_thorough_preset_that_fits_whole_is_chosen(faces_folder: Path, epoch: int) -> None:
-    both = {"best": 24, "fast": 12}
+def test_more_time_than_the_most_thorough_preset_needs_is_not_used(
+    faces_folder: Path, epoch: int
+) -> None:
     slack = 20  # seconds for reading and planning in this test
-    chosen = plan(faces_folder, both, 24 * epoch + slack)
+    chosen = plan(faces_folder, {"best": 24, "fast": 12}, 24 * epoch + slack)
     assert (chosen.preset, chosen.experiment.training.epochs) == ("best", 24)
     asked, needed = (24 * epoch + slack) / 60, 24 * epoch / 60
     sentence = f"{asked:g} minutes here: preset best, 24 epochs ({epoch} s each)"
@@ -60,15 +61,23 @@ def test_the_most_thorough_preset_that_fits_whole_is_chosen(faces_folder: Path, 
     assert chosen.facts == {"minutes_asked": f"{asked:g}", "minutes_choice": chosen.sentence}
 
 
-def test_less_time_gives_the_quickest_preset_fewer_epochs(faces_folder: Path, epoch: int) -> None:
-    both = {"best": 24, "fast": 12}
-    whole = plan(faces_folder, both, 23 * epoch)
-    assert (whole.preset, whole.experiment.training.epochs) == ("fast", 12)
-    assert whole.sentence.endswith(f"preset fast, 12 epochs ({epoch} s each)")
-    part = plan(faces_folder, both, 5.9 * epoch)
-    assert (part.preset, part.experiment.training.epochs) == ("fast", 5)
-    single = plan(faces_folder, both, 1.9 * epoch)
-    assert single.sentence.endswith(f"preset fast, 1 epoch ({epoch} s each)")
+@pytest.mark.parametrize(
+    ("time_for", "expected"),
+    [
+        (23.9, "preset best, 23 epochs"),
+        (16.9, "preset best, 16 epochs"),
+        (15.9, "preset fast, 12 epochs"),
+        (5.9, "preset fast, 5 epochs"),
+        (1.9, "preset fast, 1 epoch"),
+    ],
+)
+def test_less_time_gives_fewer_epochs_or_the_quicker_preset(
+    time_for: float, expected: str, faces_folder: Path, epoch: int
+) -> None:
+    chosen = plan(faces_folder, {"best": 24, "fast": 12}, time_for * epoch)
+    assert chosen.sentence.endswith(f"minutes here: {expected} ({epoch} s each)")
+    preset, num_epochs = chosen.preset, chosen.experiment.training.epochs
+    assert f"preset {preset}, {num_epochs} epoch" in expected
 
 
 def test_too_little_time_names_the_least_minutes(faces_folder: Path, epoch: int) -> None:
