@@ -190,12 +190,12 @@ FIT = (
     EPOCHS,
     option("--batch-size", type=INT, default="auto", help="Faces per optimiser step."),
     option("--learning-rate", type=FLOAT, default="auto", help="Peak learning rate."),
-    option(
-        "--minutes",
-        type=FLOAT,
-        default="auto",
-        help="Choose preset and epochs so that the command takes this long on this machine.",
-    ),
+)
+MINUTES = option(
+    "--minutes",
+    type=FLOAT,
+    default="auto",
+    help="Choose preset and epochs so that the command takes this long on this machine.",
 )
 IMAGE_SIZE = option(
     "--image-size",

@@ -29,6 +29,7 @@ from fer_mlops.cli.options import (
     FACES,
     FIT,
     IMAGE_SIZE,
+    MINUTES,
     RUN,
     SETTINGS,
     TEACHER,
@@ -70,7 +71,7 @@ def baseline(**options: Any) -> Result | None:
         "fer-mlops cnn --preset best --data faces/ --seeds 3",
     ),
 )
-@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *FIT, TEACHER, *RUN)
+@with_options(*FACES, *SETTINGS, IMAGE_SIZE, *FIT, MINUTES, TEACHER, *RUN)
 @with_json()
 def cnn(**options: Any) -> Result | None:
     """Train a network from scratch."""
@@ -85,7 +86,7 @@ def cnn(**options: Any) -> Result | None:
         "fer-mlops transfer --resume 0123456789abcdef0123456789abcdef",
     ),
 )
-@with_options(*FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, *RUN)
+@with_options(*FACES, *SETTINGS, BACKBONE, WEIGHTS, IMAGE_SIZE, *FIT, MINUTES, *RUN)
 @with_json()
 def transfer(**options: Any) -> Result | None:
     """Train a pretrained backbone.

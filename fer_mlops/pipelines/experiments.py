@@ -83,7 +83,7 @@ def timed_experiments(
     for name in names:
         experiment = experiment_of(family, settings, recipe=recipe, preset=name)
         if not isinstance(experiment, CnnExperiment | TransferExperiment):
-            raise ConfigError(f"minutes works for cnn and transfer, which train in epochs, not {family}")
+            raise ConfigError(f"minutes works for cnn and transfer, not {family}")
         timed[name] = experiment
     first = next(iter(timed.values()))
     given = {

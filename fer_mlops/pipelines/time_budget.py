@@ -72,7 +72,7 @@ def plan_minutes(
     cache: Path,
     progress: Progress,
 ) -> TimePlan:
-    """Returns the most thorough candidate of which most epochs fit, or the quickest, with those that fit.
+    """Returns the most thorough candidate that fits for the most part, with the epochs that fit.
 
     Args:
         minutes: Time from ``started`` to the end of the command.

@@ -15,17 +15,15 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
 
 import torch
 from torch import nn
 
-from fer_mlops.config import CnnExperiment, TransferExperiment, image_size
+from fer_mlops.config import TrainingConfig
 from fer_mlops.errors import ConfigError
 from fer_mlops.files import whole
 from fer_mlops.training import distributed
 
-Trained = TypeVar("Trained", CnnExperiment, TransferExperiment)
 _VERSION = 1  # to be raised when the measurement changes
 _SECONDS = 0.5  # time after which no further round starts
 _LEAST_ROUNDS = 2  # the first one warms up
@@ -34,15 +32,16 @@ _FEWEST, _MOST = 8, 32  # faces of a batch
 
 
 def with_arithmetic(
-    experiment: Trained, network: nn.Module, cache: Path, kept: Mapping[str, str]
-) -> tuple[Trained, dict[str, str]]:
-    """Returns the experiment with a definite ``training.precision``, and the facts to log about it.
+    training: TrainingConfig, network: nn.Module, side: int, cache: Path, kept: Mapping[str, str]
+) -> tuple[TrainingConfig, dict[str, str]]:
+    """Returns the settings with a definite ``precision``, and the facts to log about it.
 
     All processes of a process group get the choice of the first.
 
     Args:
-        experiment: Settings; ``auto`` becomes the fastest safe precision.
+        training: Settings; ``auto`` becomes the fastest safe precision.
         network: Network to train, on its device.
+        side: Side of its square input, in pixels.
         cache: Folder that keeps the measurement.
         kept: Facts of the run to resume, which keeps its arithmetic; empty for a new run.
 
@@ -52,10 +51,9 @@ def with_arithmetic(
     if "arithmetic" in kept:
         chosen, reason = kept["arithmetic"], kept["arithmetic_reason"]
     else:
-        chosen, reason = _choose(experiment.training.precision, network, image_size(experiment), cache)
-    training = replace(experiment.training, precision=chosen)  # type: ignore[arg-type]
-    facts = {"arithmetic": chosen, "arithmetic_reason": reason}
-    return replace(experiment, training=training), facts
+        chosen, reason = _choose(training.precision, network, side, cache)
+    settled = replace(training, precision=chosen)  # type: ignore[arg-type]
+    return settled, {"arithmetic": chosen, "arithmetic_reason": reason}
 
 
 def _choose(precision: str, network: nn.Module, side: int, cache: Path) -> tuple[str, str]:

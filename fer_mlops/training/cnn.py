@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def train_cnn(
         torch.default_generator.manual_seed(experiment.seed)  # networks are built on the CPU
         network = build_network("cnn", experiment.cnn, len(EMOTIONS)).to(device)
     kept = resume_from["facts"] if resume_from else {}
-    experiment, facts = with_arithmetic(experiment, network, cache, kept)
+    side = experiment.cnn.image_size
+    training, facts = with_arithmetic(experiment.training, network, side, cache, kept)
+    experiment = replace(experiment, training=training)
     advance = progress("training", experiment.training.epochs * (len(train) + len(valid)))
     loss = make_loss(experiment.training, train)
 

@@ -24,6 +24,7 @@ from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.classifier import Classifier, NetworkScorer
 from fer_mlops.models.ensemble import Ensemble, build_ensemble
 from fer_mlops.progress import Advance, Progress, cached
+from fer_mlops.training.arithmetic import with_arithmetic
 from fer_mlops.training.devices import choose_device
 from fer_mlops.training.feature_cache import (
     Embed,
@@ -59,14 +60,15 @@ def train_ensemble(
     head = _train_head(ensemble, experiment, train, valid, progress, cache)
     loss = make_loss(experiment.training, train)
     ensemble.network_bias.copy_(loss.natural_bias)
-    members = _Members(ensemble, experiment, valid, head, on_step)
+    device, num_epochs = choose_device(experiment.training.device), experiment.training.epochs
+    experiment, facts = _with_arithmetic(experiment, device, cache, resume_from)
+    members = _Members(ensemble, experiment, valid, head, on_step, facts)
     finished, begun = [], None
     if resume_from:
         finished, begun = resume_from["fit"]["networks"], resume_from["fit"]["epoch"]
     else:
         members.report(1, "head of the experts", None)
     small_train = _shrunk(train, config.network.image_size)
-    device, num_epochs = choose_device(experiment.training.device), experiment.training.epochs
     seeds = np.random.default_rng(experiment.seed).integers(2**32, size=config.networks)
     for number, seed in enumerate(map(int, seeds)):
         with torch.random.fork_rng(devices=[]):
@@ -93,7 +95,23 @@ def train_ensemble(
     zeros = np.zeros(len(EMOTIONS), np.float32)
     fused = members.fused()
     classifier = calibrated("ensemble", fused, config, train, valid, zeros, experiment.max_error)
-    return TrainingResult(classifier=classifier, facts={})
+    return TrainingResult(classifier=classifier, facts=facts)
+
+
+def _with_arithmetic(
+    experiment: EnsembleExperiment,
+    device: torch.device,
+    cache: Path,
+    resume_from: Mapping[str, Any] | None,
+) -> tuple[EnsembleExperiment, dict[str, str]]:
+    """Returns the experiment with the precision of its networks, and the facts to log about it."""
+    if not experiment.ensemble.networks:
+        return experiment, {}
+    config, kept = experiment.ensemble.network, resume_from["facts"] if resume_from else {}
+    with torch.random.fork_rng(devices=[]):
+        network = build_network("cnn", config, len(EMOTIONS)).to(device)
+    training, facts = with_arithmetic(experiment.training, network, config.image_size, cache, kept)
+    return dataclasses.replace(experiment, training=training), facts
 
 
 class _Members:
@@ -106,8 +124,10 @@ class _Members:
         valid: Faces,
         head: LogProbabilities,
         on_step: OnStep,
+        facts: Mapping[str, str],
     ) -> None:
         self.ensemble, self.experiment, self.head, self.on_step = ensemble, experiment, head, on_step
+        self.facts = facts
         self.labels = valid.labels
         self.small_valid = _shrunk(valid, experiment.ensemble.network.image_size)
         self.networks: list[nn.Module] = []
@@ -157,7 +177,7 @@ class _Members:
                 state=lambda: {
                     "phase": 2,
                     "steps_before": 0,
-                    "facts": {},
+                    "facts": dict(self.facts),
                     "fit": {
                         "networks": [network.state_dict() for network in self.networks],
                         "epoch": epoch.state() if epoch else None,

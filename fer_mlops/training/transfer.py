@@ -53,7 +53,9 @@ def train_transfer(
     """Returns the fine-tuned network; reports one step per epoch, frozen epochs first."""
     device = choose_device(experiment.training.device)
     network, origin = _start(experiment, train, device, resume_from)
-    experiment, arithmetic = with_arithmetic(experiment, network, cache, origin)
+    side = experiment.transfer.image_size
+    training, arithmetic = with_arithmetic(experiment.training, network, side, cache, origin)
+    experiment = dataclasses.replace(experiment, training=training)
     facts = {**origin, **arithmetic}
     architecture = dataclasses.replace(experiment.transfer, backbone=facts["backbone"])
     loss = make_loss(experiment.training, train)

@@ -49,9 +49,7 @@ def epoch(faces_folder: Path, speed: dict[str, Speed]) -> int:
     return len(plan(faces_folder, {"fast": 1}, 1e6).data.parts["train"])
 
 
-def test_more_time_than_the_most_thorough_preset_needs_is_not_used(
-    faces_folder: Path, epoch: int
-) -> None:
+def test_more_time_than_the_best_preset_needs_is_not_used(faces_folder: Path, epoch: int) -> None:
     slack = 20  # seconds for reading and planning in this test
     chosen = plan(faces_folder, {"best": 24, "fast": 12}, 24 * epoch + slack)
     assert (chosen.preset, chosen.experiment.training.epochs) == ("best", 24)
@@ -144,7 +142,8 @@ def test_the_candidates_are_the_presets_unless_one_is_named() -> None:
     [
         (0, "cnn", {}, "minutes must be more than 0, got 0"),
         (float("nan"), "cnn", {}, "minutes must be more than 0, got nan"),
-        (3, "baseline", {}, "minutes works for cnn and transfer, which train in epochs, not baseline"),
+        (3, "baseline", {}, "minutes works for cnn and transfer, not baseline"),
+        (3, "ensemble", {}, "minutes works for cnn and transfer, not ensemble"),
         (3, "cnn", {"settings": {"training.epochs": 3}}, "minutes and epochs do not go together"),
         (3, "cnn", {"settings": {"data.folds": 3}}, "minutes plans one training, and folds start"),
         (3, "cnn", {"seeds": 3}, "minutes plans one training, and seeds start several; leave one out"),

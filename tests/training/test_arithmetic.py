@@ -12,7 +12,7 @@ from test_training import TINY, network
 from tiny import tiny
 from torch import Tensor, nn
 
-from fer_mlops.config import CnnExperiment, TrainingConfig
+from fer_mlops.config import TrainingConfig
 from fer_mlops.data.loading import prepare_data
 from fer_mlops.errors import ConfigError
 from fer_mlops.files import cache_folder
@@ -37,9 +37,8 @@ class _Elsewhere(nn.Module):
 
 def chosen(cache: Path, precision: str = "auto", on: nn.Module | None = None, **kept: str) -> str:
     training = TrainingConfig(precision=precision)  # type: ignore[arg-type]
-    experiment = CnnExperiment(cnn=TINY, training=training)
-    settled, facts = with_arithmetic(experiment, on or network(), cache, kept)
-    assert facts["arithmetic"] == settled.training.precision
+    settled, facts = with_arithmetic(training, on or network(), TINY.image_size, cache, kept)
+    assert facts["arithmetic"] == settled.precision
     return f"{facts['arithmetic']}, {facts['arithmetic_reason']}"
 
 
@@ -153,7 +152,7 @@ def test_timing_changes_neither_weights_nor_random_numbers(
     assert all(weight.grad is None for weight in timed.parameters())
 
 
-@pytest.mark.parametrize("family", ["cnn", "transfer"])
+@pytest.mark.parametrize("family", ["cnn", "transfer", "ensemble"])
 def test_a_resumed_run_keeps_its_arithmetic(
     family: str, faces_folder: Path, clock: dict[torch.dtype, float]
 ) -> None:
