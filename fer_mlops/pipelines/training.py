@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -19,6 +19,7 @@ from fer_mlops.progress import Progress
 
 if TYPE_CHECKING:
     from fer_mlops.pipelines.cross_validate import Repetition
+    from fer_mlops.pipelines.train import Trained
 
 
 @overload
@@ -115,22 +116,11 @@ def train(
             experiment, faces, preset, facts = plan.experiment, plan.data, plan.preset, plan.facts
         else:
             faces = prepare_data(experiment, here.cache, here.progress)
-        on_step = partial(here.on_step, "")
+        train_one: Callable[..., Trained] = run_experiment
         if track:
-            trained = run_tracked(
-                experiment,
-                faces,
-                preset=preset,
-                progress=here.progress,
-                on_step=on_step,
-                resume=resume or None,
-                resume_from=state,
-                facts=facts,
-            )
-        else:
-            trained = run_experiment(
-                experiment, faces, progress=here.progress, on_step=on_step, facts=facts
-            )
+            train_one = partial(run_tracked, preset=preset, resume=resume or None, resume_from=state)
+        on_step = partial(here.on_step, "")
+        trained = train_one(experiment, faces, progress=here.progress, on_step=on_step, facts=facts)
     run = Run(trained)
     if experiment.tracking.auto_promote:
         run.promote_unless_champion(progress=progress)
