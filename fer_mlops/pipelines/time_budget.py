@@ -134,9 +134,14 @@ def _choose(
         )
     epochs = f"{num_epochs} epoch{'s' * (num_epochs > 1)} ({epoch:.{int(epoch < 10)}f} s each)"
     sentence = f"{asked} here: {name}, {epochs}"
-    if preset == next(iter(candidates)) and num_epochs == most[preset]:
+    if num_epochs == most[preset]:
         taken = (60 * minutes - left + fixed + num_epochs * epoch) / 60
         sentence += f"; all its epochs take about {taken:.1f} minutes"
+        if preset != (best := next(iter(candidates))):
+            fixed, epoch = needs[best]
+            least = math.ceil(_LEAST_SHARE * most[best])
+            needed = (60 * minutes - left + fixed + least * epoch) / 60
+            sentence += f", {least} of preset {best} would take {needed:.1f}"
     return preset, num_epochs, sentence
 
 
