@@ -28,7 +28,7 @@ $(DEV): pyproject.toml | $(BIN)/python
 	touch $(READY) $@
 
 demo: $(READY)  ## train, explain and register a model on drawn faces
-	PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_EXPERIMENT_NAME=fer_mlops $(BIN)/mlflow run . -e transfer -P preset=fast --env-manager local
+	PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_EXPERIMENT_NAME=fer_mlops $(BIN)/mlflow run . -e transfer --env-manager local
 
 test: $(DEV)  ## run the tests, in about 10 minutes
 	$(BIN)/python -m pytest

@@ -119,7 +119,8 @@ class TransferConfig(Settings):
     mirror: bool = False
     """Predict the mean over a face and its mirror image, at twice the time."""
     freeze_batch_norm: bool = True
-    """Keep the pretrained batch statistics while the whole network is trained."""
+    """Keep the pretrained batch statistics while the whole network is trained; dlib_face has none, so
+    its batch norms are always trained."""
     frozen_stages: AtLeast0 = 0
     """Number of the backbone's first stages (parts between halvings of the image) that are not
     trained."""

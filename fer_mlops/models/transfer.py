@@ -42,7 +42,7 @@ class TransferNetwork(MirrorAveraging):
         known = survey(self.features, name, config.image_size)
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(known.num_features, num_classes))
         self.explained = known.explained
-        self.is_batch_norm_frozen = config.freeze_batch_norm
+        self.is_batch_norm_frozen = config.freeze_batch_norm and backbone.has_statistics
         self.averages_mirror = config.mirror
         if config.frozen_stages > known.num_stages:
             raise ConfigError(

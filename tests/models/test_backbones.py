@@ -213,6 +213,14 @@ def test_frozen_stages_take_no_gradient_and_keep_their_statistics() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("name", "frozen"), [("resnet18", True), ("dlib_face", False)])
+def test_batch_norms_without_published_statistics_are_trained(name: str, frozen: bool) -> None:
+    network = TransferNetwork(name, TransferConfig(image_size=64), 7).train()
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    assert norms
+    assert {each.training for each in norms} == {not frozen}
+
+
 def test_more_frozen_stages_than_there_are_is_refused() -> None:
     with pytest.raises(
         ConfigError, match="frozen_stages must be 0 to 4, the stages of shufflenet_v2_x0_5"
