@@ -154,11 +154,12 @@ class _Members:
 
     def report(self, number: int, name: str, epoch: Epoch | None) -> None:
         """Reports the head, fused with the networks so far and that of ``epoch``."""
-        networks, answers, metrics = self.networks, self.answers, {}
+        networks, answers = self.networks, self.answers
+        metrics = {"train/phase": 1.0 if epoch is None else 2.0}  # 1: everything but the head is frozen
         if epoch:
             networks = [*networks, copy.deepcopy(epoch.network).cpu()]
             answers = [*answers, np.log(epoch.probabilities + _LEAST_PROBABILITY)]
-            metrics = epoch.result.metrics()
+            metrics |= epoch.result.metrics()
         fused, share = _fuse(self.head, answers, self.labels)
         config = self.experiment.ensemble
         self.on_step(

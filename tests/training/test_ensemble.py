@@ -62,6 +62,7 @@ def test_an_ensemble_trains_and_its_bundle_gives_equal_probabilities(
         "network 1/2, epoch 2/2",
     ]
     assert all(step.metrics["valid/accuracy"] > 0.5 for step in steps)  # by chance .14
+    assert [step.metrics["train/phase"] for step in steps] == [1, 2, 2, 2, 2]
     explain(steps[-1].classifier, faces_of(2, 3).pixels, np.array([0, 1]))
     faces = faces_of(14, 2).pixels
     expected = result.classifier.predict_proba(faces)
