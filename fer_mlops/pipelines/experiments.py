@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fer_mlops.config import (
-    CnnExperiment,
     EnsembleExperiment,
     EpochExperiment,
     Experiment,
@@ -78,12 +77,13 @@ def timed_experiments(
     """
     if not 0 < minutes < math.inf:
         raise ConfigError(f"minutes must be more than 0, got {minutes:g}")
+    if family not in ("cnn", "transfer"):
+        raise ConfigError(f"minutes works for cnn and transfer, not {family}")
     names = [preset] if recipe or preset else _PRESETS
     timed: dict[str, EpochExperiment] = {}
     for name in names:
         experiment = experiment_of(family, settings, recipe=recipe, preset=name)
-        if not isinstance(experiment, CnnExperiment | TransferExperiment):
-            raise ConfigError(f"minutes works for cnn and transfer, not {family}")
+        assert isinstance(experiment, EpochExperiment)
         timed[name] = experiment
     first = next(iter(timed.values()))
     given = {

@@ -20,6 +20,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from expert_files import install
 from lasting import lasting_store
 from tiny import SETTINGS
 
@@ -65,7 +66,10 @@ def quick(family: str, faces: Path, **options: object) -> fer_mlops.Run:
 
 
 @pytest.mark.parametrize("family", SECTIONS)
-def test_the_defaults_are_those_of_the_command(family: str) -> None:
+def test_the_defaults_are_those_of_the_command(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch)
     named = {"data": defaults_of(fer_mlops.train)["data"]}
     assert experiment_of(family, settings_of(family, named)) == build(family, options_of(family))
     named = {"data": defaults_of(fer_mlops.tune)["data"]}

@@ -48,7 +48,7 @@ def test_a_view_of_an_earlier_version_is_replaced(world: Path, monkeypatch: pyte
     assert "deflate;old" not in MlflowClient().get_experiment("0").tags[TAG]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_browser
 def test_the_table_shows_scores_in_this_version_of_mlflow(world: Path, tmp_path: Path) -> None:
     client = MlflowClient()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from expert_files import install
 from test_training import TINY, network
 from tiny import tiny
 from torch import Tensor, nn
@@ -154,8 +155,13 @@ def test_timing_changes_neither_weights_nor_random_numbers(
 
 @pytest.mark.parametrize("family", ["cnn", "transfer", "ensemble"])
 def test_a_resumed_run_keeps_its_arithmetic(
-    family: str, faces_folder: Path, clock: dict[torch.dtype, float]
+    family: str,
+    faces_folder: Path,
+    clock: dict[torch.dtype, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    install(tmp_path, monkeypatch)
     experiment = tiny(family, faces_folder)
     data = prepare_data(experiment, cache_folder())
     steps: list[Step] = []
