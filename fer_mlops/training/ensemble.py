@@ -62,13 +62,15 @@ def train_ensemble(
     ensemble.network_bias.copy_(loss.natural_bias)
     device, num_epochs = choose_device(experiment.training.device), experiment.training.epochs
     experiment, facts = _with_arithmetic(experiment, device, cache, resume_from)
-    members = _Members(ensemble, experiment, valid, head, on_step, facts)
+    members = _Members(ensemble, experiment, valid.labels, head, on_step, facts)
     finished, begun = [], None
     if resume_from:
         finished, begun = resume_from["fit"]["networks"], resume_from["fit"]["epoch"]
     else:
         members.report(1, "head of the experts", None)
-    small_train = _shrunk(train, config.network.image_size)
+    small_train, small_valid = (
+        _shrunk(part, config.network.image_size) if config.networks else part for part in (train, valid)
+    )
     seeds = np.random.default_rng(experiment.seed).integers(2**32, size=config.networks)
     for number, seed in enumerate(map(int, seeds)):
         with torch.random.fork_rng(devices=[]):
@@ -81,7 +83,7 @@ def train_ensemble(
                 network.to(device),
                 dataclasses.replace(experiment, seed=seed),
                 small_train,
-                members.small_valid,
+                small_valid,
                 loss,
                 members.report_epoch,
                 progress(
@@ -91,7 +93,7 @@ def train_ensemble(
                 {"fit": begun} if begun else None,
             )
             begun = None
-        members.add(network.cpu())
+        members.add(network.cpu(), np.asarray(small_valid.pixels))
     zeros = np.zeros(len(EMOTIONS), np.float32)
     fused = members.fused()
     classifier = calibrated("ensemble", fused, config, train, valid, zeros, experiment.max_error)
@@ -121,21 +123,19 @@ class _Members:
         self,
         ensemble: Ensemble,
         experiment: EnsembleExperiment,
-        valid: Faces,
+        labels: Labels,
         head: LogProbabilities,
         on_step: OnStep,
         facts: Mapping[str, str],
     ) -> None:
         self.ensemble, self.experiment, self.head, self.on_step = ensemble, experiment, head, on_step
-        self.facts = facts
-        self.labels = valid.labels
-        self.small_valid = _shrunk(valid, experiment.ensemble.network.image_size)
+        self.labels, self.facts = labels, facts
         self.networks: list[nn.Module] = []
         self.answers: list[LogProbabilities] = []
 
-    def add(self, network: nn.Module) -> None:
-        """Adds a trained network."""
-        config, pixels = self.experiment.ensemble, np.asarray(self.small_valid.pixels)
+    def add(self, network: nn.Module, pixels: NDArray[np.uint8]) -> None:
+        """Adds a trained network, after asking it about the validation faces ``pixels``."""
+        config = self.experiment.ensemble
         scorer = NetworkScorer(network, config.network)
         sides = [pixels, pixels[:, :, ::-1]] if config.mirror else [pixels]
         bias = self.ensemble.network_bias.numpy()

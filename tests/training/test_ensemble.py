@@ -136,3 +136,19 @@ def test_a_face_is_made_smaller_by_the_mean_of_its_squares() -> None:
     np.testing.assert_array_equal(small.pixels[:, 0, 0], expected)
     assert small.pixels.shape == (3, 24, 24)
     np.testing.assert_array_equal(small.labels, faces.labels)
+
+
+def test_experts_alone_take_faces_of_any_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch)
+    config = EnsembleConfig(image_size=48, experts=("mini_xception",), networks=0)
+    steps: list[Step] = []
+    result = train_classifier(
+        EnsembleExperiment(ensemble=config),
+        faces_of(70, 0),
+        faces_of(28, 1),
+        on_step=steps.append,
+        cache=tmp_path,
+    )
+    assert [step.name for step in steps] == ["head of the experts"]
+    faces = faces_of(14, 2)
+    assert (result.classifier.predict_proba(faces.pixels).argmax(1) == faces.labels).mean() > 0.5
