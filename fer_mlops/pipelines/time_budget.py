@@ -1,6 +1,6 @@
 """Time budget: the preset and the number of epochs that fit into the minutes a user has.
 
-Each candidate trains some steps on random pixels, which take as long as faces. Their speeds and the
+Each candidate trains some steps on random pixels, which take as long as faces. Their times and the
 numbers of faces give the time of the whole command.
 """
 
@@ -38,7 +38,7 @@ _REPORT_FACE = 0.024  # intervals and slices, per face of a report
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speed:
+class StepTimes:
     """Times of one candidate on this machine, in seconds."""
 
     train: float
@@ -145,20 +145,20 @@ def _choose(
     return preset, num_epochs, sentence
 
 
-def _seconds(experiment: EpochExperiment, speed: Speed, data: Data) -> tuple[float, float]:
+def _seconds(experiment: EpochExperiment, times: StepTimes, data: Data) -> tuple[float, float]:
     """Returns the seconds of everything after reading but the epochs, and those of one epoch."""
     train, valid, test = (len(data.parts[part]) for part in ("train", "valid", "test"))
     # calibration, the report on the validation faces and the one on the test faces
-    fixed = speed.predict * (2 * valid + test)
-    fixed += speed.pictures * (_RUN_END + _REPORT_FACE * (valid + test))
+    fixed = times.predict * (2 * valid + test)
+    fixed += times.pictures * (_RUN_END + _REPORT_FACE * (valid + test))
     if isinstance(experiment, TransferExperiment) and (heads := experiment.transfer.frozen_epochs):
         passes = 2 if experiment.transfer.mirror else 1  # of a prediction; features take one
-        fixed += speed.predict / passes * (2 * train + valid) + heads * speed.head * 2 * train
-    return fixed, speed.train * train + speed.predict * valid + _EPOCH_END * speed.pictures
+        fixed += times.predict / passes * (2 * train + valid) + heads * times.head * 2 * train
+    return fixed, times.train * train + times.predict * valid + _EPOCH_END * times.pictures
 
 
-def measure(experiment: EpochExperiment, cache: Path) -> Speed:
-    """Returns the speed of an experiment's own network, augmentation, loss and optimiser."""
+def measure(experiment: EpochExperiment, cache: Path) -> StepTimes:
+    """Returns the times of an experiment's own network, augmentation, loss and optimiser."""
     size, side = experiment.training.batch_size, image_size(experiment)
     training = replace(experiment.training, epochs=_ROUNDS, patience=_ROUNDS)  # of one step each
     trial = replace(experiment, training=training)
@@ -178,7 +178,7 @@ def measure(experiment: EpochExperiment, cache: Path) -> Speed:
     classifier = train_classifier(trial, train, valid, on_step=on_step, cache=cache).classifier
     few = train.pixels[:_PREDICTED]
     predictions = [_timed(lambda: classifier.scorer.logits(few)) for _ in range(_ROUNDS)]
-    return Speed(
+    return StepTimes(
         train=median(steps[2]) / size,
         predict=median(predictions) / len(few),
         head=median(steps[1]) / (2 * size) if steps[1] else 0.0,

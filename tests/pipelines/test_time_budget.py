@@ -18,7 +18,7 @@ from fer_mlops.errors import ConfigError
 from fer_mlops.files import cache_folder
 from fer_mlops.pipelines import time_budget
 from fer_mlops.pipelines.experiments import timed_experiments
-from fer_mlops.pipelines.time_budget import Speed, TimePlan, measure, plan_minutes
+from fer_mlops.pipelines.time_budget import StepTimes, TimePlan, measure, plan_minutes
 from fer_mlops.progress import no_progress
 
 
@@ -28,11 +28,11 @@ def epochs_of(family: str, preset: str) -> int:
 
 
 @pytest.fixture
-def speed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Speed]:
-    """Speed of every candidate: 1 s for the step of a face, nothing for the rest; may be changed."""
-    speeds = {"all": Speed(train=1.0, predict=0.0, head=0.0, pictures=0.0)}
-    monkeypatch.setattr(time_budget, "measure", lambda *_: speeds["all"])
-    return speeds
+def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, StepTimes]:
+    """Times of every candidate: 1 s for the step of a face, nothing for the rest; may be changed."""
+    found = {"all": StepTimes(train=1.0, predict=0.0, head=0.0, pictures=0.0)}
+    monkeypatch.setattr(time_budget, "measure", lambda *_: found["all"])
+    return found
 
 
 def plan(faces: Path, epochs: Mapping[str, int], seconds: float, family: str = "cnn") -> TimePlan:
@@ -44,7 +44,7 @@ def plan(faces: Path, epochs: Mapping[str, int], seconds: float, family: str = "
 
 
 @pytest.fixture
-def epoch(faces_folder: Path, speed: dict[str, Speed]) -> int:
+def epoch(faces_folder: Path, times: dict[str, StepTimes]) -> int:
     """Seconds of an epoch: the number of training faces."""
     return len(plan(faces_folder, {"fast": 1}, 1e6).data.parts["train"])
 
@@ -100,20 +100,22 @@ def test_the_time_since_the_start_counts(faces_folder: Path, epoch: int) -> None
     assert "the recipe, 4 epochs" in chosen.sentence
 
 
-def test_what_follows_training_counts(faces_folder: Path, epoch: int, speed: dict[str, Speed]) -> None:
+def test_what_follows_training_counts(
+    faces_folder: Path, epoch: int, times: dict[str, StepTimes]
+) -> None:
     data = plan(faces_folder, {"fast": 1}, 1e6).data
     train, valid, test = (len(data.parts[part]) for part in ("train", "valid", "test"))
-    speed["all"] = Speed(train=1.0, predict=0.5, head=0.25, pictures=2.0)
-    fixed, each = time_budget._seconds(tiny("cnn", faces_folder), speed["all"], data)  # type: ignore[arg-type]
+    times["all"] = StepTimes(train=1.0, predict=0.5, head=0.25, pictures=2.0)
+    fixed, each = time_budget._seconds(tiny("cnn", faces_folder), times["all"], data)  # type: ignore[arg-type]
     assert fixed == pytest.approx(valid + 0.5 * test + 2 * (90 + 0.024 * (valid + test)))
     assert each == train + 0.5 * valid + 5
     transfer: Any = tiny("transfer", faces_folder, transfer__frozen_epochs=3, transfer__mirror=True)
-    frozen, _ = time_budget._seconds(transfer, speed["all"], data)
+    frozen, _ = time_budget._seconds(transfer, times["all"], data)
     assert frozen - fixed == pytest.approx(0.25 * (2 * train + valid) + 3 * 0.25 * 2 * train)
 
 
 def test_faces_are_read_again_for_another_image_size(
-    faces_folder: Path, speed: dict[str, Speed]
+    faces_folder: Path, times: dict[str, StepTimes]
 ) -> None:
     candidates: Any = {
         "best": tiny("cnn", faces_folder, cnn__image_size=40),
@@ -189,7 +191,7 @@ def test_the_chosen_epochs_are_the_settings_of_the_run(
     world: Path, faces_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        time_budget, "measure", lambda *_: Speed(train=0.5, predict=0, head=0, pictures=0)
+        time_budget, "measure", lambda *_: StepTimes(train=0.5, predict=0, head=0, pictures=0)
     )
     settings = {key: value for key, value in SETTINGS["cnn"].items() if key != "training.epochs"}
     run = fer_mlops.train(
