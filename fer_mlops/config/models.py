@@ -10,19 +10,6 @@ from pydantic.dataclasses import dataclass
 
 from fer_mlops.config.validation import AtLeast0, AtLeast1, Positive, Settings, ShareBelow1, require
 
-Fractions = tuple[float, ...]
-
-
-def check_fractions(fractions: Fractions, key: str) -> None:
-    """Checks the shares of a learning curve.
-
-    Raises:
-        ConfigError: They are not ascending, or do not end in 1.
-    """
-    ascending = all(0 < a < b for a, b in pairwise(fractions))
-    is_right = ascending and fractions[-1:] == (1.0,)
-    require(is_right, key, "ascending shares ending in 1", fractions)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HogSvmConfig(Settings):
@@ -47,7 +34,7 @@ class HogSvmConfig(Settings):
     """SVM penalty of margin violations."""
     gamma: Positive = 1.0
     """RBF kernel width, in units of 1 / (components x variance)."""
-    fractions: Fractions = (0.1, 0.25, 0.5, 1.0)
+    fractions: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
     """Shares of the training faces in the learning curve, ascending, ending in 1."""
 
     def __post_init__(self) -> None:
@@ -55,7 +42,9 @@ class HogSvmConfig(Settings):
         require(
             max(self.cells) <= most, "hog_svm.cells", f"{most} or less, half the image size", self.cells
         )
-        check_fractions(self.fractions, "hog_svm.fractions")
+        ascending = all(0 < a < b for a, b in pairwise(self.fractions))
+        is_right = ascending and self.fractions[-1:] == (1.0,)
+        require(is_right, "hog_svm.fractions", "ascending shares ending in 1", self.fractions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,8 +50,8 @@ class Ensemble(MirrorAveraging):
 
     def score(self, images: Tensor) -> Tensor:
         """Returns the fused logits of the faces, without mirror averaging."""
-        networks = [network(F.avg_pool2d(images, self.shrink)) for network in self.networks]
-        return self.fused(self.head(self.embed(images)), networks)
+        small = F.avg_pool2d(images, self.shrink) if self.networks else images
+        return self.fused(self.head(self.embed(images)), [network(small) for network in self.networks])
 
     def fused(self, head: Tensor, networks: list[Tensor]) -> Tensor:
         """Returns the logits for those of the head and of each network, all [n, num_classes]."""
