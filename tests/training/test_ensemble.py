@@ -13,6 +13,7 @@ from torch import nn
 
 from fer_mlops.config import EnsembleConfig, EnsembleExperiment, TrainingConfig
 from fer_mlops.data.faces import Faces
+from fer_mlops.errors import ConfigError
 from fer_mlops.evaluation.explanation import explain
 from fer_mlops.models.calibration import log_softmax
 from fer_mlops.models.classifier import Classifier
@@ -64,6 +65,9 @@ def test_an_ensemble_trains_and_its_bundle_gives_equal_probabilities(
     assert all(step.metrics["valid/accuracy"] > 0.5 for step in steps)  # by chance .14
     assert [step.metrics["train/phase"] for step in steps] == [1, 2, 2, 2, 2]
     explain(steps[-1].classifier, faces_of(2, 3).pixels, np.array([0, 1]))
+    network = result.classifier.scorer.network  # type: ignore[attr-defined]
+    assert network.network_share < 0.1  # two epochs teach less than the head knows
+    assert network.network_bias.any()  # that of the loss
     faces = faces_of(14, 2).pixels
     expected = result.classifier.predict_proba(faces)
     result.classifier.save(tmp_path / "bundle")
@@ -152,3 +156,10 @@ def test_experts_alone_take_faces_of_any_side(tmp_path: Path, monkeypatch: pytes
     assert [step.name for step in steps] == ["head of the experts"]
     faces = faces_of(14, 2)
     assert (result.classifier.predict_proba(faces.pixels).argmax(1) == faces.labels).mean() > 0.5
+
+
+def test_sides_that_do_not_divide_and_a_teacher_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"network_image_size must be a divisor of .* 100, got 56"):
+        EnsembleConfig(image_size=100)
+    with pytest.raises(ConfigError, match="must be empty for ensemble; only cnn takes a teacher"):
+        EnsembleExperiment(training=TrainingConfig(teacher="models:/x/1"))
